@@ -1,0 +1,213 @@
+"""The journey of one model: document → scene → trees and textures → base → files and manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import VERSION
+from .base import Base, BaseMesh, build_base
+from .bundle import Bundle
+from .deforming import Deforming, build_deforming
+from .document import Document, Json, items, read_document, read_image
+from .glb import refinement_glb
+from .manifest import (
+    describe_animations,
+    describe_bounds,
+    describe_deforming,
+    describe_materials,
+    describe_tree,
+)
+from .regions import Run, Tree, build_tree
+from .scene import Scene, read_scene
+from .settings import Settings
+from .textures import SMALLEST, Level, Pyramid, Role, build_pyramid, texture_uses
+
+MAX_BASE_BYTES = 500_000
+MIN_BASE_TRIANGLES = 64  # a small tree of an asset with large ones still has a recognisable base
+
+
+@dataclass(frozen=True)
+class TierRow:
+    """One row of the report: a tier of all trees of an asset, or the base, or a texture level."""
+
+    name: str
+    regions: int
+    triangles: int
+    error: float | None
+    bytes: int
+
+
+@dataclass(frozen=True)
+class AssetReport:
+    """What was built from one model. `entry` is its catalogue entry."""
+
+    asset: str
+    source: str
+    source_bytes: int
+    entry: Json
+    rows: tuple[TierRow, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def bytes(self) -> int:
+        return sum(row.bytes for row in self.rows)
+
+
+def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Settings, run: Run) -> AssetReport:
+    """Build one model into the bundle's files; the catalogue is left to the caller.
+
+    name: the model's path below the source folder. Raises ModelError when the model cannot be used.
+    """
+    document = read_document(path, name)
+    scene = read_scene(document)
+
+    total = sum(len(t.source.surface.triangles) for t in scene.trees)
+    shares = [len(t.source.surface.triangles) / total * settings.base_triangles for t in scene.trees]
+    trees = [
+        build_tree(origin, max(MIN_BASE_TRIANGLES, round(share)), settings, run)
+        for origin, share in zip(scene.trees, shares, strict=True)
+    ]
+    deforming = [build_deforming(document, scene, mesh, settings) for mesh in scene.deforming]
+
+    uses, of_texture = texture_uses(document)
+    contents = [(read_image(document, use.image), use, settings) for use in uses]
+    pyramids: list[Pyramid] = run("textures", build_pyramid, contents)
+
+    refinements = [_put_refinements(bundle, document, tree) for tree in trees]
+    finest = sum(r["bytes"] for tree in refinements for r in tree if r is not None)
+    finest += sum(len(p.levels[-1].content) for p in pyramids)
+    static = next((t for t in trees if t.origin.mesh is None), None)
+    meshes = {t.origin.mesh: _root_mesh(t) for t in trees if t.origin.mesh is not None}
+    meshes |= {d.mesh.mesh: d.base for d in deforming}
+
+    limit = min(MAX_BASE_BYTES, max(settings.base_bytes, finest // 100))
+    root = _root_mesh(static) if static else None
+    base, embedded = _fit_base(document, scene, root, meshes, pyramids, of_texture, limit, settings)
+    notes: tuple[str, ...] = ()
+    if len(base.content) > limit:
+        notes = (f"the base has {len(base.content):,} bytes, over {limit:,}: meshes that deform keep every triangle",)
+
+    base_file = bundle.put(base.content, "glb")
+    textures = [_put_levels(bundle, p, level) for p, level in zip(pyramids, embedded, strict=True)]
+    manifest: Json = {
+        "format": "streamxr/manifest",
+        "version": 1,
+        "generator": f"streamxr {VERSION}",
+        "asset": asset,
+        "source": {"name": name, "sha256": document.sha256, "bytes": document.bytes},
+        "settings": settings.as_json(),
+        "unit": "metre",
+        "up": "y",
+        "bounds": describe_bounds(scene),
+        "animations": describe_animations(document),
+        "materials": describe_materials(document, of_texture),
+        "textures": textures,
+        "base": {**base_file, "gpuBytes": _base_gpu_bytes(trees, deforming, embedded)},
+        "trees": [
+            describe_tree(t, t.origin.nodes if base.static_node is None or t.origin.nodes else [base.static_node], r)
+            for t, r in zip(trees, refinements, strict=True)
+        ]
+        + [describe_deforming(d, 1.0) for d in deforming],
+    }
+    triangles = sum(r.triangles for t in trees for r in t.regions if not r.children)
+    entry = {
+        "manifest": bundle.put_manifest(asset, manifest),
+        "base": base_file,
+        "bounds": describe_bounds(scene),
+        "triangles": triangles + sum(d.triangles for d in deforming),
+    }
+    return AssetReport(asset, name, document.bytes, entry, report_rows(manifest), notes)
+
+
+def report_rows(manifest: Json) -> tuple[TierRow, ...]:
+    """The rows of an asset's report, from its manifest: base, tiers coarse to fine, texture levels."""
+    rows = []
+    trees = manifest["trees"]
+    for tier in range(max((r["tier"] for t in trees for r in t["regions"]), default=0) + 1):
+        at = [(t, r) for t in trees for r in t["regions"] if r["tier"] == tier]
+        parents = {(id(t), r["parent"]) for t, r in at if r["parent"] is not None}
+        size = sum(t["regions"][p]["refinement"]["bytes"] for t in trees for i, p in sorted(parents) if i == id(t))
+        rows.append(
+            TierRow(
+                f"tier {tier}" if tier else "base",
+                len(at),
+                sum(r["triangles"] for _, r in at),
+                max((r["error"] * t["scale"] for t, r in at), default=None),
+                size if tier else manifest["base"]["bytes"],
+            )
+        )
+    sizes = {max(x["width"], x["height"]) for t in manifest["textures"] for x in t["levels"] if x["uri"]}
+    for pixels in sorted(sizes):
+        levels = {
+            x["uri"]: x["bytes"]
+            for t in manifest["textures"]
+            for x in t["levels"]
+            if x["uri"] and max(x["width"], x["height"]) == pixels
+        }
+        rows.append(TierRow(f"{pixels} px", len(levels), 0, None, sum(levels.values())))
+    return tuple(rows)
+
+
+def _fit_base(
+    document: Document,
+    scene: Scene,
+    static: BaseMesh | None,
+    meshes: dict[int, BaseMesh],
+    pyramids: Sequence[Pyramid],
+    of_texture: dict[tuple[int, Role], int],
+    limit: int,
+    settings: Settings,
+) -> tuple[Base, list[Level]]:
+    """The base with the largest pictures that keep it within `limit`, and the levels it embeds.
+
+    When its geometry alone is over the limit, small pictures would only make it ugly too.
+    """
+
+    def attempt(pixels: int) -> tuple[Base, list[Level]]:
+        levels = [p.within(pixels) for p in pyramids]
+        pictures = [(p.use.name, level) for p, level in zip(pyramids, levels, strict=True)]
+        return build_base(document, scene, static, meshes, pictures, of_texture), levels
+
+    pixels = settings.base_texture_pixels
+    first = attempt(pixels)
+    geometry = len(first[0].content) - sum(len(level.content) for level in first[1])
+    fitting = first
+    while len(fitting[0].content) > limit and geometry <= limit and pixels > SMALLEST:
+        pixels //= 2
+        fitting = attempt(pixels)
+    return fitting
+
+
+def _root_mesh(tree: Tree) -> BaseMesh:
+    root = tree.regions[0]
+    return BaseMesh(tuple((tree.origin.kinds[k].material, p) for k, p in root.primitives))
+
+
+def _put_refinements(bundle: Bundle, document: Document, tree: Tree) -> list[Json | None]:
+    names = [str(m.get("name") or f"material {i}") for i, m in enumerate(items(document.json, "materials"))]
+    result: list[Json | None] = []
+    for region in tree.regions:
+        if not region.children:
+            result.append(None)
+            continue
+        children = [tree.regions[c] for c in region.children]
+        content = refinement_glb([c.primitives for c in children], tree.origin.kinds, names)
+        result.append({**bundle.put(content, "glb"), "gpuBytes": sum(c.gpu_bytes for c in children)})
+    return result
+
+
+def _put_levels(bundle: Bundle, pyramid: Pyramid, embedded: Level) -> Json:
+    levels = []
+    for level in pyramid.levels[pyramid.levels.index(embedded) :]:
+        stored = {"uri": None, "bytes": len(level.content)}
+        if level is not embedded:
+            stored = bundle.put(level.content, "webp")
+        levels.append({**stored, "width": level.width, "height": level.height, "gpuBytes": level.gpu_bytes})
+    return {"name": pyramid.use.name, "role": pyramid.use.role, "levels": levels}
+
+
+def _base_gpu_bytes(trees: Sequence[Tree], deforming: Sequence[Deforming], embedded: Sequence[Level]) -> int:
+    geometry = sum(t.regions[0].gpu_bytes for t in trees) + sum(d.gpu_bytes for d in deforming)
+    return geometry + sum(level.gpu_bytes for level in embedded)

@@ -1,0 +1,242 @@
+"""The base: the whole asset as one small, complete GLB.
+
+Static geometry hangs on one new node in asset space; the nodes it came from stay, with their names and
+extras, without a mesh. Everything else keeps its place: rigid meshes get their coarsest tier, deforming
+ones their full geometry, points and lines pass through.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .document import Document, Json, item, items, label, read_accessor, texture_slots
+from .draco import EncodedPrimitive
+from .errors import ModelError
+from .glb import DRACO, GENERATOR, GlbWriter
+from .scene import POINTS_AND_LINES, Scene
+from .surface import AnyArray
+from .textures import Level, Role, slot_role
+
+STATIC_NODE = "StreamXR static geometry"
+WEBP = "EXT_texture_webp"
+
+
+@dataclass(frozen=True)
+class DeformingPrimitive:
+    """A deforming mesh's primitive: its Draco stream, its morph targets in the stream's vertex order."""
+
+    primitive: EncodedPrimitive
+    targets: tuple[dict[str, AnyArray], ...]
+
+
+@dataclass(frozen=True)
+class BaseMesh:
+    """What a mesh of the base is drawn with: (material, primitive) pairs, then primitives as they came."""
+
+    primitives: tuple[tuple[int | None, EncodedPrimitive | DeformingPrimitive], ...]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The base's bytes, and the base node that draws the static tree (None without one)."""
+
+    content: bytes
+    static_node: int | None
+
+
+def build_base(
+    document: Document,
+    scene: Scene,
+    static: BaseMesh | None,
+    meshes: dict[int, BaseMesh],
+    pictures: Sequence[tuple[str, Level]],
+    of_texture: dict[tuple[int, Role], int],
+) -> Base:
+    """Write the base.
+
+    meshes: the coarse or deforming geometry of source meshes; pictures: (name, level) of each texture use;
+    of_texture: the picture of each (source texture, role).
+    """
+    source = document.json
+    writer = GlbWriter()
+    out: Json = {
+        k: copy.deepcopy(v)
+        for k, v in source.items()
+        if k not in ("accessors", "bufferViews", "buffers", "images", "textures", "meshes")
+    }
+    out["asset"] = {**out["asset"], "generator": GENERATOR, "version": "2.0"}
+    out["asset"].pop("minVersion", None)
+    copied: dict[int, int] = {}
+
+    new_meshes, mesh_index = _meshes(document, writer, scene, meshes, copied)
+    for index, node in enumerate(items(out, "nodes")):
+        mesh = node.get("mesh")
+        if mesh is None:
+            continue
+        if mesh in mesh_index and (index not in scene.flattened or _rest(document, mesh)):
+            node["mesh"] = mesh_index[mesh]
+        else:
+            node.pop("mesh")
+            node.pop("weights", None)
+    static_node = None
+    if static is not None:
+        new_meshes.append({"name": STATIC_NODE, "primitives": [_primitive(writer, m, p) for m, p in static.primitives]})
+        static_node = _add_node(out, {"name": STATIC_NODE, "mesh": len(new_meshes) - 1})
+    if new_meshes:
+        out["meshes"] = new_meshes
+    _animations_and_skins(document, out, writer, copied)
+    _pictures(source, out, writer, pictures, of_texture)
+    _extensions(out)
+    return Base(writer.finish(out), static_node)
+
+
+def _meshes(
+    document: Document, writer: GlbWriter, scene: Scene, meshes: dict[int, BaseMesh], copied: dict[int, int]
+) -> tuple[list[Json], dict[int, int]]:
+    """The base's meshes and where each source mesh went; a flattened mesh is kept for its points and lines."""
+    new: list[Json] = []
+    where: dict[int, int] = {}
+    used = {items(document.json, "nodes")[n].get("mesh") for n in scene.world}
+    for index, holder in enumerate(items(document.json, "meshes")):
+        if index not in used:
+            continue
+        primitives = [_primitive(writer, m, p) for m, p in meshes[index].primitives] if index in meshes else []
+        primitives += [_copied_primitive(document, writer, p, index, copied) for p in _rest(document, index)]
+        if not primitives:
+            continue
+        mesh = {k: copy.deepcopy(v) for k, v in holder.items() if k != "primitives"}
+        where[index] = len(new)
+        new.append({**mesh, "primitives": primitives})
+    return new, where
+
+
+def _rest(document: Document, mesh: int) -> list[Json]:
+    """The primitives that are no triangles."""
+    holder = items(document.json, "meshes")[mesh]
+    return [p for p in holder["primitives"] if p.get("mode", 4) in POINTS_AND_LINES]
+
+
+def _primitive(writer: GlbWriter, material: int | None, shape: EncodedPrimitive | DeformingPrimitive) -> Json:
+    if isinstance(shape, EncodedPrimitive):
+        return writer.add_primitive(shape, material)
+    result = writer.add_primitive(shape.primitive, material)
+    if shape.targets:
+        result["targets"] = [
+            {name: writer.add_accessor(v, 5126, view=True, bounds=name == "POSITION") for name, v in t.items()}
+            for t in shape.targets
+        ]
+    return result
+
+
+def _copied_primitive(
+    document: Document, writer: GlbWriter, primitive: Json, mesh: int, copied: dict[int, int]
+) -> Json:
+    place = f"mesh {mesh}"
+    result: Json = copy.deepcopy(primitive)
+    result["attributes"] = {
+        k: _copy_accessor(document, writer, v, place, copied, vertex=True) for k, v in primitive["attributes"].items()
+    }
+    if primitive.get("indices") is not None:
+        result["indices"] = _copy_accessor(document, writer, primitive["indices"], place, copied)
+    if primitive.get("targets"):
+        result["targets"] = [
+            {k: _copy_accessor(document, writer, v, place, copied, vertex=True) for k, v in t.items()}
+            for t in primitive["targets"]
+        ]
+    return result
+
+
+def _copy_accessor(
+    document: Document, writer: GlbWriter, index: Any, place: str, copied: dict[int, int], *, vertex: bool = False
+) -> int:
+    """Copy an accessor's values as they are; once, however often it is used."""
+    source = item(document.json, "accessors", index, place)
+    if index not in copied:
+        values = np.ascontiguousarray(read_accessor(document, index, place, normalize=False))
+        kept = {k: source[k] for k in ("name", "extras", "normalized") if k in source}
+        bounds = len(values) > 0 and ("min" in source or "max" in source)
+        copied[index] = writer.add_accessor(
+            values, source["componentType"], view=True, vertex=vertex, bounds=bounds, type=source["type"], **kept
+        )
+    return copied[index]
+
+
+def _animations_and_skins(document: Document, out: Json, writer: GlbWriter, copied: dict[int, int]) -> None:
+    for index, animation in enumerate(items(out, "animations")):
+        place = label("animation", index, animation)
+        samplers = animation.get("samplers", [])
+        if not isinstance(samplers, list) or not all(isinstance(s, dict) for s in samplers):
+            raise ModelError("samplers must be an array of objects", place=place)
+        for sampler in samplers:
+            for key in ("input", "output"):
+                sampler[key] = _copy_accessor(document, writer, sampler.get(key), place, copied)
+        for channel in animation.get("channels", []):
+            if channel.get("sampler") not in range(len(samplers)):
+                raise ModelError(f"a channel points at samplers[{channel.get('sampler')!r}]", place=place)
+    for index, skin in enumerate(items(out, "skins")):
+        if skin.get("inverseBindMatrices") is not None:
+            skin["inverseBindMatrices"] = _copy_accessor(
+                document, writer, skin["inverseBindMatrices"], label("skin", index, skin), copied
+            )
+
+
+def _pictures(
+    source: Json,
+    out: Json,
+    writer: GlbWriter,
+    pictures: Sequence[tuple[str, Level]],
+    of_texture: dict[tuple[int, Role], int],
+) -> None:
+    """Pictures as WebP, and a texture for each (source texture, role) that a material uses."""
+    if not pictures:
+        return
+    out["images"] = [
+        {"name": name, "mimeType": "image/webp", "bufferView": writer.add_view(level.content)}
+        for name, level in pictures
+    ]
+    keys = sorted(of_texture)
+    textures = []
+    for texture, role in keys:
+        kept = {k: copy.deepcopy(v) for k, v in items(source, "textures")[texture].items() if k != "source"}
+        extensions = {
+            k: v for k, v in kept.pop("extensions", {}).items() if not k.endswith(("_webp", "_dds", "_basisu"))
+        }
+        textures.append({**kept, "extensions": {**extensions, WEBP: {"source": of_texture[texture, role]}}})
+    out["textures"] = textures
+    for material in items(out, "materials"):
+        for slot, info in texture_slots(material):
+            info["index"] = keys.index((info["index"], slot_role(slot)))
+
+
+def _add_node(out: Json, node: Json) -> int:
+    """Append a node to the default scene."""
+    nodes = out.setdefault("nodes", [])
+    nodes.append(node)
+    if not out.get("scenes"):
+        children = {c for n in nodes for c in n.get("children", [])}
+        out["scenes"] = [{"nodes": [i for i in range(len(nodes) - 1) if i not in children]}]
+        out["scene"] = 0
+    out.setdefault("scene", 0)
+    out["scenes"][out["scene"]].setdefault("nodes", []).append(len(nodes) - 1)
+    return len(nodes) - 1
+
+
+def _extensions(out: Json) -> None:
+    used = set(out.get("extensionsUsed", []))
+    required = set(out.get("extensionsRequired", []))
+    # Said of the source's own encoding, which is gone.
+    gone = {"MSFT_texture_dds", "KHR_texture_basisu", WEBP, DRACO}
+    mine = set()
+    if any(DRACO in p.get("extensions", {}) for m in out.get("meshes", []) for p in m["primitives"]):
+        mine.add(DRACO)
+    if out.get("textures"):
+        mine.add(WEBP)
+    for key, names in (("extensionsUsed", (used - gone) | mine), ("extensionsRequired", (required - gone) | mine)):
+        out.pop(key, None)
+        if names:
+            out[key] = sorted(names)

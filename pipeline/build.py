@@ -1,0 +1,150 @@
+"""Build a folder of models: what there is, what is already built, and the rest in worker processes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import VERSION
+from .asset import AssetReport, report_rows
+from .bundle import Bundle, free_bytes
+from .document import Json, read_document
+from .errors import ModelError
+from .settings import Settings
+from .validate import read_manifest
+from .workers import Failure, Job, Progress, build_in_processes
+
+SUFFIXES = (".glb", ".gltf")
+LEAST_FREE_BYTES = 200 << 20  # a build that fills the disk breaks more than itself
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What became of every model: built anew, still good from before, or failed."""
+
+    built: tuple[AssetReport, ...]
+    kept: tuple[AssetReport, ...]
+    failed: tuple[Failure, ...]
+
+
+def build(
+    source: Path,
+    output: Path,
+    settings: Settings,
+    *,
+    jobs: int,
+    force: bool = False,
+    on_progress: Callable[[Progress | AssetReport | Failure], None] = lambda _: None,
+) -> BuildReport:
+    """Build every model below `source` (or `source` itself, if it is a file) into the bundle at `output`.
+
+    A model that fails keeps its previous entry in the catalogue, if it had one; the catalogue is replaced
+    once, at the end. Raises ModelError when nothing can be built at all.
+    """
+    models, clashes = find_models(source)
+    if not models and not clashes:
+        raise ModelError(f"there is no model in {source}", remedy=f"put {' or '.join(SUFFIXES)} files there")
+    if free_bytes(output) < LEAST_FREE_BYTES:
+        raise ModelError(f"less than {LEAST_FREE_BYTES >> 20} MB are free on the disk of {output}")
+    bundle = Bundle(output)
+    try:
+        before = bundle.read_catalogue()["assets"]
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelError(f"cannot write to {output}: {error.strerror}") from None
+    bundle.sweep()
+
+    kept = [] if force else [r for job in models if (r := up_to_date(bundle, job, before, settings)) is not None]
+    for report in kept:
+        on_progress(report)
+    done = {report.asset for report in kept}
+    built: list[AssetReport] = []
+    failed: list[Failure] = list(clashes)
+    for failure in clashes:
+        on_progress(failure)
+    todo = [job for job in models if job.asset not in done]
+    for event in build_in_processes(todo, output, settings, max(1, jobs)):
+        if isinstance(event, AssetReport):
+            built.append(event)
+        elif isinstance(event, Failure):
+            failed.append(event)
+        on_progress(event)
+
+    assets = {report.asset: report.entry for report in [*kept, *built]}
+    assets |= {f.asset: before[f.asset] for f in failed if f.asset in before and f.asset not in assets}
+    if assets:
+        bundle.write_site()
+        bundle.write_catalogue(f"streamxr {VERSION}", assets)
+    return BuildReport(
+        tuple(sorted(built, key=lambda r: r.asset)), tuple(kept), tuple(sorted(failed, key=lambda f: f.source))
+    )
+
+
+def find_models(source: Path) -> tuple[list[Job], list[Failure]]:
+    """Models below a folder, sorted by name, and those whose asset id another one already has."""
+    if source.is_file():
+        if source.suffix.lower() not in SUFFIXES:
+            raise ModelError(f"{source.name} is no {' or '.join(SUFFIXES)} file")
+        return [Job(source, source.name, asset_id(Path(source.name)))], []
+    if not source.is_dir():
+        raise ModelError(f"{source} does not exist")
+    jobs: dict[str, Job] = {}
+    clashes = []
+    found = (p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    for path in sorted(found, key=lambda p: p.relative_to(source).as_posix()):
+        relative = path.relative_to(source)
+        if any(part.startswith(".") for part in relative.parts):
+            continue
+        job = Job(path, relative.as_posix(), asset_id(relative))
+        if job.asset in jobs:
+            other = jobs[job.asset].name
+            clashes.append(
+                Failure(job.asset, job.name, f'has the same asset name "{job.asset}" as {other} (rename one of them)')
+            )
+        else:
+            jobs[job.asset] = job
+    return list(jobs.values()), clashes
+
+
+def asset_id(relative: Path) -> str:
+    """`props/Old Chair.glb` → `props-old-chair`; `Fox/Fox.gltf` → `fox`: stable, and safe in any URL."""
+    parts: list[str] = []
+    for part in relative.with_suffix("").parts:
+        clean = re.sub(r"[^a-z0-9._]+", "-", part.lower()).strip("-._") or "model"
+        if not parts or parts[-1] != clean:
+            parts.append(clean)
+    return "-".join(parts)[:128].strip("-._")
+
+
+def up_to_date(bundle: Bundle, job: Job, before: Json, settings: Settings) -> AssetReport | None:
+    """The report of an asset that was built from the same files with the same settings and version, if all
+    its files are there."""
+    entry = before.get(job.asset)
+    if entry is None:
+        return None
+    try:
+        manifest = read_manifest(bundle.root, entry["manifest"])
+        if (
+            manifest["generator"] != f"streamxr {VERSION}"
+            or manifest["settings"] != settings.as_json()
+            or manifest["source"]["name"] != job.name
+            or manifest["source"]["sha256"] != read_document(job.path).sha256
+        ):
+            return None
+    except ModelError:
+        return None
+    for file in named_files(manifest):
+        path = bundle.root / file["uri"]
+        if not path.is_file() or path.stat().st_size != file["bytes"]:
+            return None
+    return AssetReport(job.asset, job.name, manifest["source"]["bytes"], entry, report_rows(manifest))
+
+
+def named_files(manifest: Json) -> Sequence[Json]:
+    """Every {uri, bytes} that a manifest names."""
+    files = [manifest["base"]]
+    files += [r["refinement"] for t in manifest["trees"] for r in t["regions"] if r["refinement"]]
+    files += [level for t in manifest["textures"] for level in t["levels"] if level["uri"]]
+    return files

@@ -1,0 +1,166 @@
+"""`streamxr`: the artist's command."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from . import VERSION
+from .errors import ModelError
+from .settings import Settings
+
+EXAMPLES_BUILD = """
+\b
+Examples:
+  streamxr build models/src                    every model below models/src, into build/
+  streamxr build chair.glb -o /tmp/preview     one model
+  streamxr build models/src --json | jq .      a report for scripts
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="streamxr")
+def main() -> None:
+    """Turn 3D models into bundles that stream into XR browsers.
+
+    \b
+    Start here:
+      streamxr build models/src      build a bundle into build/
+      streamxr serve build           look at it in the browser
+    """
+
+
+@main.command(epilog=EXAMPLES_BUILD)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), default=Path("build"), show_default=True, help="Bundle folder."
+)
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, 256), default=None, help="Processes at work.  [default: all cores]"
+)
+@click.option("--force", is_flag=True, help="Build even what is up to date.")
+@click.option("--leaf-triangles", type=click.IntRange(500), default=Settings.leaf_triangles, show_default=True,
+              help="Triangles a leaf region should have.")  # fmt: skip
+@click.option("--base-triangles", type=click.IntRange(16), default=Settings.base_triangles, show_default=True,
+              help="Triangles the base should have.")  # fmt: skip
+@click.option("--max-texture", type=click.IntRange(16, 16384), default=Settings.max_texture_pixels, show_default=True,
+              help="Longest side of the finest texture level, in pixels.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
+@click.option("-v", "--verbose", is_flag=True, help="Show where an unexpected error came from.")
+def build(
+    source: Path,
+    output: Path,
+    jobs: int | None,
+    force: bool,
+    leaf_triangles: int,
+    base_triangles: int,
+    max_texture: int,
+    as_json: bool,
+    verbose: bool,
+) -> None:
+    """Build every model below SOURCE (.glb, .gltf) into a bundle.
+
+    Models that did not change since the last build are kept as they are. A model that cannot be built is
+    reported, the others are built, its previous version stays in the bundle, and the exit code is 1.
+    """
+    from . import build as stage
+    from . import report
+
+    settings = Settings(leaf_triangles=leaf_triangles, base_triangles=base_triangles, max_texture_pixels=max_texture)
+    console = Console(stderr=True)
+    try:
+        with report.LiveProgress(console) as show:
+            result = stage.build(
+                source, output, settings, jobs=jobs or os.cpu_count() or 1, force=force, on_progress=show
+            )
+    except ModelError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        console.print("stopped; the bundle is as it was before", style="yellow")
+        sys.exit(130)
+    if verbose:
+        for failure in result.failed:
+            if failure.trace:
+                console.print(failure.trace, highlight=False, markup=False)
+    if as_json:
+        click.echo(report.as_json(result))
+    else:
+        report.print_table(result, Console())
+        console.print(f"{report.summary(result)} → {output}", highlight=False)
+    sys.exit(1 if result.failed else 0)
+
+
+@main.command(epilog="\b\nExample:\n  streamxr validate build && streamxr publish build …")
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False), default=Path("build"))
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON on standard output.")
+def validate(bundle: Path, as_json: bool) -> None:
+    """Check a bundle: schema, every file's hash and size, and that region borders decode identically.
+
+    The exit code is 1 when something is wrong.
+    """
+    from . import validate as stage
+
+    console = Console(stderr=True)
+    try:
+        with console.status("validating") as status:
+            result = stage.validate(bundle, lambda asset: status.update(f"validating {asset}"))
+    except ModelError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        sys.exit(130)
+    if as_json:
+        document = {
+            "assets": result.assets,
+            "files": result.files,
+            "bytes": result.bytes,
+            "borders": result.borders,
+            "findings": [{"asset": f.asset, "error": f.text} for f in result.findings],
+        }
+        click.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    else:
+        for finding in result.findings:
+            console.print(f"[bold red]✗[/] [bold]{finding.asset}:[/] ", end="")
+            console.print(finding.text, markup=False, highlight=False, soft_wrap=True)
+        word = "valid" if not result.findings else f"{len(result.findings)} findings"
+        click.echo(
+            f"{word}: {result.assets} assets, {result.files} files, {result.bytes / 1e6:.2f} MB, "
+            f"{result.borders} borders compared"
+        )
+    sys.exit(1 if result.findings else 0)
+
+
+@main.command(epilog="\b\nExamples:\n  streamxr serve build\n  streamxr serve build --host 0.0.0.0 --port 9000")
+@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False), default=Path("build"))
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for a headset.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--quiet", is_flag=True, help="Do not log requests.")
+def serve(bundle: Path, host: str, port: int, quiet: bool) -> None:
+    """Serve a bundle with the viewer at / for a look at it (not for production: put it behind a CDN)."""
+    import socket
+
+    import uvicorn
+
+    from .bundle import CATALOGUE
+    from .serve import bundle_app
+
+    if not (bundle / CATALOGUE).is_file():
+        raise click.ClickException(f"{bundle} is no bundle: it has no {CATALOGUE} (run streamxr build first)")
+    try:
+        listener = socket.create_server((host, port), reuse_port=False)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror} (try --port 0)") from None
+    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host
+    click.echo(f"http://{shown}:{listener.getsockname()[1]}/", err=False)
+    sys.stdout.flush()
+    config = uvicorn.Config(bundle_app(bundle), log_level="warning" if quiet else "info", access_log=not quiet)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        listener.close()

@@ -1,0 +1,355 @@
+"""A glTF file as it came: the JSON document, untouched, and checked access to what it points at.
+
+The document stays a plain dictionary, because everything that the pipeline does not understand must
+survive it (extras, unknown extensions, XMP). Every index and length in it is treated as hostile.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from .errors import ModelError
+from .surface import AnyArray
+
+Json = dict[str, Any]
+
+COMPONENTS: dict[int, np.dtype[Any]] = {
+    5120: np.dtype("<i1"),
+    5121: np.dtype("<u1"),
+    5122: np.dtype("<i2"),
+    5123: np.dtype("<u2"),
+    5125: np.dtype("<u4"),
+    5126: np.dtype("<f4"),
+}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+
+# What the pipeline either understands or carries through without looking inside.
+SUPPORTED_REQUIRED = {
+    "EXT_texture_webp",
+    "KHR_lights_punctual",
+    "KHR_materials_unlit",
+    "KHR_mesh_quantization",
+    "KHR_texture_transform",
+    "KHR_xmp_json_ld",
+}
+MAX_JSON_BYTES = 256 << 20  # the largest JSON chunk of a real model seen is two orders below
+MAX_JSON_DEPTH = 200  # deeper than any exporter nests, shallower than Python's recursion limit
+MAX_ELEMENTS = 1 << 28  # an accessor without data can declare any count; 268 million is past any GPU
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed glTF asset. `sha256` covers the file and every file it names; `bytes` is their sum."""
+
+    name: str
+    json: Json
+    buffers: tuple[bytes, ...]
+    image_files: dict[int, bytes]
+    sha256: str
+    bytes: int
+
+
+def read_document(path: Path, name: str | None = None) -> Document:
+    """Read a `.glb` or `.gltf` file and every file it names.
+
+    Raises ModelError when the container, the JSON or a named file is broken or missing.
+    """
+    raw = _read(path, place="")
+    digest = hashlib.sha256(raw)
+    total = len(raw)
+    if path.suffix.lower() == ".glb":
+        text, chunk = _split_glb(raw)
+    else:
+        text, chunk = raw, None
+    document = _parse_json(text)
+
+    buffers: list[bytes] = []
+    for index, buffer in enumerate(items(document, "buffers")):
+        place = f"buffer {index}"
+        length = integer(buffer, "byteLength", place)
+        uri = buffer.get("uri")
+        if uri is None:
+            if index != 0 or chunk is None:
+                raise ModelError("has no uri and the file has no binary chunk", place=place)
+            content = chunk
+        else:
+            content, external = _resolve(path, uri, place)
+            if external:
+                digest.update(content)
+                total += len(content)
+        if len(content) < length:
+            raise ModelError(
+                f"declares {length:,} bytes but only {len(content):,} are there",
+                place=place,
+                remedy="the file is truncated: export or copy it again",
+            )
+        buffers.append(content)
+
+    image_files: dict[int, bytes] = {}
+    for index, image in enumerate(items(document, "images")):
+        if image.get("bufferView") is None:
+            place = label("image", index, image)
+            if image.get("uri") is None:
+                raise ModelError("has neither uri nor bufferView", place=place)
+            content, external = _resolve(path, image["uri"], place)
+            if external:
+                digest.update(content)
+                total += len(content)
+            image_files[index] = content
+    return Document(name or path.name, document, tuple(buffers), image_files, digest.hexdigest(), total)
+
+
+def read_accessor(document: Document, index: Any, place: str, *, normalize: bool = True) -> AnyArray:
+    """Read accessor `index` as an array of shape (count, width), sparse values applied.
+
+    Normalised integers become float32 in 0…1 or −1…1 unless `normalize` is false.
+    Raises ModelError when anything about it does not add up.
+    """
+    accessor = item(document.json, "accessors", index, place)
+    place = f"{place}, accessor {index}"
+    dtype = COMPONENTS.get(accessor.get("componentType", 0))
+    width = WIDTHS.get(str(accessor.get("type")))
+    if dtype is None or width is None:
+        raise ModelError("has an unknown componentType or type", place=place)
+    count = integer(accessor, "count", place)
+    if count * width > MAX_ELEMENTS:
+        raise ModelError(f"declares {count:,} elements, more than any real model holds", place=place)
+    if accessor.get("bufferView") is None:
+        values = np.zeros((count, width), dtype)
+    else:
+        view, stride = _view(document, accessor["bufferView"], place)
+        values = _strided(view, integer(accessor, "byteOffset", place, 0), count, width, dtype, stride, place)
+    sparse = accessor.get("sparse")
+    if sparse is not None:
+        values = values.copy()
+        _apply_sparse(document, sparse, values, place)
+    if accessor.get("normalized") and dtype.kind in "iu" and normalize:
+        scaled: AnyArray = values.astype(np.float32) / np.float32(np.iinfo(dtype).max)
+        return np.maximum(scaled, np.float32(-1.0))
+    return values
+
+
+def read_image(document: Document, index: int) -> bytes:
+    """The encoded bytes of image `index`."""
+    image = item(document.json, "images", index, "images")
+    if index in document.image_files:
+        return document.image_files[index]
+    view, _ = _view(document, image["bufferView"], label("image", index, image))
+    return bytes(view)
+
+
+def items(document: Json, key: str) -> list[Json]:
+    """The top-level array `key`, empty when absent; every element is checked to be an object."""
+    found = document.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(element, dict) for element in found):
+        raise ModelError("must be an array of objects", place=key)
+    return found
+
+
+def item(document: Json, key: str, index: Any, place: str) -> Json:
+    """Element `index` of the top-level array `key`, or a ModelError that names who pointed there."""
+    found = items(document, key)
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(found):
+        raise ModelError(f"points at {key}[{index!r}], but the file has {len(found)} {key}", place=place)
+    return found[index]
+
+
+def integer(holder: Json, key: str, place: str, default: int | None = None) -> int:
+    """A non-negative integer property."""
+    value = holder.get(key, default)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ModelError(f"{key} must be a non-negative integer, not {value!r}", place=place)
+    return value
+
+
+def label(noun: str, index: int, holder: Json) -> str:
+    """`mesh 3 "seat"`: how an error names an object of the document."""
+    name = holder.get("name")
+    return f'{noun} {index} "{name}"' if isinstance(name, str) and name else f"{noun} {index}"
+
+
+def texture_slots(holder: Any) -> Iterator[tuple[str, Json]]:
+    """Every textureInfo below a material, extensions included, as (property name, textureInfo).
+
+    glTF names each of them `…Texture` and gives each an integer `index`; that holds for all ratified
+    material extensions, so new ones pass through without being known here.
+    """
+    if isinstance(holder, dict):
+        for key, value in holder.items():
+            if key == "extras":
+                continue
+            if key.endswith("Texture") and isinstance(value, dict) and isinstance(value.get("index"), int):
+                yield key, value
+            yield from texture_slots(value)
+
+
+def _read(path: Path, place: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"{path.name} is missing", place=place, remedy="put it beside the model") from None
+    except OSError as error:
+        raise ModelError(f"cannot read {path.name}: {error.strerror}", place=place) from None
+
+
+def _split_glb(raw: bytes) -> tuple[bytes, bytes | None]:
+    if len(raw) < 20 or raw[:4] != b"glTF":
+        raise ModelError(
+            "this is not a GLB file: it does not start with the glTF magic",
+            remedy="export it as binary glTF 2.0, or rename it to what it is",
+        )
+    version, length = struct.unpack_from("<II", raw, 4)
+    if version != 2:
+        raise ModelError(f"is glTF version {version}", remedy="only glTF 2.0 is supported: export it again")
+    if length > len(raw):
+        raise ModelError(
+            f"the header declares {length:,} bytes but the file has {len(raw):,}",
+            remedy="the file is truncated: export or copy it again",
+        )
+    chunks: list[tuple[int, bytes]] = []
+    offset = 12
+    while offset + 8 <= length:
+        size, kind = struct.unpack_from("<II", raw, offset)
+        if offset + 8 + size > length:
+            raise ModelError(f"chunk at byte {offset} declares {size:,} bytes, past the end of the file")
+        chunks.append((kind, raw[offset + 8 : offset + 8 + size]))
+        offset += 8 + size + (-size % 4)
+    if not chunks or chunks[0][0] != 0x4E4F534A:
+        raise ModelError("the first chunk is not JSON", remedy="the file is damaged: export it again")
+    binary = next((content for kind, content in chunks[1:] if kind == 0x004E4942), None)
+    return chunks[0][1], binary
+
+
+def _parse_json(text: bytes) -> Json:
+    if len(text) > MAX_JSON_BYTES:
+        raise ModelError(f"the JSON is {len(text):,} bytes long, over the limit of {MAX_JSON_BYTES:,}")
+    if _depth(text) > MAX_JSON_DEPTH:
+        raise ModelError(f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep")
+    try:
+        parsed = json.loads(text.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"the JSON is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise ModelError(f"the JSON is broken at line {error.lineno}, column {error.colno}: {error.msg}") from None
+    if not isinstance(parsed, dict):
+        raise ModelError("the JSON is not an object, so this is not glTF")
+    asset = parsed.get("asset")
+    if not isinstance(asset, dict) or not str(asset.get("version", "")).startswith("2."):
+        raise ModelError("asset.version is not 2.x", remedy="only glTF 2.0 is supported: export it again")
+    required = parsed.get("extensionsRequired", [])
+    if not isinstance(required, list):
+        raise ModelError("extensionsRequired must be an array")
+    unknown = sorted(
+        str(name) for name in required if name not in SUPPORTED_REQUIRED and not str(name).startswith("KHR_materials_")
+    )
+    if unknown:
+        raise ModelError(
+            f"needs {', '.join(unknown)}, which this version cannot read",
+            remedy="export without compression: the pipeline compresses by itself",
+        )
+    return parsed
+
+
+def _depth(text: bytes) -> int:
+    """Nesting depth of brackets, strings included: an upper bound that costs one pass in C."""
+    codes = np.frombuffer(text, np.uint8)
+    steps = np.zeros(len(codes), np.int32)
+    steps[(codes == ord("[")) | (codes == ord("{"))] = 1
+    steps[(codes == ord("]")) | (codes == ord("}"))] = -1
+    return int(np.cumsum(steps).max(initial=0))
+
+
+def _refuse_constant(name: str) -> float:
+    raise ModelError(f"the JSON holds {name}, which is not a number in JSON")
+
+
+def _resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
+    """The bytes behind a uri, and whether they came from another file."""
+    if not isinstance(uri, str):
+        raise ModelError(f"uri must be a string, not {uri!r}", place=place)
+    if uri.startswith("data:"):
+        header, comma, payload = uri.partition(",")
+        if not comma or not header.endswith(";base64"):
+            raise ModelError("its data: uri is not base64", place=place)
+        try:
+            return base64.b64decode(payload, validate=True), False
+        except binascii.Error as error:
+            raise ModelError(f"its data: uri is broken: {error}", place=place) from None
+    shown = uri if len(uri) <= 120 else uri[:117] + "…"
+    if "://" in uri:
+        raise ModelError(f'"{shown}" is on the network', place=place, remedy="put the file beside the model")
+    folder = model.parent.resolve()
+    try:
+        target = (folder / unquote(uri)).resolve()
+    except (OSError, ValueError):
+        raise ModelError(f'"{shown}" is not a file name', place=place) from None
+    if not target.is_relative_to(folder):
+        raise ModelError(f'"{shown}" leaves the model\'s folder', place=place, remedy="put the file beside the model")
+    if not target.is_file():
+        raise ModelError(f'"{shown}" is missing', place=place, remedy="put the file beside the model")
+    return _read(target, place), True
+
+
+def _view(document: Document, index: Any, place: str) -> tuple[memoryview, int | None]:
+    view = item(document.json, "bufferViews", index, place)
+    place = f"{place}, bufferView {index}"
+    buffer = view.get("buffer")
+    if isinstance(buffer, bool) or not isinstance(buffer, int) or not 0 <= buffer < len(document.buffers):
+        raise ModelError(f"points at buffers[{buffer!r}]", place=place)
+    start = integer(view, "byteOffset", place, 0)
+    length = integer(view, "byteLength", place)
+    content = document.buffers[buffer]
+    if start + length > len(content):
+        raise ModelError(f"ends at byte {start + length:,} of a buffer of {len(content):,}", place=place)
+    stride = view.get("byteStride")
+    return memoryview(content)[start : start + length], (
+        integer(view, "byteStride", place) if stride is not None else None
+    )
+
+
+def _strided(
+    view: memoryview, offset: int, count: int, width: int, dtype: np.dtype[Any], stride: int | None, place: str
+) -> AnyArray:
+    size = dtype.itemsize * width
+    step = stride or size
+    end = offset + (count - 1) * step + size if count else offset
+    if end > len(view):
+        raise ModelError(
+            f"needs {end:,} bytes but its bufferView has {len(view):,}",
+            place=place,
+            remedy="the file is damaged: export it again",
+        )
+    return np.ndarray((count, width), dtype, view, offset, (step, dtype.itemsize))
+
+
+def _apply_sparse(document: Document, sparse: Any, values: AnyArray, place: str) -> None:
+    if not isinstance(sparse, dict) or not all(isinstance(sparse.get(k), dict) for k in ("indices", "values")):
+        raise ModelError("has a broken sparse object", place=place)
+    count = integer(sparse, "count", place)
+    if count > len(values):
+        raise ModelError(f"has {count:,} sparse values for {len(values):,} elements", place=place)
+    kind = COMPONENTS.get(sparse["indices"].get("componentType", 0))
+    if kind is None or kind.kind != "u":
+        raise ModelError("sparse indices must be unsigned integers", place=place)
+    view, _ = _view(document, sparse["indices"].get("bufferView"), place)
+    offset = integer(sparse["indices"], "byteOffset", place, 0)
+    indices = _strided(view, offset, count, 1, kind, None, place).reshape(-1)
+    view, _ = _view(document, sparse["values"].get("bufferView"), place)
+    offset = integer(sparse["values"], "byteOffset", place, 0)
+    replacement = _strided(view, offset, count, values.shape[1], values.dtype, None, place)
+    if count and int(indices.max()) >= len(values):
+        raise ModelError(f"a sparse index is past the end of {len(values):,} elements", place=place)
+    values[indices] = replacement

@@ -1,0 +1,152 @@
+"""Draco: encode a primitive on the tree's grid and describe what a decoder will see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import DracoPy
+import numpy as np
+
+from .settings import Settings
+from .surface import AnyArray, FloatArray, IntArray
+
+POSITION, NORMAL, COLOR, TEX_COORD = 0, 1, 2, 3  # Draco's GeometryAttribute::Type
+FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
+TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Draco's explicit position quantisation: origin + range · q / (2^bits − 1) on every axis."""
+
+    origin: tuple[float, float, float]
+    range: float
+    bits: int
+
+    @property
+    def step(self) -> float:
+        return self.range / ((1 << self.bits) - 1)
+
+
+@dataclass(frozen=True)
+class EncodedAttribute:
+    """One attribute of a Draco stream as glTF must declare it. `values` are the decoded ones."""
+
+    unique_id: int
+    component: int
+    normalized: bool
+    values: AnyArray
+
+
+@dataclass(frozen=True)
+class EncodedPrimitive:
+    """A Draco stream and its decoded form: what the accessors say and what errors are measured on."""
+
+    stream: bytes
+    attributes: dict[str, EncodedAttribute]
+    triangles: IntArray
+    order: IntArray | None = None
+
+    @property
+    def vertices(self) -> int:
+        return len(self.attributes["POSITION"].values)
+
+    @property
+    def gpu_bytes(self) -> int:
+        """Bytes in GPU memory as three.js uploads it: decoded attributes and an index."""
+        vertex = sum(a.values.itemsize * a.values.shape[1] for a in self.attributes.values())
+        return int(self.vertices * vertex) + self.triangles.size * (2 if self.vertices <= 65535 else 4)
+
+
+def choose_grid(low: FloatArray, high: FloatArray, edge: float, least_bits: int) -> Grid:
+    """A grid around a box with 2 % margin whose step is at most a sixteenth of the median edge `edge`."""
+    extent = float((high - low).max())
+    extent = extent if extent > 0 else 1.0
+    span = float(np.float32(extent * 1.04))
+    origin = (low + high) * 0.5 - span * 0.5
+    wanted = np.log2(span / edge * 16.0) if edge > 0 else 0.0
+    bits = int(np.clip(np.ceil(wanted), least_bits, 20))
+    x, y, z = (float(np.float32(v)) for v in origin)
+    return Grid((x, y, z), span, bits)
+
+
+def encode_primitive(
+    attributes: dict[str, FloatArray],
+    triangles: IntArray,
+    grid: Grid,
+    settings: Settings,
+    *,
+    keep_order: bool = False,
+) -> EncodedPrimitive:
+    """Encode vertices (n, k) and triangles (m, 3) as glTF's KHR_draco_mesh_compression stores them.
+
+    With `keep_order`, `order` of the result tells for each decoded vertex which given one it was: for
+    attributes that must stay outside Draco, such as morph targets.
+    """
+    named: dict[str, tuple[int, int, bool]] = {}
+    generic: dict[int, AnyArray] = {}
+    options: dict[str, Any] = {}
+    for name, values in attributes.items():
+        if name == "POSITION":
+            continue
+        if name == "NORMAL":
+            options |= {"normals": values.astype(np.float64), "normal_quantization_bits": settings.normal_bits}
+        elif name == "TEXCOORD_0":
+            options |= {"tex_coord": values.astype(np.float64), "tex_coord_quantization_bits": settings.uv_bits}
+        elif name == "COLOR_0":
+            options["colors"] = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+        else:
+            stored, component, normalized = _generic(name, values)
+            named[name] = (len(generic), component, normalized)
+            generic[len(generic)] = stored
+    if keep_order:
+        generic[len(generic)] = np.arange(len(attributes["POSITION"]), dtype=np.uint32).reshape(-1, 1)
+    stream = DracoPy.encode(
+        np.ascontiguousarray(attributes["POSITION"], np.float32),
+        faces=np.ascontiguousarray(triangles, np.uint32),
+        quantization_bits=grid.bits,
+        quantization_origin=np.array(grid.origin),
+        quantization_range=grid.range,
+        compression_level=settings.draco_level,
+        generic_attributes=generic or None,
+        preserve_order=keep_order,
+        **options,
+    )
+    decoded = DracoPy.decode(stream)
+    found = {
+        name: EncodedAttribute(key, component, normalized, _values(decoded, key))
+        for name, (key, component, normalized) in named.items()
+    }
+    for name, kind, component in (
+        ("POSITION", POSITION, FLOAT),
+        ("NORMAL", NORMAL, FLOAT),
+        ("COLOR_0", COLOR, UNSIGNED_BYTE),
+        ("TEXCOORD_0", TEX_COORD, FLOAT),
+    ):
+        if name in attributes:
+            key = next(a["unique_id"] for a in decoded.attributes if a["attribute_type"] == kind)
+            found[name] = EncodedAttribute(int(key), component, name == "COLOR_0", _values(decoded, key))
+    order = None
+    if keep_order:
+        order = _values(decoded, len(generic) - 1).reshape(-1).astype(np.int64)
+    faces = np.asarray(decoded.faces).reshape(-1, 3).astype(np.int64)
+    return EncodedPrimitive(bytes(stream), dict(sorted(found.items())), faces, order)
+
+
+def _generic(name: str, values: FloatArray) -> tuple[AnyArray, int, bool]:
+    """How an attribute without a Draco type of its own is stored: array, component type, normalised."""
+    if name.startswith("WEIGHTS_"):
+        return values.astype(np.uint8), UNSIGNED_BYTE, True  # already quantised: they must sum to one
+    if name.startswith("JOINTS_"):
+        small = values.max(initial=0) < 256
+        return values.astype(np.uint8 if small else np.uint16), UNSIGNED_BYTE if small else UNSIGNED_SHORT, False
+    if name.startswith("TEXCOORD_") and values.min(initial=0) >= 0 and values.max(initial=0) <= 1:
+        return np.rint(values * 65535).astype(np.uint16), UNSIGNED_SHORT, True
+    return np.ascontiguousarray(values, np.float32), FLOAT, False
+
+
+def _values(decoded: Any, unique_id: int) -> AnyArray:
+    attribute = decoded.get_attribute_by_unique_id(unique_id)
+    values = np.asarray(attribute["data"])
+    return values.reshape(len(decoded.points), -1)

@@ -1,0 +1,142 @@
+"""Write down one asset: the manifest that docs/manifest.md describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .deforming import Deforming
+from .document import Document, Json, items, label, read_accessor, texture_slots
+from .draco import Grid
+from .regions import Region, Tree
+from .scene import Scene
+from .surface import PrimitiveKind
+from .textures import Role, slot_role
+
+
+def describe_tree(tree: Tree, nodes: Sequence[int], refinements: Sequence[Json | None]) -> Json:
+    """A tree; `refinements` gives {uri, bytes, gpuBytes} of each region that has children."""
+    return {
+        "kind": tree.origin.kind,
+        "space": "asset" if tree.origin.mesh is None else "mesh",
+        "nodes": list(nodes),
+        "scale": _up(tree.origin.scale),
+        "grid": _grid(tree.grid),
+        "primitives": [_kind(k) for k in tree.origin.kinds],
+        "regions": [_region(r, refinement) for r, refinement in zip(tree.regions, refinements, strict=True)],
+    }
+
+
+def describe_deforming(deforming: Deforming, scale: float) -> Json:
+    """A deforming mesh: a tree of one region, drawn by the base."""
+    return {
+        "kind": deforming.mesh.kind,
+        "space": "asset" if deforming.mesh.kind == "skinned" else "mesh",
+        "nodes": list(deforming.mesh.nodes),
+        "scale": _up(1.0 if deforming.mesh.kind == "skinned" else scale),
+        "grid": _grid(deforming.grid),
+        "primitives": [_kind(k) for k in deforming.kinds],
+        "regions": [
+            {
+                "parent": None,
+                "children": [],
+                "tier": 0,
+                "sphere": _sphere(deforming.sphere),
+                "cone": None,
+                "primitives": list(range(len(deforming.kinds))),
+                "triangles": deforming.triangles,
+                "vertices": deforming.vertices,
+                "error": _up(deforming.grid.step * 0.5 * 3**0.5),
+                "metresPerUv": None,
+                "gpuBytes": deforming.gpu_bytes,
+                "refinement": None,
+            }
+        ],
+    }
+
+
+def describe_materials(document: Document, of_texture: dict[tuple[int, Role], int]) -> list[Json]:
+    """Materials in source order with the textures they use."""
+    result = []
+    for index, material in enumerate(items(document.json, "materials")):
+        used = {of_texture[info["index"], slot_role(slot)] for slot, info in texture_slots(material)}
+        alpha = material.get("alphaMode", "OPAQUE")
+        result.append(
+            {
+                "name": _name(material, f"material {index}"),
+                "textures": sorted(used),
+                "doubleSided": material.get("doubleSided") is True,
+                "alphaMode": alpha if alpha in ("OPAQUE", "MASK", "BLEND") else "OPAQUE",
+            }
+        )
+    return result
+
+
+def describe_animations(document: Document) -> list[Json]:
+    """Animations in source order with their duration in seconds."""
+    result = []
+    for index, animation in enumerate(items(document.json, "animations")):
+        end = 0.0
+        for sampler in animation.get("samplers", []):
+            times = read_accessor(document, sampler.get("input"), label("animation", index, animation))
+            end = max(end, float(times.max(initial=0.0)))
+        result.append({"name": _name(animation, f"animation {index}"), "duration": end})
+    return result
+
+
+def describe_bounds(scene: Scene) -> Json:
+    return {"min": [_short(v) for v in scene.low], "max": [_short(v) for v in scene.high]}
+
+
+def _name(holder: Json, fallback: str) -> str:
+    name = holder.get("name")
+    return name if isinstance(name, str) else fallback
+
+
+def _region(region: Region, refinement: Json | None) -> Json:
+    return {
+        "parent": region.parent,
+        "children": list(region.children),
+        "tier": region.tier,
+        "sphere": _sphere(region.sphere),
+        "cone": None if region.cone is None else [_short(v) for v in region.cone],
+        "primitives": [k for k, _ in region.primitives],
+        "triangles": region.triangles,
+        "vertices": region.vertices,
+        "error": _up(region.error),
+        "metresPerUv": None if region.metres_per_uv is None else _short(region.metres_per_uv),
+        "gpuBytes": region.gpu_bytes,
+        "refinement": refinement,
+    }
+
+
+def _kind(kind: PrimitiveKind) -> Json:
+    return {"material": kind.material, "attributes": list(kind.attributes)}
+
+
+def _grid(grid: Grid) -> Json:
+    # float32 in the shortest decimal form that reads back as the same float32, which is what Draco stores.
+    return {
+        "origin": [float(str(np.float32(v))) for v in grid.origin],
+        "range": float(str(np.float32(grid.range))),
+        "bits": grid.bits,
+    }
+
+
+def _sphere(sphere: tuple[float, float, float, float]) -> list[float]:
+    """Short numbers whose sphere still holds the long one: the radius grows by what rounding moved."""
+    x, y, z, radius = sphere
+    centre = [_short(x), _short(y), _short(z)]
+    moved = float(np.linalg.norm(np.array(centre) - np.array([x, y, z])))
+    return [*centre, _up(radius + moved)]
+
+
+def _short(value: Any) -> float:
+    return float(f"{float(value):.7g}")
+
+
+def _up(value: float) -> float:
+    """Seven digits, rounded up: a bound stays a bound, and errors keep their order."""
+    return float(f"{value * (1 + 6e-7):.7g}")

@@ -1,0 +1,311 @@
+"""Build a tree of gaze regions: nested kd splits of the source, simplified bottom-up.
+
+Leaves are pieces of the source. Four siblings are merged and decimated with their outer border locked to
+about the size of one leaf, so every region of every tier has about the same number of triangles. Above the
+root stands a chain of coarser tiers, the last of which goes into the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from .attributes import transfer
+from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
+from .geometric_error import geometric_error
+from .scene import TreeSource
+from .settings import Settings
+from .simplify import simplify
+from .surface import (
+    FloatArray,
+    IntArray,
+    PrimitiveKind,
+    Source,
+    Surface,
+    border_positions,
+    face_normals,
+    merge,
+    unique_rows,
+    without_degenerates,
+)
+
+BRANCHING = 4  # children of a region: two binary splits
+# A tier with more than this share of the next finer tier's triangles is not worth a request.
+WORTHWHILE = 0.75
+
+
+class Run(Protocol):
+    """Maps a module-level function over argument tuples, perhaps in other processes; results in order."""
+
+    def __call__(self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]: ...
+
+
+@dataclass(frozen=True)
+class Region:
+    """A built region; the terms are those of docs/manifest.md.
+
+    primitives: (kind, stream) in kind order.
+    """
+
+    tier: int
+    parent: int | None
+    children: tuple[int, ...]
+    primitives: tuple[tuple[int, EncodedPrimitive], ...]
+    sphere: tuple[float, float, float, float]
+    cone: tuple[float, float, float, float] | None
+    error: float
+    metres_per_uv: float | None
+
+    @property
+    def triangles(self) -> int:
+        return sum(len(p.triangles) for _, p in self.primitives)
+
+    @property
+    def vertices(self) -> int:
+        return sum(p.vertices for _, p in self.primitives)
+
+    @property
+    def gpu_bytes(self) -> int:
+        return sum(p.gpu_bytes for _, p in self.primitives)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A built tree: where it came from, its grid, and its regions with parents before children."""
+
+    origin: TreeSource
+    grid: Grid
+    regions: tuple[Region, ...]
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """What a worker returns for one region."""
+
+    primitives: tuple[tuple[int, EncodedPrimitive], ...]
+    surface: Surface
+    error: float
+    metres_per_uv: float | None
+
+
+def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, run: Run) -> Tree:
+    """Build the tree of one source with a root of about `base_triangles`.
+
+    `run` maps tasks, in parallel if it likes; the result does not depend on how.
+    """
+    source = origin.source
+    grid = tree_grid(source.surface, settings)
+    depth, chain = plan_tiers(len(source.surface.triangles), base_triangles, settings)
+    leaf_of = split(source.surface, depth)
+    tiers = _merge_up(source, leaf_of, depth, run)
+    tiers = [[surface] for surface in _chain(tiers[0][0], chain)] + tiers
+    top = len(tiers) - depth - 1  # the tier of the root of the split; those above it form the chain
+
+    tasks = []
+    for tier, surfaces in enumerate(tiers):
+        level = max(0, tier - top)
+        exact = tier == len(tiers) - 1
+        for index, surface in enumerate(surfaces):
+            piece = source.part(leaf_of >> (2 * (depth - level)) == index) if level else source
+            tasks.append((surface, piece, origin.kinds, grid, settings, exact))
+    finished: list[_Finished] = run("regions", finish_region, tasks)
+    return Tree(origin, grid, _link(finished, [len(s) for s in tiers]))
+
+
+def plan_tiers(triangles: int, base_triangles: int, settings: Settings) -> tuple[int, list[int]]:
+    """How often the asset is split in four, and the triangle counts of the chain above, fine to coarse."""
+    depth = 0
+    if triangles > 2 * settings.leaf_triangles:
+        depth = max(1, round(np.log(triangles / settings.leaf_triangles) / np.log(BRANCHING)))
+    root = triangles / BRANCHING**depth
+    steps = max(0, round(np.log(max(1.0, root / base_triangles)) / np.log(settings.tier_ratio)))
+    ratio = (root / base_triangles) ** (1 / steps) if steps else 1.0
+    return depth, [max(4, round(root / ratio ** (k + 1))) for k in range(steps)]
+
+
+def tree_grid(surface: Surface, settings: Settings) -> Grid:
+    """The quantisation grid that all tiers of a tree share."""
+    p, t = surface.positions, surface.triangles
+    edge = float(np.median(np.linalg.norm(p[t[:, 0]] - p[t[:, 1]], axis=1)))
+    return choose_grid(p.min(axis=0), p.max(axis=0), edge, settings.position_bits)
+
+
+def split(surface: Surface, depth: int) -> IntArray:
+    """The leaf (0 … 4^depth − 1) of each triangle: balanced kd splits of the centroids at the median of the
+    longest axis. A leaf's ancestor k levels up is its number shifted right by 2k bits."""
+    leaf = np.zeros(len(surface.triangles), np.int64)
+    if depth == 0:
+        return leaf
+    centroids = surface.positions[surface.triangles].mean(axis=1)
+    groups = [np.arange(len(leaf))]
+    for _ in range(2 * depth):
+        halves = []
+        for group in groups:
+            own = centroids[group]
+            axis = int(np.argmax(own.max(axis=0) - own.min(axis=0)))
+            order = group[np.argsort(own[:, axis], kind="stable")]
+            halves += [order[: len(order) // 2], order[len(order) // 2 :]]
+        groups = halves
+    for number, group in enumerate(groups):
+        leaf[group] = number
+    return leaf
+
+
+def _merge_up(source: Source, leaf_of: IntArray, depth: int, run: Run) -> list[list[Surface]]:
+    """Surfaces of the tiers 0 … depth: the root first, the leaves last."""
+    leaves = [source.part(leaf_of == i).surface for i in range(BRANCHING**depth)] if depth else [source.surface]
+    tiers = [leaves]
+    size = max(4, len(leaf_of) // len(leaves))
+    for level in range(depth - 1, -1, -1):
+        below = tiers[0]
+        locked = level > 0  # the root has no neighbour
+        tasks = [(below[BRANCHING * i : BRANCHING * (i + 1)], size, locked) for i in range(BRANCHING**level)]
+        tiers.insert(0, run("tiers", merge_and_simplify, tasks))
+    return tiers
+
+
+def merge_and_simplify(children: Sequence[Surface], target: int, locked: bool) -> Surface:
+    """Merge sibling regions and reduce them to `target` triangles, with their outer border locked if asked.
+
+    Should the collapse ever lose a border vertex, the merged surface is returned as it is: larger, but
+    without a crack.
+    """
+    merged = merge(children)
+    if not locked:
+        return simplify(merged, target, locked=False)
+    before = border_positions(merged)
+    result = simplify(merged, target, locked=True)
+    both, _ = unique_rows(np.concatenate([before, result.positions]))
+    kept = len(both) == len(result.positions)
+    return result if kept else merged
+
+
+def _chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
+    """Coarser and coarser versions of the root, coarsest first; those that hardly shrink are left out."""
+    coarse: list[Surface] = []
+    surface = root
+    for target in targets:
+        coarser = simplify(surface, target, locked=False)
+        if len(coarser.triangles) > WORTHWHILE * len(surface.triangles):
+            continue
+        surface = coarser
+        coarse.insert(0, surface)
+    return coarse
+
+
+def finish_region(
+    surface: Surface, source: Source, kinds: Sequence[PrimitiveKind], grid: Grid, settings: Settings, exact: bool
+) -> _Finished:
+    """Attributes, compression, and the error of what a decoder will see.
+
+    source: the piece of the source that this region stands for; `exact` when `surface` is that piece.
+    """
+    corners = transfer(source, surface, list(kinds), exact=exact)
+    # The collapse may place a vertex a little outside of the source's box; Draco refuses one off its grid.
+    low = np.array(grid.origin)
+    on_grid = np.clip(surface.positions, low, low + grid.range)
+    primitives = []
+    decoded = []
+    for index, kind in enumerate(kinds):
+        mine = surface.kinds == index
+        if not mine.any():
+            continue
+        named: dict[str, FloatArray] = {"POSITION": on_grid[surface.triangles[mine]]}
+        for name in kind.attributes:
+            if name != "POSITION":
+                named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
+        primitive = encode_primitive(*_indexed(named), grid, settings)
+        primitives.append((index, primitive))
+        decoded.append(_decoded_surface(primitive, index))
+    seen = merge(decoded)
+    if exact:
+        # Same triangles, each corner moved by rounding alone: half a step on every axis.
+        error = grid.step * 0.5 * 3**0.5 + float(np.abs(surface.positions).max(initial=0.0)) * 2.0**-22
+    else:
+        error = geometric_error(source.surface, without_degenerates(seen), grid.step)
+    return _Finished(tuple(primitives), seen, error, _metres_per_uv(surface, kinds))
+
+
+def _indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:
+    """Corner attributes (m, 3, k) as distinct vertices and triangles."""
+    names = list(corners)
+    widths = [corners[name].shape[2] for name in names]
+    rows = np.concatenate([corners[n].reshape(-1, w) for n, w in zip(names, widths, strict=True)], axis=1)
+    # float32 is what files hold: corners that only differ beyond it are one vertex.
+    vertices, index = unique_rows(rows.astype(np.float32).astype(np.float64))
+    columns = np.split(vertices, np.cumsum(widths)[:-1], axis=1)
+    return dict(zip(names, columns, strict=True)), index.reshape(-1, 3)
+
+
+def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:
+    positions, inverse = unique_rows(primitive.attributes["POSITION"].values.astype(np.float64))
+    triangles = inverse[primitive.triangles]
+    return Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))
+
+
+def _metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | None:
+    """Square root of surface area over texture area, of all textured triangles."""
+    textured = np.isin(surface.kinds, [i for i, k in enumerate(kinds) if k.textured])
+    _, area = face_normals(surface.positions, surface.triangles[textured])
+    uv = surface.uv[textured]
+    u, v = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
+    texture_area = float(np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]).sum()) * 0.5
+    total = float(area.sum())
+    return float(np.sqrt(total / texture_area)) if texture_area > 1e-12 and total > 0 else None
+
+
+def _link(finished: Sequence[_Finished], counts: Sequence[int]) -> tuple[Region, ...]:
+    """Number the regions tier by tier, and give each what depends on all its descendants."""
+    starts = np.cumsum([0, *counts])
+    tier_of = np.repeat(np.arange(len(counts)), counts)
+    regions: list[Region] = []
+    for index, done in enumerate(finished):
+        tier = int(tier_of[index])
+        place = index - int(starts[tier])
+        children: tuple[int, ...] = ()
+        parent = None
+        if tier + 1 < len(counts):
+            fan = counts[tier + 1] // counts[tier]
+            first = int(starts[tier + 1]) + place * fan
+            children = tuple(range(first, first + fan))
+        if tier:
+            parent = int(starts[tier - 1]) + place // (counts[tier] // counts[tier - 1])
+        regions.append(
+            Region(tier, parent, children, done.primitives, (0, 0, 0, 0), None, done.error, done.metres_per_uv)
+        )
+    below: list[list[int]] = [[] for _ in regions]
+    for index in reversed(range(len(regions))):
+        region = regions[index]
+        below[index] = [index, *(d for child in region.children for d in below[child])]
+        error = region.error
+        for child in region.children:
+            error = max(error, regions[child].error * 1.0001)
+        family = [finished[d].surface for d in below[index]]
+        regions[index] = replace(region, error=error, sphere=_sphere(family), cone=_cone(family))
+    return tuple(regions)
+
+
+def _sphere(family: Sequence[Surface]) -> tuple[float, float, float, float]:
+    low = np.min([s.positions.min(axis=0) for s in family], axis=0)
+    high = np.max([s.positions.max(axis=0) for s in family], axis=0)
+    centre = (low + high) * 0.5
+    radius = max(float(np.linalg.norm(s.positions - centre, axis=1).max()) for s in family)
+    x, y, z = (float(v) for v in centre)
+    return x, y, z, radius * 1.000001
+
+
+def _cone(family: Sequence[Surface]) -> tuple[float, float, float, float] | None:
+    normals = [face_normals(s.positions, s.triangles) for s in family]
+    axis = sum((n * a[:, None]).sum(axis=0) for n, a in normals)
+    length = float(np.linalg.norm(axis))
+    if length == 0:
+        return None
+    axis = axis / length
+    cosine = min(float((n[a > 0] @ axis).min(initial=1.0)) for n, a in normals)
+    if cosine <= 0:
+        return None
+    x, y, z = (float(v) for v in axis)
+    return x, y, z, cosine * 0.99999

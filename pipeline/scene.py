@@ -1,0 +1,426 @@
+"""Take a document apart: which geometry becomes which tree of gaze regions, and which deforms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from .document import Document, Json, item, items, label, read_accessor
+from .errors import ModelError
+from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, part, unique_rows
+
+TreeKind = Literal["static", "rigid", "skinned", "morphed"]
+
+# A mesh that several nodes share is stored once when flattening its copies would add more triangles than
+# a region holds; below that one request for all of them is cheaper than a tree of its own.
+SHARED_TRIANGLES = 4096
+POINTS_AND_LINES = (0, 1, 2, 3)
+
+
+@dataclass(frozen=True)
+class TreeSource:
+    """The geometry of one tree before it is built.
+
+    nodes: source nodes that draw it; empty for the flattened static geometry.
+    mesh: the source mesh it stands for; None for the flattened static geometry.
+    scale: largest scale from the tree's space to the asset's.
+    """
+
+    kind: TreeKind
+    nodes: tuple[int, ...]
+    mesh: int | None
+    scale: float
+    kinds: tuple[PrimitiveKind, ...]
+    source: Source
+
+
+@dataclass(frozen=True)
+class DeformingMesh:
+    """A skinned or morphed mesh: it keeps its geometry in the base."""
+
+    kind: Literal["skinned", "morphed"]
+    nodes: tuple[int, ...]
+    mesh: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What an asset draws. `flattened` are the nodes whose triangles went into the static tree."""
+
+    trees: tuple[TreeSource, ...]
+    deforming: tuple[DeformingMesh, ...]
+    flattened: frozenset[int]
+    world: dict[int, FloatArray]
+    low: FloatArray
+    high: FloatArray
+
+
+@dataclass
+class _Gathered:
+    """Corner-attributed triangles on their way into one Source."""
+
+    kinds: list[PrimitiveKind] = field(default_factory=list)
+    positions: list[FloatArray] = field(default_factory=list)
+    kind_of: list[IntArray] = field(default_factory=list)
+    corners: list[dict[str, FloatArray]] = field(default_factory=list)
+
+
+def read_scene(document: Document) -> Scene:
+    """Sort the meshes of the default scene into trees and deforming meshes.
+
+    Raises ModelError for cyclic nodes, broken references and unusable geometry.
+    """
+    json = document.json
+    nodes = items(json, "nodes")
+    world = _world_matrices(json)
+    moving = _moving(json, nodes)
+    users: dict[int, list[int]] = {}
+    for index in world:
+        if nodes[index].get("mesh") is not None:
+            item(json, "meshes", nodes[index]["mesh"], label("node", index, nodes[index]))
+            users.setdefault(nodes[index]["mesh"], []).append(index)
+
+    trees: list[TreeSource] = []
+    deforming: list[DeformingMesh] = []
+    flattened: set[int] = set()
+    static = _Gathered()
+    for mesh, drawn_by in sorted(users.items()):
+        primitives = _primitives(document, mesh)
+        if not any(_is_triangles(p) for _, p in primitives):
+            continue
+        skinned = tuple(n for n in drawn_by if nodes[n].get("skin") is not None)
+        if skinned:
+            deforming.append(DeformingMesh("skinned", tuple(drawn_by), mesh))
+            continue
+        if any(p.get("targets") for _, p in primitives):
+            deforming.append(DeformingMesh("morphed", tuple(drawn_by), mesh))
+            continue
+        gathered = _Gathered()
+        for place, primitive in primitives:
+            if _is_triangles(primitive):
+                _read_primitive(document, primitive, place, gathered)
+        count = sum(len(k) for k in gathered.kind_of)
+        shared = len(drawn_by) > 1 and count * (len(drawn_by) - 1) > SHARED_TRIANGLES
+        if shared or any(n in moving for n in drawn_by):
+            source, kinds = _weld(gathered)
+            if len(source.surface.triangles):
+                scale = max(_largest_scale(world[n]) for n in drawn_by)
+                trees.append(TreeSource("rigid", tuple(drawn_by), mesh, scale, kinds, source))
+            continue
+        for node in drawn_by:
+            _transform_into(static, gathered, world[node])
+            flattened.add(node)
+    if static.positions:
+        source, kinds = _weld(static)
+        if len(source.surface.triangles):
+            trees.insert(0, TreeSource("static", (), None, 1.0, kinds, source))
+    if not trees and not deforming and not users:
+        raise ModelError("there is no mesh in its default scene", remedy="export at least one object")
+    low, high = _bounds(document, trees, deforming, users, world)
+    return Scene(tuple(trees), tuple(deforming), frozenset(flattened), world, low, high)
+
+
+def node_matrix(node: Json, place: str) -> FloatArray:
+    """The local 4×4 matrix of a node, column vectors."""
+    if "matrix" in node:
+        return _numbers(node["matrix"], 16, f"{place}, matrix").reshape(4, 4).T
+    matrix = np.eye(4)
+    x, y, z, w = _numbers(node.get("rotation", [0, 0, 0, 1]), 4, f"{place}, rotation")
+    matrix[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    matrix[:3, :3] *= _numbers(node.get("scale", [1, 1, 1]), 3, f"{place}, scale")
+    matrix[:3, 3] = _numbers(node.get("translation", [0, 0, 0]), 3, f"{place}, translation")
+    return matrix
+
+
+def read_triangles(document: Document, primitive: Json, vertices: int, place: str) -> IntArray:
+    """The (m, 3) vertex indices of a primitive, strips and fans expanded."""
+    if primitive.get("indices") is None:
+        indices = np.arange(vertices, dtype=np.int64)
+    else:
+        values = read_accessor(document, primitive["indices"], f"{place}, indices")
+        if values.shape[1] != 1 or values.dtype.kind != "u":
+            raise ModelError("indices must be unsigned scalars", place=place)
+        indices = values.reshape(-1).astype(np.int64)
+    if len(indices) and int(indices.max()) >= vertices:
+        bad = int(np.argmax(indices >= vertices))
+        raise ModelError(
+            f"index {int(indices[bad]):,} (number {bad:,}) is past the end of its {vertices:,} vertices",
+            place=place,
+            remedy="the mesh is damaged: export it again",
+        )
+    mode = primitive.get("mode", 4)
+    if mode == 4:
+        return indices[: len(indices) // 3 * 3].reshape(-1, 3)
+    if len(indices) < 3:
+        return np.zeros((0, 3), np.int64)
+    if mode == 5:  # strip: every other triangle is wound the other way
+        strip = np.stack([indices[:-2], indices[1:-1], indices[2:]], axis=1)
+        strip[1::2] = strip[1::2][:, [1, 0, 2]]
+        return strip
+    return np.stack([np.full(len(indices) - 2, indices[0]), indices[1:-1], indices[2:]], axis=1)
+
+
+def _is_triangles(primitive: Json) -> bool:
+    return primitive.get("mode", 4) not in POINTS_AND_LINES
+
+
+def _primitives(document: Document, mesh: int) -> list[tuple[str, Json]]:
+    holder = item(document.json, "meshes", mesh, "meshes")
+    place = label("mesh", mesh, holder)
+    primitives = holder.get("primitives")
+    if not isinstance(primitives, list) or not all(isinstance(p, dict) for p in primitives):
+        raise ModelError("primitives must be an array of objects", place=place)
+    result = []
+    for index, primitive in enumerate(primitives):
+        if primitive.get("mode", 4) not in range(7):
+            raise ModelError(f"mode {primitive['mode']!r} does not exist", place=f"{place}, primitive {index}")
+        if primitive.get("material") is not None:
+            item(document.json, "materials", primitive["material"], f"{place}, primitive {index}")
+        result.append((f"{place}, primitive {index}" if len(primitives) > 1 else place, primitive))
+    return result
+
+
+def _read_primitive(document: Document, primitive: Json, place: str, into: _Gathered) -> None:
+    attributes = read_attributes(document, primitive, place)
+    positions = attributes.pop("POSITION").astype(np.float64)
+    triangles = read_triangles(document, primitive, len(positions), place)
+    kept = {n: v for n, v in attributes.items() if n in ("NORMAL", "COLOR_0") or n.startswith("TEXCOORD_")}
+    kind = PrimitiveKind(primitive.get("material"), tuple(sorted(["POSITION", *kept])))
+    if kind not in into.kinds:
+        into.kinds.append(kind)
+    into.positions.append(positions[triangles])
+    into.kind_of.append(np.full(len(triangles), into.kinds.index(kind), np.int64))
+    into.corners.append({name: values.astype(np.float64)[triangles] for name, values in kept.items()})
+
+
+def read_attributes(document: Document, primitive: Json, place: str) -> dict[str, AnyArray]:
+    """The vertex attributes of a primitive, normalised ones as floats; all of one length and finite."""
+    named = primitive.get("attributes")
+    if not isinstance(named, dict) or "POSITION" not in named:
+        raise ModelError("has no POSITION", place=place)
+    result: dict[str, AnyArray] = {}
+    for name in sorted(named):
+        values = read_accessor(document, named[name], f"{place}, {name}")
+        if name == "COLOR_0" and values.dtype.kind == "u":
+            values = values.astype(np.float32) / np.iinfo(values.dtype).max
+        result[name] = values
+    count = len(result["POSITION"])
+    if result["POSITION"].shape[1] != 3:
+        raise ModelError("POSITION must be a VEC3", place=place)
+    for name, values in result.items():
+        if len(values) != count:
+            raise ModelError(f"{name} has {len(values):,} values for {count:,} vertices", place=place)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            bad = int(np.argmin(np.isfinite(values).all(axis=1)))
+            raise ModelError(
+                f"{name} of vertex {bad:,} is not a finite number",
+                place=place,
+                remedy="clean the mesh in the modelling program and export it again",
+            )
+    return result
+
+
+def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> None:
+    """Append a mesh in asset space: rotated normals, and windings turned where the node mirrors."""
+    linear = matrix[:3, :3]
+    determinant = float(np.linalg.det(linear))
+    turn = np.array([0, 2, 1] if determinant < 0 else [0, 1, 2])
+    # The cofactor matrix carries normals also where the node flattens an axis and has no inverse.
+    cofactor = np.stack([np.cross(linear[(k + 1) % 3], linear[(k + 2) % 3]) for k in range(3)])
+    cofactor = -cofactor if determinant < 0 else cofactor
+    for positions, kind_of, corners in zip(mesh.positions, mesh.kind_of, mesh.corners, strict=True):
+        moved = positions @ linear.T + matrix[:3, 3]
+        # Positions are float32 in every file: rounding now keeps all later comparisons exact.
+        into.positions.append(moved.astype(np.float32).astype(np.float64)[:, turn])
+        kinds = []
+        for kind in mesh.kinds:
+            if kind not in into.kinds:
+                into.kinds.append(kind)
+            kinds.append(into.kinds.index(kind))
+        into.kind_of.append(np.array(kinds, np.int64)[kind_of])
+        turned = {name: values[:, turn] for name, values in corners.items()}
+        if "NORMAL" in turned:
+            normals = turned["NORMAL"] @ cofactor.T
+            length = np.linalg.norm(normals, axis=2, keepdims=True)
+            turned["NORMAL"] = normals / np.where(length > 0, length, 1.0)
+        into.corners.append(turned)
+
+
+def _weld(gathered: _Gathered) -> tuple[Source, tuple[PrimitiveKind, ...]]:
+    """One Source out of gathered triangles; those that use one position twice are dropped, and kinds that
+    are left without triangles with them."""
+    corners = np.concatenate(gathered.positions)
+    positions, inverse = unique_rows(corners.reshape(-1, 3))
+    kind_of = np.concatenate(gathered.kind_of)
+    names = sorted({name for c in gathered.corners for name in c})
+    attributes: dict[str, FloatArray] = {}
+    for name in names:
+        width = max(c[name].shape[2] for c in gathered.corners if name in c)
+        attributes[name] = np.concatenate(
+            [_padded(c.get(name), len(k), width) for c, k in zip(gathered.corners, gathered.kind_of, strict=True)]
+        )
+    uv = attributes.pop("TEXCOORD_0", np.zeros((len(kind_of), 3, 2)))
+    triangles = inverse.reshape(-1, 3)
+    a, b, c = triangles.T
+    good = (a != b) & (b != c) & (c != a)
+    present, compact = np.unique(kind_of[good], return_inverse=True)
+    surface = part(Surface(positions, triangles, kind_of, uv), good)
+    surface = Surface(surface.positions, surface.triangles, compact.reshape(-1).astype(np.int64), surface.uv)
+    kinds = tuple(gathered.kinds[k] for k in present)
+    return Source(surface, {name: values[good] for name, values in attributes.items()}), kinds
+
+
+def _padded(values: FloatArray | None, count: int, width: int) -> FloatArray:
+    """Corner values of the given width: absent ones are zero, an absent alpha is one."""
+    if values is None:
+        return np.zeros((count, 3, width))
+    if values.shape[2] < width:
+        return np.concatenate([values, np.ones((count, 3, width - values.shape[2]))], axis=2)
+    return values
+
+
+def _world_matrices(json: Json) -> dict[int, FloatArray]:
+    """World matrices of the nodes of the default scene, in node order."""
+    nodes = items(json, "nodes")
+    scenes = items(json, "scenes")
+    if scenes:
+        chosen = json.get("scene", 0)
+        scene = item(json, "scenes", chosen, "scene")
+        roots = scene.get("nodes", [])
+    else:
+        children = {c for n in nodes for c in n.get("children", []) if isinstance(c, int)}
+        roots = [i for i in range(len(nodes)) if i not in children]
+    if not isinstance(roots, list):
+        raise ModelError("nodes must be an array", place="scene")
+    world: dict[int, FloatArray] = {}
+    stack: list[tuple[Any, FloatArray]] = [(root, np.eye(4)) for root in roots]
+    while stack:
+        index, above = stack.pop()
+        node = item(json, "nodes", index, "scene")
+        place = label("node", index, node)
+        if index in world:
+            raise ModelError(
+                "is reached twice: nodes form a cycle or share a child", place=place, remedy="export it again"
+            )
+        world[index] = above @ node_matrix(node, place)
+        children_of = node.get("children", [])
+        if not isinstance(children_of, list):
+            raise ModelError("children must be an array", place=place)
+        stack.extend((child, world[index]) for child in children_of)
+    return dict(sorted(world.items()))
+
+
+def _moving(json: Json, nodes: list[Json]) -> set[int]:
+    """Nodes that an animation moves, and everything below them."""
+    moving: set[int] = set()
+    for index, animation in enumerate(items(json, "animations")):
+        channels = animation.get("channels", [])
+        if not isinstance(channels, list):
+            raise ModelError("channels must be an array", place=label("animation", index, animation))
+        for channel in channels:
+            target = channel.get("target", {}) if isinstance(channel, dict) else {}
+            if isinstance(target, dict) and target.get("node") is not None:
+                item(json, "nodes", target["node"], label("animation", index, animation))
+                moving.add(target["node"])
+    stack = list(moving)
+    while stack:
+        for child in nodes[stack.pop()].get("children", []):
+            if child not in moving:
+                moving.add(child)
+                stack.append(child)
+    return moving
+
+
+def _bounds(
+    document: Document,
+    trees: list[TreeSource],
+    deforming: list[DeformingMesh],
+    users: dict[int, list[int]],
+    world: dict[int, FloatArray],
+) -> tuple[FloatArray, FloatArray]:
+    clouds: list[FloatArray] = []
+    covered: set[int] = set()
+    for tree in trees:
+        positions = tree.source.surface.positions
+        if tree.mesh is None:
+            clouds.append(positions)
+            continue
+        covered.add(tree.mesh)
+        clouds.extend(positions @ world[n][:3, :3].T + world[n][:3, 3] for n in tree.nodes)
+    for mesh, drawn_by in users.items():
+        if mesh in covered:
+            continue
+        deformed = next((d for d in deforming if d.mesh == mesh), None)
+        for place, primitive in _primitives(document, mesh):
+            if _is_triangles(primitive) and deformed is None:
+                continue
+            positions = read_attributes(document, primitive, place)["POSITION"].astype(np.float64)
+            if deformed is not None and deformed.kind == "skinned":
+                skin = items(document.json, "nodes")[drawn_by[0]].get("skin")
+                if skin is not None:
+                    clouds.append(rest_pose(document, primitive, positions, skin, world, place))
+                    continue
+            clouds.extend(positions @ world[n][:3, :3].T + world[n][:3, 3] for n in drawn_by)
+    clouds = [c for c in clouds if len(c)]
+    if not clouds:
+        raise ModelError("holds no geometry", remedy="export at least one object with vertices")
+    return np.min([c.min(axis=0) for c in clouds], axis=0), np.max([c.max(axis=0) for c in clouds], axis=0)
+
+
+def rest_pose(
+    document: Document, primitive: Json, positions: FloatArray, skin: Any, world: dict[int, FloatArray], place: str
+) -> FloatArray:
+    """Skinned positions in asset space with every joint where its node stands in the file."""
+    holder = item(document.json, "skins", skin, place)
+    joints = holder.get("joints")
+    if not isinstance(joints, list) or not joints:
+        raise ModelError("has no joints", place=label("skin", skin, holder))
+    for joint in joints:
+        item(document.json, "nodes", joint, label("skin", skin, holder))
+    inverse = np.tile(np.eye(4), (len(joints), 1, 1))
+    if holder.get("inverseBindMatrices") is not None:
+        values = read_accessor(document, holder["inverseBindMatrices"], label("skin", skin, holder))
+        if values.shape[1] != 16 or len(values) < len(joints):
+            raise ModelError("has too few inverse bind matrices", place=label("skin", skin, holder))
+        inverse = values[: len(joints)].astype(np.float64).reshape(-1, 4, 4).transpose(0, 2, 1)
+    matrices = np.stack([world.get(j, np.eye(4)) for j in joints]) @ inverse
+    attributes = read_attributes(document, primitive, place)
+    posed = np.zeros((len(positions), 3))
+    total = np.zeros(len(positions))
+    for group in range(2):
+        if f"JOINTS_{group}" not in attributes or f"WEIGHTS_{group}" not in attributes:
+            continue
+        index = attributes[f"JOINTS_{group}"].astype(np.int64)
+        weights = attributes[f"WEIGHTS_{group}"].astype(np.float64)
+        if index.shape != weights.shape:
+            raise ModelError(f"JOINTS_{group} and WEIGHTS_{group} differ in shape", place=place)
+        if len(index) and int(np.where(weights > 0, index, 0).max()) >= len(joints):
+            raise ModelError(f"JOINTS_{group} names joint {int(index.max())} of a skin with {len(joints)}", place=place)
+        index = np.minimum(index, len(joints) - 1)
+        for k in range(index.shape[1]):
+            matrix = matrices[index[:, k]]
+            moved = np.einsum("ijk,ik->ij", matrix[:, :3, :3], positions) + matrix[:, :3, 3]
+            posed += weights[:, k, None] * moved
+            total += weights[:, k]
+    return np.where(total[:, None] > 0, posed / np.where(total > 0, total, 1.0)[:, None], positions)
+
+
+def _largest_scale(matrix: FloatArray) -> float:
+    return float(max(np.linalg.svd(matrix[:3, :3], compute_uv=False)[0], 1e-12))
+
+
+def _numbers(value: Any, count: int, place: str) -> FloatArray:
+    if (
+        not isinstance(value, list)
+        or len(value) != count
+        or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+        or not np.isfinite(np.array(value, np.float64)).all()
+    ):
+        raise ModelError(f"must be {count} finite numbers", place=place)
+    return np.array(value, np.float64)

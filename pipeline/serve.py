@@ -1,0 +1,81 @@
+"""Serve a bundle for a look at it: the headers that a CDN should send too."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+TYPES = {
+    ".glb": "model/gltf-binary",
+    ".webp": "image/webp",
+    ".ktx2": "image/ktx2",
+    ".wasm": "application/wasm",
+    ".js": "text/javascript",
+    ".json": "application/json",
+}
+IMMUTABLE = "public, max-age=31536000, immutable"
+REVALIDATE = "no-cache"
+# Names that carry a hash never change their content: objects, manifests, the page's own chunks.
+HASHED = re.compile(
+    r"^(o/[0-9a-f]{2}/[0-9a-f]{32}\.\w+|a/[^/]+/manifest-[0-9a-f]{32}\.json|viewer/.*-[A-Z0-9]{8}\.\w+)$"
+)
+ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
+
+
+class BundleFiles(StaticFiles):
+    """Static files with the cache rules of a bundle, and precompressed neighbours where there are any."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        try:
+            response = await super().get_response(path, scope)
+        except HTTPException as error:
+            if error.status_code != 404:
+                raise
+            return Response("not found\n", 404, {"Cache-Control": "no-store"}, "text/plain")
+        response.headers["Cache-Control"] = IMMUTABLE if HASHED.match(path.replace("\\", "/")) else REVALIDATE
+        response.headers["Timing-Allow-Origin"] = "*"
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    def file_response(self, full_path, stat_result, scope, status_code=200):  # type: ignore[no-untyped-def]
+        """As Starlette's, but sends `name.br` or `name.gz` when the client takes it and asks for the whole."""
+        request = Request(scope)
+        accepted = {part.split(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
+        for encoding, suffix in ENCODINGS if "range" not in request.headers else ():
+            compressed = Path(f"{full_path}{suffix}")
+            if encoding in accepted and compressed.is_file():
+                media_type = mimetypes.guess_type(str(full_path))[0]
+                response = FileResponse(compressed, media_type=media_type, stat_result=compressed.stat())
+                response.headers["Content-Encoding"] = encoding
+                response.headers["Vary"] = "Accept-Encoding"
+                if self.is_not_modified(response.headers, request.headers):
+                    return Response(status_code=304, headers={"ETag": response.headers["etag"]})
+                return response
+        return super().file_response(full_path, stat_result, scope, status_code)
+
+
+def bundle_app(root: Path) -> Starlette:
+    """An ASGI application that serves the bundle at `root`, its page at `/`."""
+    for suffix, media_type in TYPES.items():
+        mimetypes.add_type(media_type, suffix)
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=["*"],
+        allow_methods=["GET", "HEAD"],
+        allow_headers=["Range", "If-None-Match", "If-Modified-Since"],
+        expose_headers=["Content-Length", "Content-Range", "ETag"],
+        max_age=86400,
+    )
+    return Starlette(routes=[Mount("/", BundleFiles(directory=root, html=True))], middleware=[cors])

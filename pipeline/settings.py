@@ -1,0 +1,40 @@
+"""Build settings: one frozen dataclass whose defaults are the documented defaults."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What may change the bytes of a bundle; recorded in every manifest.
+
+    leaf_triangles: triangles a leaf region should have. Smaller leaves follow the gaze more closely but
+        spend more of their triangles on locked borders.
+    base_triangles: the most triangles the base may have.
+    base_bytes: the base shrinks its pictures until it is below this.
+    tier_ratio: triangles of a tier over those of the next coarser one.
+    position_bits, uv_bits, normal_bits: Draco quantisation. Position bits grow where a model is large
+        against its triangles.
+    base_texture_pixels: longest side of the pictures inside the base.
+    max_texture_pixels: longest side of the finest texture level.
+    """
+
+    leaf_triangles: int = 12_000
+    base_triangles: int = 1_500
+    base_bytes: int = 60_000
+    tier_ratio: int = 4
+    position_bits: int = 14
+    uv_bits: int = 12
+    normal_bits: int = 8
+    draco_level: int = 7
+    base_texture_pixels: int = 128
+    max_texture_pixels: int = 4096
+    color_quality: int = 80
+    normal_quality: int = 90
+    data_quality: int = 80
+
+    def as_json(self) -> dict[str, Setting]:
+        return asdict(self)

@@ -1,0 +1,123 @@
+"""The nouns of the mesh stages, and the few array operations that all of them need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+AnyArray = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PrimitiveKind:
+    """What a glTF primitive is made of: a material index (or none) and its attribute names, sorted."""
+
+    material: int | None
+    attributes: tuple[str, ...]
+
+    @property
+    def textured(self) -> bool:
+        return "TEXCOORD_0" in self.attributes
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Welded triangles with a primitive kind and TEXCOORD_0 on their corners: what gets simplified.
+
+    positions: (n, 3) float64, welded: one entry for each distinct position, all of them used.
+    triangles: (m, 3) indices into positions.
+    kinds: (m,) index of each triangle's PrimitiveKind.
+    uv: (m, 3, 2) float64; zero where the kind has no TEXCOORD_0.
+    """
+
+    positions: FloatArray
+    triangles: IntArray
+    kinds: IntArray
+    uv: FloatArray
+
+
+@dataclass(frozen=True)
+class Source:
+    """A surface as the artist made it, with every other attribute on its corners.
+
+    corners: attribute name → (m, 3, k) float64, such as NORMAL, COLOR_0, TEXCOORD_1.
+    """
+
+    surface: Surface
+    corners: dict[str, FloatArray]
+
+    def part(self, chosen: BoolArray) -> Source:
+        """The triangles where `chosen` is true, with unused positions dropped."""
+        return Source(part(self.surface, chosen), {name: c[chosen] for name, c in self.corners.items()})
+
+
+def part(surface: Surface, chosen: BoolArray) -> Surface:
+    """The triangles of `surface` where `chosen` is true, with unused positions dropped."""
+    used, triangles = np.unique(surface.triangles[chosen], return_inverse=True)
+    return Surface(surface.positions[used], triangles.reshape(-1, 3), surface.kinds[chosen], surface.uv[chosen])
+
+
+def merge(parts: Sequence[Surface]) -> Surface:
+    """Join surfaces, welding positions that are equal bit for bit."""
+    offsets = np.cumsum([0, *(len(p.positions) for p in parts)])
+    positions, inverse = unique_rows(np.concatenate([p.positions for p in parts]))
+    triangles = np.concatenate([p.triangles + o for p, o in zip(parts, offsets, strict=False)])
+    return Surface(
+        positions,
+        inverse[triangles],
+        np.concatenate([p.kinds for p in parts]),
+        np.concatenate([p.uv for p in parts]),
+    )
+
+
+def unique_rows(rows: AnyArray) -> tuple[AnyArray, IntArray]:
+    """Distinct rows of an (n, k) array, sorted, and for each row the index of its representative.
+
+    −0.0 and 0.0 are one value.
+    """
+    if len(rows) == 0:
+        return rows, np.zeros(0, np.int64)
+    rows = rows + rows.dtype.type(0)
+    # Sorting by one column after the other (lexsort) is several times faster than np.unique(axis=0).
+    order = np.lexsort(rows.T[::-1])
+    ordered = rows[order]
+    new = np.ones(len(rows), np.bool_)
+    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    inverse = np.empty(len(rows), np.int64)
+    inverse[order] = np.cumsum(new) - 1
+    return ordered[new], inverse
+
+
+def without_degenerates(surface: Surface) -> Surface:
+    """Drop triangles that use one position twice."""
+    t = surface.triangles
+    good = (t[:, 0] != t[:, 1]) & (t[:, 1] != t[:, 2]) & (t[:, 2] != t[:, 0])
+    return surface if good.all() else part(surface, good)
+
+
+def face_normals(positions: FloatArray, triangles: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Unit normals (m, 3), zero for triangles without area, and areas (m,)."""
+    a, b, c = (positions[triangles[:, k]] for k in range(3))
+    cross = np.cross(b - a, c - a)
+    length = np.linalg.norm(cross, axis=1)
+    return cross / np.where(length > 0, length, 1.0)[:, None], length * 0.5
+
+
+def open_edges(triangles: IntArray) -> IntArray:
+    """(e, 2) vertex pairs, smaller first, of the edges that belong to one triangle only."""
+    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
+    distinct, inverse = unique_rows(edges)
+    alone: IntArray = distinct[np.bincount(inverse, minlength=len(distinct)) == 1]
+    return alone
+
+
+def border_positions(surface: Surface) -> FloatArray:
+    """(b, 3) positions of the vertices on open edges, sorted."""
+    return unique_rows(surface.positions[np.unique(open_edges(surface.triangles))])[0]

@@ -1,0 +1,209 @@
+"""Check a bundle from the outside: schema, every file's hash and size, borders after decoding."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import DracoPy
+import numpy as np
+
+from .bundle import CATALOGUE, HASH_DIGITS, Bundle, check
+from .document import Json
+from .errors import ModelError
+from .glb import DRACO
+from .surface import FloatArray, Surface, merge, open_edges, unique_rows, without_degenerates
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong in a bundle."""
+
+    asset: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What was checked and what was found."""
+
+    assets: int
+    files: int
+    bytes: int
+    borders: int
+    findings: tuple[Finding, ...]
+
+
+def validate(root: Path, on_asset: Callable[[str], None] = lambda _: None) -> Validation:
+    """Check the bundle at `root`. Raises ModelError when there is no catalogue to start from."""
+    if not (root / CATALOGUE).is_file():
+        raise ModelError(f"{root} is no bundle: it has no {CATALOGUE}", remedy="run streamxr build first")
+    catalogue = Bundle(root).read_catalogue()
+    findings: list[Finding] = []
+    sizes: dict[str, int] = {}
+    borders = 0
+    for asset, entry in catalogue["assets"].items():
+        on_asset(asset)
+        try:
+            manifest = read_manifest(root, entry["manifest"])
+        except ModelError as error:
+            findings.append(Finding(asset, str(error)))
+            continue
+        sizes[entry["manifest"]["uri"]] = entry["manifest"]["bytes"]
+        found, seen, checked = _validate_asset(root, entry, manifest)
+        findings += [Finding(asset, text) for text in found]
+        sizes |= seen
+        borders += checked
+    return Validation(len(catalogue["assets"]), len(sizes), sum(sizes.values()), borders, tuple(findings))
+
+
+def read_manifest(root: Path, file: Json) -> Json:
+    """A manifest whose hash, size and schema are right, or a ModelError."""
+    content = read_hashed(root, file)
+    try:
+        manifest = json.loads(content)
+    except ValueError as error:
+        raise ModelError(f"is not JSON: {error}", place=file["uri"]) from None
+    check(manifest, "Manifest", file["uri"])
+    result: Json = manifest
+    return result
+
+
+def read_hashed(root: Path, file: Json) -> bytes:
+    """The content of {uri, bytes}; raises ModelError when it is missing or not what its name says."""
+    try:
+        content: bytes = (root / file["uri"]).read_bytes()
+    except OSError:
+        raise ModelError("is missing", place=file["uri"], remedy="build again") from None
+    if len(content) != file["bytes"]:
+        problem = f"has {len(content):,} bytes instead of {file['bytes']:,}"
+        raise ModelError(problem, place=file["uri"], remedy="build again with --force")
+    digest = hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
+    if digest not in file["uri"]:
+        raise ModelError(f"has the hash {digest}", place=file["uri"], remedy="build again with --force")
+    return content
+
+
+def _validate_asset(root: Path, entry: Json, manifest: Json) -> tuple[list[str], dict[str, int], int]:
+    findings: list[str] = []
+    sizes: dict[str, int] = {}
+    borders = 0
+
+    def load(file: Json) -> bytes | None:
+        sizes[file["uri"]] = file["bytes"]
+        try:
+            return read_hashed(root, file)
+        except ModelError as error:
+            findings.append(str(error))
+            return None
+
+    if (entry["base"]["uri"], entry["bounds"]) != (manifest["base"]["uri"], manifest["bounds"]):
+        findings.append("catalogue and manifest name different bases or bounds")
+    load(manifest["base"])
+    for texture in manifest["textures"]:
+        for level in texture["levels"]:
+            if level["uri"] is not None:
+                load(level)
+    for number, tree in enumerate(manifest["trees"]):
+        surfaces: dict[int, Surface] = {}
+        for index, region in enumerate(tree["regions"]):
+            findings += _structure(tree, number, index, region)
+            if region["refinement"] is None or (content := load(region["refinement"])) is None:
+                continue
+            decoded = decode_refinement(content, tree, region["children"])
+            for child, surface in zip(region["children"], decoded, strict=True):
+                surfaces[child] = surface
+                findings += _fits(tree, number, child, surface)
+        checked, cracked = _borders(tree, surfaces)
+        borders += checked
+        findings += [f"tree {number}, region {i}: its border differs from that of its children" for i in cracked]
+    return findings, sizes, borders
+
+
+def _structure(tree: Json, number: int, index: int, region: Json) -> list[str]:
+    """What the schema cannot say: links between regions, and falling errors."""
+    place = f"tree {number}, region {index}"
+    found = []
+    if (region["refinement"] is not None) != bool(region["children"]):
+        found.append(f"{place}: children and refinement do not agree")
+    for child in region["children"]:
+        if not index < child < len(tree["regions"]) or tree["regions"][child]["parent"] != index:
+            found.append(f"{place}: child {child} does not name it as parent")
+        elif not tree["regions"][child]["error"] < region["error"]:
+            found.append(f"{place}: the error of child {child} does not fall")
+    return found
+
+
+def _fits(tree: Json, number: int, index: int, surface: Surface) -> list[str]:
+    region = tree["regions"][index]
+    place = f"tree {number}, region {index}"
+    found = []
+    if len(surface.triangles) != region["triangles"]:
+        found.append(f"{place}: has {len(surface.triangles)} triangles, the manifest says {region['triangles']}")
+    x, y, z, radius = region["sphere"]
+    far = float(np.linalg.norm(surface.positions - np.array([x, y, z]), axis=1).max(initial=0.0))
+    if far > radius:
+        found.append(f"{place}: reaches {far:g} from its centre, past its sphere of {radius:g}")
+    return found
+
+
+def decode_refinement(content: bytes, tree: Json, children: Sequence[int]) -> list[Surface]:
+    """The decoded positions and triangles of each child in a refinement."""
+    size = struct.unpack_from("<I", content, 12)[0]
+    document = json.loads(content[20 : 20 + size])
+    chunk = content[20 + size + 8 :]
+    result = []
+    for mesh, child in zip(document["meshes"], children, strict=True):
+        parts = []
+        kinds = tree["regions"][child]["primitives"]
+        for primitive, kind in zip(mesh["primitives"], kinds, strict=True):
+            view = document["bufferViews"][primitive["extensions"][DRACO]["bufferView"]]
+            parts.append(decode_stream(chunk[view["byteOffset"] : view["byteOffset"] + view["byteLength"]], kind))
+        result.append(merge(parts))
+    return result
+
+
+def decode_stream(stream: bytes, kind: int) -> Surface:
+    """A Draco stream as a welded surface of one kind; positions are exact float32 values."""
+    decoded: Any = DracoPy.decode(stream)
+    positions, inverse = unique_rows(np.asarray(decoded.points, np.float32).reshape(-1, 3).astype(np.float64))
+    triangles = inverse[np.asarray(decoded.faces).reshape(-1, 3).astype(np.int64)]
+    return Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))
+
+
+def _borders(tree: Json, surfaces: dict[int, Surface]) -> tuple[int, list[int]]:
+    """Compare each decoded region's open edges with those of its children put together.
+
+    Only regions that have neighbours are bound to keep their border: the root and the chain above the first
+    split are alone. Returns how many borders were compared and which regions differ. Because siblings share
+    their inner borders and every region keeps its outer one, agreement here means no cut has a crack.
+    """
+    alone = {i for i, r in enumerate(tree["regions"]) if r["parent"] is None}
+    for index, region in enumerate(tree["regions"]):
+        if index in alone and len(region["children"]) == 1:
+            alone.add(region["children"][0])
+    compared = 0
+    cracked = []
+    for index, region in enumerate(tree["regions"]):
+        if index in alone or not region["children"] or not all(c in surfaces for c in [index, *region["children"]]):
+            continue
+        compared += 1
+        mine = _edge_rows(surfaces[index])
+        theirs = _edge_rows(merge([surfaces[c] for c in region["children"]]))
+        if mine.shape != theirs.shape or not np.array_equal(mine, theirs):
+            cracked.append(index)
+    return compared, cracked
+
+
+def _edge_rows(surface: Surface) -> FloatArray:
+    """Open edges as sorted rows of two positions."""
+    welded = without_degenerates(surface)
+    edges = open_edges(welded.triangles)
+    # Positions are sorted, so the smaller index comes first on both sides alike.
+    rows, _ = unique_rows(np.concatenate([welded.positions[edges[:, 0]], welded.positions[edges[:, 1]]], axis=1))
+    return rows
