@@ -1,0 +1,311 @@
+"""The relay as an ASGI application: routes, the registry of open rooms, and the tick.
+
+Rooms are pure and connections know one socket each; this module only carries messages from one to the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from .connection import Connection, ConnectionLimits, RefusalError
+from .metrics import TEXT_FORMAT, Metrics, RoomCensus
+from .origins import origin_allowed
+from .poses import PoseUp
+from .protocol import (
+    MAX_CONTROL_BYTES,
+    ROOM_NAME,
+    SUBPROTOCOL,
+    ClientMessage,
+    CloseCode,
+    Drain,
+    ErrorCode,
+    Hello,
+    Limits,
+    ProtocolError,
+    Stats,
+    encode_control,
+)
+from .room import Broadcast, Effect, Room, RoomFullError, Send
+
+log = logging.getLogger("streamxr.relay")
+
+MAX_RETRY_MS: Final = 5_000  # clients of a draining relay come back spread over this long
+DRAIN_GRACE_S: Final = 2.0  # what is still open this long after the last close frame is cut
+TICK_STALL_S: Final = 5.0  # a tick this late means that the loop is stuck or dead
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings:
+    """Everything an operator may set; the defaults are the documented ones."""
+
+    origins: tuple[str, ...] = ()
+    tick_hz: int = 30
+    max_participants: int = 200
+    connection: ConnectionLimits = field(default_factory=ConnectionLimits)
+    max_rooms: int = 1_000
+    max_connections: int = 2_000
+    labelled_rooms: int = 100
+    drain_s: float = 3.0
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            participants=self.max_participants,
+            poses_per_s=self.connection.poses_per_s,
+            control_per_s=self.connection.control_per_s,
+            control_bytes=MAX_CONTROL_BYTES,
+        )
+
+
+def create_app(settings: RelaySettings | None = None) -> Starlette:
+    """The ASGI application of one relay; `app.state.relay` is the relay itself."""
+    relay = Relay(settings or RelaySettings())
+    app = Starlette(
+        routes=[
+            WebSocketRoute("/ws/{room:path}", relay.websocket),
+            Route("/healthz", relay.healthz),
+            Route("/readyz", relay.readyz),
+            Route("/metrics", relay.exposition),
+        ],
+        lifespan=relay.lifespan,
+    )
+    app.state.relay = relay
+    return app
+
+
+@dataclass(slots=True)
+class OpenRoom:
+    """A room that somebody is in, and the connection that each participant has."""
+
+    name: str
+    room: Room
+    labelled: bool
+    seats: dict[int, Connection] = field(default_factory=dict)
+
+    def deliver(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            text = encode_control(effect.message)
+            match effect:
+                case Send(to=pid):
+                    self.seats[pid].send(text)
+                case Broadcast(skip=skip):
+                    for pid, connection in self.seats.items():
+                        if pid != skip:
+                            connection.send(text)
+
+    def tick(self, now: float) -> None:
+        """Offer everyone this tick's frame: the same bytes, or the keyframe to whoever missed one."""
+        frame = self.room.tick(now)
+        keyframe: bytes | None = None
+        for connection in self.seats.values():
+            if connection.missed_tick:
+                keyframe = keyframe or self.room.keyframe(now)
+                connection.offer(keyframe, now)
+            elif frame is not None:
+                connection.offer(frame, now)
+
+
+class Relay:
+    """All rooms and connections of one process. Everything runs on one event loop, so nothing is locked."""
+
+    def __init__(self, settings: RelaySettings) -> None:
+        self.settings = settings
+        self.draining = False
+        self.metrics = Metrics(self._census)
+        self._rooms: dict[str, OpenRoom] = {}
+        self._free_labels = settings.labelled_rooms
+        self._connections: set[Connection] = set()
+        self._started_at = time.monotonic()
+        self._ticked_at = -TICK_STALL_S
+
+    def now(self) -> float:
+        """Seconds on the relay's own clock, which starts with it."""
+        return time.monotonic() - self._started_at
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        self._ticked_at = self.now()
+        ticking = asyncio.create_task(self._tick_forever(), name="tick")
+        try:
+            yield
+        finally:
+            ticking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await ticking
+
+    async def websocket(self, websocket: WebSocket) -> None:
+        """One client, from handshake to goodbye. Refusals come as close codes: a browser hides HTTP ones."""
+        refusal = self._refusal(websocket)
+        try:
+            await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
+            if refusal:
+                self.metrics.counts.closes[refusal.code] += 1
+                await websocket.close(refusal.code, refusal.reason)
+                return
+        except (WebSocketDisconnect, RuntimeError):
+            return  # gone before we could answer
+        counts = self.metrics.counts
+        connection = Connection(websocket, self.settings.connection, self.now, counts)
+        visit = Visit(self, connection, _room_name(websocket))
+        self._connections.add(connection)
+        counts.connections = len(self._connections)
+        try:
+            await connection.run(visit.handle)
+        finally:
+            visit.end()
+            self._connections.discard(connection)
+            counts.connections = len(self._connections)
+            counts.bandwidth_bps.pop(connection, None)
+
+    def open_room(self, name: str) -> OpenRoom:
+        """The room of that name, opened if nobody is in it yet.
+
+        Raises:
+            RefusalError: the relay holds as many rooms as it may.
+        """
+        found = self._rooms.get(name)
+        if found:
+            return found
+        if len(self._rooms) >= self.settings.max_rooms:
+            raise RefusalError(CloseCode.LIMIT, f"this relay holds {self.settings.max_rooms} rooms")
+        labelled = self._free_labels > 0
+        self._free_labels -= labelled
+        opened = self._rooms[name] = OpenRoom(name, Room(self.settings.limits, self.settings.tick_hz), labelled)
+        return opened
+
+    def close_room_if_empty(self, opened: OpenRoom) -> None:
+        if not opened.seats and self._rooms.get(opened.name) is opened:
+            del self._rooms[opened.name]
+            self._free_labels += opened.labelled
+
+    async def drain(self) -> None:
+        """Send everyone away, gently: not ready, a word with a random time to come back, then close codes
+        1012 spread over `drain_s`. Returns when all are gone."""
+        self.draining = True
+        leaving = list(self._connections)
+        log.info("draining %d connections", len(leaving))
+        for connection in leaving:
+            connection.send(encode_control(Drain(random.randrange(MAX_RETRY_MS))))
+        for connection in leaving:
+            await asyncio.sleep(self.settings.drain_s / len(leaving))
+            connection.close(CloseCode.RESTART, "the relay restarts")
+        deadline = self.now() + DRAIN_GRACE_S
+        while self._connections and self.now() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self._connections):
+            connection.evict(CloseCode.RESTART, "the relay restarts")
+
+    async def healthz(self, _request: Request) -> Response:
+        late = self.now() - self._ticked_at
+        if late > TICK_STALL_S:
+            return PlainTextResponse(f"no tick for {late:.1f} s\n", 503)
+        return PlainTextResponse("ok\n")
+
+    async def readyz(self, _request: Request) -> Response:
+        return PlainTextResponse("draining\n", 503) if self.draining else PlainTextResponse("ok\n")
+
+    async def exposition(self, _request: Request) -> Response:
+        return Response(self.metrics.exposition(), headers={"content-type": TEXT_FORMAT})
+
+    def _refusal(self, websocket: WebSocket) -> RefusalError | None:
+        headers = websocket.headers
+        origin = headers.get("origin")
+        if not origin_allowed(origin, headers.get("host"), self.settings.origins):
+            log.warning("refused a page of origin %r; to allow it, add --origin %s", origin, origin)
+            return RefusalError(CloseCode.ORIGIN, "this page's origin is not allowed here")
+        if not ROOM_NAME.fullmatch(_room_name(websocket)):
+            return RefusalError(CloseCode.ROOM, "a room's name is 1 to 64 of A-Z a-z 0-9 . _ -")
+        if SUBPROTOCOL not in websocket.scope["subprotocols"]:
+            return RefusalError(CloseCode.VERSION, f"subprotocol {SUBPROTOCOL} is needed")
+        if self.draining:
+            return RefusalError(CloseCode.RESTART, "the relay restarts")
+        if len(self._connections) >= self.settings.max_connections:
+            return RefusalError(CloseCode.LIMIT, f"this relay holds {self.settings.max_connections} connections")
+        return None
+
+    async def _tick_forever(self) -> None:
+        period = 1.0 / self.settings.tick_hz
+        due = self.now()
+        while True:
+            # After an overrun the missed ticks are not made up for: their poses are in the next frame.
+            due = max(due + period, self.now())
+            await asyncio.sleep(due - self.now())
+            started = self._ticked_at = self.now()
+            for opened in list(self._rooms.values()):
+                try:
+                    opened.tick(started)
+                except Exception:
+                    # A fault in one room must not stop the others; its people come back to a fresh one.
+                    log.exception("room %s failed and is closed", opened.name)
+                    for connection in opened.seats.values():
+                        connection.close(CloseCode.INTERNAL, "the room failed")
+            self.metrics.tick_seconds.observe(self.now() - started)
+
+    def _census(self) -> Iterator[RoomCensus]:
+        for opened in self._rooms.values():
+            yield RoomCensus(opened.name, opened.labelled, users=len(opened.room), objects=0)
+
+
+def _room_name(websocket: WebSocket) -> str:
+    """All that follows /ws/. Starlette's own path parameter would drop a line feed at the end."""
+    path: str = websocket.scope["path"]
+    return path.partition("/ws/")[2]
+
+
+class Visit:
+    """One connection's stay in one room: it begins with hello and ends when the socket is gone."""
+
+    def __init__(self, relay: Relay, connection: Connection, room_name: str) -> None:
+        self._relay = relay
+        self._connection = connection
+        self._room_name = room_name
+        self._seat: tuple[OpenRoom, int] | None = None
+
+    def handle(self, message: ClientMessage | PoseUp) -> None:
+        """Obey one message.
+
+        Raises:
+            ProtocolError, RefusalError
+        """
+        if self._seat is None:
+            if not isinstance(message, Hello):
+                raise ProtocolError(ErrorCode.STATE, "say hello first")
+            self._join(message)
+        elif isinstance(message, Stats):
+            counts = self._relay.metrics.counts
+            counts.bandwidth_bps[self._connection] = message.bandwidth_bps
+            counts.cdn_bytes += message.cdn_bytes
+        else:
+            opened, pid = self._seat
+            opened.deliver(opened.room.handle(pid, message, self._relay.now()))
+
+    def end(self) -> None:
+        if self._seat:
+            opened, pid = self._seat
+            del opened.seats[pid]
+            opened.deliver(opened.room.leave(pid, self._relay.now()))
+            self._relay.close_room_if_empty(opened)
+
+    def _join(self, hello: Hello) -> None:
+        opened = self._relay.open_room(self._room_name)
+        try:
+            pid, effects = opened.room.join(hello, self._relay.now())
+        except RoomFullError as full:
+            raise RefusalError(CloseCode.LIMIT, str(full)) from None
+        opened.seats[pid] = self._connection
+        self._seat = (opened, pid)
+        self._connection.greeted = True
+        opened.deliver(effects)

@@ -1,0 +1,128 @@
+"""`streamxr-relay`: the operator's command line."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import click
+
+from .app import RelaySettings
+from .server import RelayServer, listen
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULTS: Final = RelaySettings()
+
+EPILOG: Final = """\b
+Examples:
+  streamxr-relay serve
+      for pages on this machine
+  streamxr-relay serve --host 0.0.0.0
+      for headsets on the local network; pages must come from this same host
+  streamxr-relay serve --host 0.0.0.0 --origin https://museum.example
+      for one public site, behind a proxy that ends TLS
+"""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="streamxr", prog_name="streamxr-relay")
+def main() -> None:
+    """Presence for StreamXR: people in a room see each other's head and hands."""
+
+
+def _option(name: str, parameter: str | None = None, **how: Any) -> Callable[[Command], Command]:
+    """An option that may also be set as STREAMXR_RELAY_<NAME>."""
+    variable = "STREAMXR_RELAY_" + name.removeprefix("--").replace("-", "_").upper()
+    names = (name, parameter) if parameter else (name,)
+    return click.option(*names, envvar=variable, show_envvar=True, show_default=True, **how)
+
+
+@main.command(epilog=EPILOG)
+@_option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 or :: for every network.")
+@_option("--port", default=8787, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@_option(
+    "--origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Page that may connect, such as https://museum.example; repeat for more (in the variable: separated "
+    "by spaces), * for any. Default: pages from this host when it is an address or a local name, and from "
+    "localhost.",
+)
+@_option("--tick-hz", default=DEFAULTS.tick_hz, type=click.IntRange(1, 120), help="Pose frames per second.")
+@_option(
+    "--max-participants",
+    default=DEFAULTS.max_participants,
+    type=click.IntRange(1, 65535),
+    help="Participants in one room.",
+)
+@_option("--max-rooms", default=DEFAULTS.max_rooms, type=click.IntRange(1), help="Rooms open at once.")
+@_option("--max-connections", default=DEFAULTS.max_connections, type=click.IntRange(1), help="Connections in all.")
+@_option(
+    "--labelled-rooms",
+    default=DEFAULTS.labelled_rooms,
+    type=click.IntRange(0),
+    help="Rooms with series of their own in /metrics; further ones are summed as `other`.",
+)
+@_option(
+    "--drain-seconds",
+    default=DEFAULTS.drain_s,
+    type=click.FloatRange(0),
+    help="On SIGTERM or Ctrl-C, spread the closing of connections over this long.",
+)
+@_option("--workers", default=1, type=int, help="Always 1: a room lives in one process.")
+@_option(
+    "--log-level",
+    default="info",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="How much to say on stderr.",
+)
+def serve(
+    host: str,
+    port: int,
+    origins: tuple[str, ...],
+    tick_hz: int,
+    max_participants: int,
+    max_rooms: int,
+    max_connections: int,
+    labelled_rooms: int,
+    drain_seconds: float,
+    workers: int,
+    log_level: str,
+) -> None:
+    """Run the relay until SIGTERM or Ctrl-C; a second one does not wait for anybody.
+
+    Serves /ws/{room}, /healthz, /readyz and /metrics.
+    """
+    if workers != 1:
+        raise click.UsageError(
+            f"--workers {workers}: a room lives in one process. With several, people in the same room would "
+            "land in different ones and not see each other. One process serves hundreds; beyond that, run "
+            "one relay per group of rooms."
+        )
+    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    settings = RelaySettings(
+        origins=origins,
+        tick_hz=tick_hz,
+        max_participants=max_participants,
+        max_rooms=max_rooms,
+        max_connections=max_connections,
+        labelled_rooms=labelled_rooms,
+        drain_s=drain_seconds,
+    )
+    try:
+        listener = listen(host, port)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise click.ClickException(f"cannot listen on {host} port {port}: {reason}; see --host and --port") from None
+    bound_port = listener.getsockname()[1]
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"streamxr-relay: ws://{shown}:{bound_port}/ws/{{room}}  (Ctrl-C to stop)", err=True)
+    server = RelayServer(settings, log_level="warning" if log_level == "info" else log_level)
+    server.run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    main()

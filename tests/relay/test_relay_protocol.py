@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from relay_vectors import CONTROL, SCHEMA, message_schema, named
+from streamxr.relay.protocol import (
+    Drain,
+    Error,
+    ErrorCode,
+    Joined,
+    Left,
+    Limits,
+    Profile,
+    ProtocolError,
+    ServerMessage,
+    Updated,
+    Welcome,
+    encode_control,
+    parse_control,
+)
+
+CLIENT = Draft202012Validator(message_schema("ClientMessage"))
+SERVER = Draft202012Validator(message_schema("ServerMessage"))
+
+LIMITS = Limits(200, 90, 20, 16384)
+MESSAGES: list[ServerMessage] = [
+    Welcome(1, 30, 1234, LIMITS, ()),
+    Joined(2, "Zoë", "#00ff00"),
+    Left(2),
+    Updated(2, "Zoë", "#0000ff"),
+    Error(ErrorCode.POSE, "pose of 3 bytes"),
+    Drain(2500),
+]
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("vector", **named(CONTROL["client"]["valid"]))
+def test_a_valid_message_parses_to_what_it_says(vector: dict[str, Any]) -> None:
+    parsed = parse_control(vector["text"])
+    assert (asdict(parsed) if parsed else None) == vector["message"]
+
+
+@pytest.mark.parametrize("vector", **named(CONTROL["client"]["invalid"]))
+def test_an_invalid_message_is_refused_with_its_code(vector: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        parse_control(vector["text"])
+    assert refused.value.code == vector["code"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 8000 + "]" * 8000,
+        '{"type":' + '{"a":' * 3000,
+        '{"type":"stats","cdn_bytes":' + "9" * 16000 + "}",
+    ],
+    ids=["nested arrays", "nested objects", "a number of 16,000 digits"],
+)
+def test_costly_json_is_refused_like_any_other(text: str) -> None:
+    with pytest.raises(ProtocolError):
+        parse_control(text)
+
+
+@pytest.mark.parametrize("vector", **named(CONTROL["server"]["valid"]))
+def test_the_schema_accepts_the_servers_valid_vectors(vector: dict[str, Any]) -> None:
+    known = vector["message"] is not None
+    assert SERVER.is_valid(json.loads(vector["text"])) == known
+
+
+@pytest.mark.parametrize("vector", **named(CONTROL["server"]["invalid"][1:]))
+def test_the_schema_refuses_the_servers_invalid_vectors(vector: dict[str, Any]) -> None:
+    assert not SERVER.is_valid(json.loads(vector["text"]))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda m: m.type)
+def test_what_the_relay_says_is_in_the_schema_and_the_vectors(message: ServerMessage) -> None:
+    said = json.loads(encode_control(message))
+    SERVER.validate(said)
+    assert said in [vector["message"] for vector in CONTROL["server"]["valid"]]
+
+
+def test_a_welcome_names_everyone_present() -> None:
+    welcome = Welcome(2, 30, 5, LIMITS, (Profile(1, "Ada", "#ff8800"),))
+    said = json.loads(encode_control(welcome))
+    SERVER.validate(said)
+    assert said["participants"] == [{"pid": 1, "name": "Ada", "color": "#ff8800"}]
+
+
+values = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-2, 2**42),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=70),
+    st.sampled_from(["Ada", "#ff8800", "#FF880", "", "a\u202eb", 1, 1.0, [], {}]),
+)
+objects = st.builds(
+    lambda kind, fields: {"type": kind, **fields},
+    st.sampled_from(["hello", "update", "stats"]),
+    st.dictionaries(st.sampled_from(["v", "name", "color", "bandwidth_bps", "cdn_bytes", "x"]), values),
+)
+nearly_valid = st.one_of(
+    st.fixed_dictionaries(
+        {
+            "type": st.just("hello"),
+            "v": st.just(1) | values,
+            "name": values,
+            "color": st.just("#123abc") | values,
+        }
+    ),
+    st.fixed_dictionaries({"type": st.just("stats"), "bandwidth_bps": values, "cdn_bytes": values}),
+)
+
+
+@given(objects | nearly_valid)
+def test_parser_and_schema_agree_on_every_message(message: dict[str, Any]) -> None:
+    try:
+        parsed = parse_control(json.dumps(message)) is not None
+    except ProtocolError:
+        parsed = False
+    assert parsed == CLIENT.is_valid(message)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_message_or_a_protocol_error(text: str) -> None:
+    with contextlib.suppress(ProtocolError):
+        parse_control(text)

@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from streamxr.relay.poses import LEFT_VALID, PoseUp, decode_tick
+from streamxr.relay.protocol import (
+    MAX_PID,
+    ErrorCode,
+    Hello,
+    Joined,
+    Left,
+    Limits,
+    Profile,
+    ProtocolError,
+    Stats,
+    Update,
+    Updated,
+    Welcome,
+)
+from streamxr.relay.room import (
+    KEYFRAME_INTERVAL_S,
+    PID_REUSE_DELAY_S,
+    Broadcast,
+    Effect,
+    Room,
+    RoomFullError,
+    Send,
+)
+
+ADA = Hello(1, "Ada", "#ff8800")
+ZOE = Hello(1, "Zoë", "#00ff00")
+
+
+def a_room(seats: int = 200) -> Room:
+    return Room(Limits(seats, poses_per_s=90, control_per_s=20, control_bytes=16384), tick_hz=30)
+
+
+def pose(byte: int, flags: int = 0) -> PoseUp:
+    return PoseUp(flags, seq=0, ack_tick=0, body=bytes([byte]) * 30)
+
+
+def welcome_of(effects: list[Effect]) -> Welcome:
+    (message,) = [effect.message for effect in effects if isinstance(effect, Send)]
+    assert isinstance(message, Welcome)
+    return message
+
+
+def pids_in(frame: bytes | None) -> list[int]:
+    return [record.pid for record in decode_tick(frame).records] if frame else []
+
+
+def test_a_late_joiner_is_told_of_everyone_present() -> None:
+    room = a_room()
+    ada, _ = room.join(ADA, 0.0)
+    _, effects = room.join(ZOE, 1.0)
+    assert welcome_of(effects).participants == (Profile(ada, "Ada", "#ff8800"),)
+
+
+def test_those_present_are_told_of_a_newcomer_and_the_newcomer_is_not() -> None:
+    room = a_room()
+    room.join(ADA, 0.0)
+    zoe, effects = room.join(ZOE, 1.0)
+    assert Broadcast(Joined(zoe, "Zoë", "#00ff00"), skip=zoe) in effects
+
+
+def test_leaving_is_announced_once() -> None:
+    room = a_room()
+    ada, _ = room.join(ADA, 0.0)
+    assert room.leave(ada, 1.0) == [Broadcast(Left(ada))]
+    assert room.leave(ada, 2.0) == []
+
+
+def test_a_change_of_name_is_announced_and_no_change_is_not() -> None:
+    room = a_room()
+    ada, _ = room.join(ADA, 0.0)
+    assert room.handle(ada, Update(name="Ada L."), 1.0) == [Broadcast(Updated(ada, "Ada L.", "#ff8800"))]
+    assert room.handle(ada, Update(name="Ada L.", color="#ff8800"), 2.0) == []
+
+
+def test_hello_is_said_once() -> None:
+    room = a_room()
+    ada, _ = room.join(ADA, 0.0)
+    with pytest.raises(ProtocolError) as refused:
+        room.handle(ada, ADA, 1.0)
+    assert refused.value.code is ErrorCode.STATE
+
+
+def test_stats_are_none_of_the_rooms_business() -> None:
+    room = a_room()
+    ada, _ = room.join(ADA, 0.0)
+    assert room.handle(ada, Stats(1e6, 100), 1.0) == []
+
+
+def test_a_full_room_seats_nobody_until_somebody_leaves() -> None:
+    room = a_room(seats=1)
+    ada, _ = room.join(ADA, 0.0)
+    with pytest.raises(RoomFullError):
+        room.join(ZOE, 1.0)
+    room.leave(ada, 2.0)
+    room.join(ZOE, 3.0)
+
+
+def test_a_pid_rests_before_it_is_given_again() -> None:
+    room = a_room()
+    for _ in range(MAX_PID):
+        pid, _ = room.join(ADA, 0.0)
+        room.leave(pid, 0.0)
+    with pytest.raises(RoomFullError):
+        room.join(ZOE, PID_REUSE_DELAY_S - 0.001)
+    assert room.join(ZOE, PID_REUSE_DELAY_S)[0] == 1
+
+
+def test_a_tick_holds_only_what_changed() -> None:
+    room = a_room()
+    ada, _ = room.join(ADA, 0.0)
+    zoe, _ = room.join(ZOE, 0.0)
+    room.handle(ada, pose(1), 0.0)
+    room.handle(zoe, pose(2), 0.0)
+    room.tick(0.0)
+    room.handle(ada, pose(3), 0.1)
+    room.handle(zoe, pose(2), 0.1)
+    assert pids_in(room.tick(0.1)) == [ada]
+    assert room.tick(0.2) is None
+
+
+def test_a_hand_that_is_lost_is_a_change() -> None:
+    room = a_room()
+    ada, _ = room.join(ADA, 0.0)
+    room.handle(ada, pose(0, flags=LEFT_VALID), 0.0)
+    room.tick(0.0)
+    room.handle(ada, pose(0, flags=0), 0.1)
+    (record,) = decode_tick(room.tick(0.1) or b"").records
+    assert record.flags == 0
+
+
+def test_once_a_second_a_tick_holds_everyone() -> None:
+    room = a_room()
+    ada, _ = room.join(ADA, 0.0)
+    room.handle(ada, pose(1), 0.0)
+    assert pids_in(room.tick(0.0)) == [ada]
+    assert room.tick(KEYFRAME_INTERVAL_S - 0.01) is None
+    assert pids_in(room.tick(KEYFRAME_INTERVAL_S)) == [ada]
+
+
+def test_a_quiet_room_still_sends_its_keyframes() -> None:
+    room = a_room()
+    room.join(ADA, 0.0)
+    room.tick(0.0)
+    frame = room.tick(KEYFRAME_INTERVAL_S)
+    assert frame is not None
+    assert pids_in(frame) == []
+
+
+def test_a_record_tells_the_age_of_its_pose() -> None:
+    room = a_room()
+    ada, _ = room.join(ADA, 0.0)
+    room.handle(ada, pose(1), 0.5)
+    tick = decode_tick(room.tick(0.52) or b"")
+    assert (tick.tick_ms, tick.records[0].age_ms) == (520, 20)
+    assert decode_tick(room.keyframe(9.0)).records[0].age_ms == 255
+
+
+def test_a_participant_without_a_pose_is_in_no_frame() -> None:
+    room = a_room()
+    room.join(ADA, 0.0)
+    assert pids_in(room.keyframe(0.0)) == []
+
+
+class Onlooker:
+    """A client's picture of its room, built as docs/protocol.md tells clients to."""
+
+    def __init__(self, room: Room, pid: int) -> None:
+        self.room = room
+        self.pid = pid
+        self.missed_tick = True
+        self.profiles: dict[int, tuple[str, str]] = {}
+        self.poses: dict[int, tuple[int, bytes]] = {}
+
+    def hear(self, message: object) -> None:
+        match message:
+            case Welcome(participants=participants):
+                self.profiles = {p.pid: (p.name, p.color) for p in participants}
+            case Joined(pid=pid, name=name, color=color):
+                assert pid not in self.profiles, "joined twice"
+                self.profiles[pid] = (name, color)
+            case Updated(pid=pid, name=name, color=color):
+                self.profiles[pid] = (name, color)
+            case Left(pid=pid):
+                del self.profiles[pid]
+                self.poses.pop(pid, None)
+
+    def see(self, frame: bytes) -> None:
+        for record in decode_tick(frame).records:
+            if record.pid in self.profiles:
+                self.poses[record.pid] = (record.flags, record.body)
+
+
+class TwoRooms(RuleBasedStateMachine):
+    """Two rooms and what their clients make of them, through any order of events and missed ticks."""
+
+    clients = Bundle("clients")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.rooms = (a_room(seats=4), a_room(seats=4))
+        self.present: dict[Room, dict[int, Onlooker]] = {room: {} for room in self.rooms}
+        self.truth: dict[Onlooker, tuple[str, str, tuple[int, bytes] | None]] = {}
+        self.left_at: dict[tuple[Room, int], float] = {}
+
+    def deliver(self, room: Room, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(to=pid):
+                    self.present[room][pid].hear(effect.message)
+                case Broadcast(skip=skip):
+                    for pid, onlooker in self.present[room].items():
+                        if pid != skip:
+                            onlooker.hear(effect.message)
+
+    @rule(target=clients, which=st.sampled_from([0, 1]), name=st.sampled_from(["Ada", "Zoë", "🦊"]))
+    def join(self, which: int, name: str) -> object:
+        room = self.rooms[which]
+        try:
+            pid, effects = room.join(Hello(1, name, "#123456"), self.now)
+        except RoomFullError:
+            assert len(self.present[room]) == 4
+            return multiple()
+        assert self.now - self.left_at.get((room, pid), -PID_REUSE_DELAY_S) >= PID_REUSE_DELAY_S
+        onlooker = self.present[room][pid] = Onlooker(room, pid)
+        self.truth[onlooker] = (name, "#123456", None)
+        self.deliver(room, effects)
+        return onlooker
+
+    @rule(client=consumes(clients))
+    def leave(self, client: Onlooker) -> None:
+        del self.present[client.room][client.pid]
+        del self.truth[client]
+        self.left_at[client.room, client.pid] = self.now
+        self.deliver(client.room, client.room.leave(client.pid, self.now))
+
+    @rule(client=clients, byte=st.integers(0, 3), flags=st.sampled_from([0, 1, 3]))
+    def move(self, client: Onlooker, byte: int, flags: int) -> None:
+        name, color, _ = self.truth[client]
+        self.truth[client] = (name, color, (flags, bytes([byte]) * 30))
+        self.deliver(client.room, client.room.handle(client.pid, pose(byte, flags), self.now))
+
+    @rule(client=clients, name=st.sampled_from([None, "Eve", "Ada"]), color=st.sampled_from([None, "#abcdef"]))
+    def rename(self, client: Onlooker, name: str | None, color: str | None) -> None:
+        old_name, old_color, posed = self.truth[client]
+        self.truth[client] = (name or old_name, color or old_color, posed)
+        self.deliver(client.room, client.room.handle(client.pid, Update(name, color), self.now))
+
+    @rule(elapsed=st.sampled_from([0.0, 0.033, 0.5, 2.0]), stalled=st.sets(st.integers(1, 8)))
+    def tick(self, elapsed: float, stalled: set[int]) -> None:
+        self.now += elapsed
+        for room in self.rooms:
+            self.show(room, stalled)
+
+    def show(self, room: Room, stalled: set[int]) -> None:
+        frame = room.tick(self.now)
+        for onlooker in self.present[room].values():
+            offered = room.keyframe(self.now) if onlooker.missed_tick else frame
+            if offered is None:
+                continue
+            onlooker.missed_tick = onlooker.pid in stalled
+            if not onlooker.missed_tick:
+                onlooker.see(offered)
+
+    @invariant()
+    def everyone_knows_who_is_present(self) -> None:
+        for seats in self.present.values():
+            names = {pid: self.truth[onlooker][:2] for pid, onlooker in seats.items()}
+            for onlooker in seats.values():
+                assert {**onlooker.profiles, onlooker.pid: names[onlooker.pid]} == names
+
+    @invariant()
+    def nobody_sees_a_ghost(self) -> None:
+        for onlooker in self.truth:
+            assert onlooker.poses.keys() <= onlooker.profiles.keys() | {onlooker.pid}
+
+    def teardown(self) -> None:
+        """One tick that reaches everyone, and everyone sees the truth."""
+        for room, seats in self.present.items():
+            self.show(room, stalled=set())
+            for onlooker in seats.values():
+                others = {pid: self.truth[other][2] for pid, other in seats.items() if other is not onlooker}
+                assert {pid: onlooker.poses.get(pid) for pid in others} == others
+
+
+TestTwoRooms = TwoRooms.TestCase
+TestTwoRooms.settings = settings(max_examples=150, stateful_step_count=40)
