@@ -1,0 +1,1 @@
+"""The sample models: each module makes one, from numbers alone."""

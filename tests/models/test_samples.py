@@ -1,0 +1,358 @@
+"""The sample models: what a pipeline, a validator and a visitor may rely on."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pygltflib
+import pytest
+from click.testing import CliRunner
+from numpy.typing import NDArray
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "models"))
+
+import make_samples  # noqa: E402
+from samples import koi, lantern, sculpture  # noqa: E402
+from samples.mesh import Mesh  # noqa: E402
+
+MODULES: dict[str, ModuleType] = {"sculpture": sculpture, "koi": koi, "lantern": lantern}
+# Quick ones: the meshes of the small models are whole, the sculpture's is coarse, the pictures are small.
+DETAIL = {"sculpture": 0.12, "koi": 0.125, "lantern": 0.125}
+TRIANGLES = {"koi": (5_000, 30_000), "lantern": (5_000, 15_000)}
+DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
+
+every_sample = pytest.mark.parametrize("name", list(MODULES))
+
+
+@cache
+def content(name: str) -> bytes:
+    built: bytes = MODULES[name].build("test", DETAIL[name])
+    return built
+
+
+@cache
+def document(name: str) -> Any:
+    return pygltflib.GLTF2.load_from_bytes(content(name))
+
+
+def values(gltf: Any, index: int) -> NDArray[Any]:
+    entry = gltf.accessors[index]
+    view, width = gltf.bufferViews[entry.bufferView], WIDTHS[entry.type]
+    flat = np.frombuffer(
+        gltf.binary_blob(), DTYPES[entry.componentType], entry.count * width, view.byteOffset + (entry.byteOffset or 0)
+    )
+    return flat.reshape(entry.count, width)
+
+
+def primitives(gltf: Any) -> Iterator[tuple[str, Any]]:
+    for mesh in gltf.meshes:
+        for primitive in mesh.primitives:
+            yield mesh.name, primitive
+
+
+def triangle_count(gltf: Any) -> int:
+    return sum(gltf.accessors[primitive.indices].count // 3 for _, primitive in primitives(gltf))
+
+
+def local_matrix(node: Any) -> NDArray[np.float64]:
+    matrix = np.eye(4)
+    x, y, z, w = node.rotation or (0, 0, 0, 1)
+    matrix[:3, :3] = [
+        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+    ]
+    matrix[:3, 3] = node.translation or (0, 0, 0)
+    return matrix
+
+
+def world_matrices(gltf: Any) -> dict[int, NDArray[np.float64]]:
+    placed: dict[int, NDArray[np.float64]] = {}
+
+    def visit(index: int, above: NDArray[np.float64]) -> None:
+        placed[index] = above @ local_matrix(gltf.nodes[index])
+        for child in gltf.nodes[index].children:
+            visit(child, placed[index])
+
+    for root in gltf.scenes[gltf.scene].nodes:
+        visit(root, np.eye(4))
+    return placed
+
+
+def points_in_rest_pose(gltf: Any) -> NDArray[np.float64]:
+    world, everything = world_matrices(gltf), []
+    for index, node in enumerate(gltf.nodes):
+        if node.mesh is None:
+            continue
+        for primitive in gltf.meshes[node.mesh].primitives:
+            points = values(gltf, primitive.attributes.POSITION).astype(np.float64)
+            points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
+            if node.skin is None:
+                everything.append((points @ world[index].T)[:, :3])
+                continue
+            skin = gltf.skins[node.skin]
+            bind = values(gltf, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
+            bones = np.stack([world[joint] for joint in skin.joints]) @ bind
+            joints, weights = (values(gltf, getattr(primitive.attributes, key)) for key in ("JOINTS_0", "WEIGHTS_0"))
+            blended = (bones[joints] * weights[..., None, None]).sum(axis=1)
+            everything.append(np.einsum("nij,nj->ni", blended, points)[:, :3])
+    return np.concatenate(everything)
+
+
+def areas(points: NDArray[Any], triangles: NDArray[Any]) -> NDArray[np.float64]:
+    corner = points.astype(np.float64)[triangles]
+    cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    return np.asarray(np.linalg.norm(cross, axis=1) / 2)
+
+
+def edges_not_shared_by_two(*meshes: Mesh) -> int:
+    """Edges, joined by position as float32, that have not exactly one triangle on either side."""
+    points = np.concatenate([mesh.positions.astype(np.float32)[mesh.triangles].reshape(-1, 3) for mesh in meshes])
+    _, corner = np.unique(points, axis=0, return_inverse=True)
+    triangles = corner.reshape(-1, 3).astype(np.int64)
+    ahead = np.concatenate([triangles, np.roll(triangles, -1, axis=1)], axis=0).reshape(2, -1)
+    start, end = ahead[0], ahead[1]
+    one_way, count = np.unique(start << 32 | end, return_counts=True)
+    other_way = (one_way & 0xFFFFFFFF) << 32 | one_way >> 32
+    return int((count != 1).sum() + (~np.isin(other_way, one_way)).sum())
+
+
+@every_sample
+def test_a_sample_passes_the_khronos_validator_without_a_warning(name: str, tmp_path: Path) -> None:
+    node, package = shutil.which("node"), ROOT / "viewer/node_modules/gltf-validator"
+    if node is None or not package.is_dir():
+        pytest.skip("needs node and viewer/node_modules (npm ci in viewer/)")
+    path = tmp_path / f"{name}.glb"
+    path.write_bytes(content(name))
+    script = (
+        "const [, package_, path] = process.argv;"
+        "require(package_).validateBytes(new Uint8Array(require('fs').readFileSync(path)))"
+        ".then((report) => console.log(JSON.stringify(report.issues)));"
+    )
+    run = subprocess.run([node, "-e", script, str(package), str(path)], capture_output=True, text=True, check=True)
+    issues = json.loads(run.stdout)
+    assert (issues["numErrors"], issues["numWarnings"]) == (0, 0), issues["messages"]
+
+
+@pytest.mark.parametrize("name", list(TRIANGLES))
+def test_a_small_sample_has_the_triangles_it_promises(name: str) -> None:
+    low, high = TRIANGLES[name]
+    assert low <= triangle_count(document(name)) <= high
+
+
+@every_sample
+def test_vertices_are_finite_and_their_frames_orthonormal(name: str) -> None:
+    gltf = document(name)
+    for mesh, primitive in primitives(gltf):
+        points, normals = (values(gltf, getattr(primitive.attributes, key)) for key in ("POSITION", "NORMAL"))
+        assert np.isfinite(points).all(), mesh
+        assert np.isfinite(values(gltf, primitive.attributes.TEXCOORD_0)).all(), mesh
+        assert np.abs(np.linalg.norm(normals, axis=1) - 1).max() < 1e-5, mesh
+        if primitive.attributes.TANGENT is None:
+            assert gltf.materials[primitive.material].normalTexture is None, mesh
+            continue
+        tangents = values(gltf, primitive.attributes.TANGENT)
+        assert np.abs(np.linalg.norm(tangents[:, :3], axis=1) - 1).max() < 1e-5, mesh
+        assert np.abs((tangents[:, :3] * normals).sum(axis=1)).max() < 1e-4, mesh
+        assert set(np.unique(tangents[:, 3])) <= {-1.0, 1.0}, mesh
+
+
+@every_sample
+def test_no_triangle_is_degenerate(name: str) -> None:
+    gltf = document(name)
+    for mesh, primitive in primitives(gltf):
+        triangles = values(gltf, primitive.indices).reshape(-1, 3)
+        # 1e-12 m² is a square of a thousandth of a millimetre.
+        assert areas(values(gltf, primitive.attributes.POSITION), triangles).min() > 1e-12, mesh
+
+
+@every_sample
+def test_normals_lie_on_the_side_that_triangles_face(name: str) -> None:
+    gltf = document(name)
+    for mesh, primitive in primitives(gltf):
+        triangles = values(gltf, primitive.indices).reshape(-1, 3)
+        corner = values(gltf, primitive.attributes.POSITION).astype(np.float64)[triangles]
+        face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+        mean = values(gltf, primitive.attributes.NORMAL)[triangles].mean(axis=1)
+        assert ((face * mean).sum(axis=1) > 0).mean() > 0.999, mesh
+
+
+@every_sample
+def test_a_sample_stands_on_the_floor_over_its_origin(name: str) -> None:
+    points = points_in_rest_pose(document(name))
+    foot = points[points[:, 1] < 1e-4]
+    assert abs(points[:, 1].min()) < 1e-6
+    assert np.abs(foot.min(axis=0)[[0, 2]] + foot.max(axis=0)[[0, 2]]).max() < 2e-3
+
+
+@every_sample
+def test_making_a_sample_twice_gives_the_same_bytes(name: str) -> None:
+    assert MODULES[name].build("test", DETAIL[name]) == content(name)
+
+
+@every_sample
+def test_every_node_and_material_has_a_name_of_its_own(name: str) -> None:
+    gltf = document(name)
+    for things in (gltf.nodes, gltf.materials, gltf.meshes):
+        names = [thing.name for thing in things]
+        assert all(names)
+        assert len(set(names)) == len(names)
+
+
+def test_the_sculpture_is_heavy_closed_and_without_a_sliver() -> None:
+    marble, bronze = sculpture.meshes()
+    assert len(marble.triangles) + len(bronze.triangles) >= 600_000
+    assert edges_not_shared_by_two(marble, bronze) == 0
+    for mesh in (marble, bronze):
+        assert areas(mesh.positions.astype(np.float32), mesh.triangles).min() > 1e-12
+
+
+def test_an_open_mesh_is_noticed() -> None:
+    marble, bronze = sculpture.meshes(DETAIL["sculpture"])
+    torn = Mesh(marble.positions, marble.normals, marble.uvs, marble.triangles[1:])
+    assert edges_not_shared_by_two(marble, bronze) == 0
+    assert edges_not_shared_by_two(torn, bronze) == 3
+
+
+def test_the_sculpture_is_as_tall_as_a_visitor() -> None:
+    assert 1.0 < points_in_rest_pose(document("sculpture"))[:, 1].max() < 2.0
+
+
+def test_the_marble_charts_do_not_overlap_and_stay_in_the_picture() -> None:
+    marble, _ = sculpture.meshes(DETAIL["sculpture"])
+    assert marble.uvs.min() >= 0
+    assert marble.uvs.max() <= 1
+    corner = marble.uvs[marble.triangles]
+    d1, d2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
+    turn = d1[:, 0] * d2[:, 1] - d1[:, 1] * d2[:, 0]
+    assert (turn < 0).all() or (turn > 0).all()
+    # Charts are rows of the picture: none reaches into the row of another.
+    row = np.floor(corner[..., 1] * sculpture.MARBLE_CHARTS)
+    assert (row == row[:, :1]).all()
+
+
+def test_pictures_of_the_lantern_are_whole_at_full_detail() -> None:
+    gltf = pygltflib.GLTF2.load_from_bytes(lantern.build("test"))
+    sizes = set()
+    for image in gltf.images:
+        view = gltf.bufferViews[image.bufferView]
+        encoded = gltf.binary_blob()[view.byteOffset : view.byteOffset + view.byteLength]
+        with Image.open(io.BytesIO(encoded)) as picture:
+            picture.load()
+            assert picture.get_format_mimetype() == image.mimeType
+            sizes.add(picture.size)
+    assert sizes == {(1024, 1024)}
+
+
+def test_skin_weights_sum_to_one_over_joints_that_exist() -> None:
+    gltf = document("koi")
+    skinned = [node for node in gltf.nodes if node.skin is not None]
+    assert len(skinned) == 2
+    for node in skinned:
+        count = len(gltf.skins[node.skin].joints)
+        for primitive in gltf.meshes[node.mesh].primitives:
+            weights = values(gltf, primitive.attributes.WEIGHTS_0)
+            joints = values(gltf, primitive.attributes.JOINTS_0)
+            assert np.abs(weights.sum(axis=1) - 1).max() < 1e-6
+            assert weights.min() >= 0
+            assert joints.max() < count
+            assert set(np.unique(joints[weights > 0])) <= set(range(count))
+
+
+def test_every_clip_ends_as_it_began() -> None:
+    gltf = document("koi")
+    assert [clip.name for clip in gltf.animations] == ["Swim", "Glide"]
+    for clip in gltf.animations:
+        ends = set()
+        for channel in clip.channels:
+            sampler = clip.samplers[channel.sampler]
+            seconds, keys = values(gltf, sampler.input)[:, 0], values(gltf, sampler.output)
+            assert seconds[0] == 0
+            assert (np.diff(seconds) > 0).all()
+            assert keys[0].tobytes() == keys[-1].tobytes()
+            assert len(np.unique(keys, axis=0)) > 1, "a channel that never moves"
+            if channel.target.path == "rotation":
+                assert np.abs(np.linalg.norm(keys, axis=1) - 1).max() < 1e-6
+            ends.add(float(seconds[-1]))
+        assert len(ends) == 1
+
+
+def test_both_rigid_nodes_and_joints_are_animated() -> None:
+    gltf = document("koi")
+    joints = {joint for skin in gltf.skins for joint in skin.joints}
+    for clip in gltf.animations:
+        moved = {channel.target.node for channel in clip.channels}
+        assert moved & joints
+        assert any(gltf.nodes[node].mesh is not None for node in moved - joints)
+
+
+def test_the_gears_stay_in_mesh() -> None:
+    """Teeth passed by sun and planets are equal and opposite between any two keys."""
+    gltf = document("koi")
+    name = {node.name: index for index, node in enumerate(gltf.nodes)}
+    for clip in gltf.animations:
+        turned = {}
+        for channel in clip.channels:
+            if channel.target.path == "rotation":
+                keys = values(gltf, clip.samplers[channel.sampler].output).astype(np.float64)
+                half = np.arctan2(keys[:, 1], keys[:, 3])
+                step = np.diff(half)
+                step -= np.pi * np.round(step / np.pi)  # a quaternion and its negative are one turn
+                turned[channel.target.node] = np.degrees(2 * step.sum())
+        assert turned[name["Rotor"]] == pytest.approx(360)
+        for i in range(koi.PLANETS):
+            planet = turned[name[f"Planet {i + 1}"]]
+            assert planet * koi.PLANET_TEETH == pytest.approx(-360 * koi.SUN_TEETH)
+
+
+def test_what_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lantern.glb"
+    path.write_bytes(lantern.build(make_samples.current_recipe(), DETAIL["lantern"]))
+    before = path.stat().st_mtime_ns
+    result = CliRunner().invoke(make_samples.main, ["lantern", "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert "up to date" in result.output
+    assert path.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("junk", [b"", b"glTF", b"glTF" + b"\xff" * 40, b"#!/bin/sh\n" * 9])
+def test_a_file_that_is_not_ours_has_no_recipe(tmp_path: Path, junk: bytes) -> None:
+    path = tmp_path / "lantern.glb"
+    path.write_bytes(junk)
+    assert make_samples.made_with(path) is None
+    assert make_samples.made_with(tmp_path / "missing.glb") is None
+
+
+def test_the_script_makes_a_sample_that_knows_its_recipe(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "models/make_samples.py"), "lantern", "--out", str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert make_samples.made_with(tmp_path / "lantern.glb") == make_samples.current_recipe()
+    assert [path.name for path in tmp_path.iterdir()] == ["lantern.glb"]
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(make_samples.main, ["lantern", "--out", str(tmp_path / "file" / "out")])
+    assert result.exit_code == 1
+    assert str(tmp_path / "file" / "out") in result.output
+
+
+def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+    result = CliRunner().invoke(make_samples.main, ["teapot"])
+    assert result.exit_code == 2
+    assert "teapot" in result.output
+    assert "sculpture, koi, lantern" in result.output
