@@ -1,0 +1,178 @@
+/** What the eye demands of the regions of one asset, seen from one view: the planner's sight of the world. */
+import { type AssetState, IDENTITY, type TreeState } from "./asset.ts";
+import { facesAway, look, type Matrix4, type Sight, type View } from "./gaze.ts";
+
+/** What the eye demands of a region, at the most demanding of all nodes that draw it. */
+export interface Demand {
+  /** Geometric error of the region there, metres. */
+  readonly error: number;
+  /** The largest error that nobody sees there, metres. */
+  readonly need: number;
+  /** How much of what is seen it is (see `Sight.weight`); 0: no node that draws it is seen. */
+  readonly weight: number;
+  /** Metres per unit of the tree's space at that node. */
+  readonly scale: number;
+}
+
+/** What is only about to be seen counts for half: the head may turn elsewhere. */
+const AHEAD_WEIGHT = 0.5;
+/** What is in flight stays wanted this far past the edge of the view (as a share of its distance, 3°) … */
+const EDGE_SLACK = 0.05;
+/** … and past its need, so that a trembling head does not start and abort the same file again and again. */
+const NEED_SLACK = 0.8;
+
+export function demandOf(asset: AssetState, tree: number, region: number, view: View): Demand {
+  const state = asset.trees[tree];
+  if (!state?.tree.regions[region])
+    throw new RangeError(`${asset.id}: there is no region ${region} in tree ${tree}`);
+  return new TreeSight(asset, state, view).demand(region);
+}
+
+interface Placement {
+  readonly matrix: Matrix4;
+  readonly scale: number;
+  /** Without shear or uneven scale the angles of a cone of normals hold. */
+  readonly conformal: boolean;
+}
+
+/** One tree seen from one view; remembers what it has looked at. */
+export class TreeSight {
+  readonly state: TreeState;
+  readonly #view: View;
+  readonly #placements: readonly Placement[];
+  readonly #demands: (Demand | undefined)[];
+  readonly #sight: Sight = { weight: 0, need: 0 };
+
+  constructor(asset: AssetState, state: TreeState, view: View) {
+    this.state = state;
+    this.#view = view;
+    this.#placements = (state.placements ?? [asset.world]).map(placement);
+    this.#demands = new Array(state.tree.regions.length);
+  }
+
+  demand(region: number): Demand {
+    const known = this.#demands[region];
+    if (known) return known;
+    const best = {
+      error: 0,
+      need: Number.POSITIVE_INFINITY,
+      weight: 0,
+      scale: this.#placements[0]?.scale ?? 1,
+    };
+    for (const at of this.#placements) {
+      this.#take(best, region, at, this.#view, 1);
+      if (this.#view.ahead) this.#take(best, region, at, this.#view.ahead, AHEAD_WEIGHT);
+    }
+    best.error = (this.state.tree.regions[region]?.error ?? 0) * best.scale;
+    this.#demands[region] = best;
+    return best;
+  }
+
+  /**
+   * Octaves of visible texel size × weight that a region gains when a texture of it goes from one width to another,
+   * pixels.
+   */
+  textureGain(region: number, before: number, after: number): number {
+    const { weight, need, scale } = this.demand(region);
+    if (weight === 0) return 0;
+    const length = (this.state.uvLength[region] ?? 0) * scale;
+    return weight * Math.log2(Math.max(length / before, need) / Math.max(length / after, need));
+  }
+
+  /**
+   * Octaves of visible error that the refinement of `file` takes away from where `shown` is drawn: the mean over the
+   * children of log2(max(error, need, half a grid step) before ÷ after), times the weight.
+   *
+   * @param shown the region that is drawn now: `file` itself, or an ancestor in a chain of only children
+   */
+  refinementGain(shown: number, file: number): number {
+    const { weight, need, scale } = this.demand(shown);
+    if (weight === 0) return 0;
+    const { regions } = this.state.tree;
+    const floor = Math.max(need, this.state.halfStep * scale);
+    const before = (regions[shown]?.error ?? 0) * scale;
+    if (before <= floor) return 0;
+    const children = regions[file]?.children ?? [];
+    let octaves = 0;
+    for (const child of children) {
+      octaves += Math.log2(before / Math.max((regions[child]?.error ?? 0) * scale, floor));
+    }
+    return (weight * octaves) / Math.max(1, children.length);
+  }
+
+  /**
+   * Whether a detail of this size (an error, a texel) in a region is seen, or nearly so: by a little less than what
+   * made it worth asking for.
+   *
+   * @param size in units of the tree's space
+   */
+  nearlySeen(region: number, size: number): boolean {
+    return this.#placements.some((at) =>
+      [this.#view, this.#view.ahead].some((view) => {
+        if (!view) return false;
+        const { weight, need } = this.#look(region, at, view, EDGE_SLACK);
+        return weight > 0 && size * at.scale > NEED_SLACK * need;
+      }),
+    );
+  }
+
+  /**
+   * The demand of several nodes is the greatest weight and the least need in proportion to its node's scale, even if
+   * they are of two nodes: then nothing that one of them needs is missed.
+   */
+  #take(
+    best: { -readonly [K in keyof Demand]: Demand[K] },
+    region: number,
+    at: Placement,
+    view: View,
+    share: number,
+  ) {
+    const sight = this.#look(region, at, view, 0);
+    const weight = sight.weight * share;
+    // A node that is not seen says nothing beside one that is; but overlays show a need even of what is not seen.
+    if (weight === 0 && best.weight > 0) return;
+    if ((weight > 0 && best.weight === 0) || sight.need / at.scale < best.need / best.scale) {
+      best.need = sight.need;
+      best.scale = at.scale;
+    }
+    best.weight = Math.max(best.weight, weight);
+  }
+
+  /** The sphere of a region, wider by a share of its distance, as one node draws it and one view sees it. */
+  #look(region: number, at: Placement, view: View, slack: number): Sight {
+    const { sphere, cone } = this.state.tree.regions[region] as TreeState["tree"]["regions"][number];
+    const m = at.matrix;
+    const x = el(m, 0) * sphere[0] + el(m, 4) * sphere[1] + el(m, 8) * sphere[2] + el(m, 12);
+    const y = el(m, 1) * sphere[0] + el(m, 5) * sphere[1] + el(m, 9) * sphere[2] + el(m, 13);
+    const z = el(m, 2) * sphere[0] + el(m, 6) * sphere[1] + el(m, 10) * sphere[2] + el(m, 14);
+    const distance = slack === 0 ? 0 : Math.hypot(x - view.eye[0], y - view.eye[1], z - view.eye[2]);
+    const radius = sphere[3] * at.scale + slack * distance;
+    const sight = look(view, x, y, z, radius, this.#sight);
+    if (sight.weight > 0 && cone && at.conformal && this.state.cullable[region]) {
+      const nx = (el(m, 0) * cone[0] + el(m, 4) * cone[1] + el(m, 8) * cone[2]) / at.scale;
+      const ny = (el(m, 1) * cone[0] + el(m, 5) * cone[1] + el(m, 9) * cone[2]) / at.scale;
+      const nz = (el(m, 2) * cone[0] + el(m, 6) * cone[1] + el(m, 10) * cone[2]) / at.scale;
+      if (facesAway(view, x, y, z, radius, [nx, ny, nz], cone[3])) sight.weight = 0;
+    }
+    return sight;
+  }
+}
+
+function placement(matrix: Matrix4): Placement {
+  const x = Math.hypot(el(matrix, 0), el(matrix, 1), el(matrix, 2));
+  const y = Math.hypot(el(matrix, 4), el(matrix, 5), el(matrix, 6));
+  const z = Math.hypot(el(matrix, 8), el(matrix, 9), el(matrix, 10));
+  const scale = Math.max(x, y, z);
+  const skew =
+    Math.abs(columnDot(matrix, 0, 4)) + Math.abs(columnDot(matrix, 4, 8)) + Math.abs(columnDot(matrix, 0, 8));
+  const conformal = Math.min(x, y, z) > 0.999 * scale && skew < 0.001 * scale * scale;
+  return { matrix, scale, conformal };
+}
+
+function columnDot(m: Matrix4, a: number, b: number): number {
+  return el(m, a) * el(m, b) + el(m, a + 1) * el(m, b + 1) + el(m, a + 2) * el(m, b + 2);
+}
+
+function el(matrix: Matrix4, i: number): number {
+  return matrix[i] ?? IDENTITY[i] ?? 0;
+}

@@ -1,0 +1,374 @@
+/**
+ * Strict reading of the bundle's two JSON documents: docs/manifest.md in code. Everything that the planner and the
+ * renderer rely on later is checked here, once: types, ranges, indices, the shape of the trees, names of files.
+ *
+ * A document is copied field by field, so nothing unread gets through.
+ */
+import type {
+  Animation,
+  Box,
+  Catalogue,
+  CatalogueEntry,
+  Grid,
+  Manifest,
+  Material,
+  Payload,
+  PrimitiveKind,
+  Region,
+  Source,
+  Texture,
+  TextureLevel,
+  Tree,
+  Vec3,
+} from "./bundle.ts";
+import { checkShape, refuseSharedNodes, refuseTwoSizes } from "./consistency.ts";
+import {
+  above0,
+  anyRecord,
+  atLeast0,
+  boolean,
+  count,
+  distinct,
+  finite,
+  indexInto,
+  integer,
+  list,
+  ManifestError,
+  matching,
+  nullOr,
+  oneOf,
+  record,
+  shown,
+  someOf,
+  string,
+} from "./json.ts";
+
+export { ManifestError };
+
+const ASSET_ID = /^[a-z0-9][a-z0-9._-]{0,127}$/;
+// No uri can leave the bundle: neither a scheme nor a host nor `..` fits these.
+const GLB_URI = /^o\/[0-9a-f]{2}\/[0-9a-f]{32}\.glb$/;
+const PICTURE_URI = /^o\/[0-9a-f]{2}\/[0-9a-f]{32}\.(webp|png|jpg|ktx2)$/;
+const MANIFEST_URI = /^a\/[a-z0-9][a-z0-9._-]{0,127}\/manifest-[0-9a-f]{32}\.json$/;
+const SHA256 = /^[0-9a-f]{64}$/;
+/** A cone's axis may be off unit length by what a few written decimals lose. */
+const UNIT_TOLERANCE = 0.01;
+
+/**
+ * Checks bundle.json and returns a copy whose `assets` inherits nothing. Fetches and resolves nothing.
+ *
+ * @throws ManifestError, and nothing else, whatever JSON it gets
+ */
+export function parseCatalogue(json: unknown): Catalogue {
+  const top = version(json, "streamxr/bundle", ["format", "version", "generator", "assets"]);
+  const assets: Record<string, CatalogueEntry> = Object.create(null);
+  for (const [id, value] of Object.entries(anyRecord(top.assets, "$.assets"))) {
+    if (!ASSET_ID.test(id)) throw new ManifestError("$.assets", `${shown(id)} is no asset id`);
+    assets[id] = catalogueEntry(value, `$.assets[${shown(id)}]`, id);
+  }
+  return { format: "streamxr/bundle", version: 1, generator: generator(top.generator), assets };
+}
+
+/**
+ * Checks the manifest of one asset and returns a copy. Fetches and resolves nothing.
+ *
+ * Beyond the schema: indices are in range, parents stand before their children and both agree, a region has children
+ * if and only if it has a refinement, errors strictly fall, texture levels strictly grow, boxes are not inside out, no
+ * node is drawn by two trees, and one file name has one size.
+ *
+ * @throws ManifestError, and nothing else, whatever JSON it gets
+ */
+export function parseManifest(json: unknown): Manifest {
+  const top = version(json, "streamxr/manifest", [
+    "format",
+    "version",
+    "generator",
+    "asset",
+    "source",
+    "settings",
+    "unit",
+    "up",
+    "bounds",
+    "animations",
+    "materials",
+    "textures",
+    "base",
+    "trees",
+  ]);
+  const textures = list(top.textures, "$.textures", texture);
+  const materials = list(top.materials, "$.materials", (value, path) =>
+    material(value, path, textures.length),
+  );
+  const trees = list(top.trees, "$.trees", (value, path) => tree(value, path, materials.length));
+  const manifest: Manifest = {
+    format: "streamxr/manifest",
+    version: 1,
+    generator: generator(top.generator),
+    asset: matching(top.asset, "$.asset", ASSET_ID, "an asset id"),
+    source: source(top.source, "$.source"),
+    settings: settings(top.settings, "$.settings"),
+    unit: oneOf(top.unit, "$.unit", ["metre"]),
+    up: oneOf(top.up, "$.up", ["y"]),
+    bounds: box(top.bounds, "$.bounds"),
+    animations: list(top.animations, "$.animations", animation),
+    materials,
+    textures,
+    base: payload(top.base, "$.base"),
+    trees,
+  };
+  refuseSharedNodes(trees);
+  refuseTwoSizes(manifest);
+  return manifest;
+}
+
+/** Format and version come first: a reader that does not know them cannot judge anything else. */
+function version(json: unknown, format: string, fields: readonly string[]): Record<string, unknown> {
+  const top = anyRecord(json, "$");
+  if (top.format !== format) throw new ManifestError("$.format", `is ${shown(top.format)}, not "${format}"`);
+  if (top.version !== 1) {
+    throw new ManifestError(
+      "$.version",
+      `is ${shown(top.version)}, and this viewer reads version 1: update the viewer, or build again`,
+    );
+  }
+  return record(json, "$", fields);
+}
+
+function generator(value: unknown): string {
+  const text = string(value, "$.generator");
+  // Code points, as JSON Schema counts.
+  if ([...text].length > 200) throw new ManifestError("$.generator", "is longer than 200 characters");
+  return text;
+}
+
+function catalogueEntry(value: unknown, path: string, id: string): CatalogueEntry {
+  const entry = record(value, path, ["manifest", "base", "bounds", "triangles"]);
+  const manifest = record(entry.manifest, `${path}.manifest`, ["uri", "bytes"]);
+  const uri = matching(manifest.uri, `${path}.manifest.uri`, MANIFEST_URI, "a/<asset>/manifest-<hash>.json");
+  if (!uri.startsWith(`a/${id}/`)) {
+    throw new ManifestError(`${path}.manifest.uri`, `is ${shown(uri)}, which belongs to another asset`);
+  }
+  const base = record(entry.base, `${path}.base`, ["uri", "bytes"]);
+  return {
+    manifest: { uri, bytes: count(manifest.bytes, `${path}.manifest.bytes`) },
+    base: { uri: glbUri(base.uri, `${path}.base.uri`), bytes: count(base.bytes, `${path}.base.bytes`) },
+    bounds: box(entry.bounds, `${path}.bounds`),
+    triangles: count(entry.triangles, `${path}.triangles`),
+  };
+}
+
+function source(value: unknown, path: string): Source {
+  const fields = record(value, path, ["name", "sha256", "bytes"]);
+  return {
+    name: string(fields.name, `${path}.name`),
+    sha256: matching(fields.sha256, `${path}.sha256`, SHA256, "a SHA-256 in hexadecimal"),
+    bytes: count(fields.bytes, `${path}.bytes`),
+  };
+}
+
+function settings(value: unknown, path: string): Manifest["settings"] {
+  const result: Manifest["settings"] = Object.create(null);
+  for (const [name, setting] of Object.entries(anyRecord(value, path))) {
+    const place = `${path}[${shown(name)}]`;
+    if (typeof setting === "number") result[name] = finite(setting, place);
+    else if (setting === null || typeof setting === "string" || typeof setting === "boolean") {
+      result[name] = setting;
+    } else throw new ManifestError(place, `is ${shown(setting)}, not a plain value`);
+  }
+  return result;
+}
+
+function animation(value: unknown, path: string): Animation {
+  const fields = record(value, path, ["name", "duration"]);
+  return {
+    name: string(fields.name, `${path}.name`),
+    duration: atLeast0(fields.duration, `${path}.duration`),
+  };
+}
+
+function material(value: unknown, path: string, textures: number): Material {
+  const fields = record(value, path, ["name", "textures", "doubleSided", "alphaMode"]);
+  const used = list(fields.textures, `${path}.textures`, indexInto(textures, "textures"));
+  distinct(used, `${path}.textures`);
+  return {
+    name: string(fields.name, `${path}.name`),
+    textures: used,
+    doubleSided: boolean(fields.doubleSided, `${path}.doubleSided`),
+    alphaMode: oneOf(fields.alphaMode, `${path}.alphaMode`, ["OPAQUE", "MASK", "BLEND"]),
+  };
+}
+
+function texture(value: unknown, path: string): Texture {
+  const fields = record(value, path, ["name", "role", "levels"]);
+  const levels = someOf(fields.levels, `${path}.levels`, textureLevel);
+  levels.forEach((level, i) => {
+    const place = `${path}.levels[${i}]`;
+    if ((level.uri === null) !== (i === 0)) {
+      throw new ManifestError(
+        `${place}.uri`,
+        i === 0 ? "is a file, but level 0 is in the base" : "is null, but only level 0 is in the base",
+      );
+    }
+    const coarser = levels[i - 1];
+    if (coarser && level.width * level.height <= coarser.width * coarser.height) {
+      throw new ManifestError(place, "has no more pixels than the level before it");
+    }
+  });
+  return {
+    name: string(fields.name, `${path}.name`),
+    role: oneOf(fields.role, `${path}.role`, ["color", "normal", "data"]),
+    levels,
+  };
+}
+
+function textureLevel(value: unknown, path: string): TextureLevel {
+  const fields = record(value, path, ["uri", "bytes", "width", "height", "gpuBytes"]);
+  return {
+    uri: nullOr(pictureUri)(fields.uri, `${path}.uri`),
+    bytes: count(fields.bytes, `${path}.bytes`),
+    width: integer(fields.width, `${path}.width`, 1, 65536),
+    height: integer(fields.height, `${path}.height`, 1, 65536),
+    gpuBytes: count(fields.gpuBytes, `${path}.gpuBytes`),
+  };
+}
+
+function tree(value: unknown, path: string, materials: number): Tree {
+  const fields = record(value, path, ["kind", "space", "nodes", "scale", "grid", "primitives", "regions"]);
+  const kind = oneOf(fields.kind, `${path}.kind`, ["static", "rigid", "skinned", "morphed"]);
+  const space = oneOf(fields.space, `${path}.space`, ["asset", "mesh"]);
+  if ((kind === "static") !== (space === "asset")) {
+    throw new ManifestError(`${path}.space`, `is "${space}", which a ${kind} tree is not in`);
+  }
+  const nodes = someOf(fields.nodes, `${path}.nodes`, count);
+  distinct(nodes, `${path}.nodes`);
+  if (kind === "static" && nodes.length > 1) {
+    throw new ManifestError(`${path}.nodes`, `has ${nodes.length} nodes, but one draws a static tree`);
+  }
+  const primitives = someOf(fields.primitives, `${path}.primitives`, (item, place) =>
+    primitiveKind(item, place, materials),
+  );
+  const regions = someOf(fields.regions, `${path}.regions`, (item, place) =>
+    region(item, place, primitives.length),
+  );
+  checkShape(regions, `${path}.regions`);
+  return {
+    kind,
+    space,
+    nodes,
+    scale: above0(fields.scale, `${path}.scale`),
+    grid: grid(fields.grid, `${path}.grid`),
+    primitives,
+    regions,
+  };
+}
+
+function primitiveKind(value: unknown, path: string, materials: number): PrimitiveKind {
+  const fields = record(value, path, ["material", "attributes"]);
+  return {
+    material: nullOr(indexInto(materials, "materials"))(fields.material, `${path}.material`),
+    attributes: list(fields.attributes, `${path}.attributes`, string),
+  };
+}
+
+function grid(value: unknown, path: string): Grid {
+  const fields = record(value, path, ["origin", "range", "bits"]);
+  return {
+    origin: vec3(fields.origin, `${path}.origin`),
+    range: above0(fields.range, `${path}.range`),
+    bits: integer(fields.bits, `${path}.bits`, 1, 30),
+  };
+}
+
+function region(value: unknown, path: string, kinds: number): Region {
+  const fields = record(value, path, [
+    "parent",
+    "children",
+    "tier",
+    "sphere",
+    "cone",
+    "primitives",
+    "triangles",
+    "vertices",
+    "error",
+    "metresPerUv",
+    "gpuBytes",
+    "refinement",
+  ]);
+  return {
+    parent: nullOr(count)(fields.parent, `${path}.parent`),
+    children: list(fields.children, `${path}.children`, count),
+    tier: integer(fields.tier, `${path}.tier`, 0, 31),
+    sphere: sphere(fields.sphere, `${path}.sphere`),
+    cone: nullOr(cone)(fields.cone, `${path}.cone`),
+    primitives: list(fields.primitives, `${path}.primitives`, indexInto(kinds, "kinds of primitive")),
+    triangles: count(fields.triangles, `${path}.triangles`),
+    vertices: count(fields.vertices, `${path}.vertices`),
+    error: atLeast0(fields.error, `${path}.error`),
+    metresPerUv: nullOr(above0)(fields.metresPerUv, `${path}.metresPerUv`),
+    gpuBytes: count(fields.gpuBytes, `${path}.gpuBytes`),
+    refinement: nullOr(payload)(fields.refinement, `${path}.refinement`),
+  };
+}
+
+function payload(value: unknown, path: string): Payload {
+  const fields = record(value, path, ["uri", "bytes", "gpuBytes"]);
+  return {
+    uri: glbUri(fields.uri, `${path}.uri`),
+    bytes: count(fields.bytes, `${path}.bytes`),
+    gpuBytes: count(fields.gpuBytes, `${path}.gpuBytes`),
+  };
+}
+
+function glbUri(value: unknown, path: string): string {
+  return hashedUri(value, path, GLB_URI, "o/<hh>/<hash>.glb");
+}
+
+function pictureUri(value: unknown, path: string): string {
+  return hashedUri(value, path, PICTURE_URI, "o/<hh>/<hash>.webp, png, jpg or ktx2");
+}
+
+function hashedUri(value: unknown, path: string, pattern: RegExp, what: string): string {
+  const uri = matching(value, path, pattern, what);
+  if (uri.slice(2, 4) !== uri.slice(5, 7)) {
+    throw new ManifestError(path, `is ${shown(uri)}, whose folder is not its hash's first two digits`);
+  }
+  return uri;
+}
+
+function box(value: unknown, path: string): Box {
+  const fields = record(value, path, ["min", "max"]);
+  const min = vec3(fields.min, `${path}.min`);
+  const max = vec3(fields.max, `${path}.max`);
+  if (min[0] > max[0] || min[1] > max[1] || min[2] > max[2]) {
+    throw new ManifestError(path, "is inside out: min is above max");
+  }
+  return { min, max };
+}
+
+function vec3(value: unknown, path: string): Vec3 {
+  const items = list(value, path, finite);
+  if (items.length !== 3) throw new ManifestError(path, `has ${items.length} numbers, not 3`);
+  return items as Vec3;
+}
+
+function vec4(value: unknown, path: string): [number, number, number, number] {
+  const items = list(value, path, finite);
+  if (items.length !== 4) throw new ManifestError(path, `has ${items.length} numbers, not 4`);
+  return items as [number, number, number, number];
+}
+
+function sphere(value: unknown, path: string): Region["sphere"] {
+  const items = vec4(value, path);
+  atLeast0(items[3], `${path}[3]`);
+  return items;
+}
+
+function cone(value: unknown, path: string): NonNullable<Region["cone"]> {
+  const items = vec4(value, path);
+  const length = Math.hypot(items[0], items[1], items[2]);
+  if (Math.abs(length - 1) > UNIT_TOLERANCE) {
+    throw new ManifestError(path, `has an axis of length ${length}, not 1`);
+  }
+  if (Math.abs(items[3]) > 1) throw new ManifestError(`${path}[3]`, `is ${items[3]}, which is no cosine`);
+  return items;
+}

@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { ManifestError, parseCatalogue, parseManifest } from "../src/core/manifest.ts";
+
+const VECTORS = join(import.meta.dirname, "../../tests/vectors/manifest");
+
+function vectors(folder: string): { name: string; json: unknown }[] {
+  return readdirSync(join(VECTORS, folder))
+    .filter((name) => name.endsWith(".json"))
+    .map((name) => ({ name, json: JSON.parse(readFileSync(join(VECTORS, folder, name), "utf8")) }));
+}
+
+function valid(name: string): unknown {
+  return JSON.parse(readFileSync(join(VECTORS, "valid", `${name}.json`), "utf8"));
+}
+
+/** Reads a document as what its format says it is; anything that is no catalogue is read as a manifest. */
+function parse(json: unknown): unknown {
+  const format = (json as { format?: unknown } | null)?.format;
+  return format === "streamxr/bundle" ? parseCatalogue(json) : parseManifest(json);
+}
+
+describe("every valid vector is read", () => {
+  for (const { name, json } of vectors("valid")) {
+    test(name, () => {
+      // A copy with null prototypes: compared as JSON.
+      assert.deepEqual(JSON.parse(JSON.stringify(parse(json))), json);
+    });
+  }
+});
+
+describe("every invalid vector is refused", () => {
+  for (const { name, json } of vectors("invalid")) {
+    const { why, document } = json as { why: string; document: unknown };
+    test(`${name}: ${why}`, () => {
+      assert.throws(() => parse(document), ManifestError);
+    });
+  }
+});
+
+test("an error says where, what is there, and what should be", () => {
+  const json = valid("nested-regions") as { trees: { regions: { error: unknown }[] }[] };
+  const region = json.trees[0]?.regions[3];
+  assert.ok(region);
+  region.error = "small";
+  assert.throws(() => parseManifest(json), {
+    name: "ManifestError",
+    path: "$.trees[0].regions[3].error",
+    message: '$.trees[0].regions[3].error: is "small", not a finite number',
+  });
+});
+
+test("an unknown version is named before anything else is judged", () => {
+  assert.throws(() => parseManifest({ format: "streamxr/manifest", version: 7, news: true }), {
+    path: "$.version",
+  });
+});
+
+test("a long hostile string does not fill the error message", () => {
+  const json = { ...(valid("one-region") as object), asset: "x".repeat(1e6) };
+  assert.throws(
+    () => parseManifest(json),
+    (error: Error) => error.message.length < 200,
+  );
+});
+
+test("a newline after a good uri is refused", () => {
+  const json = valid("one-region") as { base: { uri: string } };
+  json.base.uri += "\n";
+  assert.throws(() => parseManifest(json), { path: "$.base.uri" });
+});
+
+test("a catalogue has no assets by inheritance", () => {
+  const { assets } = parseCatalogue(valid("catalogue-empty"));
+  assert.equal(assets.constructor, undefined);
+});
+
+test("any JSON throws nothing but ManifestError", () => {
+  fc.assert(
+    fc.property(fc.jsonValue(), (json) => {
+      for (const read of [parseCatalogue, parseManifest]) {
+        try {
+          read(json);
+        } catch (error) {
+          assert.ok(error instanceof ManifestError);
+        }
+      }
+    }),
+  );
+});
+
+test("a good document with any one value replaced is read or refused with ManifestError", () => {
+  const documents = vectors("valid").map(({ json }) => json);
+  fc.assert(
+    fc.property(fc.constantFrom(...documents), fc.nat(), fc.jsonValue(), (document, pick, value) => {
+      const copy = structuredClone(document);
+      replaceOne(copy, pick, value);
+      try {
+        parse(copy);
+      } catch (error) {
+        assert.ok(error instanceof ManifestError);
+      }
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test("the committed types are those of the schema", () => {
+  const { status, stderr } = spawnSync(process.execPath, ["types.mjs", "--check"], {
+    cwd: join(import.meta.dirname, ".."),
+    encoding: "utf8",
+  });
+  assert.equal(status, 0, stderr);
+});
+
+/** Replaces the value at one of all places of a document, chosen by a number. */
+function replaceOne(json: unknown, pick: number, value: unknown): void {
+  const places: [Record<string, unknown>, string][] = [];
+  const walk = (node: unknown) => {
+    if (typeof node !== "object" || node === null) return;
+    for (const key of Object.keys(node)) {
+      places.push([node as Record<string, unknown>, key]);
+      walk((node as Record<string, unknown>)[key]);
+    }
+  };
+  walk(json);
+  const [node, key] = places[pick % places.length] as [Record<string, unknown>, string];
+  node[key] = value;
+}

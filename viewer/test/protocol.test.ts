@@ -1,0 +1,240 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import fc from "fast-check";
+import {
+  type BodyPose,
+  cleanName,
+  decodeTick,
+  encodeControl,
+  encodePose,
+  isRoomName,
+  ProtocolError,
+  packQuaternion,
+  parseControl,
+  type RigidPose,
+  unpackQuaternion,
+} from "../src/core/protocol.ts";
+
+const VECTORS = join(import.meta.dirname, "../../tests/vectors/protocol");
+const poses: PoseVectors = JSON.parse(readFileSync(join(VECTORS, "poses.json"), "utf8"));
+const control: ControlVectors = JSON.parse(readFileSync(join(VECTORS, "control.json"), "utf8"));
+
+type Quaternion = [number, number, number, number];
+interface PointVector {
+  p: [number, number, number];
+  q: Quaternion;
+}
+interface BodyVector {
+  head: PointVector;
+  left: PointVector | null;
+  right: PointVector | null;
+}
+interface PoseVectors {
+  quaternions: { q: Quaternion; packed: string; unpacked: Quaternion }[];
+  unpack_only: { packed: string; unpacked: Quaternion }[];
+  up: (BodyVector & { name: string; hex: string; seq: number; ack_tick: number })[];
+  down: {
+    name: string;
+    hex: string;
+    tick_ms: number;
+    records: (BodyVector & { pid: number; age_ms: number })[];
+  }[];
+  down_invalid: { name: string; hex: string }[];
+}
+interface ControlVectors {
+  client: { valid: { name: string; text: string; message: Record<string, unknown> | null }[] };
+  server: {
+    valid: { name: string; text: string; message: Record<string, unknown> | null }[];
+    invalid: { name: string; text: string }[];
+  };
+}
+
+const bytes = (hex: string) => new Uint8Array(Buffer.from(hex, "hex"));
+const hex = (frame: Uint8Array) => Buffer.from(frame).toString("hex");
+const rigid = (point: PointVector): RigidPose => ({ position: point.p, rotation: point.q });
+const body = (vector: BodyVector): BodyPose => ({
+  head: rigid(vector.head),
+  left: vector.left && rigid(vector.left),
+  right: vector.right && rigid(vector.right),
+});
+
+/** The rotation between two quaternions, degrees. */
+function apart(a: readonly number[], b: readonly number[]): number {
+  const length = (q: readonly number[]) => Math.hypot(...q);
+  const chord = (sign: number) =>
+    Math.hypot(...a.map((c, i) => c / length(a) - (sign * (b[i] ?? 0)) / length(b)));
+  return (4 * Math.asin(Math.min(1, Math.min(chord(1), chord(-1)) / 2)) * 180) / Math.PI;
+}
+
+function assertClose(got: BodyPose, want: BodyPose): void {
+  for (const part of ["head", "left", "right"] as const) {
+    const [a, b] = [got[part], want[part]];
+    assert.equal(a === null, b === null, part);
+    if (!a || !b) continue;
+    a.position.forEach((x, i) => {
+      assert.ok(Math.abs(x - (b.position[i] ?? Number.NaN)) < 0.000501, `${part} ${a.position}`);
+    });
+    assert.ok(apart(a.rotation, b.rotation) < 0.5, `${part} ${a.rotation}`);
+  }
+}
+
+test("a quaternion packs to the bits of the vectors", () => {
+  for (const vector of poses.quaternions) {
+    assert.equal(packQuaternion(vector.q).toString(16).padStart(8, "0"), vector.packed, `${vector.q}`);
+  }
+});
+
+test("packed bits unpack to the quaternion of the vectors", () => {
+  for (const vector of [...poses.quaternions, ...poses.unpack_only]) {
+    unpackQuaternion(Number.parseInt(vector.packed, 16)).forEach((c, i) => {
+      assert.ok(Math.abs(c - (vector.unpacked[i] ?? Number.NaN)) < 1e-6, vector.packed);
+    });
+  }
+});
+
+test("a rotation survives packing within 0.28 degrees", () => {
+  const component = fc.double({ min: -1, max: 1, noNaN: true });
+  fc.assert(
+    fc.property(fc.tuple(component, component, component, component), (q) => {
+      fc.pre(Math.hypot(...q) > 1e-3);
+      assert.ok(apart(unpackQuaternion(packQuaternion(q)), q) < 0.28);
+    }),
+  );
+});
+
+test("a pose encodes to the bytes of the vectors", () => {
+  for (const vector of poses.up) {
+    assert.equal(hex(encodePose(body(vector), vector.seq, vector.ack_tick)), vector.hex, vector.name);
+  }
+});
+
+test("a pose that is nowhere is refused", () => {
+  const rotation = [0, 0, 0, 1] as const;
+  for (const x of [Number.NaN, Number.POSITIVE_INFINITY, -10_000.1]) {
+    assert.throws(
+      () => encodePose({ head: { position: [0, x, 0], rotation }, left: null, right: null }, 0, 0),
+      ProtocolError,
+    );
+  }
+});
+
+test("a tick decodes to the values of the vectors", () => {
+  for (const vector of poses.down) {
+    const tick = decodeTick(bytes(vector.hex));
+    assert.equal(tick.tickMs, vector.tick_ms);
+    assert.deepEqual(
+      tick.records.map(({ pid, ageMs }) => [pid, ageMs]),
+      vector.records.map(({ pid, age_ms }) => [pid, age_ms]),
+    );
+    tick.records.forEach((record, i) => {
+      const want = vector.records[i];
+      assert.ok(want);
+      assertClose(record.pose, body(want));
+    });
+  }
+});
+
+test("a tick may lie anywhere in a larger buffer", () => {
+  const vector = poses.down[1];
+  assert.ok(vector);
+  const padded = bytes(`aabbcc${vector.hex}dd`);
+  const tick = decodeTick(padded.subarray(3, padded.length - 1));
+  assert.equal(tick.records.length, vector.records.length);
+});
+
+test("a malformed tick is refused", () => {
+  for (const vector of poses.down_invalid) {
+    assert.throws(() => decodeTick(bytes(vector.hex)), ProtocolError, vector.name);
+  }
+});
+
+test("any bytes are a tick of sound numbers or a protocol error", () => {
+  const frame = fc.tuple(
+    fc.integer({ min: 0, max: 3 }),
+    fc.integer({ min: 0, max: 7 }),
+    fc.uint8Array({ maxLength: 160 }),
+  );
+  fc.assert(
+    fc.property(frame, ([count, flags, rest]) => {
+      const bytes = new Uint8Array([2, 1, count, 0, 0, 0, 0, 0, 1, 0, flags, 0, ...rest]);
+      try {
+        for (const { pose } of decodeTick(bytes).records) {
+          for (const point of [pose.head, pose.left, pose.right]) {
+            if (point) assert.ok([...point.position, ...point.rotation].every(Number.isFinite));
+          }
+        }
+      } catch (error) {
+        assert.ok(error instanceof ProtocolError, String(error));
+      }
+    }),
+  );
+});
+
+test("a valid message of the relay parses to what it says", () => {
+  for (const { name, text, message } of control.server.valid) {
+    const parsed = parseControl(text);
+    assert.deepEqual(parsed, message && camel(message), name);
+  }
+});
+
+test("an invalid message of the relay is refused", () => {
+  for (const { name, text } of control.server.invalid) {
+    assert.throws(() => parseControl(text), ProtocolError, name);
+  }
+});
+
+test("any text is a message or a protocol error", () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+      try {
+        parseControl(text);
+      } catch (error) {
+        assert.ok(error instanceof ProtocolError, String(error));
+      }
+    }),
+  );
+});
+
+test("what a client says is as in the vectors", () => {
+  const said = (text: string) => JSON.parse(text);
+  assert.deepEqual(
+    said(encodeControl({ type: "hello", name: "Ada", color: "#ff8800" })),
+    said(control.client.valid.find((vector) => vector.name === "hello")?.text ?? ""),
+  );
+  assert.deepEqual(
+    said(encodeControl({ type: "update", color: "#00ff00" })),
+    said(control.client.valid.find((vector) => vector.name === "update of the colour")?.text ?? ""),
+  );
+  assert.deepEqual(
+    said(encodeControl({ type: "stats", bandwidthBps: 5000000.5, cdnBytes: 123456 })),
+    said(control.client.valid.find((vector) => vector.name === "stats")?.text ?? ""),
+  );
+});
+
+test("a name is made one that the relay accepts", () => {
+  assert.equal(cleanName("  Ada\n\u202eL. \ud800"), "AdaL.");
+  assert.equal(cleanName("\u0000"), "guest");
+  assert.equal([...cleanName("🦊".repeat(100))].length, 64);
+});
+
+test("room names are 1 to 64 of a small alphabet", () => {
+  for (const name of ["a", "A.b_c-9", ".".repeat(64)]) assert.ok(isRoomName(name), name);
+  for (const name of ["", "a/b", "a b", "ä", "a\n", "a".repeat(65)]) assert.ok(!isRoomName(name), name);
+});
+
+/** The wire's snake_case fields as the client's names for them. */
+function camel(value: unknown): unknown {
+  const names: Record<string, string> = {
+    tick_hz: "tickHz",
+    server_ms: "serverMs",
+    poses_per_s: "posesPerSecond",
+    control_per_s: "controlPerSecond",
+    control_bytes: "controlBytes",
+    retry_ms: "retryMs",
+  };
+  if (Array.isArray(value)) return value.map(camel);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [names[key] ?? key, camel(item)]));
+}

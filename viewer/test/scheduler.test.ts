@@ -1,0 +1,543 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { AssetState, type Download } from "../src/core/asset.ts";
+import type { Network } from "../src/core/bandwidth.ts";
+import type { View } from "../src/core/gaze.ts";
+import { DEFAULT_LIMITS, demandOf, type Limits, type Plan, plan } from "../src/core/scheduler.ts";
+import { arrived, at, entry, evenTree, manifest, texture, tree, turnedAway, view } from "./worlds.ts";
+
+const SLOW: Network = network(5);
+const FAST: Network = network(100);
+const LIMITS: Limits = DEFAULT_LIMITS;
+
+function network(megabits: number, ttfbMs = 40): Network {
+  const bytesPerSecond = megabits * 125_000;
+  return {
+    bytesPerSecond,
+    fastBytesPerSecond: bytesPerSecond,
+    slowBytesPerSecond: bytesPerSecond,
+    ttfbMs,
+    measured: true,
+  };
+}
+
+const kinds = (result: Plan) => result.start.map(({ download }) => download.kind);
+const keys = (downloads: readonly Download[]) => downloads.map(({ key }) => key);
+
+function begin(result: Plan, now = 0): void {
+  for (const download of result.abort) download.asset.drop(download, now);
+  for (const download of result.evict) download.asset.drop(download, now);
+  for (const { download } of result.start) download.asset.begin(download, now);
+}
+
+function finish(download: Download, now = 0): void {
+  download.asset.arrive(download, now);
+  download.asset.ready(download, now);
+  // As the streamer does: one level of a texture is kept.
+  if (download.kind !== "texture") return;
+  for (const file of download.asset.textures[download.texture] ?? []) {
+    if (file?.stage === "ready" && file.download.level !== download.asset.levels[download.texture]) {
+      download.asset.drop(file.download, now);
+    }
+  }
+}
+
+/** Plans and delivers everything at once, again and again, until nothing is wanted; returns the order of arrival. */
+function settle(assets: AssetState[], from: View, net: Network = SLOW, limits: Limits = LIMITS): Download[] {
+  const order: Download[] = [];
+  for (let now = 0; now < 1e6; now += 100) {
+    const result = plan(assets, from, net, limits, now);
+    begin(result, now);
+    if (result.start.length === 0) return order;
+    for (const { download } of result.start) {
+      finish(download, now);
+      order.push(download);
+    }
+  }
+  throw new Error("never settles");
+}
+
+const loading = (assets: readonly AssetState[]) =>
+  assets.flatMap((asset) => [...asset.files].filter(({ stage }) => stage === "loading"));
+
+describe("bases come first", () => {
+  test("base and manifest are asked for together", () => {
+    assert.deepEqual(kinds(plan([new AssetState("a", entry("a"))], view(), SLOW, LIMITS, 0)), [
+      "base",
+      "manifest",
+    ]);
+  });
+
+  test("nothing finer starts before the last base's last byte", () => {
+    const seen = arrived("seen", manifest([evenTree("seen", 2, 3)]));
+    const late = new AssetState("late", entry("late"));
+    begin(plan([seen, late], view(), FAST, LIMITS, 0));
+    assert.deepEqual(kinds(plan([seen, late], view(), FAST, LIMITS, 10)), []);
+    late.arrive(late.base.download, 20);
+    assert.deepEqual(new Set(kinds(plan([seen, late], view(), FAST, LIMITS, 20))), new Set(["refinement"]));
+  });
+
+  test("the base in view comes before the one behind", () => {
+    const behind = at(new AssetState("behind", entry("behind")), 0, 0, 10);
+    const ahead = new AssetState("ahead", entry("ahead"));
+    const { start } = plan([behind, ahead], view(), SLOW, LIMITS, 0);
+    assert.equal(start[0]?.download.key, "ahead/base");
+  });
+
+  test("a base that is given up holds nothing up, and nothing of it is refined", () => {
+    const broken = new AssetState("broken", entry("broken"));
+    broken.describe(manifest([evenTree("broken", 2, 1)]));
+    broken.fail(broken.base.download, 0, Number.POSITIVE_INFINITY);
+    const fine = arrived("fine", manifest([evenTree("fine", 2, 1)]));
+    const { start } = plan([broken, fine], view(), FAST, LIMITS, 0);
+    assert.deepEqual(
+      start.filter(({ download }) => download.kind === "refinement").map(({ download }) => download.asset.id),
+      ["fine"],
+    );
+  });
+});
+
+describe("detail comes by gaze", () => {
+  test("of two equal assets the one looked at is refined first", () => {
+    const left = at(arrived("left", manifest([evenTree("left", 2, 2)])), -4, 0, -2);
+    const middle = at(arrived("middle", manifest([evenTree("middle", 2, 2)])), 0, 0, -3.4);
+    const order = settle([left, middle], view());
+    const first = order.findIndex(({ asset }) => asset === left);
+    const last = order.map(({ asset }) => asset).lastIndexOf(middle);
+    assert.ok(order.length >= 4 && last < first, keys(order).join(" "));
+  });
+
+  test("what is out of view waits", () => {
+    const asset = arrived("a", manifest([evenTree("a", 4, 2)]));
+    assert.deepEqual(plan([asset], turnedAway(view()), FAST, LIMITS, 0).start, []);
+  });
+
+  test("at rest and close, the finest is reached; from afar, no more than can be seen", () => {
+    const near = arrived("near", manifest([evenTree("near", 4, 3)]));
+    settle([near], view([0, 0, 0.2]));
+    for (const region of near.cuts[0]?.drawn ?? []) {
+      const { error, need, weight } = demandOf(near, 0, region, view([0, 0, 0.2]));
+      const leaf = near.manifest?.trees[0]?.regions[region]?.children.length === 0;
+      assert.ok(leaf || weight === 0 || error <= need);
+    }
+    assert.ok(
+      [...(near.cuts[0]?.drawn ?? [])].some((region) => near.manifest?.trees[0]?.regions[region]?.tier === 3),
+    );
+
+    const far = arrived("far", manifest([evenTree("far", 4, 3)]));
+    assert.deepEqual(settle([far], view([0, 0, 500])), []);
+  });
+
+  test("nothing that is drawn and seen is left with an error above the need, for any view", () => {
+    const place = fc.double({ min: -4, max: 4, noNaN: true });
+    fc.assert(
+      fc.property(place, place, fc.double({ min: 0.1, max: 8, noNaN: true }), (x, y, z) => {
+        const asset = arrived("a", manifest([evenTree("a", 3, 3)]));
+        const from = view([x, y, z]);
+        settle([asset], from);
+        for (const region of asset.cuts[0]?.drawn ?? []) {
+          const { error, need, weight } = demandOf(asset, 0, region, from);
+          if (asset.manifest?.trees[0]?.regions[region]?.refinement)
+            assert.ok(weight === 0 || error <= need * (1 + 1e-9));
+        }
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test("a tree with several nodes is judged by the most demanding", () => {
+    const asset = arrived(
+      "a",
+      manifest([{ ...evenTree("a", 2, 3), kind: "rigid", space: "mesh", nodes: [1, 2] }]),
+    );
+    const matrix = (z: number) => [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, z, 1];
+    const alone = (z: number) => {
+      asset.place(0, [matrix(z)]);
+      return demandOf(asset, 0, 0, view());
+    };
+    const [far, near] = [alone(-100), alone(0)];
+    asset.place(0, [matrix(-100), matrix(0)]);
+    const both = demandOf(asset, 0, 0, view());
+    assert.equal(both.need, near.need);
+    assert.equal(both.weight, near.weight);
+    assert.ok(far.need > near.need);
+    asset.place(0, [matrix(-100), matrix(5)]);
+    assert.equal(
+      demandOf(asset, 0, 0, view()).need,
+      far.need,
+      "a nearer node behind the eye demands nothing",
+    );
+    asset.place(0, [matrix(50)]);
+    assert.deepEqual(plan([asset], view(), FAST, LIMITS, 0).start, [], "the only node is behind");
+  });
+
+  test("a node of twice the size has twice the error", () => {
+    const asset = arrived("a", manifest([evenTree("a", 2, 1, 0.1)]));
+    asset.world = [0, 2, 0, 0, -2, 0, 0, 0, 0, 0, 2, 0, 0, 0, -5, 1];
+    assert.ok(Math.abs(demandOf(asset, 0, 0, view()).error - 0.2) < 1e-12);
+  });
+
+  test("a region whose faces look away waits, unless its material has two sides", () => {
+    const averted = tree("a", {
+      error: 0.1,
+      sphere: [0, 0, 0, 0.2],
+      cone: [0, 0, -1, 0.9],
+      children: [{ error: 0.01, sphere: [0, 0, 0, 0.2], cone: [0, 0, -1, 0.9] }],
+    });
+    const solid = { name: "m", textures: [], doubleSided: false, alphaMode: "OPAQUE" as const };
+    const with0 = {
+      ...averted,
+      primitives: [{ material: 0, attributes: ["POSITION"] }] as typeof averted.primitives,
+    };
+    const starts = (material: typeof solid, from: View) =>
+      plan([arrived("a", manifest([with0], [], [material]))], from, FAST, LIMITS, 0).start.length;
+    assert.equal(starts(solid, view()), 0);
+    assert.equal(starts({ ...solid, doubleSided: true }, view()), 1);
+    const glass = { ...solid, alphaMode: "BLEND" as const };
+    const inner = structuredClone(with0);
+    inner.primitives.push({ material: 1, attributes: ["POSITION"] });
+    (inner.regions[1] ?? assert.fail()).primitives = [1];
+    const mixed = arrived("a", manifest([inner], [], [solid, glass]));
+    assert.equal(plan([mixed], view(), FAST, LIMITS, 0).start.length, 1, "or something finer in it is glass");
+    const rear = turnedAway(view([0, 0, -3]));
+    assert.equal(starts(solid, rear), 1, "from behind they are seen");
+  });
+
+  test("no refinement is asked for below half a step of the grid", () => {
+    const coarse = {
+      ...evenTree("a", 2, 1, 0.1),
+      grid: { origin: [-1, -1, -1] as [number, number, number], range: 2, bits: 3 },
+    };
+    assert.deepEqual(plan([arrived("a", manifest([coarse]))], view(), FAST, LIMITS, 0).start, []);
+  });
+
+  test("what the head is turning to is asked for before it is seen", () => {
+    const behind = at(arrived("a", manifest([evenTree("a", 2, 1)])), 0, 0, 8);
+    assert.equal(plan([behind], view(), FAST, LIMITS, 0).start.length, 0);
+    assert.equal(plan([behind], { ...view(), ahead: turnedAway(view()) }, FAST, LIMITS, 0).start.length, 1);
+  });
+});
+
+describe("textures and geometry share one queue", () => {
+  const painted = (widths: readonly number[]) => {
+    const material = { name: "m", textures: [0], doubleSided: false, alphaMode: "OPAQUE" as const };
+    const shape = evenTree("a", 1, 2, 0.05);
+    const primitives: typeof shape.primitives = [{ material: 0, attributes: ["POSITION", "TEXCOORD_0"] }];
+    return arrived("a", manifest([{ ...shape, primitives }], [texture("t", widths)], [material]));
+  };
+
+  test("both are fetched to what can be seen", () => {
+    const asset = painted([64, 256, 1024, 4096]);
+    const order = settle([asset], view());
+    assert.ok(
+      order.some(({ kind }) => kind === "texture") && order.some(({ kind }) => kind === "refinement"),
+    );
+    // A texel of 2 m / 1024 is 2 mm; 2 m away a pixel is 1.75 mm: one more level is seen, and there is no other.
+    assert.deepEqual(asset.levels, [3]);
+    const afar = painted([64, 256, 1024, 4096]);
+    settle([afar], view([0, 0, 9]));
+    assert.deepEqual(afar.levels, [2], "7 mm at 8 m");
+  });
+
+  test("a fast link skips levels and tiers, a slow one takes them", () => {
+    const levels = (net: Network) =>
+      settle([painted([64, 256, 512, 1024])], view([0, 0, 1.5]), net).filter(({ kind }) => kind === "texture")
+        .length;
+    assert.equal(levels(network(1000, 100)), 1);
+    assert.equal(levels(network(0.5, 20)), 3);
+    const chain = () =>
+      tree("a", {
+        error: 0.1,
+        bytes: 10_000,
+        children: [
+          {
+            error: 0.03,
+            bytes: 40_000,
+            children: [{ error: 0.01, bytes: 160_000, children: [{ error: 0 }] }],
+          },
+        ],
+      });
+    const tiers = (net: Network) => settle([arrived("a", manifest([chain()]))], view(), net).length;
+    assert.equal(tiers(network(1000, 100)), 1);
+    assert.equal(tiers(network(0.5, 20)), 3);
+  });
+
+  test("a picture on nothing that is seen is not fetched", () => {
+    assert.deepEqual(settle([painted([64, 4096])], turnedAway(view())), []);
+  });
+
+  test("a level that failed for good is passed over for a finer one", () => {
+    const asset = painted([64, 256, 1024]);
+    const level1 = asset.textures[0]?.[1];
+    assert.ok(level1);
+    asset.fail(level1.download, 0, Number.POSITIVE_INFINITY);
+    settle([asset], view(), network(0.5, 20));
+    assert.deepEqual(asset.levels, [2]);
+  });
+});
+
+describe("failures", () => {
+  test("a file is not asked for again before its time", () => {
+    const asset = arrived("a", manifest([evenTree("a", 2, 1)]));
+    const { download } = asset.trees[0]?.refinements[0] ?? assert.fail();
+    asset.fail(download, 0, 5000);
+    assert.equal(plan([asset], view(), FAST, LIMITS, 4999).start.length, 0);
+    assert.equal(plan([asset], view(), FAST, LIMITS, 5000).start.length, 1);
+  });
+
+  test("a tier of a chain that failed for good is skipped", () => {
+    const asset = arrived("a", manifest([evenTree("a", 1, 2)]));
+    asset.fail((asset.trees[0]?.refinements[0] ?? assert.fail()).download, 0, Number.POSITIVE_INFINITY);
+    settle([asset], view());
+    assert.deepEqual([...(asset.cuts[0]?.drawn ?? [])], [2]);
+  });
+});
+
+describe("bytes in flight", () => {
+  test("never exceed the cap by more than one file, and two requests are always allowed", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 100, max: 3_000_000 }), { minLength: 2, maxLength: 30 }),
+        fc.double({ min: 0.2, max: 100, noNaN: true }),
+        fc.array(fc.nat(), { maxLength: 10 }),
+        (sizes, megabits, arrivals) => {
+          const roots = sizes.map((bytes, i) =>
+            at(
+              arrived(`a${i}`, manifest([tree(`a${i}`, { error: 0.1, bytes, children: [{ error: 0 }] })])),
+              (i % 5) - 2,
+              0,
+              -Math.floor(i / 5),
+            ),
+          );
+          const net = network(megabits);
+          const cap = (net.bytesPerSecond * LIMITS.inFlightMs) / 1000;
+          for (const arrival of [...arrivals, 0]) {
+            const result = plan(roots, view([0, 0, 5]), net, LIMITS, 0);
+            begin(result);
+            const flying = loading(roots);
+            const bytes = flying.map(({ download }) => download.bytes);
+            const total = bytes.reduce((sum, each) => sum + each, 0);
+            assert.ok(total - Math.max(0, ...bytes) <= cap);
+            const [first] = result.waiting;
+            if (first && flying.length < 2) {
+              // One alone only where two files larger than the cap would be two too many.
+              assert.ok(flying.length === 1 && total > cap && first.download.bytes > cap);
+            }
+            const done = flying[arrival % Math.max(1, flying.length)];
+            if (done) finish(done.download);
+          }
+        },
+      ),
+    );
+  });
+
+  test("what has arrived makes room", () => {
+    const assets = [1, 2, 3, 4, 5, 6].map((i) =>
+      arrived(`a${i}`, manifest([tree(`a${i}`, { error: 0.1, bytes: 100_000, children: [{ error: 0 }] })])),
+    );
+    begin(plan(assets, view(), SLOW, LIMITS, 0));
+    assert.equal(loading(assets).length, 3, "312 KB are half a second at 5 Mbit/s");
+    for (const { download } of loading(assets)) download.asset.progress(download, 60_000);
+    begin(plan(assets, view(), SLOW, LIMITS, 100));
+    assert.equal(loading(assets).length, 4);
+  });
+
+  test("a large file is not starved by small ones behind it", () => {
+    const one = (id: string, error: number, bytes: number) =>
+      arrived(id, manifest([tree(id, { error, bytes, children: [{ error: 0 }] })]));
+    const large = one("large", 10, 200_000);
+    const small = [1, 2, 3, 4].map((i) => one(`s${i}`, 0.1, 100_000));
+    for (const asset of small.slice(0, 2)) {
+      const { download } = asset.trees[0]?.refinements[0] ?? assert.fail();
+      asset.begin(download, 0);
+      asset.progress(download, 40_000);
+    }
+    // 120 KB in flight: another small one would fit below the cap of 250 KB, the large one does not.
+    const { start, waiting } = plan([large, ...small], view(), network(4), LIMITS, 0);
+    assert.deepEqual(start, []);
+    assert.equal(waiting[0]?.download.asset, large);
+  });
+
+  test("two assets that share a file share its bytes", () => {
+    const twin = (id: string) =>
+      arrived(id, manifest([tree("same", { error: 0.1, bytes: 900_000, children: [{ error: 0 }] })]));
+    const { start } = plan([twin("a"), twin("b")], view(), network(1), LIMITS, 0);
+    assert.equal(start.length, 2);
+    assert.equal(start[0]?.download.uri, start[1]?.download.uri);
+  });
+});
+
+describe("aborts", () => {
+  const started = () => {
+    const asset = arrived(
+      "a",
+      manifest([tree("a", { error: 0.1, bytes: 500_000, children: [{ error: 0 }] })]),
+    );
+    begin(plan([asset], view(), SLOW, LIMITS, 0));
+    return { asset, download: loading([asset])[0]?.download ?? assert.fail() };
+  };
+
+  test("what is out of view is aborted", () => {
+    const { asset, download } = started();
+    assert.deepEqual(plan([asset], view(), SLOW, LIMITS, 100).abort, []);
+    assert.deepEqual(plan([asset], turnedAway(view()), SLOW, LIMITS, 100).abort, [download]);
+  });
+
+  test("what is nearly there is not", () => {
+    const { asset, download } = started();
+    asset.progress(download, 450_000);
+    assert.deepEqual(plan([asset], turnedAway(view()), SLOW, LIMITS, 100).abort, []);
+  });
+
+  test("what was aborted is wanted again when it is seen again", () => {
+    const { asset, download } = started();
+    begin(plan([asset], turnedAway(view()), SLOW, LIMITS, 100), 100);
+    assert.equal(asset.file(download).stage, "absent");
+    assert.deepEqual(
+      plan([asset], view(), SLOW, LIMITS, 200).start.map((wish) => wish.download),
+      [download],
+    );
+  });
+
+  test("a head that trembles at an edge aborts nothing", () => {
+    const asset = at(
+      arrived(
+        "a",
+        manifest([
+          tree("a", { error: 0.1, bytes: 500_000, sphere: [0, 0, 0, 0.5], children: [{ error: 0 }] }),
+        ]),
+      ),
+      0,
+      0,
+      0,
+    );
+    // The left edge of the view of 45° at x = −3: the sphere is just inside, then 1 cm outside.
+    const inside = view([3.69, 0, 3]);
+    const outside = view([3.72, 0, 3]);
+    begin(plan([asset], inside, SLOW, LIMITS, 0));
+    assert.equal(loading([asset]).length, 1);
+    assert.equal(demandOf(asset, 0, 0, outside).weight, 0);
+    assert.deepEqual(plan([asset], outside, SLOW, LIMITS, 50).abort, []);
+  });
+
+  test("a base is never aborted", () => {
+    const asset = new AssetState("a", entry("a"));
+    begin(plan([asset], view(), SLOW, LIMITS, 0));
+    assert.deepEqual(plan([asset], turnedAway(view()), SLOW, LIMITS, 50).abort, []);
+  });
+
+  test("what is worth far less makes way for what is looked at now", () => {
+    const one = (id: string, x: number, bytes: number) =>
+      at(arrived(id, manifest([tree(id, { error: 0.1, bytes, children: [{ error: 0 }] })])), x, 0, -4);
+    const sides = [one("left", -8, 100_000), one("right", 8, 100_000)];
+    begin(plan(sides, view(), network(2), LIMITS, 0));
+    assert.equal(loading(sides).length, 2, "no third fits below 125 KB");
+    const centre = one("centre", 0, 50_000);
+    const { abort, start } = plan([...sides, centre], view(), network(2), LIMITS, 10);
+    assert.equal(abort.length, 1);
+    assert.deepEqual(keys(start.map(({ download }) => download)), ["centre/tree/0/0"]);
+    const third = one("third", 7.9, 50_000);
+    assert.deepEqual(plan([...sides, third], view(), network(2), LIMITS, 10).abort, [], "not for its like");
+  });
+});
+
+describe("memory", () => {
+  const block = (id: string, x: number) =>
+    at(
+      arrived(
+        id,
+        manifest([tree(id, { error: 0.1, bytes: 10_000, gpuBytes: 1_000_000, children: [{ error: 0 }] })]),
+      ),
+      x,
+      0,
+      0,
+    );
+  const tight: Limits = { ...LIMITS, gpuBytes: 2_500_000 };
+
+  test("is never above the budget, whatever is looked at", () => {
+    fc.assert(
+      fc.property(fc.array(fc.double({ min: -6, max: 6, noNaN: true }), { maxLength: 20 }), (places) => {
+        const assets = [-6, -3, 0, 3, 6].map((x) => block(`b${x}`, x));
+        let now = 0;
+        for (const x of places) {
+          now += 1000;
+          const result = plan(assets, view([x, 0, 2]), FAST, tight, now);
+          assert.ok(result.gpuBytes <= tight.gpuBytes);
+          begin(result, now);
+          for (const { download } of loading(assets)) finish(download, now);
+          let held = 0;
+          for (const asset of assets) {
+            for (const { stage, download } of asset.files) {
+              if (stage === "ready") held += download.kind === "base" ? 100_000 : download.gpuBytes;
+            }
+          }
+          assert.equal(held, result.gpuBytes);
+        }
+      }),
+    );
+  });
+
+  test("what is out of view makes way, after two seconds", () => {
+    const [a, b, c] = [block("a", -1), block("b", 1), block("c", 40)];
+    settle([a, b, c], view([0, 0, 4]), FAST, tight);
+    const before = plan([a, b, c], view([40, 0, 4]), FAST, tight, 1000);
+    assert.deepEqual([before.start, before.evict], [[], []]);
+    const after = plan([a, b, c], view([40, 0, 4]), FAST, tight, 3000);
+    assert.equal(after.start.length, 1);
+    assert.equal(after.evict.length, 1);
+  });
+
+  test("what is about as useful does not make way: nothing goes round in circles", () => {
+    const assets = [block("a", -2), block("b", 0), block("c", 2)];
+    settle(assets, view([0, 0, 6]), FAST, tight);
+    for (let now = 10_000; now < 20_000; now += 500) {
+      const { start, evict } = plan(assets, view([0.03 * Math.sin(now), 0, 6]), FAST, tight, now);
+      assert.deepEqual([start, evict], [[], []]);
+    }
+  });
+
+  test("a smaller budget releases the least useful first", () => {
+    const [near, far] = [block("near", 0), at(block("far", 0), 0, 0, -20)];
+    settle([near, far], view([0, 0, 4]), FAST, tight);
+    const { evict, start } = plan(
+      [near, far],
+      view([0, 0, 4]),
+      FAST,
+      { ...tight, gpuBytes: 1_500_000 },
+      9000,
+    );
+    assert.deepEqual(keys(evict), ["far/tree/0/0"]);
+    assert.deepEqual(start, []);
+  });
+
+  test("a parent is not released while something finer hangs on it", () => {
+    const asset = arrived("a", manifest([evenTree("a", 2, 2)]));
+    settle([asset], view([0, 0, 1.5]));
+    const { evict } = plan(
+      [asset],
+      turnedAway(view()),
+      SLOW,
+      { ...LIMITS, gpuBytes: 100_000 + 20_000 },
+      9000,
+    );
+    assert.ok(evict.length >= 2);
+    for (const download of evict) download.asset.drop(download, 9000);
+    const refined = asset.cuts[0]?.refined ?? new Set();
+    assert.deepEqual([...refined], [0]);
+  });
+});
+
+test("the same input gives the same plan", () => {
+  const make = () => [
+    at(arrived("a", manifest([evenTree("a", 4, 3)])), 1, 0, 0),
+    arrived("b", manifest([evenTree("b", 2, 4)])),
+  ];
+  const written = () => {
+    const result = plan(make(), view(), SLOW, LIMITS, 0);
+    return [result.start, result.waiting].map((wishes) =>
+      wishes.map(({ download, score }) => [download.key, score]),
+    );
+  };
+  assert.deepEqual(written(), written());
+});

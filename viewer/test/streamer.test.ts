@@ -1,0 +1,228 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { AssetState, type Download } from "../src/core/asset.ts";
+import { BandwidthEstimator } from "../src/core/bandwidth.ts";
+import type { Manifest } from "../src/core/bundle.ts";
+import { Fetcher } from "../src/core/fetcher.ts";
+import type { View } from "../src/core/gaze.ts";
+import { DEFAULT_LIMITS } from "../src/core/scheduler.ts";
+import { type Host, RETRY_AFTER_MS, Streamer } from "../src/core/streamer.ts";
+import { VirtualClock } from "./clock.ts";
+import { Server } from "./server.ts";
+import { evenTree, hash, manifest, texture, turnedAway, uri, view } from "./worlds.ts";
+
+/** A page without pictures: what is drawn and what is held, checked at every call. */
+class Page implements Host {
+  readonly prepared = new Set<string>();
+  readonly drawn = new Set<string>();
+  readonly levels = new Map<string, number>();
+  readonly failures: string[] = [];
+  readonly bases: string[] = [];
+  described(asset: AssetState): void {
+    asset.trees.forEach((_, tree) => {
+      this.drawn.add(`${asset.id}/${tree}/0`);
+    });
+  }
+  async prepare({ key }: Download): Promise<void> {
+    assert.ok(!this.prepared.has(key), `${key} is prepared twice`);
+    this.prepared.add(key);
+  }
+  showBase(asset: AssetState): void {
+    this.bases.push(asset.id);
+  }
+  showRegions(
+    asset: AssetState,
+    tree: number,
+    { hide, show }: { hide: readonly number[]; show: readonly number[] },
+  ) {
+    for (const region of hide) assert.ok(this.drawn.delete(`${asset.id}/${tree}/${region}`));
+    for (const region of show) {
+      const parent = asset.manifest?.trees[tree]?.regions[region]?.parent ?? null;
+      assert.ok(
+        parent === null || this.prepared.has(`${asset.id}/tree/${tree}/${parent}`),
+        "shown and not prepared",
+      );
+      this.drawn.add(`${asset.id}/${tree}/${region}`);
+    }
+  }
+  showLevel(asset: AssetState, index: number, level: number): void {
+    assert.ok(level === 0 || this.prepared.has(`${asset.id}/texture/${index}/${level}`));
+    this.levels.set(`${asset.id}/${index}`, level);
+  }
+  release({ key }: Download): void {
+    assert.ok(this.prepared.delete(key), `${key} is released and was not prepared`);
+  }
+  failed({ key }: Download, error: Error): void {
+    this.failures.push(`${key}: ${error.message}`);
+  }
+}
+
+/** A page, a server that has the whole of an asset, and a link of so many bytes per millisecond. */
+function setUp(what: Manifest, bytesPerMs = 625) {
+  const clock = new VirtualClock();
+  const server = new Server(clock);
+  const bandwidth = new BandwidthEstimator();
+  const page = new Page();
+  const fetcher = new Fetcher({
+    request: server.request,
+    now: clock.now,
+    wait: clock.wait,
+    random: () => 0.5,
+    bandwidth,
+  });
+  const streamer = new Streamer({ host: page, fetcher, bandwidth, limits: DEFAULT_LIMITS });
+  const json = new TextEncoder().encode(JSON.stringify(what));
+  const asset = new AssetState("thing", {
+    manifest: { uri: `a/thing/manifest-${hash(json)}.json`, bytes: json.length },
+    base: what.base,
+    bounds: what.bounds,
+    triangles: 1,
+  });
+  const put = (name: string, bytes: Uint8Array) =>
+    server.put(name, { bytes, chunk: 5000, msPerChunk: 5000 / bytesPerMs });
+  put(asset.entry.manifest.uri, json);
+  const files = [
+    what.base,
+    ...what.textures.flatMap(({ levels }) => levels),
+    ...what.trees.flatMap(({ regions }) => regions.map(({ refinement }) => refinement)),
+  ];
+  for (const file of files) if (file?.uri) put(file.uri, new Uint8Array(file.bytes));
+  const run = async (from: View, ms: number) => {
+    for (let passed = 0; passed < ms; passed += 20) {
+      streamer.update(from, clock.now());
+      await clock.pass(20);
+    }
+  };
+  return { clock, server, page, streamer, asset, run };
+}
+
+const THING = () => {
+  const material = { name: "m", textures: [0], doubleSided: false, alphaMode: "OPAQUE" as const };
+  const shape = evenTree("thing", 2, 2, 0.05);
+  const primitives: typeof shape.primitives = [{ material: 0, attributes: ["POSITION", "TEXCOORD_0"] }];
+  return manifest([{ ...shape, primitives }], [texture("t", [64, 256, 1024])], [material]);
+};
+
+test("base and manifest are asked for together, and everything finer comes after the base", async () => {
+  const { server, page, streamer, asset, run } = setUp(THING());
+  streamer.add(asset);
+  await run(view(), 5000);
+  assert.deepEqual(
+    new Set(server.asked.slice(0, 2)),
+    new Set([asset.entry.base.uri, asset.entry.manifest.uri]),
+  );
+  assert.deepEqual(page.bases, ["thing"]);
+  assert.deepEqual(page.failures, []);
+  const regions = asset.manifest?.trees[0]?.regions ?? [];
+  for (const region of asset.cuts[0]?.drawn ?? []) assert.deepEqual(regions[region]?.children, []);
+  assert.deepEqual(page.drawn, new Set([...(asset.cuts[0]?.drawn ?? [])].map((r) => `thing/0/${r}`)));
+  assert.equal(page.levels.get("thing/0"), 2);
+});
+
+test("no file is asked for twice, and a coarser level is released for a finer one", async () => {
+  const { server, page, streamer, asset, run } = setUp(THING());
+  streamer.add(asset);
+  await run(view(), 5000);
+  assert.equal(new Set(server.asked).size, server.asked.length);
+  assert.ok(!page.prepared.has("thing/texture/0/1"));
+});
+
+test("when it is all there nothing more is asked for", async () => {
+  const { server, streamer, asset, run } = setUp(THING());
+  streamer.add(asset);
+  await run(view(), 5000);
+  const before = server.asked.length;
+  await run(view(), 5000);
+  assert.equal(server.asked.length, before);
+  assert.deepEqual(streamer.loading, []);
+});
+
+test("who looks away stops the downloads, and who looks back has them again", async () => {
+  const { server, streamer, asset, page, run } = setUp(THING(), 20);
+  streamer.add(asset);
+  await run(view(), 3000);
+  assert.ok(streamer.loading.length > 0);
+  await run(turnedAway(view()), 500);
+  assert.deepEqual(streamer.loading, []);
+  assert.equal(server.open, 0);
+  await run(view(), 60_000);
+  assert.equal(page.levels.get("thing/0"), 2);
+});
+
+test("a refinement that is missing is reported, passed over, and the rest comes", async () => {
+  const what = THING();
+  const { server, streamer, asset, page, run } = setUp(what);
+  const broken = what.trees[0]?.regions[1]?.refinement ?? assert.fail();
+  server.put(broken.uri, { status: 404 });
+  streamer.add(asset);
+  await run(view(), 60_000);
+  assert.deepEqual(page.failures, [`thing/tree/0/1: ${broken.uri}: the server answers 404`]);
+  assert.deepEqual([...(asset.cuts[0]?.drawn ?? [])].sort(), [1, 5, 6]);
+  assert.equal(server.asked.filter((name) => name === broken.uri).length, 1);
+});
+
+test("what failed for now is asked for again later", async () => {
+  const what = THING();
+  const { server, streamer, asset, page, run } = setUp(what);
+  const file = what.trees[0]?.regions[0]?.refinement ?? assert.fail();
+  server.put(file.uri, "refused", "refused", "refused", "refused", { bytes: new Uint8Array(file.bytes) });
+  streamer.add(asset);
+  await run(view(), RETRY_AFTER_MS / 2);
+  assert.equal(page.failures.length, 1);
+  await run(view(), RETRY_AFTER_MS);
+  assert.ok(page.drawn.has("thing/0/3"));
+});
+
+test("a manifest that is no manifest is reported, and the base stays", async () => {
+  const what = THING();
+  const { server, streamer, asset, page, run } = setUp(what);
+  const bytes = new Uint8Array(asset.entry.manifest.bytes).fill(0x20);
+  server.put(asset.entry.manifest.uri, { bytes });
+  streamer.add(asset);
+  await run(view(), 2000);
+  assert.deepEqual(page.bases, ["thing"]);
+  assert.equal(page.failures.length, 1);
+  assert.match(page.failures[0] ?? "", /^thing\/manifest: \$: is no JSON/);
+});
+
+test("a file that cannot be decoded is reported and not asked for again", async () => {
+  const { server, streamer, asset, page, run } = setUp(THING());
+  page.prepare = async ({ key }) => {
+    if (key === "thing/tree/0/0") throw new Error("no GLB");
+    page.prepared.add(key);
+  };
+  streamer.add(asset);
+  await run(view(), 3 * RETRY_AFTER_MS);
+  assert.deepEqual(page.failures, ["thing/tree/0/0: no GLB"]);
+  const { uri: name } = asset.trees[0]?.refinements[0]?.download ?? assert.fail();
+  assert.equal(server.asked.filter((each) => each === name).length, 1);
+});
+
+test("an asset that is removed in the middle is left alone from then on", async () => {
+  const { server, streamer, asset, page, run } = setUp(THING(), 20);
+  streamer.add(asset);
+  await run(view(), 3000);
+  assert.ok(streamer.loading.length > 0);
+  streamer.remove(asset);
+  const prepared = new Set(page.prepared);
+  await run(view(), 60_000);
+  assert.equal(server.open, 0);
+  assert.deepEqual(page.prepared, prepared);
+  assert.deepEqual([streamer.assets, streamer.loading], [[], []]);
+});
+
+test("two assets with one id are refused", () => {
+  const { streamer, asset } = setUp(THING());
+  streamer.add(asset);
+  assert.throws(() => streamer.add(asset), RangeError);
+});
+
+test("two assets that share their files share the requests", async () => {
+  const what = THING();
+  const { server, streamer, asset, page, run } = setUp(what);
+  streamer.add(asset);
+  streamer.add(new AssetState("twin", asset.entry));
+  await run(view(), 5000);
+  assert.equal(server.asked.filter((name) => name === uri("thing/0")).length, 1);
+  assert.deepEqual(new Set(page.bases), new Set(["thing", "twin"]));
+});
