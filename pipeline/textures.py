@@ -201,8 +201,8 @@ def _from_linear(values: Pixels, role: Role) -> npt.NDArray[np.uint8]:
     elif role == "color":
         light: Pixels = values[:, :, :3]
         if values.shape[2] == 4:
-            light = light / np.maximum(values[:, :, 3:], np.float32(1e-6))
-        light = np.clip(light, np.float32(0), np.float32(1))
+            light = (light / np.maximum(values[:, :, 3:], np.float32(1e-6))).astype(np.float32)
+        light = np.clip(light, 0, 1).astype(np.float32)
         coded: Pixels = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(
             np.float32
         )

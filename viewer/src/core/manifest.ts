@@ -236,7 +236,7 @@ function tree(value: unknown, path: string, materials: number): Tree {
   const fields = record(value, path, ["kind", "space", "nodes", "scale", "grid", "primitives", "regions"]);
   const kind = oneOf(fields.kind, `${path}.kind`, ["static", "rigid", "skinned", "morphed"]);
   const space = oneOf(fields.space, `${path}.space`, ["asset", "mesh"]);
-  if ((kind === "static") !== (space === "asset")) {
+  if ((kind === "static" || kind === "skinned") !== (space === "asset")) {
     throw new ManifestError(`${path}.space`, `is "${space}", which a ${kind} tree is not in`);
   }
   const nodes = someOf(fields.nodes, `${path}.nodes`, count);

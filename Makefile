@@ -1,0 +1,74 @@
+# make demo   builds the sample models, serves bundle, viewer and relay, prints the address
+# make test   linters, types, unit tests, and end-to-end tests in Chromium
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.PHONY: demo setup test check format lock system samples clean
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMPS := .cache/stamps
+VIEWER_SOURCES := $(shell find viewer/src -type f) viewer/index.html viewer/build.mjs viewer/package-lock.json
+VIEWER := viewer/dist/index.html
+PORT ?= 8080
+RELAY_PORT ?= 8787
+HOST ?= 127.0.0.1
+ARGS ?=
+
+demo: setup
+	@exec $(PY) scripts/demo.py --host $(HOST) --port $(PORT) --relay-port $(RELAY_PORT)
+
+setup: $(STAMPS)/python $(VIEWER)
+
+test: setup
+	@scripts/system-deps.sh test
+	@$(MAKE) --no-print-directory check
+	@$(PY) -m pytest $(ARGS)
+
+check: setup
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check -q .
+	@$(VENV)/bin/mypy pipeline relay
+	@MYPYPATH=models $(VENV)/bin/mypy models/make_samples.py models/samples
+	@cd viewer && npm run --silent types && npm run --silent lint && npm run --silent test
+
+format: setup
+	@$(VENV)/bin/ruff check --fix -q . && $(VENV)/bin/ruff format -q .
+	@cd viewer && npm run --silent format
+
+samples: setup
+	@$(PY) models/make_samples.py
+
+system:
+	@PYTHON=$(PYTHON) scripts/system-deps.sh
+
+$(PY): | system
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
+	@$(PYTHON) -m venv $(VENV)
+
+# The viewer's folder exists before the editable install looks for it.
+$(STAMPS)/python: requirements.lock pyproject.toml | $(PY)
+	@echo "installing Python packages" >&2
+	@mkdir -p $(STAMPS) viewer/dist
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PY) -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STAMPS)/node: viewer/package-lock.json viewer/package.json | system
+	@echo "installing Node packages" >&2
+	@mkdir -p $(STAMPS)
+	@cd viewer && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(VIEWER): $(STAMPS)/node $(VIEWER_SOURCES)
+	@cd viewer && npm run --silent build
+	@touch $@
+
+# Needs uv (pip install uv). The lock records hashes and no registry.
+lock:
+	uv pip compile pyproject.toml --extra pipeline --extra relay --extra publish --group dev --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+	cd viewer && npm install --package-lock-only --no-audit --no-fund
+
+clean:
+	rm -rf $(VENV) .cache viewer/node_modules viewer/dist

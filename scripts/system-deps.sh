@@ -1,0 +1,54 @@
+#!/bin/sh
+# Installs the system packages that are missing. Says and does nothing when all are there; without the
+# rights to install, it prints the one line to run and fails.
+set -eu
+
+missing=""
+need() { missing="$missing $1"; }
+command_or() { command -v "$1" >/dev/null 2>&1 || need "$2"; }
+library_or() { ldconfig -p 2>/dev/null | grep -q "$1" || need "$2"; }
+
+case "$(uname -s)" in
+Linux)
+    command_or node nodejs
+    command_or npm npm
+    # pymeshlab loads these two; without the second its decimation filters are silently not there.
+    library_or libGL.so.1 libgl1
+    library_or libOpenGL.so.0 libopengl0
+    python="${PYTHON:-python3}"
+    command -v "$python" >/dev/null 2>&1 || need python3
+    "$python" -c 'import ensurepip' >/dev/null 2>&1 || need python3-venv
+    if [ "${1:-}" = test ]; then
+        [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 ||
+            command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || need chromium
+    fi
+    [ -n "$missing" ] || exit 0
+    if ! command -v apt-get >/dev/null 2>&1; then
+        echo "please install what Debian calls:$missing" >&2
+        exit 1
+    fi
+    line="apt-get update && apt-get install -y --no-install-recommends$missing"
+    if [ "$(id -u)" != 0 ]; then
+        echo "missing:$missing; please run:" >&2
+        echo "  sudo sh -c '$line'" >&2
+        exit 1
+    fi
+    echo "installing:$missing" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of package names
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+    ;;
+Darwin)
+    command_or node node
+    command_or npm node
+    [ -n "$missing" ] || exit 0
+    echo "missing:$missing; please run:  brew install$missing" >&2
+    exit 1
+    ;;
+*)
+    command_or node nodejs
+    command_or npm npm
+    [ -z "$missing" ] || { echo "please install:$missing" >&2; exit 1; }
+    ;;
+esac

@@ -1,0 +1,77 @@
+"""The project's own servers as processes, each on a free port."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE_S = 30.0  # a hang, not a slow machine
+
+
+@dataclass(frozen=True)
+class Site:
+    """A served bundle."""
+
+    url: str
+    folder: Path
+
+
+def script(name: str) -> str:
+    """Path of an installed console script: what a user would run."""
+    return str(Path(sys.executable).with_name(name))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[Site]:
+    """`streamxr serve` on a bundle."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    command = [script("streamxr"), "serve", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, url + "bundle.json"):
+        yield Site(url, folder)
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], health: str) -> Iterator[None]:
+    """A server process, from the moment `health` answers until the end of the block."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(health, process)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=PATIENCE_S):
+                return
+        except urllib.error.HTTPError:
+            raise
+        except OSError:
+            time.sleep(0.05)
+    process.kill()
+    said = process.communicate()[0].decode(errors="replace")
+    raise RuntimeError(f"{process.args!r} did not answer at {url}:\n{said}")

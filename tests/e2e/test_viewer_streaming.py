@@ -1,0 +1,150 @@
+"""A throttled visit to one sculpture, judged by what was rendered and when what was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+from servers import Site
+from visit import Link, Visit
+
+ASSET = "sculpture"
+LINK = Link(mbit_per_s=5, latency_ms=40)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """Everything from the first request until nothing is wanted any more, with a resting camera."""
+
+    manifest: dict[str, Any]
+    base: str
+    frames: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
+    asked: dict[str, int]
+    crashes: list[str]
+
+    @cached_property
+    def drawn(self) -> list[dict[str, Any]]:
+        """The frames from the first that shows anything of the asset."""
+        first = next(i for i, frame in enumerate(self.frames) if frame["regions"])
+        return self.frames[first:]
+
+    def leaves(self) -> Iterator[tuple[int, list[int]]]:
+        """For every leaf its tree, and the way from it to the root."""
+        for index, tree in enumerate(self.manifest["trees"]):
+            regions = tree["regions"]
+            for leaf, region in enumerate(regions):
+                if not region["children"]:
+                    way, parent = [leaf], region["parent"]
+                    while parent is not None:
+                        way.append(parent)
+                        parent = regions[parent]["parent"]
+                    yield index, way
+
+    def requests_for(self, *endings: str) -> list[dict[str, Any]]:
+        return [request for request in self.requests if request["url"].endswith(endings)]
+
+
+@pytest.fixture(scope="module")
+def arrival(browser: Browser, site: Site) -> Arrival:
+    visit = Visit(browser, site, f"assets={ASSET}", link=LINK)
+    try:
+        visit.settle()
+        catalogue = json.loads((site.folder / "bundle.json").read_text())["assets"][ASSET]
+        return Arrival(
+            manifest=json.loads((site.folder / catalogue["manifest"]["uri"]).read_text()),
+            base=catalogue["base"]["uri"],
+            frames=visit.frames(),
+            requests=visit.requests(),
+            asked=dict(visit.asked),
+            crashes=visit.crashes,
+        )
+    finally:
+        visit.close()
+
+
+def test_the_sample_is_a_tree_of_several_levels(arrival: Arrival) -> None:
+    depth = max(len(way) for _, way in arrival.leaves())
+    assert depth >= 2
+    assert sum(1 for _ in arrival.leaves()) >= 4
+
+
+def test_the_base_is_drawn_before_any_refinement(arrival: Arrival) -> None:
+    first = arrival.drawn[0]
+    assert {region["tier"] for region in first["regions"]} == {0}
+    assert {picture["level"] for picture in first["pictures"]} == {0}
+
+
+def test_the_first_picture_is_complete_and_textured(arrival: Arrival) -> None:
+    first = arrival.drawn[0]
+    for index, tree in enumerate(arrival.manifest["trees"]):
+        (root,) = (region for region in first["regions"] if region["tree"] == index)
+        assert root["primitives"] == len(tree["primitives"]) * len(tree["nodes"])
+    used = {texture for material in arrival.manifest["materials"] for texture in material["textures"]}
+    assert used
+    assert {picture["image"] for picture in first["pictures"]} == used
+
+
+def test_nothing_finer_is_asked_for_before_the_last_byte_of_the_base(arrival: Arrival) -> None:
+    (base,) = arrival.requests_for(arrival.base)
+    finer = [request for request in arrival.requests_for(".glb", ".webp") if not request["url"].endswith(arrival.base)]
+    assert finer
+    assert min(request["start"] for request in finer) >= base["end"]
+
+
+def test_the_base_does_not_wait_for_the_manifest(arrival: Arrival) -> None:
+    (base,) = arrival.requests_for(arrival.base)
+    (manifest,) = (request for request in arrival.requests if "/manifest-" in request["url"])
+    assert base["start"] < manifest["end"]
+
+
+def test_no_frame_shows_a_region_and_its_refinement_together_or_neither(arrival: Arrival) -> None:
+    for frame in arrival.drawn:
+        shown = {(region["tree"], region["region"]) for region in frame["regions"]}
+        for tree, way in arrival.leaves():
+            covering = [region for region in way if (tree, region) in shown]
+            assert len(covering) == 1, f"leaf {way[0]} of tree {tree} is drawn by {covering} at {frame['first']} ms"
+
+
+def test_error_on_screen_only_falls_while_the_camera_rests(arrival: Arrival) -> None:
+    before: dict[tuple[int, int], float] = {}
+    levels: dict[int, int] = {}
+    for frame in arrival.drawn:
+        errors = {(region["tree"], region["region"]): region["error"] for region in frame["regions"]}
+        for tree, way in arrival.leaves():
+            error = next(errors[tree, region] for region in way if (tree, region) in errors)
+            assert error <= before.get((tree, way[0]), error)
+            before[tree, way[0]] = error
+        for picture in frame["pictures"]:
+            assert picture["level"] >= levels.get(picture["image"], 0)
+            levels[picture["image"]] = picture["level"]
+
+
+def test_a_picture_is_shown_at_one_level_at_a_time(arrival: Arrival) -> None:
+    for frame in arrival.drawn:
+        images = [picture["image"] for picture in frame["pictures"]]
+        assert len(images) == len(set(images))
+
+
+def test_the_finest_tier_is_reached(arrival: Arrival) -> None:
+    finest = {(tree, way[0]) for tree, way in arrival.leaves()}
+    shown = {(region["tree"], region["region"]) for region in arrival.drawn[-1]["regions"]}
+    assert shown == finest
+
+
+def test_pictures_are_refined_too(arrival: Arrival) -> None:
+    assert max(picture["level"] for picture in arrival.drawn[-1]["pictures"]) > 0
+
+
+def test_no_file_is_fetched_twice(arrival: Arrival) -> None:
+    assert {url: times for url, times in arrival.asked.items() if times > 1} == {}
+
+
+def test_nothing_goes_wrong_on_the_way(arrival: Arrival) -> None:
+    assert arrival.crashes == []
+    assert [request for request in arrival.requests if request["status"] != 200 or request["broken"]] == []

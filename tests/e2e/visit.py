@@ -1,0 +1,112 @@
+"""One visitor's browser on the page, and what it really drew and asked for (`?debug=1`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from playwright.sync_api import Browser, Page, Request
+from servers import Site
+
+PATIENCE_MS = 150_000  # a hang, not a slow machine: a CPU draws here, and may be shared
+MEGABIT = 1_000_000 / 8
+
+
+@dataclass(frozen=True)
+class Link:
+    """What the network does to every request, in the page and in its workers."""
+
+    mbit_per_s: float
+    latency_ms: float
+
+
+# Nothing is on its way, and nothing more is wanted.
+SETTLED = """() => {
+    const { streamer } = window.streamxr?.session ?? {};
+    if (!streamer || streamer.assets.length === 0 || streamer.loading.length > 0 || !streamer.plan) return false;
+    const files = streamer.assets.flatMap((asset) => [...asset.files]);
+    const { start, waiting } = streamer.plan;
+    return start.length + waiting.length === 0 && !files.some(({ stage }) => stage === "preparing");
+}"""
+
+
+class Visit:
+    def __init__(
+        self,
+        browser: Browser,
+        site: Site,
+        query: str = "",
+        *,
+        link: Link | None = None,
+        script: str | None = None,
+        size: tuple[int, int] = (640, 360),
+    ) -> None:
+        self.site = site
+        self.context = browser.new_context(viewport={"width": size[0], "height": size[1]})
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.crashes: list[str] = []
+        self.asked: Counter[str] = Counter()
+        self.page.on("pageerror", lambda error: self.crashes.append(str(error)))
+        self.page.on("request", self._note)
+        if script is not None:
+            self.page.add_init_script(script)
+        if link is not None:
+            self.throttle(link)
+        self.page.goto(f"{site.url}?debug=1&{query}", wait_until="commit")
+
+    def _note(self, request: Request) -> None:
+        # blob: addresses are memory; the decoder's workers start from one.
+        if request.url.startswith("http"):
+            self.asked[request.url] += 1
+
+    def throttle(self, link: Link) -> None:
+        devtools = self.context.new_cdp_session(self.page)
+        devtools.send("Network.enable")
+        devtools.send(
+            "Network.emulateNetworkConditions",
+            {
+                "offline": False,
+                "latency": link.latency_ms,
+                "downloadThroughput": link.mbit_per_s * MEGABIT,
+                "uploadThroughput": link.mbit_per_s * MEGABIT,
+            },
+        )
+
+    def wait(self, condition: str, argument: Any = None) -> None:
+        self.page.wait_for_function(condition, arg=argument)
+
+    def settle(self) -> None:
+        """Waits until everything that the camera wants has arrived and was drawn."""
+        self.wait(SETTLED)
+        frames = self.count_frames()
+        self.wait(f"() => ({COUNT_FRAMES})() >= {frames + 3}")
+        self.wait(SETTLED)
+
+    def count_frames(self) -> int:
+        count: int = self.page.evaluate(COUNT_FRAMES)
+        return count
+
+    def frames(self) -> list[dict[str, Any]]:
+        """What each rendered frame drew; consecutive frames that drew the same are one."""
+        records: list[dict[str, Any]] = self.page.evaluate("streamxr.frames")
+        return records
+
+    def requests(self) -> list[dict[str, Any]]:
+        """The bundle's requests: url, start, firstByte and end in milliseconds, bytes, status."""
+        records: list[dict[str, Any]] = self.page.evaluate("streamxr.requests")
+        return records
+
+    def notices(self) -> list[str]:
+        return self.page.locator("#notices .notice p").all_text_contents()
+
+    def picture(self) -> bytes:
+        """The canvas alone, as PNG."""
+        return self.page.locator("canvas#view").screenshot()
+
+    def close(self) -> None:
+        self.context.close()
+
+
+COUNT_FRAMES = "() => streamxr.frames.reduce((sum, { frames }) => sum + frames, 0)"

@@ -1,0 +1,101 @@
+import type { Box } from "./core/bundle.ts";
+
+/** Where an asset of the page stands: scaled about its own origin, then moved, so that it stands on y = 0. */
+export interface Place {
+  readonly id: string;
+  readonly scale: number;
+  /** Metres. */
+  readonly position: readonly [number, number, number];
+}
+
+export interface Layout {
+  readonly places: readonly Place[];
+  /** Metres from the origin, along the floor, that hold everything. */
+  readonly radius: number;
+  /** Metres of the tallest. */
+  readonly height: number;
+}
+
+export interface Viewpoint {
+  readonly eye: readonly [number, number, number];
+  readonly target: readonly [number, number, number];
+}
+
+/**
+ * Rule for sizes: an asset whose longest side is between 0.6 m and 1.8 m is shown true to scale; a smaller one is
+ * enlarged to 0.6 m and a larger one reduced to 1.8 m. So a brooch and a building can stand side by side and both
+ * be looked at by somebody of human height, on a screen or in a headset.
+ */
+const SMALLEST_SIDE = 0.6;
+const LARGEST_SIDE = 1.8;
+/** Metres between two neighbours. */
+const GAP = 0.35;
+/** Assets in a row; more stand in rows behind. */
+const ROW = 7;
+
+/** Puts assets side by side on the floor, the largest in the middle of the front row, smaller ones outwards. */
+export function layOut(assets: readonly { readonly id: string; readonly bounds: Box }[]): Layout {
+  const sized = assets
+    .map(({ id, bounds: { min, max } }) => {
+      const sides = [max[0] - min[0], max[1] - min[1], max[2] - min[2]] as const;
+      const longest = Math.max(...sides);
+      const shown = Math.min(LARGEST_SIDE, Math.max(SMALLEST_SIDE, longest));
+      // A single point (or a broken box) has no side to measure by.
+      const scale = longest > 0 && Number.isFinite(longest) ? shown / longest : 1;
+      return {
+        id,
+        min,
+        max,
+        scale,
+        width: sides[0] * scale,
+        height: sides[1] * scale,
+        depth: sides[2] * scale,
+      };
+    })
+    .sort((a, b) => b.width * b.height - a.width * a.height || (a.id < b.id ? -1 : 1));
+
+  const places: Place[] = [];
+  let radius = 0.5;
+  let back = 0;
+  for (let start = 0; start < sized.length; start += ROW) {
+    const row = sized.slice(start, start + ROW);
+    const deepest = Math.max(...row.map(({ depth }) => depth));
+    const z = start === 0 ? 0 : back - deepest / 2;
+    // Right, left, right …: `reach` is how far each side is taken.
+    const reach = { left: 0, right: 0 };
+    row.forEach(({ id, min, max, scale, width, depth }, order) => {
+      let x = 0;
+      if (order === 0) reach.left = reach.right = width / 2;
+      else {
+        const side = order % 2 === 1 ? "right" : "left";
+        x = reach[side] + GAP + width / 2;
+        reach[side] = x + width / 2;
+        if (side === "left") x = -x;
+      }
+      const centre = [(min[0] + max[0]) / 2, (min[2] + max[2]) / 2] as const;
+      places.push({ id, scale, position: [x - centre[0] * scale, -min[1] * scale, z - centre[1] * scale] });
+      radius = Math.max(radius, Math.hypot(Math.abs(x) + width / 2, Math.abs(z) + depth / 2));
+    });
+    back = z - deepest / 2 - GAP * 2;
+  }
+  return { places, radius, height: Math.max(0.3, ...sized.map(({ height }) => height)) };
+}
+
+/**
+ * Where to look from to have everything in the picture, from the front and a little above.
+ * @param fovDegrees vertical field of view
+ * @param aspect width ÷ height of the picture
+ */
+export function frame({ radius, height }: Layout, fovDegrees: number, aspect: number): Viewpoint {
+  const half = Math.tan((fovDegrees * Math.PI) / 360);
+  const wide = radius / (half * aspect);
+  const high = (height * 0.62) / half;
+  const distance = Math.max(wide, high) * 1.12 + radius * 0.2;
+  const target = [0, height * 0.46, 0] as const;
+  return { eye: [distance * 0.16, target[1] + distance * 0.2, distance * 0.97], target };
+}
+
+/** Asset space → world of a place, column-major. */
+export function matrixOf({ scale: s, position: [x, y, z] }: Place): number[] {
+  return [s, 0, 0, 0, 0, s, 0, 0, 0, 0, s, 0, x, y, z, 1];
+}

@@ -1,0 +1,91 @@
+/** What the page's address asks for. */
+export interface PageOptions {
+  /** Address of the bundle's catalogue. */
+  readonly bundle: string;
+  /** Names of the assets to show; null: all. */
+  readonly assets: readonly string[] | null;
+  readonly room: string;
+  /** ws:// or wss:// address of the relay; null: alone. */
+  readonly relay: string | null;
+  readonly name: string | null;
+  readonly hud: boolean;
+  /** Eye and target, metres. */
+  readonly camera: readonly [number, number, number, number, number, number] | null;
+  /** Offers `window.streamxr`: what was drawn and requested, for tests. */
+  readonly debug: boolean;
+  /** What could not be understood, for the visitor. */
+  readonly complaints: readonly string[];
+}
+
+const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
+
+/**
+ * Reads `?bundle= &assets=a,b &room= &relay= &name= &hud=1 &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left
+ * at its default and named in `complaints`.
+ * @param page address of the page
+ */
+export function readOptions(page: URL): PageOptions {
+  const query = page.searchParams;
+  const complaints: string[] = [];
+  const flag = (name: string): boolean => query.has(name) && !["0", "false"].includes(query.get(name) ?? "");
+  const assets = (query.get("assets") ?? "")
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  let room = query.get("room") ?? "lobby";
+  if (!ROOM_NAME.test(room)) {
+    complaints.push(`“${room.slice(0, 80)}” is no room's name: use up to 64 letters, digits, dots, dashes.`);
+    room = "lobby";
+  }
+  const name = query.get("name")?.trim().slice(0, 32);
+  return {
+    bundle: readBundle(query.get("bundle"), page, complaints),
+    assets: assets.length > 0 ? [...new Set(assets)] : null,
+    room,
+    relay: readRelay(query.get("relay"), page, complaints),
+    name: name ? name : null,
+    hud: flag("hud"),
+    camera: readCamera(query.get("camera"), complaints),
+    debug: flag("debug"),
+    complaints,
+  };
+}
+
+function readBundle(text: string | null, page: URL, complaints: string[]): string {
+  const standard = new URL("bundle.json", page).href.split("?")[0] as string;
+  if (!text) return standard;
+  try {
+    const url = new URL(text, page);
+    if (url.protocol === "http:" || url.protocol === "https:") return url.href;
+  } catch {
+    // Said below.
+  }
+  complaints.push(`bundle=${text.slice(0, 80)} is no web address.`);
+  return standard;
+}
+
+/** `:8787` means this host at that port, encrypted when the page is. */
+function readRelay(text: string | null, page: URL, complaints: string[]): string | null {
+  if (!text) return null;
+  const scheme = page.protocol === "https:" ? "wss:" : "ws:";
+  const full = /^:\d{1,5}$/.test(text) ? `${scheme}//${page.hostname}${text}` : text;
+  try {
+    const url = new URL(full);
+    if (url.protocol === "ws:" || url.protocol === "wss:") return url.href.replace(/\/+$/, "");
+  } catch {
+    // Said below.
+  }
+  complaints.push(`relay=${text.slice(0, 80)} is no ws:// or wss:// address, nor a port like :8787.`);
+  return null;
+}
+
+function readCamera(text: string | null, complaints: string[]): PageOptions["camera"] {
+  if (!text) return null;
+  const numbers = text.split(",").map(Number);
+  const [x, y, z, tx, ty, tz] = numbers;
+  if (numbers.length === 6 && numbers.every((number) => Math.abs(number) < 1e4)) {
+    return [x, y, z, tx, ty, tz] as [number, number, number, number, number, number];
+  }
+  complaints.push("camera= wants six numbers in metres: eye x,y,z and target x,y,z.");
+  return null;
+}

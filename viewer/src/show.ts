@@ -1,0 +1,235 @@
+import { Vector3 } from "three";
+import type { Company } from "./company.ts";
+import type { Box } from "./core/bundle.ts";
+import { StreamXR } from "./index.ts";
+import { frame } from "./layout.ts";
+import { notice } from "./notices.ts";
+import type { Exhibition } from "./page.ts";
+import type { Asset } from "./three/asset.ts";
+import type { Avatars } from "./three/avatars.ts";
+import { Recorder } from "./three/recorder.ts";
+import { Caster } from "./three/shadow.ts";
+import { type Footprint, Stage } from "./three/stage.ts";
+
+/** Set by the build: the decoder's files, relative to this one. */
+declare const DRACO_DECODER: { readonly js: string; readonly wasm: string };
+
+/** A tab that slept must not make animations jump, seconds. */
+const LONGEST_STEP = 0.1;
+
+const UP = new Vector3(0, 1, 0);
+/** Radians about the assets over which visitors of a room start. */
+const COMPANY_SPREAD = 1.4;
+
+/** Opens the stage, and draws for as long as the page lives. */
+export async function start(exhibition: Exhibition): Promise<void> {
+  const { options, session, assets, layout } = exhibition;
+  const canvas = element<HTMLCanvasElement>("view");
+  const stage = new Stage(canvas);
+  const recorder = options.debug ? new Recorder() : null;
+  const streamxr = new StreamXR({
+    renderer: stage.renderer,
+    decoder: {
+      js: new URL(DRACO_DECODER.js, import.meta.url).href,
+      wasm: new URL(DRACO_DECODER.wasm, import.meta.url).href,
+    },
+    session,
+    ...(recorder ? { recorder } : {}),
+  });
+
+  stage.resize();
+  stage.fit(layout.radius, layout.height);
+  const { eye, target } = frame(layout, stage.camera.fov, stage.camera.aspect);
+  const from = new Vector3(...eye);
+  // In company everybody starts somewhere else along the front, not inside one another's head.
+  if (options.relay) from.applyAxisAngle(UP, (Math.random() - 0.5) * COMPANY_SPREAD);
+  stage.look(from, new Vector3(...target));
+  if (options.camera) {
+    const [x, y, z, tx, ty, tz] = options.camera;
+    stage.look(new Vector3(x, y, z), new Vector3(tx, ty, tz));
+  }
+
+  const casters = new Map<Asset, Caster>();
+  streamxr.host.onRegions = (asset) => {
+    if (casters.get(asset)?.update()) stage.castAgain();
+  };
+  const progress = new Progress(assets.size);
+  const animated: Asset[] = [];
+  for (const { id, scale, position } of layout.places) {
+    const state = assets.get(id);
+    if (!state) continue;
+    streamxr.follow(state).then(
+      (asset) => {
+        asset.scale.setScalar(scale);
+        asset.position.set(...position);
+        casters.set(asset, new Caster(asset));
+        stage.scene.add(asset);
+        stage.ground(footprint(state.entry.bounds, scale, position));
+        stage.castAgain();
+        if (asset.mixer) animated.push(asset);
+        progress.shown();
+      },
+      // The visitor has been told by the session.
+      () => progress.failed(),
+    );
+  }
+
+  const hud = new LazyHud(streamxr, stage);
+  if (options.hud) hud.toggle();
+  offerVr(stage);
+  let avatars: Avatars | null = null;
+  let company: Company | null = null;
+  const { relay } = options;
+  if (relay) {
+    const [{ Avatars: People }, { enterRoom }] = await Promise.all([
+      import("./three/avatars.ts"),
+      import("./company.ts"),
+    ]);
+    avatars = new People();
+    stage.scene.add(avatars);
+    company = enterRoom({ ...options, relay }, stage, avatars, session);
+  }
+
+  let last = performance.now();
+  stage.renderer.setAnimationLoop(() => {
+    const now = performance.now();
+    const dt = Math.min(LONGEST_STEP, (now - last) / 1000);
+    last = now;
+    if (stage.lost) return;
+    stage.resize();
+    if (!stage.renderer.xr.isPresenting) stage.controls.update(dt);
+    company?.update(now);
+    streamxr.update(stage.camera, dt);
+    if (animated.length > 0) stage.castAgain();
+    stage.render();
+    recorder?.frame(now);
+    hud.update(now);
+  });
+
+  if (recorder) {
+    Object.assign(window, {
+      streamxr: {
+        stage,
+        streamxr,
+        session,
+        frames: recorder.records,
+        requests: session.requests.log,
+        avatars: () => avatars?.list() ?? [],
+      },
+    });
+  }
+}
+
+/** Where a box stands, in the world: centre and half sides on the floor, metres. */
+function footprint({ min, max }: Box, scale: number, [x, , z]: readonly [number, number, number]): Footprint {
+  return {
+    x: x + ((min[0] + max[0]) / 2) * scale,
+    z: z + ((min[2] + max[2]) / 2) * scale,
+    halfX: ((max[0] - min[0]) / 2) * scale,
+    halfZ: ((max[2] - min[2]) / 2) * scale,
+  };
+}
+
+/** The hairline at the top, and the line below the title. */
+class Progress {
+  private done = 0;
+  private broken = 0;
+
+  constructor(private readonly total: number) {
+    this.draw();
+  }
+
+  shown(): void {
+    this.done++;
+    this.draw();
+  }
+
+  failed(): void {
+    this.broken++;
+    this.draw();
+  }
+
+  private draw(): void {
+    const { total, done, broken } = this;
+    const settled = done + broken;
+    const bar = element("progress");
+    (bar.firstElementChild as HTMLElement).style.width = `${total === 0 ? 100 : (100 * settled) / total}%`;
+    bar.ariaValueNow = String(settled);
+    bar.ariaValueMax = String(total);
+    bar.classList.toggle("done", settled >= total);
+    const names = `${done} asset${done === 1 ? "" : "s"}`;
+    const caption = settled < total ? `Loading ${total - settled} of ${total}…` : names;
+    element("caption").textContent = broken > 0 ? `${caption}, ${broken} missing` : caption;
+  }
+}
+
+/** The HUD is code that most visitors never need: it is fetched when it is first asked for. */
+class LazyHud {
+  private hud: { visible: boolean; update(now: number): void } | null = null;
+  private wanted = false;
+
+  constructor(
+    private readonly streamxr: StreamXR,
+    private readonly stage: Stage,
+  ) {
+    element("toggle-hud").addEventListener("click", () => this.toggle());
+    addEventListener("keydown", (event) => {
+      const typing =
+        event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey;
+      if (event.key.toLowerCase() === "h" && !typing && !event.repeat) this.toggle();
+    });
+  }
+
+  toggle(): void {
+    this.wanted = !this.wanted;
+    element("toggle-hud").ariaPressed = String(this.wanted);
+    if (this.hud) this.hud.visible = this.wanted;
+    else if (this.wanted) void this.load();
+  }
+
+  update(now: number): void {
+    if (this.hud?.visible) this.hud.update(now);
+  }
+
+  private async load(): Promise<void> {
+    try {
+      const { Hud } = await import("./hud.ts");
+      this.hud ??= new Hud(this.streamxr, this.stage.renderer);
+      this.hud.visible = this.wanted;
+    } catch (error) {
+      this.wanted = false;
+      notice(`The HUD cannot be loaded: ${(error as Error).message}`);
+    }
+  }
+}
+
+/** Shows “Enter VR” where the device can; a page without a headset pays one question for it. */
+function offerVr(stage: Stage): void {
+  const button = element<HTMLButtonElement>("enter-vr");
+  const check = async (): Promise<void> => {
+    const supported = await navigator.xr?.isSessionSupported("immersive-vr").catch(() => false);
+    button.hidden = !supported;
+  };
+  void check();
+  navigator.xr?.addEventListener("devicechange", () => void check());
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    try {
+      const { enterVr } = await import("./three/xr.ts");
+      const { camera, controls } = stage;
+      const yaw = Math.atan2(camera.position.x - controls.target.x, camera.position.z - controls.target.z);
+      await enterVr(stage.renderer, { x: camera.position.x, z: camera.position.z, yaw }, () => {
+        button.disabled = false;
+      });
+    } catch (error) {
+      button.disabled = false;
+      notice(`VR does not start: ${(error as Error).message}`);
+    }
+  });
+}
+
+function element<T extends HTMLElement = HTMLElement>(id: string): T {
+  const found = document.getElementById(id);
+  if (!found) throw new Error(`the page has no element #${id}`);
+  return found as T;
+}

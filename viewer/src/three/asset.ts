@@ -1,0 +1,346 @@
+import { AnimationMixer, type BufferGeometry, Group, Matrix4, Mesh, type Object3D } from "three";
+import type { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
+import type { AssetState } from "../core/asset.ts";
+import type { Manifest, Tree } from "../core/bundle.ts";
+import type { CutChange } from "../core/cut.ts";
+import { type Base, nodesOf, parseBase, primitivesOf } from "./base.ts";
+import type { Recorder } from "./recorder.ts";
+import { decodePicture, Picture } from "./textures.ts";
+import type { Uploads } from "./uploads.ts";
+
+/** What an asset needs from the page around it. */
+export interface AssetContext {
+  readonly loader: GLTFLoader;
+  readonly uploads: Uploads;
+  readonly recorder: Recorder | null;
+}
+
+/** A node that draws a tree: its region meshes come and go below `place`. */
+interface Drawing {
+  readonly node: Object3D;
+  readonly place: Object3D;
+  /** The base's meshes by kind: every tier has their material and flags. */
+  readonly kinds: readonly Mesh[];
+}
+
+/** A region on the GPU: geometry by primitive, and for each drawing the meshes that draw it. */
+interface DrawableRegion {
+  readonly geometries: readonly BufferGeometry[];
+  readonly meshes: readonly (readonly Mesh[])[];
+}
+
+/** A tree whose base has been found in the scene. */
+interface DrawableTree {
+  readonly tree: Tree;
+  readonly drawings: readonly Drawing[];
+  readonly regions: Map<number, DrawableRegion>;
+}
+
+/**
+ * One streamed asset, to be added to any scene. It draws its base from the start; once it knows its manifest,
+ * regions and pictures are exchanged for finer ones. Which and when is decided by the core: here is only what
+ * three.js must do for it. The materials are the base's in every tier; refinements bring geometry alone.
+ */
+export class Asset extends Group {
+  readonly state: AssetState;
+  /** Plays the asset's animations; null when it has none. */
+  readonly mixer: AnimationMixer | null;
+
+  private readonly base: Base;
+  private readonly context: AssetContext;
+  private readonly pictures: Picture[];
+  private trees: DrawableTree[] = [];
+  /** Why the manifest does not fit the base, when it does not. */
+  private mismatch: Error | null = null;
+  private lastWorld: readonly number[] = [];
+
+  /** Parses and uploads the base. The asset is not in any scene yet. */
+  static async load(
+    state: AssetState,
+    bytes: Uint8Array,
+    context: AssetContext,
+    signal: AbortSignal,
+  ): Promise<Asset> {
+    const asset = new Asset(state, await parseBase(context.loader, exactBuffer(bytes)), context);
+    try {
+      await asset.upload(signal);
+    } catch (error) {
+      asset.dispose();
+      throw error;
+    }
+    return asset;
+  }
+
+  private constructor(state: AssetState, base: Base, context: AssetContext) {
+    super();
+    this.state = state;
+    this.name = state.id;
+    this.base = base;
+    this.context = context;
+    this.pictures = base.slots.map((slots) => new Picture(slots));
+    this.pictures.forEach((picture, image) => {
+      for (const source of picture.baseSources) {
+        context.recorder?.picture(source, { asset: state.id, image, level: 0 });
+      }
+    });
+    this.add(base.root);
+    this.mixer = base.animations.length > 0 ? new AnimationMixer(base.root) : null;
+    this.play();
+  }
+
+  /** Names of the asset's animations. */
+  get animationNames(): string[] {
+    return this.base.animations.map((clip) => clip.name);
+  }
+
+  /** Plays one animation in a loop, the first when none is named; another one stops. */
+  play(name?: string): void {
+    const clip = name ? this.base.animations.find((each) => each.name === name) : this.base.animations[0];
+    this.mixer?.stopAllAction();
+    if (clip) this.mixer?.clipAction(clip).play();
+  }
+
+  /**
+   * Connects the manifest with the base. Where they do not fit, the base stays, and `refine` and `prepareLevel`
+   * say why.
+   */
+  bind(manifest: Manifest): void {
+    try {
+      this.trees = manifest.trees.map((tree, index) => this.bindTree(tree, index));
+      const images = this.pictures.length;
+      if (manifest.textures.length !== images) {
+        throw new Error(`the manifest has ${manifest.textures.length} textures, the base ${images} images`);
+      }
+    } catch (error) {
+      this.mismatch = error as Error;
+      this.trees = [];
+      return;
+    }
+    this.lastWorld = [];
+  }
+
+  /** Decodes and uploads the children of a region; nothing of them is drawn. */
+  async refine(tree: number, region: number, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    if (this.mismatch) throw this.mismatch;
+    const drawable = this.trees[tree];
+    const parent = drawable?.tree.regions[region];
+    if (!drawable || !parent) throw new Error(`there is no region ${region} in tree ${tree}`);
+    const { parser, scene } = await this.context.loader.parseAsync(exactBuffer(bytes), "");
+    signal.throwIfAborted();
+    const nodes = await nodesOf(parser, scene);
+    const children = parent.children.map((child, order) => {
+      const kinds = drawable.tree.regions[child]?.primitives ?? [];
+      const geometries = primitivesOf(parser, nodes[order] ?? null, order).map((mesh) => mesh.geometry);
+      if (geometries.length !== kinds.length) {
+        throw new Error(
+          `mesh ${order} has ${geometries.length} primitives where the manifest says ${kinds.length}`,
+        );
+      }
+      return { child, region: drawableRegion(drawable, kinds, geometries) };
+    });
+    try {
+      const geometries = children.flatMap(({ region: { geometries } }) => geometries);
+      await Promise.all(geometries.map((geometry) => this.context.uploads.geometry(geometry, signal)));
+    } catch (error) {
+      for (const { region: unused } of children) freeRegion(unused);
+      throw error;
+    }
+    for (const { child, region: ready } of children) {
+      drawable.regions.set(child, ready);
+      this.watch(drawable, tree, child);
+    }
+  }
+
+  /** Frees the children of a region. They must not be drawn any more. */
+  releaseRefinement(tree: number, region: number): void {
+    const drawable = this.trees[tree];
+    for (const child of drawable?.tree.regions[region]?.children ?? []) {
+      const free = drawable?.regions.get(child);
+      if (free) freeRegion(free);
+      drawable?.regions.delete(child);
+    }
+  }
+
+  /**
+   * Draws other regions of a tree, all at once: between two frames nothing can see the scene half changed.
+   * (A fade belongs here: keep `hide` for its length, with complementary dither patterns in both.)
+   */
+  showRegions(tree: number, { hide, show }: CutChange): void {
+    const drawable = this.trees[tree];
+    if (!drawable) return;
+    const change = (regions: readonly number[], draw: boolean): void => {
+      for (const region of regions) {
+        drawable.regions.get(region)?.meshes.forEach((meshes, i) => {
+          const place = drawable.drawings[i]?.place;
+          for (const mesh of meshes) draw ? place?.add(mesh) : place?.remove(mesh);
+        });
+      }
+    };
+    change(hide, false);
+    change(show, true);
+  }
+
+  /** Decodes and uploads a level of a picture; it is not used yet. */
+  async prepareLevel(image: number, level: number, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    if (this.mismatch) throw this.mismatch;
+    const picture = this.pictures[image];
+    const size = this.state.manifest?.textures[image]?.levels[level];
+    if (!picture || !size) throw new Error(`there is no level ${level} of texture ${image}`);
+    const bitmap = await decodePicture(exactBuffer(bytes), mediaType(size.uri ?? ""), size);
+    if (signal.aborted) bitmap.close();
+    signal.throwIfAborted();
+    const source = await picture.prepare(level, bitmap, this.context.uploads, signal);
+    this.context.recorder?.picture(source, { asset: this.state.id, image, level });
+  }
+
+  showLevel(image: number, level: number): void {
+    this.pictures[image]?.show(level);
+  }
+
+  releaseLevel(image: number, level: number): void {
+    this.pictures[image]?.release(level);
+  }
+
+  /** Moves the animation on, and tells the core where everything is. `dt` in seconds. */
+  update(dt: number): void {
+    this.mixer?.update(dt);
+    // Outside a scene it is nowhere: what the page planned with remains.
+    if (this.parent) this.locate();
+  }
+
+  override dispose(): void {
+    this.removeFromParent();
+    this.mixer?.stopAllAction();
+    for (const { regions } of this.trees) {
+      for (const [index, region] of regions) if (index > 0) freeRegion(region);
+    }
+    for (const picture of this.pictures) picture.dispose();
+    for (const mesh of this.base.meshes) {
+      mesh.geometry.dispose();
+      for (const material of [mesh.material].flat()) material.dispose();
+      if ("skeleton" in mesh) (mesh.skeleton as { dispose(): void }).dispose();
+    }
+  }
+
+  /** Sends the whole base to the GPU, so that its first frame is not the one that waits. */
+  private async upload(signal: AbortSignal): Promise<void> {
+    const { uploads } = this.context;
+    const geometries = new Set(this.base.meshes.map((mesh) => mesh.geometry));
+    await Promise.all([
+      ...[...geometries].map((geometry) => uploads.geometry(geometry, signal)),
+      ...this.base.textures().map((texture) => uploads.texture(texture, signal)),
+    ]);
+  }
+
+  private bindTree(tree: Tree, index: number): DrawableTree {
+    const drawings = tree.nodes.map((number): Drawing => {
+      const node = this.base.nodes[number];
+      if (!node) throw new Error(`tree ${index} names node ${number}, which is not in the base's scene`);
+      const kinds = this.base.primitives(number);
+      // Region 0 is what the base draws; a kind it does not use has no mesh to take a material from.
+      if (tree.primitives.some((_, kind) => !kinds[kind])) {
+        throw new Error(
+          `tree ${index} has ${tree.primitives.length} kinds of primitives, node ${number} draws ${kinds.length}`,
+        );
+      }
+      return { node, place: this.placeOf(tree, node), kinds };
+    });
+    const root: DrawableRegion = {
+      geometries: drawings[0]?.kinds.map((mesh) => mesh.geometry) ?? [],
+      meshes: drawings.map(({ kinds }) => kinds),
+    };
+    const drawable: DrawableTree = { tree, drawings, regions: new Map([[0, root]]) };
+    // Root meshes go where the regions go, so that one rule shows and hides them all.
+    if (tree.regions.length > 1) {
+      for (const { place, kinds } of drawings) place.add(...kinds);
+    }
+    this.watch(drawable, index, 0);
+    return drawable;
+  }
+
+  /** Where a tree's meshes belong: below the node, in a frame that undoes it when positions are the asset's. */
+  private placeOf(tree: Tree, node: Object3D): Object3D {
+    if (tree.space === "mesh") return node;
+    const toNode = new Matrix4();
+    for (let each: Object3D | null = node; each && each !== this.base.root; each = each.parent) {
+      each.updateMatrix();
+      toNode.premultiply(each.matrix);
+    }
+    if (toNode.equals(new Matrix4())) return node;
+    const frame = new Group();
+    toNode.invert().decompose(frame.position, frame.quaternion, frame.scale);
+    node.add(frame);
+    return frame;
+  }
+
+  private watch(drawable: DrawableTree, tree: number, region: number): void {
+    const { recorder } = this.context;
+    const about = drawable.tree.regions[region];
+    if (!recorder || !about) return;
+    const error = about.error * drawable.tree.scale;
+    const label = { asset: this.state.id, tree, region, tier: about.tier, error };
+    for (const mesh of drawable.regions.get(region)?.meshes.flat() ?? []) recorder.watch(mesh, label);
+  }
+
+  /** Hands world matrices to the core when they changed; those of animated nodes are the last frame's. */
+  private locate(): void {
+    this.updateWorldMatrix(true, false);
+    const { elements } = this.matrixWorld;
+    const moved = !sameNumbers(elements, this.lastWorld);
+    if (moved) {
+      this.updateWorldMatrix(false, true);
+      this.lastWorld = [...elements];
+      this.state.world = this.lastWorld;
+    }
+    this.trees.forEach(({ tree, drawings }, index) => {
+      if (tree.space === "asset" || (!moved && !this.mixer)) return;
+      this.state.place(
+        index,
+        drawings.map(({ node }) => [...node.matrixWorld.elements]),
+      );
+    });
+  }
+}
+
+function drawableRegion(
+  { drawings }: DrawableTree,
+  kinds: readonly number[],
+  geometries: readonly BufferGeometry[],
+): DrawableRegion {
+  const meshes = drawings.map((drawing) =>
+    geometries.map((geometry, j) => {
+      const model = drawing.kinds[kinds[j] ?? -1];
+      if (!model) throw new Error(`primitive ${j} is of kind ${kinds[j]}, which the base does not draw`);
+      const mesh = new Mesh(geometry, model.material);
+      mesh.name = model.name;
+      mesh.layers.mask = model.layers.mask;
+      mesh.castShadow = model.castShadow;
+      mesh.receiveShadow = model.receiveShadow;
+      mesh.renderOrder = model.renderOrder;
+      return mesh;
+    }),
+  );
+  return { geometries, meshes };
+}
+
+function freeRegion({ geometries, meshes }: DrawableRegion): void {
+  for (const mesh of meshes.flat()) mesh.removeFromParent();
+  for (const geometry of geometries) geometry.dispose();
+}
+
+function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return a.length === b.length;
+}
+
+/** The loaders want an ArrayBuffer; a view of a part of one is copied. */
+function exactBuffer(bytes: Uint8Array): ArrayBuffer {
+  const { buffer, byteLength } = bytes;
+  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) return buffer;
+  return bytes.slice().buffer as ArrayBuffer;
+}
+
+function mediaType(uri: string): string {
+  const ending = uri.slice(uri.lastIndexOf(".") + 1);
+  return { webp: "image/webp", png: "image/png", jpg: "image/jpeg" }[ending] ?? "";
+}

@@ -1,0 +1,155 @@
+import type { Texture } from "three";
+import { type AnimationClip, Group, type Material, Mesh, type Object3D } from "three";
+import type { GLTFLoader, GLTFParser } from "three/examples/jsm/loaders/GLTFLoader.js";
+
+/** One place where a material uses a picture: `material[slot]` is the texture object. */
+export interface TextureSlot {
+  readonly material: Material;
+  readonly slot: string;
+}
+
+/** A parsed base, with the way back from the manifest's indices to three.js objects. */
+export interface Base {
+  readonly root: Group;
+  readonly animations: AnimationClip[];
+  /** By glTF node; null where the node is in no scene. */
+  readonly nodes: readonly (Object3D | null)[];
+  /** All that is drawn, in the order of the scene. */
+  readonly meshes: readonly Mesh[];
+  /** Every slot of every material that is drawn, by glTF image. */
+  readonly slots: readonly (readonly TextureSlot[])[];
+  /** The meshes that one node draws: primitive k at place k. */
+  primitives(node: number): Mesh[];
+  /** Every texture object that a material has. */
+  textures(): Texture[];
+}
+
+/**
+ * Parses the base of an asset.
+ *
+ * three.js does not keep glTF's indices: its loader turns a mesh of one primitive into the node itself, clones
+ * materials by the attributes present and textures by their transform, and makes names unique. The parser's
+ * cache and associations still know, and clones of a texture share its source; so indices are found through
+ * these, never through names.
+ */
+export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise<Base> {
+  const gltf = await loader.parseAsync(bytes, "");
+  const { parser } = gltf;
+  const nodes = (await nodesOf(parser, gltf.scene)).map(lift);
+  const image = await imagesBySource(parser);
+  const slots: TextureSlot[][] = (parser.json.images ?? []).map(() => []);
+  const meshes: Mesh[] = [];
+  gltf.scene.traverse((object) => {
+    if (object instanceof Mesh) meshes.push(object);
+  });
+  const materials = new Set(meshes.flatMap((mesh) => mesh.material as Material | Material[]));
+  const used = new Set<Texture>();
+  for (const material of materials) {
+    for (const [slot, texture] of textures(material)) {
+      used.add(texture);
+      const index = image.get(texture.source);
+      if (index !== undefined) slots[index]?.push({ material, slot });
+    }
+  }
+  for (const mesh of meshes) {
+    // Bounds are of the rest pose: a mesh that deforms may leave them.
+    if ("skeleton" in mesh || mesh.morphTargetInfluences) mesh.frustumCulled = false;
+  }
+  return {
+    root: gltf.scene as Group,
+    animations: gltf.animations,
+    nodes,
+    meshes,
+    slots,
+    primitives: (node) => primitivesOf(parser, nodes[node] ?? null, node),
+    textures: () => [...used],
+  };
+}
+
+/**
+ * three.js makes a mesh of one primitive the node itself. Its regions come and go while the node, its children
+ * and the animation that moves it stay, so the mesh goes below a node of its own. Meshes that deform are left
+ * alone: their tracks and skeletons are bound to the mesh.
+ */
+function lift(object: Object3D | null): Object3D | null {
+  if (!(object instanceof Mesh) || object.morphTargetInfluences || "skeleton" in object) return object;
+  const node = new Group();
+  node.copy(object as unknown as Group, false);
+  const { parent } = object;
+  object.userData = {};
+  object.name = `${object.name}_mesh`;
+  object.position.set(0, 0, 0);
+  object.quaternion.identity();
+  object.scale.set(1, 1, 1);
+  object.updateMatrix();
+  for (const child of [...object.children]) node.add(child);
+  if (parent) {
+    parent.children[parent.children.indexOf(object)] = node;
+    node.parent = parent;
+    object.parent = null;
+  }
+  node.add(object);
+  return node;
+}
+
+/** The texture object in a slot, or null. Materials have no typed list of their maps. */
+export function textureIn({ material, slot }: TextureSlot): Texture | null {
+  const value = (material as unknown as Record<string, unknown>)[slot];
+  return isTexture(value) ? value : null;
+}
+
+export function setTexture({ material, slot }: TextureSlot, texture: Texture): void {
+  (material as unknown as Record<string, unknown>)[slot] = texture;
+}
+
+/** The meshes of node i of a parsed file, by primitive; nodes of another glTF node below it are not its own. */
+export function primitivesOf(parser: GLTFParser, object: Object3D | null, node: number): Mesh[] {
+  const found: Mesh[] = [];
+  const visit = (candidate: Object3D): void => {
+    const about = parser.associations.get(candidate) as { nodes?: number; primitives?: number } | undefined;
+    if (about?.nodes !== undefined && about.nodes !== node) return;
+    if (candidate instanceof Mesh && about?.primitives !== undefined) found[about.primitives] = candidate;
+    candidate.children.forEach(visit);
+  };
+  if (object) visit(object);
+  return found;
+}
+
+/** Every glTF node's object, from the parser's cache: nothing is parsed twice. */
+export async function nodesOf(parser: GLTFParser, scene: Object3D): Promise<(Object3D | null)[]> {
+  const inScene = new Set<Object3D>();
+  scene.traverse((object) => inScene.add(object));
+  const count = (parser.json.nodes ?? []).length as number;
+  return Promise.all(
+    Array.from({ length: count }, async (_, index) => {
+      const object = (await parser.getDependency("node", index)) as Object3D;
+      return inScene.has(object) ? object : null;
+    }),
+  );
+}
+
+async function imagesBySource(parser: GLTFParser): Promise<Map<Texture["source"], number>> {
+  const found = new Map<Texture["source"], number>();
+  interface TextureDef {
+    source?: number;
+    extensions?: Record<string, { source?: number }>;
+  }
+  const defs = (parser.json.textures ?? []) as TextureDef[];
+  await Promise.all(
+    defs.map(async (def, index) => {
+      const texture = (await parser.getDependency("texture", index)) as Texture | null;
+      const image =
+        def.extensions?.EXT_texture_webp?.source ?? def.extensions?.KHR_texture_basisu?.source ?? def.source;
+      if (texture && image !== undefined) found.set(texture.source, image);
+    }),
+  );
+  return found;
+}
+
+function textures(material: Material): [string, Texture][] {
+  return Object.entries(material).filter((entry): entry is [string, Texture] => isTexture(entry[1]));
+}
+
+function isTexture(value: unknown): value is Texture {
+  return typeof value === "object" && value !== null && (value as { isTexture?: unknown }).isTexture === true;
+}

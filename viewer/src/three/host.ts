@@ -1,0 +1,132 @@
+import { LoadingManager, type WebGLRenderer } from "three";
+import { DRACOLoader } from "three/examples/jsm/loaders/DRACOLoader.js";
+import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
+import type { AssetState, Download, ManifestDownload } from "../core/asset.ts";
+import type { CutChange } from "../core/cut.ts";
+import type { Host } from "../core/streamer.ts";
+import { Asset, type AssetContext } from "./asset.ts";
+import type { Recorder } from "./recorder.ts";
+import { Uploads } from "./uploads.ts";
+
+/** Workers that decode Draco: more would take cores from the main thread and the compositor of a headset. */
+const DECODERS = 2;
+/** A file that decodes for longer is taken for broken: large ones need under a second, milliseconds. */
+const DECODE_LIMIT_MS = 20_000;
+
+/** Addresses of the Draco decoder's two files. */
+export interface DecoderFiles {
+  readonly js: string;
+  readonly wasm: string;
+}
+
+/** The three.js side of the streamer: turns files into things on the GPU and shows them when it is told to. */
+export class ThreeHost implements Host {
+  readonly uploads: Uploads;
+  /** Called when an asset can be drawn for the first time; the caller puts it into a scene. */
+  onBase: ((asset: Asset) => void) | null = null;
+  /** Called after other regions of an asset are drawn. */
+  onRegions: ((asset: Asset) => void) | null = null;
+
+  private readonly context: AssetContext;
+  private readonly draco: DRACOLoader;
+  private readonly loading = new WeakMap<AssetState, Promise<Asset>>();
+  private readonly assets = new Map<AssetState, Asset>();
+
+  constructor(renderer: WebGLRenderer, decoder: DecoderFiles, recorder: Recorder | null) {
+    // A manager of our own: the page's default one may rewrite addresses or count our files.
+    const manager = new LoadingManager();
+    this.draco = new DRACOLoader(manager).setDecoderPath({ ...decoder }).setWorkerLimit(DECODERS);
+    this.draco.preload();
+    this.uploads = new Uploads(renderer);
+    this.context = {
+      loader: new GLTFLoader(manager).setDRACOLoader(this.draco),
+      uploads: this.uploads,
+      recorder,
+    };
+  }
+
+  asset(state: AssetState): Asset | null {
+    return this.assets.get(state) ?? null;
+  }
+
+  async prepare(
+    download: Exclude<Download, ManifestDownload>,
+    bytes: Uint8Array,
+    signal: AbortSignal,
+  ): Promise<void> {
+    signal.throwIfAborted();
+    const { asset: state } = download;
+    if (download.kind === "base") {
+      const loading = inTime(Asset.load(state, bytes, this.context, signal));
+      this.loading.set(state, loading);
+      const asset = await loading;
+      this.assets.set(state, asset);
+      if (state.manifest) asset.bind(state.manifest);
+      return;
+    }
+    // The base's bytes are there before anything finer is asked for, but it may still be decoding.
+    const asset = await this.loading.get(state);
+    if (!asset) throw new Error(`the base of ${state.id} is not there yet`);
+    signal.throwIfAborted();
+    if (download.kind === "refinement") {
+      await inTime(asset.refine(download.tree, download.region, bytes, signal));
+    } else {
+      await inTime(asset.prepareLevel(download.texture, download.level, bytes, signal));
+    }
+  }
+
+  described(state: AssetState): void {
+    const asset = this.assets.get(state);
+    if (asset && state.manifest) asset.bind(state.manifest);
+  }
+
+  showBase(state: AssetState): void {
+    const asset = this.assets.get(state);
+    if (asset) this.onBase?.(asset);
+  }
+
+  showRegions(state: AssetState, tree: number, change: CutChange): void {
+    const asset = this.assets.get(state);
+    asset?.showRegions(tree, change);
+    if (asset) this.onRegions?.(asset);
+  }
+
+  showLevel(state: AssetState, texture: number, level: number): void {
+    this.assets.get(state)?.showLevel(texture, level);
+  }
+
+  release(download: Download): void {
+    const asset = this.assets.get(download.asset);
+    if (download.kind === "refinement") asset?.releaseRefinement(download.tree, download.region);
+    if (download.kind === "texture") asset?.releaseLevel(download.texture, download.level);
+  }
+
+  /** Frees everything of an asset. */
+  remove(state: AssetState): void {
+    this.assets.get(state)?.dispose();
+    this.assets.delete(state);
+  }
+
+  dispose(): void {
+    for (const state of [...this.assets.keys()]) this.remove(state);
+    this.uploads.dispose();
+    this.draco.dispose();
+  }
+}
+
+/** A decoder that died answers nothing; a hidden page uploads nothing and must not be punished for it. */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const check = (): void => {
+      if (document.hidden) timer = setTimeout(check, DECODE_LIMIT_MS);
+      else reject(new Error(`not decoded after ${DECODE_LIMIT_MS / 1000} s`));
+    };
+    timer = setTimeout(check, DECODE_LIMIT_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
