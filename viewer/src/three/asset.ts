@@ -83,6 +83,10 @@ export class Asset extends Group {
         context.recorder?.picture(source, { asset: state.id, image, level: 0 });
       }
     });
+    for (const mesh of base.meshes) {
+      const label = { asset: state.id, tree: -1, region: 0, tier: 0, error: Number.POSITIVE_INFINITY };
+      context.recorder?.watch(mesh, label);
+    }
     this.add(base.root);
     this.mixer = base.animations.length > 0 ? new AnimationMixer(base.root) : null;
     this.play();
@@ -260,7 +264,7 @@ export class Asset extends Group {
 
   /** Where a tree's meshes belong: below the node, in a frame that undoes it when positions are the asset's. */
   private placeOf(tree: Tree, node: Object3D): Object3D {
-    if (tree.space === "mesh") return node;
+    if (tree.space === "mesh" || tree.regions.length === 1) return node;
     const toNode = new Matrix4();
     for (let each: Object3D | null = node; each && each !== this.base.root; each = each.parent) {
       each.updateMatrix();

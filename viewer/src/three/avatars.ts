@@ -123,7 +123,8 @@ class Avatar extends Group {
     // Nobody is drawn before the first pose says where.
     this.visible = false;
     const tint = readColor(color);
-    const shell = new MeshStandardMaterial({ color: tint, roughness: 0.42 });
+    // A shade lighter than the colour itself: glossy paint, not plastic.
+    const shell = new MeshStandardMaterial({ color: tint.clone().lerp(WHITE, 0.16), roughness: 0.36 });
     const glass = new MeshStandardMaterial({ color: 0x10161d, roughness: 0.08, metalness: 0.35 });
     const skull = new SphereGeometry(HEAD_RADIUS, 40, 28).scale(0.93, 1.12, 1);
     const visor = visorGeometry();
@@ -187,6 +188,7 @@ class Avatar extends Group {
   }
 }
 
+const WHITE = new Color(0xffffff);
 const p0 = new Vector3();
 const p1 = new Vector3();
 const q0 = new Quaternion();

@@ -3,10 +3,11 @@ import type { Material, Mesh, Texture } from "three";
 /** One region as it was drawn in a frame: every count is of what reached the GPU, not of what was planned. */
 export interface DrawnRegion {
   readonly asset: string;
+  /** −1: a base whose manifest has not arrived, so that nobody knows what its trees are. */
   readonly tree: number;
   readonly region: number;
   readonly tier: number;
-  /** Geometric error, metres in the world. */
+  /** Geometric error, metres in the asset; infinite while it is not known. */
   readonly error: number;
   /** Primitives drawn, over all nodes that draw the tree. */
   primitives: number;
