@@ -99,7 +99,7 @@ def _decimate(
         "preserveboundary": locked,
         "boundaryweight": 1.0,
         "optimalplacement": True,
-        "preservenormal": False,
+        "preservenormal": True,  # no cost in error, and far fewer folded triangles along locked borders
         "planarquadric": False,
         "selected": False,
     }

@@ -88,21 +88,39 @@ def test_a_browser_without_webgl_says_what_to_do(visit: Open) -> None:
     assert page.crashes == []
 
 
-def test_an_animated_skinned_asset_moves(visit: Open) -> None:
+def test_an_animated_asset_goes_on_moving_at_its_finest(visit: Open) -> None:
     page = visit("assets=koi")
     page.settle()
+    assert max(region["tier"] for region in page.frames()[-1]["regions"]) > 0
     first = page.picture()
-    frames = page.count_frames()
-    page.wait(f"() => streamxr.frames.reduce((sum, {{ frames }}) => sum + frames, 0) > {frames + 5}")
+    page.see_frames(5)
     assert page.picture() != first
+
+
+def test_joints_bend_what_hangs_on_them(visit: Open) -> None:
+    page = visit("assets=koi")
+    page.settle()
+    # Every deviation from the rest pose of every skin, as the GPU gets it.
+    bones = """() => {
+        const matrices = [];
+        streamxr.stage.scene.traverse((object) => {
+            if (object.isSkinnedMesh) matrices.push([...object.skeleton.boneMatrices]);
+        });
+        return matrices;
+    }"""
+    before = page.page.evaluate(bones)
+    page.see_frames(5)
+    after = page.page.evaluate(bones)
+    assert before
+    assert len(before) == len(after)
+    assert all(now != then for now, then in zip(after, before, strict=True))
 
 
 def test_a_still_asset_rests(visit: Open) -> None:
     page = visit("assets=lantern")
     page.settle()
     first = page.picture()
-    frames = page.count_frames()
-    page.wait(f"() => streamxr.frames.reduce((sum, {{ frames }}) => sum + frames, 0) > {frames + 5}")
+    page.see_frames(5)
     assert page.picture() == first
 
 
@@ -131,8 +149,7 @@ def test_a_lost_gpu_comes_back_with_the_same_picture(visit: Open) -> None:
         loss.loseContext();
         setTimeout(() => { loss.restoreContext(); setTimeout(resolve, 0); }, 300);
     })""")
-    frames = page.count_frames()
-    page.wait(f"() => streamxr.frames.reduce((sum, {{ frames }}) => sum + frames, 0) > {frames + 5}")
+    page.see_frames(5)
     assert page.frames()[-1]["regions"] == drawn
     assert page.picture() == before
     assert page.crashes == []

@@ -80,9 +80,12 @@ class Visit:
     def settle(self) -> None:
         """Waits until everything that the camera wants has arrived and was drawn."""
         self.wait(SETTLED)
-        frames = self.count_frames()
-        self.wait(f"() => ({COUNT_FRAMES})() >= {frames + 3}")
+        self.see_frames(3)
         self.wait(SETTLED)
+
+    def see_frames(self, count: int) -> None:
+        """Waits until so many more frames were drawn."""
+        self.wait(f"(goal) => ({COUNT_FRAMES})() >= goal", self.count_frames() + count)
 
     def count_frames(self) -> int:
         count: int = self.page.evaluate(COUNT_FRAMES)

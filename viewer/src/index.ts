@@ -38,6 +38,7 @@ export class StreamXR {
   readonly session: Session;
   readonly host: ThreeHost;
 
+  private readonly renderer: WebGLRenderer;
   private readonly view: CameraView;
   private readonly catalogues = new Map<string, Promise<Catalogue>>();
   private readonly waiting = new Map<
@@ -50,6 +51,7 @@ export class StreamXR {
   constructor(options: StreamXROptions) {
     this.session = options.session ?? new Session(options);
     this.host = new ThreeHost(options.renderer, options.decoder, options.recorder ?? null);
+    this.renderer = options.renderer;
     this.view = new CameraView(options.renderer);
     this.host.onBase = (asset) => {
       this.shown.add(asset);
@@ -111,6 +113,8 @@ export class StreamXR {
    * @param dt seconds since the last call
    */
   update(camera: Camera, dt: number): void {
+    // What is sent to a lost context is lost with it.
+    if (this.renderer.getContext().isContextLost()) return;
     const now = performance.now();
     this.host.uploads.slice();
     for (const asset of this.shown) asset.update(dt);

@@ -14,6 +14,8 @@ export interface Layout {
   readonly radius: number;
   /** Metres of the tallest. */
   readonly height: number;
+  /** Metres from the origin to the front of what stands in front. */
+  readonly front: number;
 }
 
 export interface Viewpoint {
@@ -55,7 +57,8 @@ export function layOut(assets: readonly { readonly id: string; readonly bounds: 
     .sort((a, b) => b.width * b.height - a.width * a.height || (a.id < b.id ? -1 : 1));
 
   const places: Place[] = [];
-  let radius = 0.5;
+  let radius = 0.3;
+  let front = 0;
   let back = 0;
   for (let start = 0; start < sized.length; start += ROW) {
     const row = sized.slice(start, start + ROW);
@@ -74,11 +77,12 @@ export function layOut(assets: readonly { readonly id: string; readonly bounds: 
       }
       const centre = [(min[0] + max[0]) / 2, (min[2] + max[2]) / 2] as const;
       places.push({ id, scale, position: [x - centre[0] * scale, -min[1] * scale, z - centre[1] * scale] });
+      front = Math.max(front, z + depth / 2);
       radius = Math.max(radius, Math.hypot(Math.abs(x) + width / 2, Math.abs(z) + depth / 2));
     });
     back = z - deepest / 2 - GAP * 2;
   }
-  return { places, radius, height: Math.max(0.3, ...sized.map(({ height }) => height)) };
+  return { places, radius, front, height: Math.max(0.3, ...sized.map(({ height }) => height)) };
 }
 
 /**
@@ -86,11 +90,11 @@ export function layOut(assets: readonly { readonly id: string; readonly bounds: 
  * @param fovDegrees vertical field of view
  * @param aspect width ÷ height of the picture
  */
-export function frame({ radius, height }: Layout, fovDegrees: number, aspect: number): Viewpoint {
+export function frame({ radius, height, front }: Layout, fovDegrees: number, aspect: number): Viewpoint {
   const half = Math.tan((fovDegrees * Math.PI) / 360);
   const wide = radius / (half * aspect);
   const high = (height * 0.62) / half;
-  const distance = Math.max(wide, high) * 1.12 + radius * 0.2;
+  const distance = Math.max(wide, high) * 1.12 + front;
   const target = [0, height * 0.46, 0] as const;
   return { eye: [distance * 0.16, target[1] + distance * 0.2, distance * 0.97], target };
 }

@@ -217,9 +217,14 @@ function offerVr(stage: Stage): void {
     try {
       const { enterVr } = await import("./three/xr.ts");
       const { camera, controls } = stage;
-      const yaw = Math.atan2(camera.position.x - controls.target.x, camera.position.z - controls.target.z);
-      await enterVr(stage.renderer, { x: camera.position.x, z: camera.position.z, yaw }, () => {
+      const [from, target, fov] = [camera.position.clone(), controls.target.clone(), camera.fov];
+      const yaw = Math.atan2(from.x - target.x, from.z - target.z);
+      await enterVr(stage.renderer, { x: from.x, z: from.z, yaw }, () => {
         button.disabled = false;
+        // In the headset three.js moved the page's camera, and gave it the headset's field of view.
+        camera.fov = fov;
+        camera.updateProjectionMatrix();
+        stage.look(from, target);
       });
     } catch (error) {
       button.disabled = false;

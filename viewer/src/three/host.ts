@@ -35,6 +35,9 @@ export class ThreeHost implements Host {
   constructor(renderer: WebGLRenderer, decoder: DecoderFiles, recorder: Recorder | null) {
     // A manager of our own: the page's default one may rewrite addresses or count our files.
     const manager = new LoadingManager();
+    // A bundle's GLBs are complete: one that names another address must not make this page ask for it.
+    const own = new Set([decoder.js, decoder.wasm]);
+    manager.setURLModifier((url) => (own.has(url) || /^(blob|data):/.test(url) ? url : "data:,refused"));
     this.draco = new DRACOLoader(manager).setDecoderPath({ ...decoder }).setWorkerLimit(DECODERS);
     this.draco.preload();
     this.uploads = new Uploads(renderer);

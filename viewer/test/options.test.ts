@@ -1,0 +1,63 @@
+/** What the page's address asks for. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { readOptions } from "../src/options.ts";
+
+const read = (query: string, page = "https://museum.example/show/") =>
+  readOptions(new URL(`${page}?${query}`));
+
+test("an address without a query shows all of the bundle beside the page, alone", () => {
+  const { complaints, ...options } = read("");
+  assert.deepEqual(complaints, []);
+  assert.deepEqual(options, {
+    bundle: "https://museum.example/show/bundle.json",
+    assets: null,
+    room: "lobby",
+    relay: null,
+    name: null,
+    hud: false,
+    camera: null,
+    debug: false,
+  });
+});
+
+test("a port alone is a relay on the page's host, encrypted as the page is", () => {
+  assert.equal(read("relay=:8787").relay, "wss://museum.example:8787");
+  assert.equal(read("relay=:8787", "http://10.0.0.7:8080/").relay, "ws://10.0.0.7:8787");
+});
+
+test("a relay may have a path, and needs a WebSocket's scheme", () => {
+  assert.equal(read("relay=wss://relay.example/eu/").relay, "wss://relay.example/eu");
+  for (const wrong of ["relay.example", "https://relay.example", "javascript:alert(1)", ":0x1", ":999999"]) {
+    const { relay, complaints } = read(`relay=${encodeURIComponent(wrong)}`);
+    assert.equal(relay, null, wrong);
+    assert.equal(complaints.length, 1, wrong);
+  }
+});
+
+test("assets are named once each, in the order given", () => {
+  assert.deepEqual(read("assets=duck,%20fox,,duck").assets, ["duck", "fox"]);
+});
+
+test("a camera is six numbers", () => {
+  assert.deepEqual(read("camera=1,2,3,0,-0.5,0").camera, [1, 2, 3, 0, -0.5, 0]);
+  for (const wrong of ["1,2,3", "1,2,3,4,5,x", "1e9,0,0,0,0,0", "NaN,0,0,0,0,0"]) {
+    const { camera, complaints } = read(`camera=${wrong}`);
+    assert.equal(camera, null, wrong);
+    assert.equal(complaints.length, 1, wrong);
+  }
+});
+
+test("whatever the address holds, the options are usable", () => {
+  const names = fc.constantFrom("bundle", "assets", "room", "relay", "name", "hud", "camera", "debug");
+  fc.assert(
+    fc.property(fc.array(fc.tuple(names, fc.string({ unit: "binary" }))), (pairs) => {
+      const { bundle, room, relay, camera } = read(new URLSearchParams(pairs).toString());
+      assert.match(bundle, /^https?:\/\//);
+      assert.match(room, /^[A-Za-z0-9._-]{1,64}$/);
+      if (relay !== null) assert.match(relay, /^wss?:\/\//);
+      if (camera !== null) assert.ok(camera.every(Number.isFinite));
+    }),
+  );
+});
