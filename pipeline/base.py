@@ -176,8 +176,9 @@ def _animations_and_skins(document: Document, out: Json, writer: GlbWriter, copi
             for key in ("input", "output"):
                 sampler[key] = _copy_accessor(document, writer, sampler.get(key), place, copied)
         for channel in animation.get("channels", []):
-            if channel.get("sampler") not in range(len(samplers)):
-                raise ModelError(f"a channel points at samplers[{channel.get('sampler')!r}]", place=place)
+            sampler = channel.get("sampler") if isinstance(channel, dict) else None
+            if isinstance(sampler, bool) or not isinstance(sampler, int) or not 0 <= sampler < len(samplers):
+                raise ModelError(f"a channel points at samplers[{sampler!r}]", place=place)
     for index, skin in enumerate(items(out, "skins")):
         if skin.get("inverseBindMatrices") is not None:
             skin["inverseBindMatrices"] = _copy_accessor(

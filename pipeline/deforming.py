@@ -49,9 +49,14 @@ def build_deforming(document: Document, scene: Scene, mesh: DeformingMesh, setti
         # The runtime derives tangents from UV and normal map in the fragment shader, with the same frame.
         attributes.pop("TANGENT", None)
         triangles = read_triangles(document, primitive, len(attributes["POSITION"]), where)
-        targets = [_target(document, t, len(attributes["POSITION"]), where) for t in primitive.get("targets", [])]
+        listed = primitive.get("targets", [])
+        if not isinstance(listed, list):
+            raise ModelError("targets must be an array", place=where)
+        targets = [_target(document, t, len(attributes["POSITION"]), where) for t in listed]
         _check_skin(attributes, where)
         shapes.append((primitive.get("material"), *_welded(attributes, targets, triangles)))
+        if len(shapes[-1][3]) == 0:
+            raise ModelError("has no triangle with an area", place=where, remedy="remove it and export again")
         positions = attributes["POSITION"].astype(np.float64)
         if mesh.kind == "skinned":
             skin = next(s for n in mesh.nodes if (s := items(document.json, "nodes")[n].get("skin")) is not None)

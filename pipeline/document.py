@@ -118,7 +118,7 @@ def read_accessor(document: Document, index: Any, place: str, *, normalize: bool
     """
     accessor = item(document.json, "accessors", index, place)
     place = f"{place}, accessor {index}"
-    dtype = COMPONENTS.get(accessor.get("componentType", 0))
+    dtype = _component(accessor)
     width = WIDTHS.get(str(accessor.get("type")))
     if dtype is None or width is None:
         raise ModelError("has an unknown componentType or type", place=place)
@@ -335,13 +335,18 @@ def _strided(
     return np.ndarray((count, width), dtype, view, offset, (step, dtype.itemsize))
 
 
+def _component(holder: Json) -> np.dtype[Any] | None:
+    kind = holder.get("componentType")
+    return COMPONENTS.get(kind) if isinstance(kind, int) else None
+
+
 def _apply_sparse(document: Document, sparse: Any, values: AnyArray, place: str) -> None:
     if not isinstance(sparse, dict) or not all(isinstance(sparse.get(k), dict) for k in ("indices", "values")):
         raise ModelError("has a broken sparse object", place=place)
     count = integer(sparse, "count", place)
     if count > len(values):
         raise ModelError(f"has {count:,} sparse values for {len(values):,} elements", place=place)
-    kind = COMPONENTS.get(sparse["indices"].get("componentType", 0))
+    kind = _component(sparse["indices"])
     if kind is None or kind.kind != "u":
         raise ModelError("sparse indices must be unsigned integers", place=place)
     view, _ = _view(document, sparse["indices"].get("bufferView"), place)

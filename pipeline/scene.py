@@ -16,6 +16,7 @@ TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 # A mesh that several nodes share is stored once when flattening its copies would add more triangles than
 # a region holds; below that one request for all of them is cheaper than a tree of its own.
 SHARED_TRIANGLES = 4096
+MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
 POINTS_AND_LINES = (0, 1, 2, 3)
 
 
@@ -119,6 +120,10 @@ def read_scene(document: Document) -> Scene:
     if not trees and not deforming and not users:
         raise ModelError("there is no mesh in its default scene", remedy="export at least one object")
     low, high = _bounds(document, trees, deforming, users, world)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and np.abs([low, high]).max() < MAX_EXTENT):
+        raise ModelError(
+            f"reaches {np.abs([low, high]).max():.3g} m from its origin", remedy="check the scale of its nodes"
+        )
     return Scene(tuple(trees), tuple(deforming), frozenset(flattened), world, low, high)
 
 
