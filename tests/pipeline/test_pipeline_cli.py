@@ -1,0 +1,224 @@
+"""`streamxr` as an artist runs it: real processes, good models beside broken ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import gltf_maker as make
+import pytest
+from conftest import khronos_errors
+
+STREAMXR = str(Path(sys.executable).with_name("streamxr"))
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [STREAMXR, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200)
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "src"
+    folder.mkdir()
+    make.save(make.textured_sphere(40, 60), folder, "Good Ball")
+    make.save(make.skinned_strip(), folder, "ribbon")
+    return folder
+
+
+def with_external_files(folder: Path) -> Path:
+    """A .gltf whose buffer and picture are files of their own."""
+    document, chunk = make.unpack(make.textured_sphere(8, 12).glb())
+    document["buffers"] = [{"byteLength": len(chunk), "uri": "sphere%20data.bin"}]
+    document["images"] = [{"uri": "Picture.png"}]
+    (folder / "sphere data.bin").write_bytes(chunk)
+    (folder / "Picture.png").write_bytes(make.png(make.noise(64)))
+    path = folder / "external.gltf"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_a_folder_becomes_a_valid_bundle(source: Path, tmp_path: Path) -> None:
+    with_external_files(source)
+    done = run("build", source, "-o", tmp_path / "build")
+    assert done.returncode == 0, done.stderr
+    catalogue = json.loads((tmp_path / "build/bundle.json").read_text())
+    assert list(catalogue["assets"]) == ["external", "good-ball", "ribbon"]
+    assert "tier 1" in done.stdout
+    checked = run("validate", tmp_path / "build")
+    assert (checked.returncode, checked.stdout.split(":")[0]) == (0, "valid")
+    assert khronos_errors(sorted((tmp_path / "build/o").rglob("*.glb"))) == {}
+
+
+def test_broken_models_cost_only_themselves(source: Path, tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    with_external_files(source)
+    assert run("build", source, "-o", build).returncode == 0
+    before = json.loads((build / "bundle.json").read_text())["assets"]
+
+    ball = source / "Good Ball.glb"
+    ball.write_bytes(ball.read_bytes()[:5000])
+    (source / "Picture.png").unlink()
+    (source / "letter.glb").write_text("Dear artist,\n")
+    make.save(make.morphing_quad(), source, "face")
+    done = run("build", source, "-o", build)
+
+    assert done.returncode == 1
+    assert "Good Ball.glb: the header declares" in done.stderr
+    assert 'external.gltf: image 0: "Picture.png" is missing' in done.stderr
+    assert "letter.glb: this is not a GLB file" in done.stderr
+    assert "Traceback" not in done.stderr
+    after = json.loads((build / "bundle.json").read_text())["assets"]
+    assert list(after) == ["external", "face", "good-ball", "ribbon"]
+    assert {name: after[name] for name in before} == before
+    assert run("validate", build).returncode == 0
+
+
+def test_the_json_report_is_for_scripts(source: Path, tmp_path: Path) -> None:
+    (source / "letter.glb").write_text("Dear artist,\n")
+    done = run("build", source, "-o", tmp_path / "build", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert [(a["asset"], a["state"]) for a in report["assets"]] == [("good-ball", "built"), ("ribbon", "built")]
+    assert [f["source"] for f in report["failures"]] == ["letter.glb"]
+    ball = report["assets"][0]
+    assert [t["tier"] for t in ball["tiers"]][:2] == ["base", "tier 1"]
+    assert ball["bytes"] == sum(t["bytes"] for t in ball["tiers"])
+
+
+def test_a_second_run_changes_nothing(source: Path, tmp_path: Path) -> None:
+    run("build", source, "-o", tmp_path / "build")
+    before = files_of(tmp_path / "build")
+    done = run("build", source, "-o", tmp_path / "build")
+    assert "0 built, 2 up to date" in done.stderr
+    assert files_of(tmp_path / "build") == before
+
+
+@pytest.mark.parametrize("what", ["source", "setting", "lost file"])
+def test_what_changed_is_built_again(source: Path, tmp_path: Path, what: str) -> None:
+    build = tmp_path / "build"
+    run("build", source, "-o", build)
+    options = []
+    if what == "source":
+        make.save(make.textured_sphere(40, 60, seed=9), source, "Good Ball")
+    elif what == "setting":
+        options = ["--base-triangles", "700"]
+    else:
+        manifest = json.loads((build / "bundle.json").read_text())["assets"]["good-ball"]["manifest"]["uri"]
+        refinement = json.loads((build / manifest).read_text())["trees"][0]["regions"][0]["refinement"]["uri"]
+        (build / refinement).unlink()
+    done = run("build", source, "-o", build, *options)
+    assert f"{2 if what == 'setting' else 1} built" in done.stderr
+    assert run("validate", build).returncode == 0
+
+
+def test_the_number_of_workers_does_not_change_a_byte(source: Path, tmp_path: Path) -> None:
+    make.save(make.textured_sphere(90, 120), source, "large")
+    for jobs in (1, 3):
+        done = run("build", source, "-o", tmp_path / f"j{jobs}", "--jobs", jobs, "--leaf-triangles", 2500)
+        assert done.returncode == 0, done.stderr
+    assert files_of(tmp_path / "j1") == files_of(tmp_path / "j3")
+
+
+def test_two_models_with_one_asset_name_clash_clearly(source: Path, tmp_path: Path) -> None:
+    shutil.copy(source / "ribbon.glb", source / "Ribbon!.glb")
+    done = run("build", source, "-o", tmp_path / "build")
+    assert done.returncode == 1
+    assert 'ribbon.glb: has the same asset name "ribbon" as Ribbon!.glb' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["build", "nowhere"], "nowhere does not exist"),
+        (["build", "empty"], "there is no model in empty"),
+        (["build", "note.txt"], "note.txt is no .glb or .gltf file"),
+        (["validate", "empty"], "is no bundle"),
+        (["serve", "empty"], "is no bundle"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, arguments: list[str], problem: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "note.txt").write_text("hello")
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert problem in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_ctrl_c_leaves_the_old_bundle_and_no_process(source: Path, tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    run("build", source, "-o", build)
+    before = (build / "bundle.json").read_bytes()
+    make.save(make.textured_sphere(300, 400), source, "large")
+    process = subprocess.Popen(
+        [STREAMXR, "build", str(source), "-o", str(build), "--jobs", "2", "--leaf-triangles", "2000"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    while not (workers := descendants(process.pid)):
+        time.sleep(0.05)
+    time.sleep(2.5)
+    workers = descendants(process.pid) or workers
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped" in said
+    assert "Traceback" not in said
+    assert (build / "bundle.json").read_bytes() == before
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert [pid for pid in workers if alive(pid)] == []
+    (source / "large.glb").unlink()
+    assert run("build", source, "-o", build).returncode == 0
+    assert list(build.glob(".writing-*")) == []
+    assert run("validate", build).returncode == 0
+
+
+def test_a_killed_worker_is_its_models_failure_and_the_rest_is_built(source: Path, tmp_path: Path) -> None:
+    make.save(make.textured_sphere(300, 400), source, "A large one")
+    command = [STREAMXR, "build", str(source), "-o", str(tmp_path / "build"), "--jobs", "1"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    # With one job the only asset process is the one of the first model.
+    while not (workers := [pid for pid in descendants(process.pid) if "multiprocessing.spawn" in command_line(pid)]):
+        time.sleep(0.02)
+    os.kill(workers[0], signal.SIGKILL)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "A large one.glb: the build of this model was killed by SIGKILL" in said
+    assert list(json.loads((tmp_path / "build/bundle.json").read_text())["assets"]) == ["good-ball", "ribbon"]
+
+
+def descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *descendants(child)]
+    return found
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False

@@ -1,0 +1,145 @@
+"""`streamxr validate` finds what is wrong, and the schema says what the contract says."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gltf_maker as make
+import jsonschema
+import pytest
+from conftest import Built
+from streamxr.pipeline.bundle import Bundle, load_schema
+from streamxr.pipeline.draco import Grid, encode_primitive
+from streamxr.pipeline.glb import refinement_glb
+from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.surface import PrimitiveKind, part
+from streamxr.pipeline.validate import decode_refinement, read_manifest, validate
+
+VECTORS = Path(__file__).parents[1] / "vectors" / "manifest"
+
+
+@pytest.fixture
+def copy(tree: Built, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tree.root, tmp_path / "copy"))
+
+
+def refinement(tree: Built, region: int = 1) -> str:
+    uri: str = tree.manifest["trees"][0]["regions"][region]["refinement"]["uri"]
+    return uri
+
+
+def damage(copy: Path, tree: Built, how: Callable[[Path], object]) -> str:
+    how(copy / refinement(tree))
+    (finding,) = validate(copy).findings
+    assert refinement(tree) in finding.text
+    return finding.text
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_is_found(copy: Path, tree: Built) -> None:
+    assert "has the hash" in damage(copy, tree, flip)
+
+
+def test_a_missing_file_is_found(copy: Path, tree: Built) -> None:
+    assert "is missing" in damage(copy, tree, Path.unlink)
+
+
+def test_a_truncated_file_is_found(copy: Path, tree: Built) -> None:
+    assert "bytes instead of" in damage(copy, tree, lambda path: path.write_bytes(path.read_bytes()[:99]))
+
+
+def rewrite(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the manifest and name everything anew, as a pipeline with a bug would."""
+    bundle = Bundle(root)
+    assets = bundle.read_catalogue()["assets"]
+    manifest = read_manifest(root, assets["sphere"]["manifest"])
+    change(manifest)
+    assets["sphere"]["manifest"] = bundle.put_manifest("sphere", manifest)
+    bundle.write_catalogue("test", assets)
+
+
+def test_a_crack_is_found(copy: Path) -> None:
+    """The first leaf loses a triangle at its border."""
+
+    def crack(manifest: dict[str, Any]) -> None:
+        one = manifest["trees"][0]
+        parent = next(r for r in one["regions"] if r["tier"] == 2)
+        kinds = [PrimitiveKind(k["material"], ("POSITION",)) for k in one["primitives"]]
+        grid = Grid(tuple(one["grid"]["origin"]), one["grid"]["range"], one["grid"]["bits"])
+        children = []
+        for number, surface in enumerate(
+            decode_refinement((copy / parent["refinement"]["uri"]).read_bytes(), one, parent["children"])
+        ):
+            keep = surface.kinds >= 0
+            if number == 0:
+                keep[0] = False
+            torn = part(surface, keep)
+            primitives = []
+            for kind in one["regions"][parent["children"][number]]["primitives"]:
+                own = part(torn, torn.kinds == kind)
+                primitives.append(
+                    (kind, encode_primitive({"POSITION": own.positions}, own.triangles, grid, Settings()))
+                )
+            children.append(primitives)
+            one["regions"][parent["children"][number]]["triangles"] = len(torn.triangles)
+        content = refinement_glb(children, kinds, ["skin", "metal"])
+        parent["refinement"] |= Bundle(copy).put(content, "glb")
+
+    rewrite(copy, crack)
+    (finding,) = validate(copy).findings
+    assert "border differs" in finding.text
+
+
+def test_an_error_that_does_not_fall_is_found(copy: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["trees"][0]["regions"][1]["error"] = 99
+
+    rewrite(copy, change)
+    (finding,) = validate(copy).findings
+    assert "region 0: the error of child 1 does not fall" in finding.text
+
+
+def test_a_sphere_that_is_too_small_is_found(copy: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["trees"][0]["regions"][3]["sphere"][3] *= 0.9
+
+    rewrite(copy, change)
+    (finding,) = validate(copy).findings
+    assert "past its sphere" in finding.text
+
+
+@pytest.mark.parametrize("path", sorted(VECTORS.glob("valid/*.json")), ids=lambda p: p.stem)
+def test_the_schema_takes_valid_documents(path: Path) -> None:
+    jsonschema.Draft202012Validator(load_schema()).validate(json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("path", sorted(VECTORS.glob("invalid/*.json")), ids=lambda p: p.stem)
+def test_the_schema_refuses_what_a_schema_can_refuse(path: Path) -> None:
+    vector = json.loads(path.read_text())
+    valid = jsonschema.Draft202012Validator(load_schema()).is_valid(vector["document"])
+    assert valid == (vector.get("schema") is False)
+
+
+def test_what_is_written_keeps_the_viewers_stricter_rules(tree: Built) -> None:
+    for one in tree.manifest["trees"]:
+        for region in one["regions"]:
+            assert all(one["regions"][c]["tier"] == region["tier"] + 1 for c in region["children"])
+    for texture in tree.manifest["textures"]:
+        pixels = [level["width"] * level["height"] for level in texture["levels"]]
+        assert pixels == sorted(set(pixels))
+
+
+def test_a_broken_catalogue_is_named(tmp_path: Path) -> None:
+    make.save(make.morphing_quad(), tmp_path, "x")
+    (tmp_path / "bundle.json").write_text("{")
+    with pytest.raises(Exception, match=r"bundle\.json: cannot be read"):
+        validate(tmp_path)
