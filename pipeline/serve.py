@@ -28,7 +28,7 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
 # Names that carry a hash never change their content: objects, manifests, the page's own chunks.
 HASHED = re.compile(
-    r"^(o/[0-9a-f]{2}/[0-9a-f]{32}\.\w+|a/[^/]+/manifest-[0-9a-f]{32}\.json|viewer/.*-[A-Z0-9]{8}\.\w+)$"
+    r"^(o/[0-9a-f]{2}/[0-9a-f]{32}\.\w+|a/[^/]+/manifest-[0-9a-f]{32}\.json|viewer/.*-([A-Z0-9]{8}|[0-9a-f]{12})\.\w+)$"
 )
 ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
 

@@ -77,7 +77,7 @@ def serve(host: str, port: int, relay_port: int) -> int:
         while not stop:
             for name, process in running.items():
                 if process.poll() is not None:
-                    print(f"the {name} ended with code {process.returncode}; see .cache/demo-{name}.log", file=sys.stderr)
+                    print(f"the {name} ended with code {process.returncode}: .cache/demo-{name}.log", file=sys.stderr)
                     return 1
             time.sleep(0.2)
         print("\nstopping", flush=True)

@@ -78,7 +78,7 @@ async function build() {
     target: "es2022",
     minify: true,
     metafile: true,
-    legalComments: "none",
+    legalComments: "eof", // three.js is MIT: its notice travels with it
     chunkNames: "[name]-[hash]",
     define: { DRACO_DECODER: JSON.stringify(decoder) },
     logLevel: "warning",
@@ -87,8 +87,8 @@ async function build() {
   return writePage(metafile, decoder);
 }
 
-/** Prints every file with its size as a brotli-serving host would send it. */
-async function report(first) {
+/** Writes a `.br` neighbour of every file, for hosts that serve those, and prints its size. */
+async function compress(first) {
   let needed = 0;
   const files = (await readdir(dist, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile())
@@ -96,7 +96,9 @@ async function report(first) {
     .sort();
   for (const file of files) {
     const bytes = await readFile(path.join(dist, file));
-    const brotli = brotliCompressSync(bytes).length;
+    const compressed = brotliCompressSync(bytes);
+    const brotli = compressed.length;
+    await writeFile(path.join(dist, `${file}.br`), compressed);
     const lazy = file !== "index.html" && !first.includes(file);
     if (!lazy) needed += brotli;
     console.log(
@@ -109,7 +111,7 @@ async function report(first) {
 const kb = (bytes) => (bytes / 1000).toFixed(1).padStart(7);
 
 try {
-  await report(await build());
+  await compress(await build());
 } catch (error) {
   // esbuild has printed its own diagnostics with file and line.
   if (!error.errors) console.error(`build.mjs: ${error.message}`);

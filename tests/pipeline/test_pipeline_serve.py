@@ -11,7 +11,7 @@ from pathlib import Path
 import gltf_maker as make
 import httpx
 import pytest
-from conftest import build_file
+from builds import build_file
 from streamxr.pipeline.bundle import Bundle
 
 
@@ -106,3 +106,22 @@ def test_nothing_outside_of_the_bundle_is_served(client: httpx.Client, path: str
 
 def test_only_reading_is_allowed(client: httpx.Client) -> None:
     assert client.put("bundle.json", content=b"{}").status_code == 405
+
+
+def test_the_pages_code_is_sent_compressed(client: httpx.Client, root: Path) -> None:
+    code = root / "viewer/streamxr.js"
+    answer = client.get("viewer/streamxr.js", headers={"Accept-Encoding": "gzip, br;q=1"})
+    assert answer.headers["content-encoding"] == "br"
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "Accept-Encoding" in answer.headers["vary"]
+    assert int(answer.headers["content-length"]) == (root / "viewer/streamxr.js.br").stat().st_size
+    assert client.get("viewer/streamxr.js").content == code.read_bytes()
+
+
+def test_the_pages_hashed_chunks_may_be_kept_for_ever(client: httpx.Client, root: Path) -> None:
+    hashed = [p for p in (root / "viewer").rglob("*-*") if p.suffix in (".js", ".wasm")]
+    assert len(hashed) > 3
+    for path in hashed:
+        answer = client.head(path.relative_to(root).as_posix())
+        assert "immutable" in answer.headers["cache-control"]
+    assert client.head("viewer/streamxr.js").headers["cache-control"] == "no-cache"

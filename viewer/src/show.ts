@@ -172,6 +172,7 @@ class LazyHud {
     private readonly streamxr: StreamXR,
     private readonly stage: Stage,
   ) {
+    element("toggle-hud").hidden = false;
     element("toggle-hud").addEventListener("click", () => this.toggle());
     addEventListener("keydown", (event) => {
       const typing =

@@ -11,7 +11,7 @@ import { Uploads } from "./uploads.ts";
 /** Workers that decode Draco: more would take cores from the main thread and the compositor of a headset. */
 const DECODERS = 2;
 /** A file that decodes for longer is taken for broken: large ones need under a second, milliseconds. */
-const DECODE_LIMIT_MS = 20_000;
+const DECODE_LIMIT_MS = 60_000;
 
 /** Addresses of the Draco decoder's two files. */
 export interface DecoderFiles {
