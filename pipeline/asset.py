@@ -20,7 +20,7 @@ from .manifest import (
     describe_tree,
 )
 from .regions import Run, Tree, build_tree
-from .scene import Scene, read_scene
+from .scene import Scene, largest_scale, read_scene
 from .settings import Settings
 from .textures import SMALLEST, Level, Pyramid, Role, build_pyramid, texture_uses
 
@@ -109,7 +109,7 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
             describe_tree(t, t.origin.nodes if base.static_node is None or t.origin.nodes else [base.static_node], r)
             for t, r in zip(trees, refinements, strict=True)
         ]
-        + [describe_deforming(d, 1.0) for d in deforming],
+        + [describe_deforming(d, max(largest_scale(scene.world[n]) for n in d.mesh.nodes)) for d in deforming],
     }
     triangles = sum(r.triangles for t in trees for r in t.regions if not r.children)
     entry = {

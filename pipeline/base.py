@@ -16,7 +16,6 @@ import numpy as np
 
 from .document import Document, Json, item, items, label, read_accessor, texture_slots
 from .draco import EncodedPrimitive
-from .errors import ModelError
 from .glb import DRACO, GENERATOR, GlbWriter
 from .scene import POINTS_AND_LINES, Scene
 from .surface import AnyArray
@@ -81,8 +80,8 @@ def build_base(
         if mesh in mesh_index and (index not in scene.flattened or _rest(document, mesh)):
             node["mesh"] = mesh_index[mesh]
         else:
-            node.pop("mesh")
-            node.pop("weights", None)
+            for key in ("mesh", "weights", "skin"):  # glTF allows the others only beside a mesh
+                node.pop(key, None)
     static_node = None
     if static is not None:
         new_meshes.append({"name": STATIC_NODE, "primitives": [_primitive(writer, m, p) for m, p in static.primitives]})
@@ -139,27 +138,41 @@ def _copied_primitive(
     place = f"mesh {mesh}"
     result: Json = copy.deepcopy(primitive)
     result["attributes"] = {
-        k: _copy_accessor(document, writer, v, place, copied, vertex=True) for k, v in primitive["attributes"].items()
+        k: _copy_accessor(document, writer, v, place, copied, vertex=True, bounds=k == "POSITION")
+        for k, v in primitive["attributes"].items()
     }
     if primitive.get("indices") is not None:
         result["indices"] = _copy_accessor(document, writer, primitive["indices"], place, copied)
     if primitive.get("targets"):
         result["targets"] = [
-            {k: _copy_accessor(document, writer, v, place, copied, vertex=True) for k, v in t.items()}
+            {
+                k: _copy_accessor(document, writer, v, place, copied, vertex=True, bounds=k == "POSITION")
+                for k, v in t.items()
+            }
             for t in primitive["targets"]
         ]
     return result
 
 
 def _copy_accessor(
-    document: Document, writer: GlbWriter, index: Any, place: str, copied: dict[int, int], *, vertex: bool = False
+    document: Document,
+    writer: GlbWriter,
+    index: Any,
+    place: str,
+    copied: dict[int, int],
+    *,
+    vertex: bool = False,
+    bounds: bool = False,
 ) -> int:
-    """Copy an accessor's values as they are; once, however often it is used."""
+    """Copy an accessor's values as they are; once, however often it is used.
+
+    bounds: glTF wants min and max here, whether the source has them or not.
+    """
     source = item(document.json, "accessors", index, place)
     if index not in copied:
         values = np.ascontiguousarray(read_accessor(document, index, place, normalize=False))
         kept = {k: source[k] for k in ("name", "extras", "normalized") if k in source}
-        bounds = len(values) > 0 and ("min" in source or "max" in source)
+        bounds = len(values) > 0 and (bounds or "min" in source or "max" in source)
         copied[index] = writer.add_accessor(
             values, source["componentType"], view=True, vertex=vertex, bounds=bounds, type=source["type"], **kept
         )
@@ -169,16 +182,9 @@ def _copy_accessor(
 def _animations_and_skins(document: Document, out: Json, writer: GlbWriter, copied: dict[int, int]) -> None:
     for index, animation in enumerate(items(out, "animations")):
         place = label("animation", index, animation)
-        samplers = animation.get("samplers", [])
-        if not isinstance(samplers, list) or not all(isinstance(s, dict) for s in samplers):
-            raise ModelError("samplers must be an array of objects", place=place)
-        for sampler in samplers:
-            for key in ("input", "output"):
-                sampler[key] = _copy_accessor(document, writer, sampler.get(key), place, copied)
-        for channel in animation.get("channels", []):
-            sampler = channel.get("sampler") if isinstance(channel, dict) else None
-            if isinstance(sampler, bool) or not isinstance(sampler, int) or not 0 <= sampler < len(samplers):
-                raise ModelError(f"a channel points at samplers[{sampler!r}]", place=place)
+        for sampler in items(animation, "samplers", place):
+            sampler["input"] = _copy_accessor(document, writer, sampler.get("input"), place, copied, bounds=True)
+            sampler["output"] = _copy_accessor(document, writer, sampler.get("output"), place, copied)
     for index, skin in enumerate(items(out, "skins")):
         if skin.get("inverseBindMatrices") is not None:
             skin["inverseBindMatrices"] = _copy_accessor(

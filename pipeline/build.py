@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,12 +67,14 @@ def build(
     for failure in clashes:
         on_progress(failure)
     todo = [job for job in models if job.asset not in done]
-    for event in build_in_processes(todo, output, settings, max(1, jobs)):
-        if isinstance(event, AssetReport):
-            built.append(event)
-        elif isinstance(event, Failure):
-            failed.append(event)
-        on_progress(event)
+    # Closed at once when `on_progress` raises or Ctrl-C comes while it runs: the processes must not outlive it.
+    with closing(build_in_processes(todo, output, settings, max(1, jobs))) as events:
+        for event in events:
+            if isinstance(event, AssetReport):
+                built.append(event)
+            elif isinstance(event, Failure):
+                failed.append(event)
+            on_progress(event)
 
     assets = {report.asset: report.entry for report in [*kept, *built]}
     assets |= {f.asset: before[f.asset] for f in failed if f.asset in before and f.asset not in assets}
@@ -97,7 +101,9 @@ def find_models(source: Path) -> tuple[list[Job], list[Failure]]:
         relative = path.relative_to(source)
         if any(part.startswith(".") for part in relative.parts):
             continue
-        job = Job(path, relative.as_posix(), asset_id(relative))
+        # A file name may hold bytes that are no characters; a manifest may not.
+        name = os.fsencode(relative.as_posix()).decode("utf-8", "replace")
+        job = Job(path, name, asset_id(relative))
         if job.asset in jobs:
             other = jobs[job.asset].name
             clashes.append(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def main() -> None:
               help="Triangles a leaf region should have.")  # fmt: skip
 @click.option("--base-triangles", type=click.IntRange(16), default=Settings.base_triangles, show_default=True,
               help="Triangles the base should have.")  # fmt: skip
-@click.option("--max-texture", type=click.IntRange(16, 16384), default=Settings.max_texture_pixels, show_default=True,
+@click.option("--max-texture", type=click.IntRange(16, 8192), default=Settings.max_texture_pixels, show_default=True,
               help="Longest side of the finest texture level, in pixels.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
 @click.option("-v", "--verbose", is_flag=True, help="Show where an unexpected error came from.")
@@ -68,12 +69,14 @@ def build(
     Models that did not change since the last build are kept as they are. A model that cannot be built is
     reported, the others are built, its previous version stays in the bundle, and the exit code is 1.
     """
-    from . import build as stage
-    from . import report
-
     settings = Settings(leaf_triangles=leaf_triangles, base_triangles=base_triangles, max_texture_pixels=max_texture)
     console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the worker processes end too
     try:
+        # Here, since loading the mesh libraries takes half a second in which Ctrl-C may come.
+        from . import build as stage
+        from . import report
+
         with report.LiveProgress(console) as show:
             result = stage.build(
                 source, output, settings, jobs=jobs or os.cpu_count() or 1, force=force, on_progress=show

@@ -11,7 +11,7 @@ from .base import BaseMesh, DeformingPrimitive
 from .document import Document, item, items, label, read_accessor
 from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
 from .errors import ModelError
-from .scene import POINTS_AND_LINES, DeformingMesh, Scene, read_attributes, read_triangles, rest_pose
+from .scene import POINTS_AND_LINES, SHAPES, DeformingMesh, Scene, read_attributes, read_triangles, rest_pose
 from .settings import Settings
 from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, unique_rows
 
@@ -47,7 +47,7 @@ def build_deforming(document: Document, scene: Scene, mesh: DeformingMesh, setti
         where = f"{place}, primitive {number}"
         attributes = read_attributes(document, primitive, where)
         # The runtime derives tangents from UV and normal map in the fragment shader, with the same frame.
-        attributes.pop("TANGENT", None)
+        attributes = {n: v for n, v in attributes.items() if n != "TANGENT" and _known(n, v)}
         triangles = read_triangles(document, primitive, len(attributes["POSITION"]), where)
         listed = primitive.get("targets", [])
         if not isinstance(listed, list):
@@ -95,6 +95,11 @@ def build_deforming(document: Document, scene: Scene, mesh: DeformingMesh, setti
     )
 
 
+def _known(name: str, values: AnyArray) -> bool:
+    """Whether glTF knows the attribute, or it is an application's own of a shape that Draco holds."""
+    return name.split("_")[0] in SHAPES or (name.startswith("_") and values.shape[1] <= 4)
+
+
 def _target(document: Document, target: Any, vertices: int, place: str) -> dict[str, AnyArray]:
     if not isinstance(target, dict):
         raise ModelError("a morph target must be an object", place=place)
@@ -103,7 +108,7 @@ def _target(document: Document, target: Any, vertices: int, place: str) -> dict[
         if name == "TANGENT":
             continue
         values = read_accessor(document, index, f"{place}, morph target {name}").astype(np.float32)
-        if len(values) != vertices or not np.isfinite(values).all():
+        if len(values) != vertices or values.shape[1] != SHAPES.get(name.split("_")[0], (0,))[0]:
             raise ModelError(f"morph target {name} does not fit its {vertices:,} vertices", place=place)
         result[name] = values
     return result

@@ -7,12 +7,12 @@ survive it (extras, unknown extensions, XMP). Every index and length in it is tr
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -43,9 +43,12 @@ SUPPORTED_REQUIRED = {
     "KHR_texture_transform",
     "KHR_xmp_json_ld",
 }
+# Optional by the letter, but without them most of the geometry would silently be missing.
+CHANGES_GEOMETRY = {"EXT_mesh_gpu_instancing"}
 MAX_JSON_BYTES = 256 << 20  # the largest JSON chunk of a real model seen is two orders below
 MAX_JSON_DEPTH = 200  # deeper than any exporter nests, shallower than Python's recursion limit
-MAX_ELEMENTS = 1 << 28  # an accessor without data can declare any count; 268 million is past any GPU
+MAX_ELEMENTS = 1 << 28  # a stride of one byte can serve any count; 268 million is past any GPU
+MAX_INTEGER = 1 << 53  # past this a JSON number is no exact integer
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,9 @@ def read_accessor(document: Document, index: Any, place: str, *, normalize: bool
     if count * width > MAX_ELEMENTS:
         raise ModelError(f"declares {count:,} elements, more than any real model holds", place=place)
     if accessor.get("bufferView") is None:
+        # Sparse values refine vertices that another accessor describes with a byte each at least.
+        if count > sum(map(len, document.buffers)):
+            raise ModelError(f"declares {count:,} elements and has no data", place=place)
         values = np.zeros((count, width), dtype)
     else:
         view, stride = _view(document, accessor["bufferView"], place)
@@ -134,6 +140,13 @@ def read_accessor(document: Document, index: Any, place: str, *, normalize: bool
     if sparse is not None:
         values = values.copy()
         _apply_sparse(document, sparse, values, place)
+    if dtype.kind == "f" and not np.isfinite(values).all():
+        bad = int(np.argmin(np.isfinite(values).all(axis=1)))
+        raise ModelError(
+            f"element {bad:,} is not a finite number",
+            place=place,
+            remedy="clean the model in the modelling program and export it again",
+        )
     if accessor.get("normalized") and dtype.kind in "iu" and normalize:
         scaled: AnyArray = values.astype(np.float32) / np.float32(np.iinfo(dtype).max)
         return np.maximum(scaled, np.float32(-1.0))
@@ -149,11 +162,12 @@ def read_image(document: Document, index: int) -> bytes:
     return bytes(view)
 
 
-def items(document: Json, key: str) -> list[Json]:
-    """The top-level array `key`, empty when absent; every element is checked to be an object."""
+def items(document: Json, key: str, place: str = "") -> list[Json]:
+    """The array `key` of the document (or of the object at `place`), empty when absent; every element is
+    checked to be an object."""
     found = document.get(key, [])
     if not isinstance(found, list) or not all(isinstance(element, dict) for element in found):
-        raise ModelError("must be an array of objects", place=key)
+        raise ModelError("must be an array of objects", place=f"{place}, {key}" if place else key)
     return found
 
 
@@ -170,8 +184,8 @@ def integer(holder: Json, key: str, place: str, default: int | None = None) -> i
     value = holder.get(key, default)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ModelError(f"{key} must be a non-negative integer, not {value!r}", place=place)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INTEGER:
+        raise ModelError(f"{key} must be a non-negative integer, not {repr(value)[:40]}", place=place)
     return value
 
 
@@ -184,14 +198,14 @@ def label(noun: str, index: int, holder: Json) -> str:
 def texture_slots(holder: Any) -> Iterator[tuple[str, Json]]:
     """Every textureInfo below a material, extensions included, as (property name, textureInfo).
 
-    glTF names each of them `…Texture` and gives each an integer `index`; that holds for all ratified
-    material extensions, so new ones pass through without being known here.
+    glTF names each of them `…Texture` and gives each an `index`; that holds for all ratified material
+    extensions, so new ones pass through without being known here. The index is not checked.
     """
     if isinstance(holder, dict):
         for key, value in holder.items():
             if key == "extras":
                 continue
-            if key.endswith("Texture") and isinstance(value, dict) and isinstance(value.get("index"), int):
+            if key.endswith("Texture") and isinstance(value, dict):
                 yield key, value
             yield from texture_slots(value)
 
@@ -239,26 +253,32 @@ def _parse_json(text: bytes) -> Json:
     if _depth(text) > MAX_JSON_DEPTH:
         raise ModelError(f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep")
     try:
-        parsed = json.loads(text.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        parsed = json.loads(text.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
+        if b"\\ud" in text.lower():  # half a surrogate pair is no character, and no file could hold it
+            json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
         raise ModelError(f"the JSON is not UTF-8 at byte {error.start}") from None
+    except UnicodeEncodeError:
+        raise ModelError("the JSON holds half a surrogate pair, which is no character") from None
     except json.JSONDecodeError as error:
         raise ModelError(f"the JSON is broken at line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except ValueError:  # Python refuses integers of thousands of digits
+        raise ModelError("the JSON holds a number of thousands of digits") from None
     if not isinstance(parsed, dict):
         raise ModelError("the JSON is not an object, so this is not glTF")
     asset = parsed.get("asset")
     if not isinstance(asset, dict) or not str(asset.get("version", "")).startswith("2."):
         raise ModelError("asset.version is not 2.x", remedy="only glTF 2.0 is supported: export it again")
-    required = parsed.get("extensionsRequired", [])
-    if not isinstance(required, list):
-        raise ModelError("extensionsRequired must be an array")
-    unknown = sorted(
-        str(name) for name in required if name not in SUPPORTED_REQUIRED and not str(name).startswith("KHR_materials_")
-    )
+    for key in ("extensionsUsed", "extensionsRequired"):
+        names = parsed.get(key, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ModelError("must be an array of strings", place=key)
+    needed = {*parsed.get("extensionsRequired", []), *(CHANGES_GEOMETRY & {*parsed.get("extensionsUsed", [])})}
+    unknown = sorted(n for n in needed if n not in SUPPORTED_REQUIRED and not n.startswith("KHR_materials_"))
     if unknown:
         raise ModelError(
             f"needs {', '.join(unknown)}, which this version cannot read",
-            remedy="export without compression: the pipeline compresses by itself",
+            remedy="export without compression and instancing: the pipeline compresses by itself",
         )
     return parsed
 
@@ -272,8 +292,13 @@ def _depth(text: bytes) -> int:
     return int(np.cumsum(steps).max(initial=0))
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if isfinite(value) else _refuse_constant(text)
+
+
 def _refuse_constant(name: str) -> float:
-    raise ModelError(f"the JSON holds {name}, which is not a number in JSON")
+    raise ModelError(f"the JSON holds {name[:40]}, which is no finite number")
 
 
 def _resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
@@ -286,7 +311,7 @@ def _resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
             raise ModelError("its data: uri is not base64", place=place)
         try:
             return base64.b64decode(payload, validate=True), False
-        except binascii.Error as error:
+        except ValueError as error:
             raise ModelError(f"its data: uri is broken: {error}", place=place) from None
     shown = uri if len(uri) <= 120 else uri[:117] + "…"
     if "://" in uri:
@@ -294,11 +319,12 @@ def _resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
     folder = model.parent.resolve()
     try:
         target = (folder / unquote(uri)).resolve()
+        there = target.is_file()
     except (OSError, ValueError):
         raise ModelError(f'"{shown}" is not a file name', place=place) from None
     if not target.is_relative_to(folder):
         raise ModelError(f'"{shown}" leaves the model\'s folder', place=place, remedy="put the file beside the model")
-    if not target.is_file():
+    if not there:
         raise ModelError(f'"{shown}" is missing', place=place, remedy="put the file beside the model")
     return _read(target, place), True
 

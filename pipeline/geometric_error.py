@@ -15,8 +15,10 @@ Hausdorff distance calculation between meshes (2005), with these bounds.
 
 The maps agree on shared edges, so together they map the fine surface continuously onto the coarse one.
 Where their images cover a coarse triangle once (by signed area, which is its topological degree), every
-point of it is the image of a fine point no further away than the bound: the way back needs a search only
-for the triangles that are not covered, which is what makes a bound of both directions affordable.
+point of it is the image of a fine point no further away than the bound. That holds where the maps are
+continuous: borders and edges of more than two triangles break it unless both surfaces have them at the same
+place, as regions with locked borders do. So the way back needs a search only for triangles that are not covered
+or lie at such a break, which is what makes a bound of both directions affordable.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .closest import ClosestPoints
-from .surface import AnyArray, FloatArray, IntArray, Surface, part
+from .surface import AnyArray, FloatArray, IntArray, Surface, part, unique_rows
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
 MAX_QUERIES = 8_000_000  # past this the bound is returned as it stands: true, only less tight
@@ -59,11 +62,39 @@ def geometric_error(fine: Surface, coarse: Surface, floor: float) -> float:
     the decoded surface means nothing), unless the work would grow past bounds.
     """
     forward, coverage = _one_sided(fine, coarse, floor, 0.0)
-    bare = (coverage < COVERED[0]) | (coverage > COVERED[1])
+    bare = (coverage < COVERED[0]) | (coverage > COVERED[1]) | _at_breaks(fine, coarse, floor)
     if not bare.any():
         return forward
     back, _ = _one_sided(part(coarse, bare), fine, floor, forward)
     return max(forward, back)
+
+
+def _at_breaks(fine: Surface, coarse: Surface, floor: float) -> AnyArray:
+    """Triangles of `coarse` at a border or a non-manifold edge that is not, within `floor`, one of both."""
+    broken = np.zeros(len(coarse.positions), np.bool_)
+    for own, other in ((coarse, fine), (fine, coarse)):
+        mine, theirs = _break_vertices(own), _break_vertices(other)
+        if len(mine) == 0:
+            continue
+        points = own.positions[mine]
+        if len(theirs):
+            gap, _ = cKDTree(other.positions[theirs]).query(points)
+            mine, points = mine[gap > floor], points[gap > floor]
+        if own is coarse:
+            broken[mine] = True
+        else:
+            nearest = ClosestPoints(coarse.positions, coarse.triangles).query(points).triangles
+            broken[np.unique(coarse.triangles[nearest])] = True
+    # One ring around, since an edge between two vertices at a break may cross other triangles.
+    return np.asarray(broken[coarse.triangles].any(axis=1))
+
+
+def _break_vertices(surface: Surface) -> IntArray:
+    """Vertices on edges that do not belong to exactly two triangles."""
+    t = surface.triangles
+    edges = np.sort(np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]]), axis=1)
+    distinct, inverse = unique_rows(edges)
+    return np.unique(distinct[np.bincount(inverse, minlength=len(distinct)) != 2])
 
 
 def _one_sided(measured: Surface, reference: Surface, floor: float, known: float) -> tuple[float, FloatArray]:

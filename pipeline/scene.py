@@ -9,6 +9,7 @@ import numpy as np
 
 from .document import Document, Json, item, items, label, read_accessor
 from .errors import ModelError
+from .links import check_links
 from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, part, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
@@ -18,6 +19,16 @@ TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 SHARED_TRIANGLES = 4096
 MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
 POINTS_AND_LINES = (0, 1, 2, 3)
+# Components of each attribute that glTF knows, by its name without the set's number.
+SHAPES = {
+    "POSITION": (3,),
+    "NORMAL": (3,),
+    "TANGENT": (4,),
+    "TEXCOORD": (2,),
+    "COLOR": (3, 4),
+    "JOINTS": (4,),
+    "WEIGHTS": (4,),
+}
 
 
 @dataclass(frozen=True)
@@ -74,6 +85,7 @@ def read_scene(document: Document) -> Scene:
     Raises ModelError for cyclic nodes, broken references and unusable geometry.
     """
     json = document.json
+    check_links(json)
     nodes = items(json, "nodes")
     world = _world_matrices(json)
     moving = _moving(json, nodes)
@@ -107,7 +119,7 @@ def read_scene(document: Document) -> Scene:
         if shared or any(n in moving for n in drawn_by):
             source, kinds = _weld(gathered)
             if len(source.surface.triangles):
-                scale = max(_largest_scale(world[n]) for n in drawn_by)
+                scale = max(largest_scale(world[n]) for n in drawn_by)
                 trees.append(TreeSource("rigid", tuple(drawn_by), mesh, scale, kinds, source))
             continue
         for node in drawn_by:
@@ -205,7 +217,7 @@ def _read_primitive(document: Document, primitive: Json, place: str, into: _Gath
 
 
 def read_attributes(document: Document, primitive: Json, place: str) -> dict[str, AnyArray]:
-    """The vertex attributes of a primitive, normalised ones as floats; all of one length and finite."""
+    """The vertex attributes of a primitive, normalised ones as floats; all of one length and of glTF's shapes."""
     named = primitive.get("attributes")
     if not isinstance(named, dict) or "POSITION" not in named:
         raise ModelError("has no POSITION", place=place)
@@ -216,18 +228,14 @@ def read_attributes(document: Document, primitive: Json, place: str) -> dict[str
             values = values.astype(np.float32) / np.iinfo(values.dtype).max
         result[name] = values
     count = len(result["POSITION"])
-    if result["POSITION"].shape[1] != 3:
-        raise ModelError("POSITION must be a VEC3", place=place)
     for name, values in result.items():
         if len(values) != count:
             raise ModelError(f"{name} has {len(values):,} values for {count:,} vertices", place=place)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            bad = int(np.argmin(np.isfinite(values).all(axis=1)))
-            raise ModelError(
-                f"{name} of vertex {bad:,} is not a finite number",
-                place=place,
-                remedy="clean the mesh in the modelling program and export it again",
-            )
+        shape = SHAPES.get(name.split("_")[0])
+        if shape is not None and values.shape[1] not in shape:
+            raise ModelError(f"{name} must be a VEC{' or VEC'.join(map(str, shape))}", place=place)
+        if name.startswith("JOINTS_") and values.dtype.kind != "u":
+            raise ModelError(f"{name} must be unsigned integers", place=place)
     return result
 
 
@@ -242,7 +250,8 @@ def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> Non
     for positions, kind_of, corners in zip(mesh.positions, mesh.kind_of, mesh.corners, strict=True):
         moved = positions @ linear.T + matrix[:3, 3]
         # Positions are float32 in every file: rounding now keeps all later comparisons exact.
-        into.positions.append(moved.astype(np.float32).astype(np.float64)[:, turn])
+        with np.errstate(over="ignore"):  # what overflows is refused with the bounds
+            into.positions.append(moved.astype(np.float32).astype(np.float64)[:, turn])
         kinds = []
         for kind in mesh.kinds:
             if kind not in into.kinds:
@@ -299,10 +308,8 @@ def _world_matrices(json: Json) -> dict[int, FloatArray]:
         scene = item(json, "scenes", chosen, "scene")
         roots = scene.get("nodes", [])
     else:
-        children = {c for n in nodes for c in n.get("children", []) if isinstance(c, int)}
+        children = {c for n in nodes for c in n.get("children", [])}
         roots = [i for i in range(len(nodes)) if i not in children]
-    if not isinstance(roots, list):
-        raise ModelError("nodes must be an array", place="scene")
     world: dict[int, FloatArray] = {}
     stack: list[tuple[Any, FloatArray]] = [(root, np.eye(4)) for root in roots]
     while stack:
@@ -313,26 +320,21 @@ def _world_matrices(json: Json) -> dict[int, FloatArray]:
             raise ModelError(
                 "is reached twice: nodes form a cycle or share a child", place=place, remedy="export it again"
             )
-        world[index] = above @ node_matrix(node, place)
-        children_of = node.get("children", [])
-        if not isinstance(children_of, list):
-            raise ModelError("children must be an array", place=place)
-        stack.extend((child, world[index]) for child in children_of)
+        with np.errstate(over="ignore", invalid="ignore"):
+            world[index] = above @ node_matrix(node, place)
+        if not np.abs(world[index]).max() < MAX_EXTENT:  # NaN is not less either
+            raise ModelError("is scaled or moved past any real size", place=place, remedy="check its scale")
+        stack.extend((child, world[index]) for child in node.get("children", []))
     return dict(sorted(world.items()))
 
 
 def _moving(json: Json, nodes: list[Json]) -> set[int]:
     """Nodes that an animation moves, and everything below them."""
     moving: set[int] = set()
-    for index, animation in enumerate(items(json, "animations")):
-        channels = animation.get("channels", [])
-        if not isinstance(channels, list):
-            raise ModelError("channels must be an array", place=label("animation", index, animation))
-        for channel in channels:
-            target = channel.get("target", {}) if isinstance(channel, dict) else {}
-            if isinstance(target, dict) and target.get("node") is not None:
-                item(json, "nodes", target["node"], label("animation", index, animation))
-                moving.add(target["node"])
+    for animation in items(json, "animations"):
+        for channel in items(animation, "channels"):
+            if channel["target"].get("node") is not None:
+                moving.add(channel["target"]["node"])
     stack = list(moving)
     while stack:
         for child in nodes[stack.pop()].get("children", []):
@@ -350,17 +352,13 @@ def _bounds(
     world: dict[int, FloatArray],
 ) -> tuple[FloatArray, FloatArray]:
     clouds: list[FloatArray] = []
-    covered: set[int] = set()
     for tree in trees:
         positions = tree.source.surface.positions
         if tree.mesh is None:
             clouds.append(positions)
             continue
-        covered.add(tree.mesh)
         clouds.extend(positions @ world[n][:3, :3].T + world[n][:3, 3] for n in tree.nodes)
     for mesh, drawn_by in users.items():
-        if mesh in covered:
-            continue
         deformed = next((d for d in deforming if d.mesh == mesh), None)
         for place, primitive in _primitives(document, mesh):
             if _is_triangles(primitive) and deformed is None:
@@ -416,7 +414,8 @@ def rest_pose(
     return np.where(total[:, None] > 0, posed / np.where(total > 0, total, 1.0)[:, None], positions)
 
 
-def _largest_scale(matrix: FloatArray) -> float:
+def largest_scale(matrix: FloatArray) -> float:
+    """How much a 4×4 matrix stretches the direction it stretches most."""
     return float(max(np.linalg.svd(matrix[:3, :3], compute_uv=False)[0], 1e-12))
 
 
@@ -424,8 +423,7 @@ def _numbers(value: Any, count: int, place: str) -> FloatArray:
     if (
         not isinstance(value, list)
         or len(value) != count
-        or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
-        or not np.isfinite(np.array(value, np.float64)).all()
+        or not all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e300 for x in value)
     ):
         raise ModelError(f"must be {count} finite numbers", place=place)
     return np.array(value, np.float64)

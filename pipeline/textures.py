@@ -83,7 +83,7 @@ def texture_uses(document: Document) -> tuple[list[TextureUse], dict[tuple[int, 
     for index, material in enumerate(items(document.json, "materials")):
         place = label("material", index, material)
         for slot, info in texture_slots(material):
-            texture = item(document.json, "textures", info["index"], f"{place}, {slot}")
+            texture = item(document.json, "textures", info.get("index"), f"{place}, {slot}")
             image = texture_image(texture, f"{place}, {slot}")
             holder = item(document.json, "images", image, f"{place}, {slot}")
             role = slot_role(slot)

@@ -102,7 +102,8 @@ def _validate_asset(root: Path, entry: Json, manifest: Json) -> tuple[list[str],
             findings.append(str(error))
             return None
 
-    if (entry["base"]["uri"], entry["bounds"]) != (manifest["base"]["uri"], manifest["bounds"]):
+    base = {key: manifest["base"][key] for key in ("uri", "bytes")}
+    if (entry["base"], entry["bounds"]) != (base, manifest["bounds"]):
         findings.append("catalogue and manifest name different bases or bounds")
     load(manifest["base"])
     for texture in manifest["textures"]:

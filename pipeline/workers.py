@@ -11,20 +11,20 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from ctypes import c_int
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from multiprocessing.synchronize import Semaphore
 from pathlib import Path
 from typing import Any
 
 from .asset import AssetReport, build_asset
 from .bundle import Bundle
 from .errors import ModelError
+from .pool import Pool, Tokens
 from .settings import Settings
 
 # Fewer tasks than this in a stage are done at once where they are: a process takes half a second to start.
@@ -63,112 +63,130 @@ class Failure:
 Event = Progress | AssetReport | Failure
 
 
-def build_in_processes(jobs: Sequence[Job], root: Path, settings: Settings, workers: int) -> Iterator[Event]:
+@dataclass(frozen=True)
+class _Running:
+    job: Job
+    process: SpawnProcess
+    tokens: Tokens
+
+
+def build_in_processes(
+    jobs: Sequence[Job], root: Path, settings: Settings, workers: int
+) -> Generator[Event, None, None]:
     """Build every job, at most `workers` busy processes at a time, and yield what happens as it happens.
 
-    Closing the generator, or an exception in its consumer, ends all processes.
+    Closing the generator ends all processes.
     """
     context = get_context("spawn")
-    tokens = context.BoundedSemaphore(workers)
+    _start_quiet_tracker()
+    free = context.BoundedSemaphore(workers)
     waiting = list(reversed(jobs))
-    running: dict[Connection, tuple[Job, SpawnProcess]] = {}
+    running: dict[Connection, _Running] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 job = waiting.pop()
                 receiver, sender = context.Pipe(duplex=False)
+                tokens = Tokens(free, context.RawValue(c_int, 0))
                 process = context.Process(target=_asset_process, args=(job, root, settings, workers, tokens, sender))
-                process.start()
+                with _interrupts_held():
+                    process.start()
+                    running[receiver] = _Running(job, process, tokens)
                 sender.close()
-                running[receiver] = (job, process)
             for ready in wait(list(running)):
                 assert isinstance(ready, Connection)
-                job, process = running[ready]
+                one = running[ready]
                 try:
                     event: Event = ready.recv()
                 except EOFError:
-                    process.join()
-                    event = Failure(job.asset, job.name, _death(process.exitcode))
-                    # What the dead process held is given back, or the others would wait for ever.
-                    with contextlib.suppress(ValueError):
-                        tokens.release()
+                    one.process.join()
+                    _end(one.process)  # what is left of its pool
+                    one.tokens.give_back(one.tokens.held)
+                    event = Failure(one.job.asset, one.job.name, _death(one.process.exitcode))
                 yield event
                 if not isinstance(event, Progress):
-                    process.join()
+                    one.process.join()
                     del running[ready]
                     ready.close()
     finally:
-        for _, process in running.values():
-            _end(process)
-        for _, process in running.values():
-            process.join()
+        for one in running.values():
+            _end(one.process)
+        for one in running.values():
+            one.process.join()
 
 
-def _asset_process(
-    job: Job, root: Path, settings: Settings, workers: int, tokens: Semaphore, events: Connection
-) -> None:
+def _asset_process(job: Job, root: Path, settings: Settings, workers: int, tokens: Tokens, events: Connection) -> None:
     """Build one asset and send progress and then its report or failure."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # so that the parent ends this process together with its pool
-    pool: ProcessPoolExecutor | None = None
+    pool: Pool | None = None
 
     def run(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
+        def on_done(done: int) -> None:
+            events.send(Progress(job.asset, stage, done, len(tasks)))
+
         nonlocal pool
+        if workers > 1 and len(tasks) >= WORTH_A_POOL:
+            pool = pool or Pool(tokens, workers)
+            return pool.map(function, tasks, on_done)
         results: list[Any] = []
-        if workers == 1 or len(tasks) < WORTH_A_POOL:
-            for task in tasks:
-                events.send(Progress(job.asset, stage, len(results), len(tasks)))
-                results.append(function(*task))
-            return results
-        if pool is None:
-            pool = ProcessPoolExecutor(workers, get_context("spawn"), _ready_worker, (tokens,))
-        # Its own token is free for the pool while this process only waits.
-        tokens.release()
-        try:
-            for result in pool.map(_with_token, [function] * len(tasks), tasks):
-                results.append(result)
-                events.send(Progress(job.asset, stage, len(results), len(tasks)))
-        finally:
-            tokens.acquire()
+        for task in tasks:
+            on_done(len(results))
+            results.append(function(*task))
         return results
 
-    with tokens:
-        try:
-            event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, run)
-        except ModelError as error:
-            event = Failure(job.asset, job.name, str(error))
-        except MemoryError:
-            event = Failure(job.asset, job.name, "there is not enough memory (build with fewer --jobs)")
-        except OSError as error:
-            event = Failure(job.asset, job.name, f"cannot write the bundle: {error}")
-        except BrokenProcessPool:
-            event = Failure(
-                job.asset, job.name, "a mesh operation crashed (its geometry is damaged: clean and export it)"
-            )
-        except Exception as error:
-            text = f"unexpected {type(error).__name__}: {error} (this is a bug: please report it with --verbose)"
-            event = Failure(job.asset, job.name, text, traceback.format_exc())
-        finally:
-            if pool is not None:
-                pool.shutdown(cancel_futures=True)
-    events.send(event)
+    tokens.take(wait=True)
+    try:
+        event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, run)
+    except ModelError as error:
+        event = Failure(job.asset, job.name, str(error))
+    except MemoryError:
+        event = Failure(job.asset, job.name, "there is not enough memory (build with fewer --jobs)")
+    except OSError as error:
+        event = Failure(job.asset, job.name, f"cannot write the bundle: {error}")
+    except BrokenProcessPool:
+        event = Failure(
+            job.asset,
+            job.name,
+            "a mesh operation crashed (its geometry is damaged: clean and export it)",
+        )
+    except Exception as error:
+        text = f"unexpected {type(error).__name__}: {error} (this is a bug: please report it with --verbose)"
+        event = Failure(job.asset, job.name, text, traceback.format_exc())
+    finally:
+        if pool is not None:
+            pool.close()
+        tokens.give_back(tokens.held)
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone, and with it whoever would hear
+        events.send(event)
     events.close()
 
 
-_tokens: Semaphore | None = None
+def _start_quiet_tracker() -> None:
+    """Processes that are killed leave semaphores behind. Python's tracker removes them when the build ends, and
+    need not warn the artist of it."""
+    before = os.environ.get("PYTHONWARNINGS")
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        os.environ.pop("PYTHONWARNINGS")
+        if before is not None:
+            os.environ["PYTHONWARNINGS"] = before
 
 
-def _ready_worker(tokens: Semaphore) -> None:
-    global _tokens
-    _tokens = tokens
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _with_token(function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
-    assert _tokens is not None
-    with _tokens:
-        return function(*task)
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back: a child is born deaf to it until it has decided for itself, and is not lost to us."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _death(code: int | None) -> str:
@@ -180,10 +198,10 @@ def _death(code: int | None) -> str:
 
 
 def _end(process: SpawnProcess) -> None:
-    if process.pid is None or not process.is_alive():
+    """Kill a process and its pool, which has its process group."""
+    if process.pid is None:
         return
-    if hasattr(os, "killpg") and sys.platform != "win32":
+    if sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            if os.getpgid(process.pid) == process.pid:
-                os.killpg(process.pid, signal.SIGKILL)
+            os.killpg(process.pid, signal.SIGKILL)
     process.kill()

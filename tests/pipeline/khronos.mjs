@@ -1,4 +1,5 @@
-// Validates GLB files with the Khronos validator: node khronos.mjs FILE… prints {file: [error, …]} of those with errors.
+// Validates GLB files with the Khronos validator: file names on standard input, one a line; prints
+// {file: [error, …]} as JSON for those that have errors.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 

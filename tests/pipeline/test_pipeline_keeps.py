@@ -8,7 +8,7 @@ from typing import Any
 import gltf_maker as make
 import numpy as np
 import pytest
-from conftest import Built, khronos_errors
+from builds import Built, khronos_errors
 from streamxr.pipeline.deforming import quantise_weights
 from streamxr.pipeline.document import Document, read_accessor
 from streamxr.pipeline.scene import read_triangles

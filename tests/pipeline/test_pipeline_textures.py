@@ -9,7 +9,7 @@ from typing import Any
 import gltf_maker as make
 import numpy as np
 import pytest
-from conftest import Built
+from builds import Built
 from PIL import Image
 from streamxr.pipeline.errors import ModelError
 from streamxr.pipeline.settings import Settings

@@ -11,7 +11,7 @@ import DracoPy
 import numpy as np
 import pymeshlab
 import pytest
-from conftest import HERE, Built, khronos_errors
+from builds import HERE, Built, khronos_errors
 from gltf_maker import unpack
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -11,7 +11,7 @@ from typing import Any
 import gltf_maker as make
 import jsonschema
 import pytest
-from conftest import Built
+from builds import Built
 from streamxr.pipeline.bundle import Bundle, load_schema
 from streamxr.pipeline.draco import Grid, encode_primitive
 from streamxr.pipeline.glb import refinement_glb

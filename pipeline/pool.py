@@ -1,0 +1,88 @@
+"""The processes of one asset: how many may be at work, and tasks mapped over them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
+from ctypes import c_int
+from multiprocessing import get_context
+from multiprocessing.synchronize import Semaphore
+from typing import Any
+
+
+class Tokens:
+    """The right to be at work: one for each job, shared by all assets that are being built.
+
+    Each asset process has an object of its own from birth, and takes tokens on behalf of its pool. `held` lies in
+    memory that its parent shares: whatever dies, the parent can give back what it held, so nobody waits for ever.
+    """
+
+    def __init__(self, free: Semaphore, held: c_int) -> None:
+        self._free = free
+        self._held = held
+
+    @property
+    def held(self) -> int:
+        return self._held.value
+
+    def take(self, *, wait: bool) -> bool:
+        """Take one, or say that none is free."""
+        taken = self._free.acquire(block=wait)
+        self._held.value += taken
+        return taken
+
+    def give_back(self, count: int) -> None:
+        for _ in range(count):
+            self._held.value -= 1
+            self._free.release()
+
+
+class Pool:
+    """A few processes that start as tasks come, never more of them at work than `tokens` allow."""
+
+    def __init__(self, tokens: Tokens, limit: int) -> None:
+        self._tokens = tokens
+        self._executor = ProcessPoolExecutor(limit, get_context("spawn"), _ignore_interrupts)
+
+    def map(
+        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], on_done: Callable[[int], None]
+    ) -> list[Any]:
+        """The results of `function` for each task, in order. `on_done` hears how many there are so far.
+
+        The caller holds a token already: it serves the first task, since the caller only waits meanwhile. Of
+        several tasks that fail, the first one's exception is raised, so that errors do not depend on timing.
+        """
+        tokens = self._tokens
+        results: dict[int, Any] = {}
+        failures: dict[int, BaseException] = {}
+        at_work: dict[Future[Any], int] = {}
+        submitted = 0
+        try:
+            while at_work or (submitted < len(tasks) and not failures):
+                while submitted < len(tasks) and not failures:
+                    if len(at_work) >= tokens.held and not tokens.take(wait=False):
+                        break
+                    at_work[self._executor.submit(function, *tasks[submitted])] = submitted
+                    submitted += 1
+                for future in wait_for(at_work, return_when=FIRST_COMPLETED).done:
+                    number = at_work.pop(future)
+                    error = future.exception()
+                    if error is not None:
+                        failures[number] = error
+                        continue
+                    results[number] = future.result()
+                    on_done(len(results))
+        finally:
+            tokens.give_back(tokens.held - 1)
+        if failures:
+            raise failures[min(failures)]
+        return [results[number] for number in range(len(tasks))]
+
+    def close(self) -> None:
+        self._executor.shutdown(cancel_futures=True)
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build decides what Ctrl-C ends

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Timings are never asserted: a loaded machine is not a defect.
+settings.register_profile("streamxr", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("streamxr")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        help="show what holds for any model on every .glb and .gltf below DIR too",
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browsers last: Playwright keeps an event loop running in this thread, where others want their own."""
+    items.sort(key=lambda item: "e2e" in item.path.parts)

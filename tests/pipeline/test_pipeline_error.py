@@ -1,0 +1,151 @@
+"""The geometric error is an upper bound of the true distance both ways, and a tight one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gltf_maker as make
+import numpy as np
+import pytest
+from builds import Built
+from hypothesis import given
+from hypothesis import strategies as st
+from sampled_distance import distances, sampled_distance
+from streamxr.pipeline.document import read_document
+from streamxr.pipeline.geometric_error import TOLERANCE, geometric_error
+from streamxr.pipeline.scene import read_scene
+from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.surface import Surface, merge, unique_rows
+from streamxr.pipeline.validate import decode_refinement, decode_stream
+
+FLOOR = 1e-6
+lengths = st.floats(0.001, 10)
+
+
+def surface(positions: np.ndarray, triangles: np.ndarray) -> Surface:
+    welded, index = unique_rows(np.asarray(positions, np.float64))
+    triangles = index[triangles]
+    return Surface(welded, triangles, np.zeros(len(triangles), np.int64), np.zeros((len(triangles), 3, 2)))
+
+
+def sheet(columns: int, rows: int, height: Callable[[np.ndarray, np.ndarray], np.ndarray] | float = 0.0) -> Surface:
+    """A grid over the unit square."""
+    x, z = np.meshgrid(np.linspace(0, 1, columns + 1), np.linspace(0, 1, rows + 1))
+    y = height(x, z) if callable(height) else np.full_like(x, height)
+    a = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)).reshape(-1)
+    across = columns + 1
+    triangles = np.concatenate([np.stack([a, a + across, a + 1], 1), np.stack([a + 1, a + across, a + across + 1], 1)])
+    return surface(np.stack([x, y, z], axis=-1).reshape(-1, 3), triangles)
+
+
+def moved(one: Surface, offset: tuple[float, float, float]) -> Surface:
+    return Surface(one.positions + np.array(offset), one.triangles, one.kinds, one.uv)
+
+
+def assert_tight(found: float, true: float) -> None:
+    assert true * (1 - 1e-9) <= found <= true * (1 + TOLERANCE) * (1 + 1e-9) + 2 * FLOOR
+
+
+@given(gap=lengths)
+def test_parallel_planes_are_their_gap_apart(gap: float) -> None:
+    assert_tight(geometric_error(sheet(7, 5), sheet(3, 2, gap), FLOOR), gap)
+
+
+@given(height=lengths)
+def test_a_lost_spike_is_its_height(height: float) -> None:
+    spiked = sheet(8, 8, lambda x, z: np.where((x == 0.5) & (z == 0.5), height, 0.0))
+    assert_tight(geometric_error(spiked, sheet(2, 2), FLOOR), height)
+
+
+@given(overhang=lengths)
+def test_a_tier_that_reaches_past_its_source_is_that_far_off(overhang: float) -> None:
+    """The way from the source to the tier alone is zero here."""
+    wide = sheet(2, 2)
+    wide = Surface(wide.positions * [1 + overhang, 1, 1], wide.triangles, wide.kinds, wide.uv)
+    assert_tight(geometric_error(sheet(8, 8), wide, FLOOR), overhang)
+
+
+@given(distance=lengths)
+def test_a_component_that_vanished_is_as_far_as_it_was(distance: float) -> None:
+    speck = Surface(sheet(1, 1).positions * 0.01, *(lambda s: (s.triangles, s.kinds, s.uv))(sheet(1, 1)))
+    source = merge([sheet(6, 6), moved(speck, (0.5, distance, 0.5))])
+    assert_tight(geometric_error(source, sheet(3, 3), FLOOR), distance)
+
+
+def test_a_surface_is_no_distance_from_itself() -> None:
+    bumpy = sheet(20, 20, lambda x, z: np.sin(9 * x) * np.cos(7 * z))
+    assert geometric_error(bumpy, bumpy, FLOOR) <= 2 * FLOOR
+
+
+@given(seed=st.integers(0, 2**32 - 1), fine=st.integers(1, 12), coarse=st.integers(1, 6))
+def test_no_sample_of_any_two_soups_is_further_than_the_bound(seed: int, fine: int, coarse: int) -> None:
+    rng = np.random.default_rng(seed)
+    one = surface(rng.random((fine * 3, 3)), np.arange(fine * 3).reshape(-1, 3))
+    other = surface(rng.random((coarse * 3, 3)), np.arange(coarse * 3).reshape(-1, 3))
+    bound = geometric_error(one, other, FLOOR)
+    sampled = sampled_distance(one, other, 4000)
+    assert sampled <= bound * (1 + 1e-9)
+    assert bound <= 1.15 * sampled + 2 * FLOOR
+
+
+def test_the_sampled_distance_finds_a_known_one() -> None:
+    point = np.array([[0.3, 2.0, 0.3], [-3.0, 4.0, 0.5], [0.25, 0.0, 0.25]])
+    flat = sheet(40, 40)
+    assert distances(point, flat.positions[flat.triangles]) == pytest.approx([2, 5, 0], abs=1e-12)
+
+
+def torus() -> make.Maker:
+    u, v = np.meshgrid(np.linspace(0, 2 * np.pi, 160, endpoint=False), np.linspace(0, 2 * np.pi, 80, endpoint=False))
+    r = 0.35 + 0.03 * np.sin(11 * u) * np.cos(7 * v)
+    positions = np.stack([(1 + r * np.cos(v)) * np.cos(u), r * np.sin(v), (1 + r * np.cos(v)) * np.sin(u)], -1)
+    i, j = np.meshgrid(np.arange(80), np.arange(160), indexing="ij")
+    a, b = i * 160 + j, i * 160 + (j + 1) % 160
+    c, d = (i + 1) % 80 * 160 + j, (i + 1) % 80 * 160 + (j + 1) % 160
+    triangles = np.concatenate([np.stack([a, c, b], -1).reshape(-1, 3), np.stack([b, c, d], -1).reshape(-1, 3)])
+    return drawn(positions.reshape(-1, 3), triangles)
+
+
+def terrain() -> make.Maker:
+    """An open patch of hills, whose border is nobody's neighbour."""
+    hills = sheet(110, 110, lambda x, z: 0.1 * np.sin(9 * x + 4 * z) * np.cos(8 * z) + 0.02 * np.sin(61 * x * z))
+    return drawn(hills.positions, hills.triangles)
+
+
+def sphere() -> make.Maker:
+    return make.textured_sphere(80, 110)
+
+
+def drawn(positions: np.ndarray, triangles: np.ndarray) -> make.Maker:
+    maker = make.Maker()
+    maker.node(mesh=maker.mesh(maker.primitive(positions.astype("<f4"), triangles)))
+    return maker
+
+
+@pytest.mark.parametrize("made", [sphere, torus, terrain])
+def test_the_stated_error_of_a_region_bounds_what_samples_find(
+    build: Callable[..., Built], made: Callable[[], make.Maker]
+) -> None:
+    built = build(made(), settings=Settings(leaf_triangles=1200, base_triangles=600))
+    (tree,) = built.manifest["trees"]
+    source = read_scene(read_document(built.root.parent / "model.glb")).trees[0].source.surface
+    tiers: dict[int, list[Surface]] = {0: [root_surface(built, tree)]}
+    for region in tree["regions"]:
+        if region["refinement"]:
+            content = (built.root / region["refinement"]["uri"]).read_bytes()
+            tiers.setdefault(region["tier"] + 1, []).extend(decode_refinement(content, tree, region["children"]))
+    assert len(tiers) >= 3
+    for tier, parts in tiers.items():
+        stated = max(r["error"] for r in tree["regions"] if r["tier"] == tier)
+        sampled = sampled_distance(source, merge(parts))
+        assert sampled <= stated
+        if tier < max(tiers):  # the finest is off by rounding, whose bound is not searched for
+            assert stated <= 1.3 * sampled
+
+
+def root_surface(built: Built, tree: dict) -> Surface:
+    document, chunk = built.base
+    parts = []
+    for kind, primitive in enumerate(document["meshes"][document["nodes"][tree["nodes"][0]]["mesh"]]["primitives"]):
+        view = document["bufferViews"][primitive["extensions"]["KHR_draco_mesh_compression"]["bufferView"]]
+        parts.append(decode_stream(chunk[view["byteOffset"] : view["byteOffset"] + view["byteLength"]], kind))
+    return merge(parts)

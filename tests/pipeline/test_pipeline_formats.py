@@ -1,0 +1,255 @@
+"""Every way in which glTF lets an exporter write one surface is read as that surface."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gltf_maker as make
+import numpy as np
+import pytest
+from builds import Built, build_file
+from streamxr.pipeline.errors import ModelError
+from streamxr.pipeline.surface import merge
+from streamxr.pipeline.validate import decode_stream
+
+SIDE = 9  # vertices along a side of the patch
+
+
+def patch() -> tuple[np.ndarray, np.ndarray]:
+    """A bumpy grid whose coordinates are multiples of 1/255, and its triangles."""
+    x, z = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    y = (x * 5 + z * z * 3) % 17
+    codes = np.stack([x * 30, y * 4, z * 30], axis=-1).reshape(-1, 3).astype("<u1")
+    a = (np.arange(SIDE - 1)[:, None] * SIDE + np.arange(SIDE - 1)).reshape(-1)
+    triangles = np.concatenate([np.stack([a, a + SIDE, a + 1], 1), np.stack([a + 1, a + SIDE, a + SIDE + 1], 1)])
+    return codes, triangles
+
+
+CODES, TRIANGLES = patch()
+POSITIONS = (CODES.astype(np.float32) / np.float32(255)).astype("<f4")
+
+
+def drawn(maker: make.Maker, primitive: make.Json) -> make.Maker:
+    maker.node(mesh=maker.mesh(primitive, name="patch"), name="patch")
+    return maker
+
+
+def plain() -> make.Maker:
+    maker = make.Maker()
+    return drawn(maker, maker.primitive(POSITIONS, TRIANGLES))
+
+
+def indices_of(kind: str) -> Callable[[], make.Maker]:
+    def made() -> make.Maker:
+        maker = make.Maker()
+        primitive = maker.primitive(POSITIONS, None)
+        primitive["indices"] = maker.accessor(TRIANGLES.reshape(-1).astype(kind))
+        return drawn(maker, primitive)
+
+    return made
+
+
+def without_indices() -> make.Maker:
+    maker = make.Maker()
+    return drawn(maker, maker.primitive(POSITIONS[TRIANGLES.reshape(-1)], None))
+
+
+def strip() -> make.Maker:
+    """One strip, row by row; repeated indices lead from each row to the next."""
+    rows: list[int] = []
+    for row in range(SIDE - 1):
+        zigzag = [i for x in range(SIDE) for i in (row * SIDE + x, (row + 1) * SIDE + x)]
+        rows += ([rows[-1], zigzag[0]] if rows else []) + zigzag
+    maker = make.Maker()
+    return drawn(maker, maker.primitive(POSITIONS, np.array(rows)) | {"mode": 5})
+
+
+def fans() -> make.Maker:
+    """One fan for each square."""
+    maker = make.Maker()
+    whole = maker.primitive(POSITIONS, None)
+    squares = [(b, a, c, d) for (a, c, b), (_, _, d) in zip(*np.split(TRIANGLES, 2), strict=True)]
+    fans = [whole | {"mode": 6, "indices": maker.accessor(np.array(q, "<u4"))} for q in squares]
+    maker.node(mesh=maker.mesh(*fans))
+    return maker
+
+
+def normalised_bytes() -> make.Maker:
+    maker = make.Maker()
+    primitive = maker.primitive(POSITIONS, TRIANGLES)
+    padded = np.zeros((len(CODES), 4), "<u1")
+    padded[:, :3] = CODES
+    accessor = maker.json["accessors"][primitive["attributes"]["POSITION"]]
+    accessor |= {"bufferView": maker.view(padded.tobytes()), "componentType": 5121, "normalized": True}
+    accessor |= {"min": CODES.min(axis=0).tolist(), "max": CODES.max(axis=0).tolist()}
+    maker.json["bufferViews"][-1]["byteStride"] = 4
+    maker.json["extensionsUsed"] = maker.json["extensionsRequired"] = ["KHR_mesh_quantization"]
+    return drawn(maker, primitive)
+
+
+def interleaved() -> make.Maker:
+    maker = make.Maker()
+    primitive = maker.primitive(POSITIONS, TRIANGLES)
+    both = np.concatenate([np.full((len(POSITIONS), 3), 7, "<f4"), POSITIONS], axis=1)
+    accessor = maker.json["accessors"][primitive["attributes"]["POSITION"]]
+    accessor |= {"bufferView": maker.view(both.tobytes()), "byteOffset": 12}
+    maker.json["bufferViews"][-1]["byteStride"] = 24
+    return drawn(maker, primitive)
+
+
+def sparse(*, with_view: bool) -> Callable[[], make.Maker]:
+    def made() -> make.Maker:
+        maker = make.Maker()
+        primitive = maker.primitive(POSITIONS, TRIANGLES, _FILLER=np.zeros((len(POSITIONS), 4), "<f4"))
+        moved = np.arange(0, len(POSITIONS), 1 if not with_view else 3)
+        accessor = maker.json["accessors"][primitive["attributes"]["POSITION"]]
+        if with_view:
+            wrong = POSITIONS.copy()
+            wrong[moved] = 99
+            accessor["bufferView"] = maker.view(wrong.tobytes())
+        else:
+            del accessor["bufferView"]
+        accessor["sparse"] = {
+            "count": len(moved),
+            "indices": {"bufferView": maker.view(moved.astype("<u2").tobytes()), "componentType": 5123},
+            "values": {"bufferView": maker.view(POSITIONS[moved].tobytes())},
+        }
+        return drawn(maker, primitive)
+
+    return made
+
+
+def triangles_seen(built: Built) -> set[tuple[Any, ...]]:
+    """The triangles of the base as corner positions, each beginning with its smallest corner."""
+    document, chunk = built.base
+    parts = []
+    for node in document["nodes"]:
+        for primitive in document["meshes"][node["mesh"]]["primitives"] if "mesh" in node else ():
+            view = document["bufferViews"][primitive["extensions"]["KHR_draco_mesh_compression"]["bufferView"]]
+            parts.append(decode_stream(chunk[view["byteOffset"] : view["byteOffset"] + view["byteLength"]], 0))
+    surface = merge(parts)
+    first = surface.triangles.argmin(axis=1)
+    turned = np.stack([surface.triangles[np.arange(len(first)), (first + k) % 3] for k in range(3)], axis=1)
+    return {tuple(map(tuple, corners)) for corners in surface.positions[turned].tolist()}
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[Any, ...]]:
+    folder = tmp_path_factory.mktemp("plain")
+    found = triangles_seen(build_file(make.save(plain(), folder, "model"), folder / "build"))
+    assert len(found) == len(TRIANGLES)
+    return found
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(indices_of("<u1"), id="byte indices"),
+        pytest.param(indices_of("<u2"), id="short indices"),
+        pytest.param(without_indices, id="no indices"),
+        pytest.param(strip, id="strip"),
+        pytest.param(fans, id="fans"),
+        pytest.param(normalised_bytes, id="normalised bytes"),
+        pytest.param(interleaved, id="interleaved"),
+        pytest.param(sparse(with_view=True), id="sparse"),
+        pytest.param(sparse(with_view=False), id="sparse without a view"),
+    ],
+)
+def test_a_surface_is_read_however_it_is_written(
+    build: Callable[..., Built], made: Callable[[], make.Maker], expected: set[tuple[Any, ...]]
+) -> None:
+    assert triangles_seen(build(made())) == expected
+
+
+@pytest.mark.parametrize("where", ["data uri", "file", "file with a byte order mark"])
+def test_a_buffer_may_be_anywhere(tmp_path: Path, where: str, expected: set[tuple[Any, ...]]) -> None:
+    document, chunk = make.unpack(plain().glb())
+    (tmp_path / "my data.bin").write_bytes(chunk)
+    uri = "data:application/octet-stream;base64," + base64.b64encode(chunk).decode()
+    document["buffers"] = [{"byteLength": len(chunk), "uri": uri if where == "data uri" else "my%20data.bin"}]
+    path = tmp_path / "model.gltf"
+    path.write_text(json.dumps(document), encoding="utf-8-sig" if "mark" in where else "utf-8")
+    assert triangles_seen(build_file(path, tmp_path / "build")) == expected
+
+
+def test_a_mesh_is_read_through_its_nodes(build: Callable[..., Built], expected: set[tuple[Any, ...]]) -> None:
+    """A half turn around y and a mirror in z, undone by a matrix below them."""
+    maker = plain()
+    undo = np.diag([-1.0, 1, 1, 1])
+    maker.json["nodes"][0]["matrix"] = undo.T.reshape(-1).tolist()
+    maker.json["scenes"][0]["nodes"] = []
+    maker.node(rotation=[0, 1, 0, 0], scale=[1, 1, -1], children=[0])
+    assert triangles_seen(build(maker)) == expected
+
+
+def test_a_few_small_copies_are_flattened_into_one_tree(build: Callable[..., Built]) -> None:
+    maker = plain()
+    maker.node(mesh=0, translation=[2, 0, 0])
+    maker.node(mesh=0, translation=[4, 0, 0], scale=[-1, 1, 1])
+    built = build(maker)
+    (tree,) = built.manifest["trees"]
+    assert tree["kind"] == "static"
+    assert tree["regions"][0]["triangles"] == 3 * len(TRIANGLES)
+    assert len(triangles_seen(built)) == 3 * len(TRIANGLES)
+
+
+def test_every_material_has_a_primitive_in_the_base_however_small(build: Callable[..., Built]) -> None:
+    """Kind k of a tree is primitive k of the base's mesh, so none may vanish in the coarsest tier."""
+    maker = make.Maker()
+    positions, _, _, triangles = make.bumpy_sphere(60, 80)
+    patches = np.array_split(triangles, [9000, 9010, 9011, 9020])
+    for number in range(len(patches)):
+        maker.material(name=f"m{number}")
+    maker.node(mesh=maker.mesh(*(maker.primitive(positions, t, m) for m, t in enumerate(patches))))
+    built = build(maker)
+    document, _ = built.base
+    (tree,) = built.manifest["trees"]
+    assert len(tree["regions"]) > 1
+    assert tree["regions"][0]["primitives"] == list(range(len(patches)))
+    mesh = document["meshes"][document["nodes"][tree["nodes"][0]]["mesh"]]
+    assert [p["material"] for p in mesh["primitives"]] == [k["material"] for k in tree["primitives"]]
+
+
+def test_lines_count_for_the_bounds_wherever_they_are(build: Callable[..., Built]) -> None:
+    maker = plain()
+    line = maker.primitive(np.array([[0, 0, 0], [0, 5, 0]], "<f4"), None) | {"mode": 1}
+    maker.json["meshes"][0]["primitives"].append(line)
+    times = maker.accessor(np.array([0, 1], "<f4"))
+    path = maker.accessor(np.zeros((2, 3), "<f4"))
+    channel = {"sampler": 0, "target": {"node": 0, "path": "translation"}}
+    maker.json["animations"] = [{"samplers": [{"input": times, "output": path}], "channels": [channel]}]
+    built = build(maker)
+    assert [t["kind"] for t in built.manifest["trees"]] == ["rigid"]
+    assert built.manifest["bounds"]["max"][1] == 5
+
+
+def test_the_errors_of_a_morphed_mesh_grow_with_its_node(build: Callable[..., Built]) -> None:
+    maker = make.morphing_quad()
+    maker.json["nodes"][0]["scale"] = [3, 3, 3]
+    (tree,) = build(maker).manifest["trees"]
+    assert (tree["kind"], tree["space"]) == ("morphed", "mesh")
+    assert tree["scale"] == pytest.approx(3, rel=1e-5)
+
+
+def test_a_node_of_another_scene_keeps_its_place(build: Callable[..., Built]) -> None:
+    """Nodes are what animations and the manifest count by; a mesh that is not drawn goes, and its skin with it."""
+    maker = make.skinned_strip()
+    other = maker.mesh(*maker.json["meshes"][0]["primitives"])
+    maker.json["scenes"].append({"nodes": [maker.node(root=False, mesh=other, skin=0, name="elsewhere")]})
+    document, _ = build(maker).base
+    assert [n["name"] for n in document["nodes"]] == ["tip", "hip", "ribbon", "elsewhere"]
+    assert document["scenes"][1] == {"nodes": [3]}
+    assert document["nodes"][3] == {"name": "elsewhere"}
+
+
+def test_instancing_that_cannot_be_kept_is_refused(build: Callable[..., Built]) -> None:
+    maker = plain()
+    offsets = maker.accessor(np.zeros((4, 3), "<f4"))
+    maker.json["nodes"][0]["extensions"] = {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": offsets}}}
+    maker.json["extensionsUsed"] = ["EXT_mesh_gpu_instancing"]
+    with pytest.raises(ModelError, match=r"EXT_mesh_gpu_instancing.*export without"):
+        build(maker)

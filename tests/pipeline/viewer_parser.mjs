@@ -1,0 +1,31 @@
+// Reads bundles with the viewer's own strict parser: folders on standard input, one a line; prints
+// {file: why it is refused} as JSON.
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const viewer = new URL("../../viewer/", import.meta.url);
+const { buildSync } = createRequire(new URL("package.json", viewer))("esbuild");
+const { outputFiles } = buildSync({
+  entryPoints: [fileURLToPath(new URL("src/core/manifest.ts", viewer))],
+  bundle: true,
+  format: "esm",
+  write: false,
+});
+const code = Buffer.from(outputFiles[0].contents).toString("base64");
+const { parseCatalogue, parseManifest } = await import(`data:text/javascript;base64,${code}`);
+
+const refused = {};
+function read(file, parse) {
+  try {
+    return parse(JSON.parse(readFileSync(file, "utf8")));
+  } catch (error) {
+    refused[file] = String(error);
+  }
+}
+for (const root of readFileSync(0, "utf8").split("\n").filter(Boolean)) {
+  const catalogue = read(join(root, "bundle.json"), parseCatalogue);
+  for (const { manifest } of Object.values(catalogue?.assets ?? {})) read(join(root, manifest.uri), parseManifest);
+}
+console.log(JSON.stringify(refused));
