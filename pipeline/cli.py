@@ -19,7 +19,7 @@ EXAMPLES_BUILD = """
 \b
 Examples:
   streamxr build models/src                    every model below models/src, into build/
-  streamxr build chair.glb -o /tmp/preview     one model
+  streamxr build chair.glb -o preview          one model
   streamxr build models/src --json | jq .      a report for scripts
 """
 
