@@ -100,12 +100,13 @@ def build_in_processes(
                     event: Event = ready.recv()
                 except EOFError:
                     one.process.join()
-                    _end(one.process)  # what is left of its pool
                     one.tokens.give_back(one.tokens.held)
                     event = Failure(one.job.asset, one.job.name, _death(one.process.exitcode))
                 yield event
                 if not isinstance(event, Progress):
                     one.process.join()
+                    if isinstance(event, Failure):
+                        _end(one.process)  # what is left of its pool
                     del running[ready]
                     ready.close()
     finally:
@@ -121,6 +122,7 @@ def _asset_process(job: Job, root: Path, settings: Settings, workers: int, token
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # so that the parent ends this process together with its pool
     pool: Pool | None = None
+    broken = False
 
     def run(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
         def on_done(done: int) -> None:
@@ -146,6 +148,7 @@ def _asset_process(job: Job, root: Path, settings: Settings, workers: int, token
     except OSError as error:
         event = Failure(job.asset, job.name, f"cannot write the bundle: {error}")
     except BrokenProcessPool:
+        broken = True
         event = Failure(
             job.asset,
             job.name,
@@ -155,12 +158,16 @@ def _asset_process(job: Job, root: Path, settings: Settings, workers: int, token
         text = f"unexpected {type(error).__name__}: {error} (this is a bug: please report it with --verbose)"
         event = Failure(job.asset, job.name, text, traceback.format_exc())
     finally:
-        if pool is not None:
+        if pool is not None and not broken:
             pool.close()
         tokens.give_back(tokens.held)
     with contextlib.suppress(BrokenPipeError):  # the parent is gone, and with it whoever would hear
         events.send(event)
     events.close()
+    if broken:
+        # Python before 3.11.5 waits for ever on the queue of a crashed pool (python/cpython#94777); there is
+        # nothing left here to tidy up, and the parent ends what remains of the pool.
+        os._exit(1)
 
 
 def _start_quiet_tracker() -> None:

@@ -11,7 +11,7 @@ from streamxr.pipeline.surface import Surface
 Floats = npt.NDArray[np.float64]
 
 
-def sampled_distance(a: Surface, b: Surface, samples: int = 20_000) -> float:
+def sampled_distance(a: Surface, b: Surface, samples: int = 5_000) -> float:
     """The largest distance, both ways, from the vertices and random points of one surface to the other."""
     return max(_furthest(a, b, samples), _furthest(b, a, samples))
 
