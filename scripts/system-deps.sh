@@ -19,6 +19,7 @@ Linux)
     command -v "$python" >/dev/null 2>&1 || need python3
     "$python" -c 'import ensurepip' >/dev/null 2>&1 || need python3-venv
     if [ "${1:-}" = test ]; then
+        library_or libatomic.so.1 libatomic1 # Playwright's own Node needs it
         [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 ||
             command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || need chromium
     fi
