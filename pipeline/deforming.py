@@ -11,7 +11,16 @@ from .base import BaseMesh, DeformingPrimitive
 from .document import Document, item, items, label, read_accessor
 from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
 from .errors import ModelError
-from .scene import POINTS_AND_LINES, SHAPES, DeformingMesh, Scene, read_attributes, read_triangles, rest_pose
+from .scene import (
+    MAX_EXTENT,
+    POINTS_AND_LINES,
+    SHAPES,
+    DeformingMesh,
+    Scene,
+    read_attributes,
+    read_triangles,
+    rest_pose,
+)
 from .settings import Settings
 from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, unique_rows
 
@@ -110,6 +119,8 @@ def _target(document: Document, target: Any, vertices: int, place: str) -> dict[
         values = read_accessor(document, index, f"{place}, morph target {name}").astype(np.float32)
         if len(values) != vertices or values.shape[1] != SHAPES.get(name.split("_")[0], (0,))[0]:
             raise ModelError(f"morph target {name} does not fit its {vertices:,} vertices", place=place)
+        if np.abs(values).max(initial=0.0) > MAX_EXTENT:
+            raise ModelError(f"morph target {name} moves past any real size", place=place)
         result[name] = values
     return result
 

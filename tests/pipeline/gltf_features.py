@@ -42,7 +42,7 @@ def bit_of_everything() -> make.Maker:
     line = maker.primitive(positions[:6], np.array([0, 1, 2])) | {"mode": 3}
     mesh = maker.mesh(ball, dust, line, name="ball", extras={"kept": True})
     maker.node(mesh=mesh, name="still", matrix=np.diag([2.0, 2, -2, 1]).reshape(-1).tolist())
-    spinning = maker.node(mesh=mesh, name="spinning", rotation=[0, 0, 0, 1], children=[])
+    spinning = maker.node(mesh=mesh, name="spinning", rotation=[0, 0, 0, 1])
     maker.json["animations"][0]["channels"].append({"sampler": 0, "target": {"node": spinning, "path": "rotation"}})
     maker.json["cameras"] = [{"type": "perspective", "perspective": {"yfov": 1, "znear": 0.1}}]
     maker.node(name="eye", camera=0)

@@ -92,7 +92,8 @@ export function layOut(assets: readonly { readonly id: string; readonly bounds: 
  */
 export function frame({ radius, height, front }: Layout, fovDegrees: number, aspect: number): Viewpoint {
   const half = Math.tan((fovDegrees * Math.PI) / 360);
-  const wide = radius / (half * aspect);
+  // The eye stands to the right: of a row seen at that angle the nearer end is wider and less far away.
+  const wide = (radius + 0.17 * front) / (half * aspect) + 0.17 * radius;
   const high = (height * 0.62) / half;
   const distance = Math.max(wide, high) * 1.12 + front;
   const target = [0, height * 0.46, 0] as const;
