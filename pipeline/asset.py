@@ -61,7 +61,7 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     name: the model's path below the source folder. Raises ModelError when the model cannot be used.
     """
     document = read_document(path, name)
-    scene = read_scene(document)
+    scene = read_scene(document, settings.keep_nodes)
 
     total = sum(len(t.source.surface.triangles) for t in scene.trees)
     shares = [len(t.source.surface.triangles) / total * settings.base_triangles for t in scene.trees]

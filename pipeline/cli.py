@@ -24,6 +24,21 @@ Examples:
 """
 
 
+class Length(click.ParamType[str]):
+    """A length as Settings has it: metres, or percent of a diagonal."""
+
+    name = "length"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        del param, ctx
+        try:
+            if not float(value.removesuffix("%")) >= 0:
+                raise ValueError
+        except ValueError:
+            self.fail(f'{value!r} is no length: give metres, as 0.002, or percent of the diagonal, as "0.1%"')
+        return value
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(VERSION, prog_name="streamxr")
 def main() -> None:
@@ -47,6 +62,15 @@ def main() -> None:
 @click.option("--force", is_flag=True, help="Build even what is up to date.")
 @click.option("--leaf-triangles", type=click.IntRange(500), default=Settings.leaf_triangles, show_default=True,
               help="Triangles a leaf region should have.")  # fmt: skip
+@click.option("--depth", type=click.IntRange(0, 6), default=None,
+              help="Split in four at most this often.  [default: by size]")  # fmt: skip
+@click.option("--coarsest-error", type=Length(), default=Settings.coarsest_error, metavar="LENGTH",
+              help='Leave out tiers with a larger error: metres, or "1%" of the diagonal.')  # fmt: skip
+@click.option("--finest-error", type=Length(), default=Settings.finest_error, metavar="LENGTH",
+              help='Leave out tiers finer than the first within this error: metres, or "0.01%".')  # fmt: skip
+@click.option("--keep-nodes", multiple=True, metavar="PATTERN",
+              help='Keep nodes of this name addressable, such as "door*"; may be repeated. Nodes with extras are '
+                   'always kept.')  # fmt: skip
 @click.option("--base-triangles", type=click.IntRange(16), default=Settings.base_triangles, show_default=True,
               help="Triangles the base should have.")  # fmt: skip
 @click.option("--max-texture", type=click.IntRange(16, 8192), default=Settings.max_texture_pixels, show_default=True,
@@ -59,6 +83,10 @@ def build(
     jobs: int | None,
     force: bool,
     leaf_triangles: int,
+    depth: int | None,
+    coarsest_error: str,
+    finest_error: str,
+    keep_nodes: tuple[str, ...],
     base_triangles: int,
     max_texture: int,
     as_json: bool,
@@ -69,7 +97,15 @@ def build(
     Models that did not change since the last build are kept as they are. A model that cannot be built is
     reported, the others are built, its previous version stays in the bundle, and the exit code is 1.
     """
-    settings = Settings(leaf_triangles=leaf_triangles, base_triangles=base_triangles, max_texture_pixels=max_texture)
+    settings = Settings(
+        leaf_triangles=leaf_triangles,
+        depth=depth,
+        coarsest_error=coarsest_error,
+        finest_error=finest_error,
+        keep_nodes="\n".join(keep_nodes),
+        base_triangles=base_triangles,
+        max_texture_pixels=max_texture,
+    )
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the worker processes end too
     try:

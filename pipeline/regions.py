@@ -1,14 +1,16 @@
 """Build a tree of gaze regions: nested kd splits of the source, simplified bottom-up.
 
-Leaves are pieces of the source. Four siblings are merged and decimated with their outer border locked to
-about the size of one leaf, so every region of every tier has about the same number of triangles. Above the
-root stands a chain of coarser tiers, the last of which goes into the base.
+Leaves are pieces of the source. Four siblings are merged and decimated, with the vertices that they share with
+other regions locked, to about the size of one leaf, so every region of every tier has about the same number of
+triangles. Above the root stands a chain of coarser tiers, the last of which goes into the base.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import ceil
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,16 +20,16 @@ from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
 from .geometric_error import geometric_error
 from .scene import TreeSource
 from .settings import Settings
-from .simplify import simplify
+from .simplify import NOTHING, simplify
 from .surface import (
     FloatArray,
     IntArray,
     PrimitiveKind,
     Source,
     Surface,
-    border_positions,
     face_normals,
     merge,
+    rows_in,
     unique_rows,
     without_degenerates,
 )
@@ -35,6 +37,11 @@ from .surface import (
 BRANCHING = 4  # children of a region: two binary splits
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
 WORTHWHILE = 0.75
+# Nor is one whose error is more than this share of the next coarser tier's.
+IMPROVEMENT = 0.85
+# Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
+# share of a region's triangles, regions get larger, and fewer.
+BORDER_SHARE = 0.25
 
 
 class Run(Protocol):
@@ -99,20 +106,22 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, run:
     source = origin.source
     grid = tree_grid(source.surface, settings)
     depth, chain = plan_tiers(len(source.surface.triangles), base_triangles, settings)
-    leaf_of = split(source.surface, depth)
-    tiers = _merge_up(source, leaf_of, depth, run)
-    tiers = [[surface] for surface in _chain(tiers[0][0], chain)] + tiers
-    top = len(tiers) - depth - 1  # the tier of the root of the split; those above it form the chain
+    leaf_of, borders = split(source.surface, depth)
+    tiers = _merge_up(source, leaf_of, borders, run)
+    tiers = [(0, [surface]) for surface in _chain(tiers[0][1][0], chain)] + tiers
 
     tasks = []
-    for tier, surfaces in enumerate(tiers):
-        level = max(0, tier - top)
-        exact = tier == len(tiers) - 1
+    for number, (level, surfaces) in enumerate(tiers):
+        exact = number == len(tiers) - 1
+        region_of = leaf_of >> (2 * (len(borders) - level))
         for index, surface in enumerate(surfaces):
-            piece = source.part(leaf_of >> (2 * (depth - level)) == index) if level else source
+            piece = source.part(region_of == index) if level else source
             tasks.append((surface, piece, origin.kinds, grid, settings, exact))
-    finished: list[_Finished] = run("regions", finish_region, tasks)
-    return Tree(origin, grid, _link(finished, [len(s) for s in tiers]))
+    finished = iter(run("regions", finish_region, tasks))
+    done: list[list[_Finished]] = [[next(finished) for _ in surfaces] for _, surfaces in tiers]
+    coarsest, finest = (_length(e, source.surface, origin.scale) for e in settings.errors)
+    kept = _worthwhile(done, coarsest, finest)
+    return Tree(origin, grid, _link([r for tier in kept for r in tier], [len(tier) for tier in kept]))
 
 
 def plan_tiers(triangles: int, base_triangles: int, settings: Settings) -> tuple[int, list[int]]:
@@ -120,6 +129,8 @@ def plan_tiers(triangles: int, base_triangles: int, settings: Settings) -> tuple
     depth = 0
     if triangles > 2 * settings.leaf_triangles:
         depth = max(1, round(np.log(triangles / settings.leaf_triangles) / np.log(BRANCHING)))
+    if settings.depth is not None:
+        depth = min(depth, settings.depth)
     root = triangles / BRANCHING**depth
     steps = max(0, round(np.log(max(1.0, root / base_triangles)) / np.log(settings.tier_ratio)))
     ratio = (root / base_triangles) ** (1 / steps) if steps else 1.0
@@ -133,12 +144,15 @@ def tree_grid(surface: Surface, settings: Settings) -> Grid:
     return choose_grid(p.min(axis=0), p.max(axis=0), edge, settings.position_bits)
 
 
-def split(surface: Surface, depth: int) -> IntArray:
-    """The leaf (0 … 4^depth − 1) of each triangle: balanced kd splits of the centroids at the median of the
-    longest axis. A leaf's ancestor k levels up is its number shifted right by 2k bits."""
+def split(surface: Surface, depth: int) -> tuple[IntArray, list[list[FloatArray]]]:
+    """The leaf (0 … 4^d − 1) of each triangle, and for each level 1 … d the positions on each region's border.
+
+    Balanced kd splits of the centroids at the median of the longest axis. A leaf's ancestor k levels up is its
+    number shifted right by 2k bits. d is `depth`, or less where the borders of leaves would be past BORDER_SHARE.
+    """
     leaf = np.zeros(len(surface.triangles), np.int64)
     if depth == 0:
-        return leaf
+        return leaf, []
     centroids = surface.positions[surface.triangles].mean(axis=1)
     groups = [np.arange(len(leaf))]
     for _ in range(2 * depth):
@@ -151,36 +165,57 @@ def split(surface: Surface, depth: int) -> IntArray:
         groups = halves
     for number, group in enumerate(groups):
         leaf[group] = number
-    return leaf
+    borders = [_borders(surface, leaf >> (2 * (depth - level)), BRANCHING**level) for level in range(1, depth + 1)]
+    while borders and max(map(len, borders[-1])) > BORDER_SHARE * (len(leaf) // len(borders[-1])):
+        borders.pop()
+        leaf >>= 2
+    return leaf, borders
 
 
-def _merge_up(source: Source, leaf_of: IntArray, depth: int, run: Run) -> list[list[Surface]]:
-    """Surfaces of the tiers 0 … depth: the root first, the leaves last."""
+def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatArray]:
+    """For each region, the positions that it shares with other regions."""
+    corners = surface.triangles.reshape(-1)
+    owner = np.repeat(region_of, 3)
+    order = np.argsort(corners, kind="stable")
+    starts = np.flatnonzero(np.diff(corners[order], prepend=-1))  # every position is used
+    shared = np.minimum.reduceat(owner[order], starts) < np.maximum.reduceat(owner[order], starts)
+    there = np.flatnonzero(shared[corners])
+    pairs = np.unique(owner[there] * len(shared) + corners[there])
+    bounds = np.searchsorted(pairs, np.arange(regions + 1) * len(shared))
+    return [surface.positions[pairs[a:b] % len(shared)] for a, b in pairwise(bounds)]
+
+
+def _merge_up(
+    source: Source, leaf_of: IntArray, borders: Sequence[Sequence[FloatArray]], run: Run
+) -> list[tuple[int, list[Surface]]]:
+    """Tiers as (level, surfaces): the root first, the leaves last. A level is left out when its borders allow it
+    to be hardly smaller than the next finer one."""
+    depth = len(borders)
     leaves = [source.part(leaf_of == i).surface for i in range(BRANCHING**depth)] if depth else [source.surface]
-    tiers = [leaves]
+    tiers = [(depth, leaves)]
     size = max(4, len(leaf_of) // len(leaves))
     for level in range(depth - 1, -1, -1):
-        below = tiers[0]
-        locked = level > 0  # the root has no neighbour
-        tasks = [(below[BRANCHING * i : BRANCHING * (i + 1)], size, locked) for i in range(BRANCHING**level)]
-        tiers.insert(0, run("tiers", merge_and_simplify, tasks))
+        finer, below = tiers[0]
+        regions = BRANCHING**level
+        own = borders[level - 1] if level else [NOTHING]  # the root has no neighbour
+        target = max(size, ceil(max(map(len, own)) / (0.95 * BORDER_SHARE)))  # a collapse may end a little below
+        if level and target * regions > WORTHWHILE * sum(len(s.triangles) for s in below):
+            continue
+        fan = BRANCHING ** (finer - level)
+        tasks = [(below[fan * i : fan * (i + 1)], target, own[i]) for i in range(regions)]
+        tiers.insert(0, (level, run("tiers", merge_and_simplify, tasks)))
     return tiers
 
 
-def merge_and_simplify(children: Sequence[Surface], target: int, locked: bool) -> Surface:
-    """Merge sibling regions and reduce them to `target` triangles, with their outer border locked if asked.
+def merge_and_simplify(children: Sequence[Surface], target: int, locked: FloatArray) -> Surface:
+    """Merge sibling regions and reduce them to `target` triangles with the locked positions kept.
 
     Should the collapse ever lose a border vertex, the merged surface is returned as it is: larger, but
     without a crack.
     """
     merged = merge(children)
-    if not locked:
-        return simplify(merged, target, locked=False)
-    before = border_positions(merged)
-    result = simplify(merged, target, locked=True)
-    both, _ = unique_rows(np.concatenate([before, result.positions]))
-    kept = len(both) == len(result.positions)
-    return result if kept else merged
+    result = simplify(merged, target, locked)
+    return result if rows_in(locked, result.positions).all() else merged
 
 
 def _chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
@@ -188,12 +223,42 @@ def _chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
     coarse: list[Surface] = []
     surface = root
     for target in targets:
-        coarser = simplify(surface, target, locked=False)
+        coarser = simplify(surface, target)
         if len(coarser.triangles) > WORTHWHILE * len(surface.triangles):
             continue
         surface = coarser
         coarse.insert(0, surface)
     return coarse
+
+
+def _worthwhile(tiers: list[list[_Finished]], coarsest: float, finest: float) -> list[list[_Finished]]:
+    """The tiers that earn their bytes, coarse to fine.
+
+    coarsest, finest: the largest error of the first tier and the smallest that anybody needs of the last, in the
+        tree's units; infinite and zero to keep both ends.
+    """
+    errors = np.array([max(region.error for region in tier) for tier in tiers])
+    errors = np.maximum.accumulate(errors[::-1])[::-1]  # as _link will state them
+    sizes = [sum(len(p.stream) for r in tier for _, p in r.primitives) for tier in tiers]
+    first = 0
+    while errors[first] > coarsest and first + 1 < len(tiers) and len(tiers[first + 1]) == 1:
+        first += 1
+    last = max(first, next((i for i, e in enumerate(errors) if e <= finest), len(tiers) - 1))
+    kept = [first]
+    for tier in range(first + 1, last):
+        if errors[tier] <= IMPROVEMENT * errors[kept[-1]] and sizes[tier] <= WORTHWHILE * sizes[tier + 1]:
+            kept.append(tier)
+    if last > first:
+        kept.append(last)
+    return [tiers[i] for i in kept]
+
+
+def _length(text: str, surface: Surface, scale: float) -> float:
+    """A length of the settings in the units of a tree whose space is scaled by `scale`: written in metres, or in
+    percent of the surface's diagonal."""
+    if text.endswith("%"):
+        return float(text[:-1]) / 100 * float(np.linalg.norm(np.ptp(surface.positions, axis=0)))
+    return float(text) / scale
 
 
 def finish_region(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
@@ -79,8 +80,11 @@ class _Gathered:
     corners: list[dict[str, FloatArray]] = field(default_factory=list)
 
 
-def read_scene(document: Document) -> Scene:
+def read_scene(document: Document, keep_nodes: str = "") -> Scene:
     """Sort the meshes of the default scene into trees and deforming meshes.
+
+    keep_nodes: patterns of node names, one a line. Nodes that match, that have extras, or that an animation
+        moves are not flattened, so that an application still finds what they draw.
 
     Raises ModelError for cyclic nodes, broken references and unusable geometry.
     """
@@ -88,7 +92,7 @@ def read_scene(document: Document) -> Scene:
     check_links(json)
     nodes = items(json, "nodes")
     world = _world_matrices(json)
-    moving = _moving(json, nodes)
+    addressable = _moving(json, nodes) | _kept(nodes, keep_nodes)
     users: dict[int, list[int]] = {}
     for index in world:
         if nodes[index].get("mesh") is not None:
@@ -116,7 +120,7 @@ def read_scene(document: Document) -> Scene:
                 _read_primitive(document, primitive, place, gathered)
         count = sum(len(k) for k in gathered.kind_of)
         shared = len(drawn_by) > 1 and count * (len(drawn_by) - 1) > SHARED_TRIANGLES
-        if shared or any(n in moving for n in drawn_by):
+        if shared or any(n in addressable for n in drawn_by):
             source, kinds = _weld(gathered)
             if len(source.surface.triangles):
                 scale = max(largest_scale(world[n]) for n in drawn_by)
@@ -342,6 +346,16 @@ def _moving(json: Json, nodes: list[Json]) -> set[int]:
                 moving.add(child)
                 stack.append(child)
     return moving
+
+
+def _kept(nodes: list[Json], patterns: str) -> set[int]:
+    """Nodes that the artist keeps by extras or by name."""
+    wanted = [p for p in patterns.splitlines() if p]
+    return {
+        index
+        for index, node in enumerate(nodes)
+        if node.get("extras") or any(fnmatchcase(str(node.get("name", "")), pattern) for pattern in wanted)
+    }
 
 
 def _bounds(

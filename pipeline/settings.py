@@ -13,6 +13,10 @@ class Settings:
 
     leaf_triangles: triangles a leaf region should have. Smaller leaves follow the gaze more closely but
         spend more of their triangles on locked borders.
+    depth: how often a tree is split in four at most; None where leaf_triangles decides alone.
+    coarsest_error, finest_error: tiers above the first and below the second are left out; a length in metres
+        ("0.002") or in percent of a tree's diagonal ("0.1%").
+    keep_nodes: patterns of node names, one a line, as fnmatch reads them: these nodes stay addressable.
     base_triangles: the most triangles the base may have.
     base_bytes: the base shrinks its pictures until it is below this.
     tier_ratio: triangles of a tier over those of the next coarser one.
@@ -23,6 +27,10 @@ class Settings:
     """
 
     leaf_triangles: int = 12_000
+    depth: int | None = None
+    coarsest_error: str = "inf"
+    finest_error: str = "0"
+    keep_nodes: str = ""
     base_triangles: int = 1_500
     base_bytes: int = 60_000
     tier_ratio: int = 4
@@ -35,6 +43,10 @@ class Settings:
     color_quality: int = 80
     normal_quality: int = 90
     data_quality: int = 80
+
+    @property
+    def errors(self) -> tuple[str, str]:
+        return self.coarsest_error, self.finest_error
 
     def as_json(self) -> dict[str, Setting]:
         return asdict(self)

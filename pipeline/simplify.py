@@ -1,4 +1,4 @@
-"""Simplify a surface by quadric edge collapse, borders locked or free.
+"""Simplify a surface by quadric edge collapse, with any of its vertices locked.
 
 MeshLab's parameters stick from one MeshSet to the next, so every call passes every parameter.
 """
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pymeshlab
 
-from .surface import FloatArray, IntArray, Surface, merge, open_edges, part, unique_rows, without_degenerates
+from .surface import FloatArray, IntArray, Surface, merge, part, rows_in, unique_rows, without_degenerates
 
 # Weight of texture coordinates against positions in the quadric. On the helmet .1 gave the smallest
 # geometric error at 3–25 % of the triangles without visible swimming of the texture.
@@ -21,37 +21,49 @@ LINE_SHARE = 0.25
 MIN_TRIANGLES = 4  # the fewest triangles of a primitive kind that are worth a collapse
 
 
-def simplify(surface: Surface, target: int, *, locked: bool) -> Surface:
+NOTHING: FloatArray = np.zeros((0, 3))
+
+
+def simplify(surface: Surface, target: int, locked: FloatArray = NOTHING) -> Surface:
     """Reduce `surface` to about `target` triangles.
 
-    locked: keep every vertex of an open edge where it is, and every open edge (the border of a region).
-        Otherwise open edges are only weighed.
-    Lines between primitive kinds stay exact when `locked`, or when the target leaves room for them; else
-    kinds are simplified together and the lines move a little. Each kind keeps at least one triangle, since
-    the base must carry the material of every kind.
+    locked: (k, 3) positions of vertices that stay where they are, with the edges between them (the border of
+        a region). Open edges are only weighed.
+    Lines between primitive kinds stay exact when anything is locked, or when the target leaves room for them;
+    else kinds are simplified together and the lines move a little. Each kind keeps at least one triangle,
+    since the base must carry the material of every kind.
     """
     kinds = np.unique(surface.kinds)
     if len(kinds) == 1:
-        return _collapse(surface, target, locked=locked)
-    if locked or _line_edges(surface, kinds) <= LINE_SHARE * target:
-        return merge([_share(surface, int(kind), target, locked=True) for kind in kinds])
+        return _collapse(surface, target, locked)
+    lines = _line_vertices(surface)
+    if len(locked) or len(lines) <= LINE_SHARE * target:
+        locked = np.concatenate([locked, lines])
+        return merge([_share(surface, int(kind), target, locked) for kind in kinds])
     together = _collapse_jointly(surface, target)
     lost = np.setdiff1d(kinds, together.kinds)
     if len(lost):
-        together = merge([together, *(_share(surface, int(kind), 0, locked=False) for kind in lost)])
+        together = merge([together, *(_share(surface, int(kind), 0, NOTHING) for kind in lost)])
     return together
 
 
-def _line_edges(surface: Surface, kinds: IntArray) -> int:
-    """How many edges lie on lines between kinds, natural open edges included: all that would be locked."""
-    return sum(len(open_edges(surface.triangles[surface.kinds == kind])) for kind in kinds)
+def _line_vertices(surface: Surface) -> FloatArray:
+    """Positions that more than one kind uses."""
+    low = np.full(len(surface.positions), np.iinfo(np.int64).max)
+    high = np.full(len(surface.positions), -1, np.int64)
+    for kind in np.unique(surface.kinds):
+        used = np.unique(surface.triangles[surface.kinds == kind])
+        low[used] = np.minimum(low[used], kind)
+        high[used] = kind
+    shared: FloatArray = surface.positions[low < high]
+    return shared
 
 
-def _share(surface: Surface, kind: int, target: int, *, locked: bool) -> Surface:
+def _share(surface: Surface, kind: int, target: int, locked: FloatArray) -> Surface:
     """One kind of the surface, reduced to its share of the target."""
     own = part(surface, surface.kinds == kind)
     share = round(target * len(own.triangles) / len(surface.triangles))
-    return _collapse(own, max(MIN_TRIANGLES, share), locked=locked)
+    return _collapse(own, max(MIN_TRIANGLES, share), locked)
 
 
 def _collapse_jointly(surface: Surface, target: int) -> Surface:
@@ -62,21 +74,19 @@ def _collapse_jointly(surface: Surface, target: int) -> Surface:
     span = max(float((surface.uv.max(axis=(0, 1)) - low).max()), 1e-6) * 2.0
     tiled = surface.uv.copy()
     tiled[:, :, 0] += (index * span)[:, None]
-    positions, triangles, uv = _decimate(
-        surface.positions, surface.triangles, tiled, target, locked=False, textured=True
-    )
+    positions, triangles, uv = _decimate(surface.positions, surface.triangles, tiled, target, NOTHING, textured=True)
     tile = np.clip(np.floor((uv[:, :, 0].mean(axis=1) - low[0]) / span + 0.25), 0, len(kinds) - 1).astype(np.int64)
     uv[:, :, 0] -= (tile * span)[:, None]
     return _welded(positions, triangles, kinds[tile], uv)
 
 
-def _collapse(surface: Surface, target: int, *, locked: bool) -> Surface:
+def _collapse(surface: Surface, target: int, locked: FloatArray) -> Surface:
     if len(surface.triangles) <= target:
         return surface
     kind = int(surface.kinds[0])
     textured = bool(np.any(surface.uv != surface.uv[0, 0]))
     positions, triangles, uv = _decimate(
-        surface.positions, surface.triangles, surface.uv, target, locked=locked, textured=textured
+        surface.positions, surface.triangles, surface.uv, target, locked, textured=textured
     )
     if len(triangles) == 0:
         return surface
@@ -90,47 +100,76 @@ def _welded(positions: FloatArray, triangles: IntArray, kinds: IntArray, uv: Flo
 
 
 def _decimate(
-    positions: FloatArray, triangles: IntArray, uv: FloatArray, target: int, *, locked: bool, textured: bool
+    positions: FloatArray, triangles: IntArray, uv: FloatArray, target: int, locked: FloatArray, *, textured: bool
 ) -> tuple[FloatArray, IntArray, FloatArray]:
+    """Decimate to `target` faces; locked vertices and the edges between them survive as they are.
+
+    MeshLab can freeze open edges or unselected faces, not vertices. But it moves a vertex only when every face
+    around it is selected: so each locked vertex gets one more face, an unselected one that reaches out of the
+    box to two anchors, and the faces around it stay free.
+    """
+    rows, corner = positions, triangles
+    if textured:  # wedge texture coordinates enter through vertex ones: split at seams, transfer, weld again
+        joined, corner = unique_rows(np.concatenate([positions[triangles].reshape(-1, 3), uv.reshape(-1, 2)], axis=1))
+        rows, uv_rows, corner = joined[:, :3], joined[:, 3:], corner.reshape(-1, 3)
+    frozen = _first_rows(rows, locked)
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    reach = 0.01 * float(np.linalg.norm(high - low))
+    anchors = (low - reach * np.array([[1.0, 1.0, 1.0], [1.0, 2.0, 1.0]])).astype(np.float32).astype(np.float64)
+    if len(frozen):
+        first, second = (np.full(len(frozen), len(rows) + k) for k in (0, 1))
+        corner = np.concatenate([corner, np.stack([frozen, first, second], axis=1)])
+        rows = np.concatenate([rows, anchors])
+        if textured:
+            uv_rows = np.concatenate([uv_rows, np.zeros((2, 2))])
+    free = np.ones(len(corner))
+    free[len(triangles) :] = 0.0
+    named: dict[str, Any] = {
+        "vertex_matrix": np.ascontiguousarray(rows),
+        "face_matrix": np.ascontiguousarray(corner, np.int32),
+        "f_scalar_array": free,
+    }
+    if textured:
+        named["v_tex_coords_matrix"] = np.ascontiguousarray(uv_rows)
+    meshes = pymeshlab.MeshSet(verbose=False)
+    meshes.add_mesh(pymeshlab.Mesh(**named))
+    if textured:
+        meshes.compute_texcoord_transfer_vertex_to_wedge()
+        meshes.meshing_remove_duplicate_vertices()
+    if len(frozen):
+        meshes.compute_selection_by_condition_per_face(condselect="fq > 0.5")
     common: dict[str, Any] = {
         "targetfacenum": target,
         "targetperc": 0.0,
         "qualitythr": 0.3,
-        "preserveboundary": locked,
+        "preserveboundary": False,
         "boundaryweight": 1.0,
         "optimalplacement": True,
         "preservenormal": True,  # no cost in error, and far fewer folded triangles along locked borders
         "planarquadric": False,
-        "selected": False,
+        "selected": len(frozen) > 0,
     }
-    meshes = pymeshlab.MeshSet(verbose=False)
-    if not textured:
-        meshes.add_mesh(
-            pymeshlab.Mesh(
-                vertex_matrix=np.ascontiguousarray(positions), face_matrix=np.ascontiguousarray(triangles, np.int32)
-            )
-        )
+    if textured:
+        meshes.meshing_decimation_quadric_edge_collapse_with_texture(**common, extratcoordw=TEXTURE_WEIGHT)
+    else:
         meshes.meshing_decimation_quadric_edge_collapse(
             **common, preservetopology=False, planarweight=0.001, qualityweight=False, autoclean=True
         )
-        mesh = meshes.current_mesh()
-        faces = np.array(mesh.face_matrix(), np.int64, order="C")
-        return np.array(mesh.vertex_matrix(), np.float64, order="C"), faces, np.zeros((len(faces), 3, 2))
-    # Wedge texture coordinates enter through vertex ones: split at seams, transfer, weld again.
-    rows, corner = unique_rows(np.concatenate([positions[triangles].reshape(-1, 3), uv.reshape(-1, 2)], axis=1))
-    meshes.add_mesh(
-        pymeshlab.Mesh(
-            vertex_matrix=np.ascontiguousarray(rows[:, :3]),
-            face_matrix=corner.reshape(-1, 3).astype(np.int32),
-            v_tex_coords_matrix=np.ascontiguousarray(rows[:, 3:]),
-        )
-    )
-    meshes.compute_texcoord_transfer_vertex_to_wedge()
-    meshes.meshing_remove_duplicate_vertices()
-    meshes.meshing_decimation_quadric_edge_collapse_with_texture(**common, extratcoordw=TEXTURE_WEIGHT)
     mesh = meshes.current_mesh()
-    return (
-        np.array(mesh.vertex_matrix(), np.float64, order="C"),
-        np.array(mesh.face_matrix(), np.int64, order="C"),
-        np.array(mesh.wedge_tex_coord_matrix(), np.float64, order="C").reshape(-1, 3, 2),
-    )
+    moved = np.array(mesh.vertex_matrix(), np.float64, order="C")
+    faces = np.array(mesh.face_matrix(), np.int64, order="C")
+    wedges = np.zeros((len(faces), 3, 2))
+    if textured:
+        wedges = np.array(mesh.wedge_tex_coord_matrix(), np.float64, order="C").reshape(-1, 3, 2)
+    if len(frozen):
+        own = ~rows_in(moved, anchors)[faces].any(axis=1)
+        faces, wedges = faces[own], wedges[own]
+    return moved, faces, wedges
+
+
+def _first_rows(rows: FloatArray, positions: FloatArray) -> IntArray:
+    """Index of the first row at each distinct one of `positions` that occurs among the rows."""
+    there = np.flatnonzero(rows_in(rows, positions))
+    _, first = np.unique(unique_rows(rows[there])[1], return_index=True)
+    chosen: IntArray = there[first]
+    return chosen

@@ -118,6 +118,12 @@ def open_edges(triangles: IntArray) -> IntArray:
     return alone
 
 
-def border_positions(surface: Surface) -> FloatArray:
-    """(b, 3) positions of the vertices on open edges, sorted."""
-    return unique_rows(surface.positions[np.unique(open_edges(surface.triangles))])[0]
+def rows_in(rows: AnyArray, among: AnyArray) -> BoolArray:
+    """Which rows of an (n, k) array occur in an (m, k) array, bit for bit (but for the sign of zero)."""
+    if len(among) == 0:
+        return np.zeros(len(rows), np.bool_)
+    distinct, index = unique_rows(np.concatenate([rows, among]))
+    present = np.zeros(len(distinct), np.bool_)
+    present[index[len(rows) :]] = True
+    found: BoolArray = present[index[: len(rows)]]
+    return found

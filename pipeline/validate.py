@@ -178,27 +178,43 @@ def decode_stream(stream: bytes, kind: int) -> Surface:
 
 
 def _borders(tree: Json, surfaces: dict[int, Surface]) -> tuple[int, list[int]]:
-    """Compare each decoded region's open edges with those of its children put together.
+    """Compare the lines along which decoded regions of one tier meet with those of the next finer tier.
 
-    Only regions that have neighbours are bound to keep their border: the root and the chain above the first
-    split are alone. Returns how many borders were compared and which regions differ. Because siblings share
-    their inner borders and every region keeps its outer one, agreement here means no cut has a crack.
+    Where a region meets another of its tier, its children must meet the other's children along the same edges,
+    bit for bit; then no cut through the tree has a crack. Open edges that meet nothing are the model's own.
+    Returns how many regions were compared and which of them differ.
     """
-    alone = {i for i, r in enumerate(tree["regions"]) if r["parent"] is None}
-    for index, region in enumerate(tree["regions"]):
-        if index in alone and len(region["children"]) == 1:
-            alone.add(region["children"][0])
+    regions = tree["regions"]
+    tiers: dict[int, list[int]] = {}
+    for index, region in enumerate(regions):
+        tiers.setdefault(region["tier"], []).append(index)
     compared = 0
     cracked = []
-    for index, region in enumerate(tree["regions"]):
-        if index in alone or not region["children"] or not all(c in surfaces for c in [index, *region["children"]]):
+    for tier, members in sorted(tiers.items()):
+        finer = tiers.get(tier + 1, [])
+        if len(members) < 2 or not finer or not all(i in surfaces for i in [*members, *finer]):
             continue
-        compared += 1
-        mine = _edge_rows(surfaces[index])
-        theirs = _edge_rows(merge([surfaces[c] for c in region["children"]]))
-        if mine.shape != theirs.shape or not np.array_equal(mine, theirs):
-            cracked.append(index)
+        coarse = _seams([surfaces[i] for i in members], members)
+        fine = _seams([surfaces[i] for i in finer], [regions[i]["parent"] for i in finer])
+        for index in members:
+            compared += 1
+            if not np.array_equal(coarse[index], fine[index]):
+                cracked.append(index)
     return compared, cracked
+
+
+def _seams(surfaces: Sequence[Surface], owners: Sequence[int]) -> dict[int, FloatArray]:
+    """For each owner, the open edges of its surfaces that another owner's have too, as sorted rows of two
+    positions."""
+    rows = [_edge_rows(surface) for surface in surfaces]
+    owner = np.repeat(np.array(owners, np.int64), [len(r) for r in rows])
+    edges, index = unique_rows(np.concatenate(rows))
+    low = np.full(len(edges), np.iinfo(np.int64).max)
+    high = np.full(len(edges), -1, np.int64)
+    np.minimum.at(low, index, owner)
+    np.maximum.at(high, index, owner)
+    shared = low < high
+    return {o: edges[np.unique(index[(owner == o) & shared[index]])] for o in owners}
 
 
 def _edge_rows(surface: Surface) -> FloatArray:

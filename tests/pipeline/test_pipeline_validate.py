@@ -10,13 +10,14 @@ from typing import Any
 
 import gltf_maker as make
 import jsonschema
+import numpy as np
 import pytest
 from builds import Built
 from streamxr.pipeline.bundle import Bundle, load_schema
 from streamxr.pipeline.draco import Grid, encode_primitive
 from streamxr.pipeline.glb import refinement_glb
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.surface import PrimitiveKind, part
+from streamxr.pipeline.surface import PrimitiveKind, merge, open_edges, part, rows_in
 from streamxr.pipeline.validate import decode_refinement, read_manifest, validate
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "manifest"
@@ -76,12 +77,13 @@ def test_a_crack_is_found(copy: Path) -> None:
         kinds = [PrimitiveKind(k["material"], ("POSITION",)) for k in one["primitives"]]
         grid = Grid(tuple(one["grid"]["origin"]), one["grid"]["range"], one["grid"]["bits"])
         children = []
-        for number, surface in enumerate(
-            decode_refinement((copy / parent["refinement"]["uri"]).read_bytes(), one, parent["children"])
-        ):
+        decoded = decode_refinement((copy / parent["refinement"]["uri"]).read_bytes(), one, parent["children"])
+        whole = merge(decoded)
+        border = whole.positions[np.unique(open_edges(whole.triangles))]
+        for number, surface in enumerate(decoded):
             keep = surface.kinds >= 0
-            if number == 0:
-                keep[0] = False
+            if number == 0:  # a triangle at the border to the neighbours
+                keep[np.argmax(rows_in(surface.positions, border)[surface.triangles].sum(axis=1) == 2)] = False
             torn = part(surface, keep)
             primitives = []
             for kind in one["regions"][parent["children"][number]]["primitives"]:
@@ -95,8 +97,9 @@ def test_a_crack_is_found(copy: Path) -> None:
         parent["refinement"] |= Bundle(copy).put(content, "glb")
 
     rewrite(copy, crack)
-    (finding,) = validate(copy).findings
-    assert "border differs" in finding.text
+    findings = validate(copy).findings  # of the torn region and of its neighbours
+    assert 1 <= len(findings) <= 3
+    assert all("border differs" in f.text for f in findings)
 
 
 def test_an_error_that_does_not_fall_is_found(copy: Path) -> None:
