@@ -30,7 +30,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .closest import ClosestPoints
-from .surface import AnyArray, FloatArray, IntArray, Surface, part, unique_rows
+from .surface import AnyArray, FloatArray, IntArray, Surface, part
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
 MAX_QUERIES = 8_000_000  # past this the bound is returned as it stands: true, only less tight
@@ -51,22 +51,41 @@ class Pieces:
     distance: FloatArray
     nearest: IntArray
 
+    @property
+    def furthest(self) -> FloatArray:
+        """(p,) distance of the furthest corner. Reducing an axis of three is slow in NumPy; columns are not."""
+        a, b, c = self.distance.T
+        far: FloatArray = np.maximum(np.maximum(a, b), c)
+        return far
+
     def only(self, chosen: AnyArray) -> Pieces:
         return Pieces(self.corners[chosen], self.feet[chosen], self.distance[chosen], self.nearest[chosen])
 
 
-def geometric_error(fine: Surface, coarse: Surface, floor: float) -> float:
-    """An upper bound of the two-sided Hausdorff distance between two surfaces, in their unit.
+@dataclass(frozen=True)
+class GeometricError:
+    """Distances between two surfaces, in their unit.
 
-    It exceeds the true distance by no more than 5 % or `floor` (the quantisation step: finer than that
-    the decoded surface means nothing), unless the work would grow past bounds.
+    bound: an upper bound of the two-sided Hausdorff distance.
+    mean: of the fine surface's vertices to the coarse surface.
     """
-    forward, coverage = _one_sided(fine, coarse, floor, 0.0)
+
+    bound: float
+    mean: float
+
+
+def geometric_error(fine: Surface, coarse: Surface, floor: float) -> GeometricError:
+    """Measure how far a coarse surface is from the fine one that it stands for.
+
+    The bound exceeds the true distance by no more than 5 % or `floor` (the quantisation step: finer than
+    that the decoded surface means nothing), unless the work would grow past bounds.
+    """
+    forward, mean, coverage = _one_sided(fine, coarse, floor, 0.0)
     bare = (coverage < COVERED[0]) | (coverage > COVERED[1]) | _at_breaks(fine, coarse, floor)
     if not bare.any():
-        return forward
-    back, _ = _one_sided(part(coarse, bare), fine, floor, forward)
-    return max(forward, back)
+        return GeometricError(forward, mean)
+    back, _, _ = _one_sided(part(coarse, bare), fine, floor, forward)
+    return GeometricError(max(forward, back), mean)
 
 
 def _at_breaks(fine: Surface, coarse: Surface, floor: float) -> AnyArray:
@@ -92,14 +111,16 @@ def _at_breaks(fine: Surface, coarse: Surface, floor: float) -> AnyArray:
 def _break_vertices(surface: Surface) -> IntArray:
     """Vertices on edges that do not belong to exactly two triangles."""
     t = surface.triangles
-    edges = np.sort(np.concatenate([t[:, [0, 1]], t[:, [1, 2]], t[:, [2, 0]]]), axis=1)
-    distinct, inverse = unique_rows(edges)
-    return np.unique(distinct[np.bincount(inverse, minlength=len(distinct)) != 2])
+    start, end = t.reshape(-1), t[:, [1, 2, 0]].reshape(-1)
+    count = len(surface.positions)
+    edges, users = np.unique(np.minimum(start, end) * count + np.maximum(start, end), return_counts=True)
+    broken = edges[users != 2]
+    return np.unique(np.concatenate([broken // count, broken % count]))
 
 
-def _one_sided(measured: Surface, reference: Surface, floor: float, known: float) -> tuple[float, FloatArray]:
-    """Upper bound of the largest distance from a point of `measured` to `reference`, and how often the
-    images of `measured` cover each triangle of `reference`.
+def _one_sided(measured: Surface, reference: Surface, floor: float, known: float) -> tuple[float, float, FloatArray]:
+    """Upper bound of the largest distance from a point of `measured` to `reference`, the mean one of its
+    vertices, and how often the images of `measured` cover each triangle of `reference`.
 
     `known` is a distance below which the answer does not matter.
     """
@@ -107,6 +128,7 @@ def _one_sided(measured: Surface, reference: Surface, floor: float, known: float
     coverage = Coverage(surface)
     found = surface.query(measured.positions)
     seen = float(found.distances.max(initial=0.0))
+    mean = float(found.distances.mean())
     t = measured.triangles
     pieces = Pieces(measured.positions[t], found.points[t], found.distances[t], found.triangles[t])
     queries = len(measured.positions)
@@ -130,11 +152,11 @@ def _one_sided(measured: Surface, reference: Surface, floor: float, known: float
         left = bound > goal
         coverage.add_by_thirds(pieces.only(~left))
         if queries + 3 * int(left.sum()) > MAX_QUERIES:
-            return max(settled, float(bound.max())), coverage.share()
+            return max(settled, float(bound.max())), mean, coverage.share()
         queries += 3 * int(left.sum())
         pieces = _split(pieces.only(left), surface)
         seen = max(seen, float(pieces.distance.max(initial=0.0)))
-    return max(settled, seen), coverage.share()
+    return max(settled, seen), mean, coverage.share()
 
 
 class Coverage:
@@ -173,14 +195,15 @@ class Coverage:
 def _mapped_bound(pieces: Pieces, surface: ClosestPoints, coverage: Coverage, goal: float) -> FloatArray:
     """The bounds by the maps above, infinite where none of them applies; images within `goal` are booked."""
     bound = np.full(len(pieces.corners), np.inf)
-    near = pieces.distance.max(axis=1) <= goal  # no map brings a corner nearer than it is
-    same = np.stack([pieces.nearest[:, k] == pieces.nearest[:, (k + 1) % 3] for k in range(3)], axis=1)
-    whole = np.nonzero(near & same.all(axis=1))[0]
-    bound[whole] = pieces.distance[whole].max(axis=1)
+    near = pieces.furthest <= goal  # no map brings a corner nearer than it is
+    ab, bc, ca = (pieces.nearest[:, k] == pieces.nearest[:, (k + 1) % 3] for k in range(3))
+    same, every, some = np.stack([ab, bc, ca], axis=1), ab & bc, ab | bc | ca
+    whole = np.nonzero(near & every)[0]
+    bound[whole] = pieces.furthest[whole]
     coverage.add(pieces.nearest[whole, 0], *(pieces.feet[whole, k] for k in range(3)))
-    two = np.nonzero(near & same.any(axis=1) & ~same.all(axis=1))[0]
+    two = np.nonzero(near & some & ~every)[0]
     bound[two] = _cut_once(pieces.only(two), same[two], surface, coverage, goal)
-    three = np.nonzero(near & ~same.any(axis=1))[0]
+    three = np.nonzero(near & ~some)[0]
     bound[three] = _cut_twice(pieces.only(three), surface, coverage, goal)
     return bound
 
@@ -195,7 +218,7 @@ def _cut_once(pieces: Pieces, same: AnyArray, surface: ClosestPoints, coverage: 
     edge, adjacent = _shared_edge(both, alone, surface)
     gap_a, _, x_a = _segment_gap(a, c, edge)
     gap_b, _, x_b = _segment_gap(b, c, edge)
-    far = np.maximum(pieces.distance.max(axis=1), np.maximum(gap_a, gap_b))
+    far = np.maximum(pieces.furthest, np.maximum(gap_a, gap_b))
     bound = np.where(adjacent, far, np.inf)
     good = bound <= goal
     coverage.add(both[good], on_a[good], on_b[good], x_b[good], x_a[good])
@@ -219,7 +242,7 @@ def _cut_twice(pieces: Pieces, surface: ClosestPoints, coverage: Coverage, goal:
     gap_cb, _, x_cb = _segment_gap(c, b, edge_c)
     gap_1, at_1, x_1 = _segment_gap(a, c, edge_a)
     gap_2, at_2, x_2 = _segment_gap(a, c, edge_c)
-    far = np.maximum.reduce([pieces.distance.max(axis=1), gap_ab, gap_cb, gap_1, gap_2])
+    far = np.maximum.reduce([pieces.furthest, gap_ab, gap_cb, gap_1, gap_2])
     bound = np.where(touches_a & touches_c & (at_1 <= at_2), far, np.inf)
     good = bound <= goal
     coverage.add(to_a[good], on_a[good], x_ab[good], x_1[good])
@@ -231,11 +254,12 @@ def _cut_twice(pieces: Pieces, surface: ClosestPoints, coverage: Coverage, goal:
 def _shared_edge(left: IntArray, right: IntArray, surface: ClosestPoints) -> tuple[FloatArray, AnyArray]:
     """The edge (q, 2, 3) that triangles `left` and `right` share, and whether they share one."""
     mine, theirs = surface.triangles[left], surface.triangles[right]
-    shared = (mine[:, :, None] == theirs[:, None, :]).any(axis=2)
+    hits = mine[:, :, None] == theirs[:, None, :]
+    shared = hits[:, :, 0] | hits[:, :, 1] | hits[:, :, 2]
     lone = np.argmin(shared, axis=1)  # the corner of `left` that is not on the edge
     rows = np.arange(len(left))
     edge = np.stack([surface.corners[left][rows, (lone + k) % 3] for k in (1, 2)], axis=1)
-    return edge, (shared.sum(axis=1) == 2) & (left != right)
+    return edge, (shared[:, 0].astype(np.int8) + shared[:, 1] + shared[:, 2] == 2) & (left != right)
 
 
 def _segment_gap(start: FloatArray, end: FloatArray, edge: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

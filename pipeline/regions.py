@@ -17,7 +17,7 @@ import numpy as np
 
 from .attributes import transfer
 from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
-from .geometric_error import geometric_error
+from .geometric_error import GeometricError, geometric_error
 from .scene import TreeSource
 from .settings import Settings
 from .simplify import NOTHING, simplify
@@ -37,7 +37,8 @@ from .surface import (
 BRANCHING = 4  # children of a region: two binary splits
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
 WORTHWHILE = 0.75
-# Nor is one whose error is more than this share of the next coarser tier's.
+# Nor is one whose mean error is more than this share of the next coarser tier's. The largest error will not do: it
+# may hang on one thin feature in all of them.
 IMPROVEMENT = 0.85
 # Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
 # share of a region's triangles, regions get larger, and fewer.
@@ -95,6 +96,7 @@ class _Finished:
     primitives: tuple[tuple[int, EncodedPrimitive], ...]
     surface: Surface
     error: float
+    mean_error: float
     metres_per_uv: float | None
 
 
@@ -239,6 +241,7 @@ def _worthwhile(tiers: list[list[_Finished]], coarsest: float, finest: float) ->
     """
     errors = np.array([max(region.error for region in tier) for tier in tiers])
     errors = np.maximum.accumulate(errors[::-1])[::-1]  # as _link will state them
+    means = [float(np.mean([region.mean_error for region in tier])) for tier in tiers]
     sizes = [sum(len(p.stream) for r in tier for _, p in r.primitives) for tier in tiers]
     first = 0
     while errors[first] > coarsest and first + 1 < len(tiers) and len(tiers[first + 1]) == 1:
@@ -246,7 +249,7 @@ def _worthwhile(tiers: list[list[_Finished]], coarsest: float, finest: float) ->
     last = max(first, next((i for i, e in enumerate(errors) if e <= finest), len(tiers) - 1))
     kept = [first]
     for tier in range(first + 1, last):
-        if errors[tier] <= IMPROVEMENT * errors[kept[-1]] and sizes[tier] <= WORTHWHILE * sizes[tier + 1]:
+        if means[tier] <= IMPROVEMENT * means[kept[-1]] and sizes[tier] <= WORTHWHILE * sizes[tier + 1]:
             kept.append(tier)
     if last > first:
         kept.append(last)
@@ -288,10 +291,11 @@ def finish_region(
     seen = merge(decoded)
     if exact:
         # Same triangles, each corner moved by rounding alone: half a step on every axis.
-        error = grid.step * 0.5 * 3**0.5 + float(np.abs(surface.positions).max(initial=0.0)) * 2.0**-22
+        bound = grid.step * 0.5 * 3**0.5 + float(np.abs(surface.positions).max(initial=0.0)) * 2.0**-22
+        error = GeometricError(bound, grid.step * 0.25)
     else:
         error = geometric_error(source.surface, without_degenerates(seen), grid.step)
-    return _Finished(tuple(primitives), seen, error, _metres_per_uv(surface, kinds))
+    return _Finished(tuple(primitives), seen, error.bound, error.mean, _metres_per_uv(surface, kinds))
 
 
 def _indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:

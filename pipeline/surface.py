@@ -112,10 +112,11 @@ def face_normals(positions: FloatArray, triangles: IntArray) -> tuple[FloatArray
 
 def open_edges(triangles: IntArray) -> IntArray:
     """(e, 2) vertex pairs, smaller first, of the edges that belong to one triangle only."""
-    edges = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
-    distinct, inverse = unique_rows(edges)
-    alone: IntArray = distinct[np.bincount(inverse, minlength=len(distinct)) == 1]
-    return alone
+    start, end = triangles.reshape(-1), triangles[:, [1, 2, 0]].reshape(-1)
+    count = int(triangles.max(initial=0)) + 1
+    edges, users = np.unique(np.minimum(start, end) * count + np.maximum(start, end), return_counts=True)
+    alone = edges[users == 1]
+    return np.stack([alone // count, alone % count], axis=1)
 
 
 def rows_in(rows: AnyArray, among: AnyArray) -> BoolArray:

@@ -48,13 +48,13 @@ def assert_tight(found: float, true: float) -> None:
 
 @given(gap=lengths)
 def test_parallel_planes_are_their_gap_apart(gap: float) -> None:
-    assert_tight(geometric_error(sheet(7, 5), sheet(3, 2, gap), FLOOR), gap)
+    assert_tight(geometric_error(sheet(7, 5), sheet(3, 2, gap), FLOOR).bound, gap)
 
 
 @given(height=lengths)
 def test_a_lost_spike_is_its_height(height: float) -> None:
     spiked = sheet(8, 8, lambda x, z: np.where((x == 0.5) & (z == 0.5), height, 0.0))
-    assert_tight(geometric_error(spiked, sheet(2, 2), FLOOR), height)
+    assert_tight(geometric_error(spiked, sheet(2, 2), FLOOR).bound, height)
 
 
 @given(overhang=lengths)
@@ -62,19 +62,19 @@ def test_a_tier_that_reaches_past_its_source_is_that_far_off(overhang: float) ->
     """The way from the source to the tier alone is zero here."""
     wide = sheet(2, 2)
     wide = Surface(wide.positions * [1 + overhang, 1, 1], wide.triangles, wide.kinds, wide.uv)
-    assert_tight(geometric_error(sheet(8, 8), wide, FLOOR), overhang)
+    assert_tight(geometric_error(sheet(8, 8), wide, FLOOR).bound, overhang)
 
 
 @given(distance=lengths)
 def test_a_component_that_vanished_is_as_far_as_it_was(distance: float) -> None:
     speck = Surface(sheet(1, 1).positions * 0.01, *(lambda s: (s.triangles, s.kinds, s.uv))(sheet(1, 1)))
     source = merge([sheet(6, 6), moved(speck, (0.5, distance, 0.5))])
-    assert_tight(geometric_error(source, sheet(3, 3), FLOOR), distance)
+    assert_tight(geometric_error(source, sheet(3, 3), FLOOR).bound, distance)
 
 
 def test_a_surface_is_no_distance_from_itself() -> None:
     bumpy = sheet(20, 20, lambda x, z: np.sin(9 * x) * np.cos(7 * z))
-    assert geometric_error(bumpy, bumpy, FLOOR) <= 2 * FLOOR
+    assert geometric_error(bumpy, bumpy, FLOOR).bound <= 2 * FLOOR
 
 
 @given(seed=st.integers(0, 2**32 - 1), fine=st.integers(1, 12), coarse=st.integers(1, 6))
@@ -82,7 +82,7 @@ def test_no_sample_of_any_two_soups_is_further_than_the_bound(seed: int, fine: i
     rng = np.random.default_rng(seed)
     one = surface(rng.random((fine * 3, 3)), np.arange(fine * 3).reshape(-1, 3))
     other = surface(rng.random((coarse * 3, 3)), np.arange(coarse * 3).reshape(-1, 3))
-    bound = geometric_error(one, other, FLOOR)
+    bound = geometric_error(one, other, FLOOR).bound
     sampled = sampled_distance(one, other, 4000)
     assert sampled <= bound * (1 + 1e-9)
     assert bound <= 1.15 * sampled + 2 * FLOOR
