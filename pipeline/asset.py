@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import VERSION
 from .base import Base, BaseMesh, build_base
 from .bundle import Bundle
+from .clean import clean
 from .deforming import Deforming, build_deforming
-from .document import Document, Json, items, read_document, read_image
+from .document import Document, Json, items, read_image
 from .glb import refinement_glb
 from .manifest import (
     describe_animations,
@@ -22,6 +23,7 @@ from .manifest import (
 from .regions import Run, Tree, build_tree
 from .scene import Scene, largest_scale, read_scene
 from .settings import Settings
+from .source import SCANS, read_model
 from .textures import SMALLEST, Level, Pyramid, Role, build_pyramid, texture_uses
 
 MAX_BASE_BYTES = 500_000
@@ -60,8 +62,12 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
 
     name: the model's path below the source folder. Raises ModelError when the model cannot be used.
     """
-    document = read_document(path, name)
+    document = read_model(path, name, unit=settings.unit, up=settings.up)
     scene = read_scene(document, settings.keep_nodes)
+    notes = list(document.notes)
+    if path.suffix.lower() in SCANS if settings.clean is None else settings.clean:
+        scene, cleaned = _cleaned(scene)
+        notes += cleaned
 
     total = sum(len(t.source.surface.triangles) for t in scene.trees)
     shares = [len(t.source.surface.triangles) / total * settings.base_triangles for t in scene.trees]
@@ -85,9 +91,10 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     limit = min(MAX_BASE_BYTES, max(settings.base_bytes, finest // 100))
     root = _root_mesh(static) if static else None
     base, embedded = _fit_base(document, scene, root, meshes, pyramids, of_texture, limit, settings)
-    notes: tuple[str, ...] = ()
     if len(base.content) > limit:
-        notes = (f"the base has {len(base.content):,} bytes, over {limit:,}: meshes that deform keep every triangle",)
+        notes.append(
+            f"the base has {len(base.content):,} bytes, over {limit:,}: meshes that deform keep every triangle"
+        )
 
     base_file = bundle.put(base.content, "glb")
     textures = [_put_levels(bundle, p, level) for p, level in zip(pyramids, embedded, strict=True)]
@@ -118,7 +125,18 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
         "bounds": describe_bounds(scene),
         "triangles": triangles + sum(d.triangles for d in deforming),
     }
-    return AssetReport(asset, name, document.bytes, entry, report_rows(manifest), notes)
+    return AssetReport(asset, name, document.bytes, entry, report_rows(manifest), tuple(notes))
+
+
+def _cleaned(scene: Scene) -> tuple[Scene, list[str]]:
+    """The scene with the geometry of its trees repaired, and what was changed."""
+    trees, notes = [], []
+    for tree in scene.trees:
+        source, changes = clean(tree.source)
+        trees.append(replace(tree, source=source))
+        if changes:
+            notes.append(f"cleaned: {', '.join(changes)}")
+    return replace(scene, trees=tuple(trees)), notes
 
 
 def report_rows(manifest: Json) -> tuple[TierRow, ...]:

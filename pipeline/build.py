@@ -12,13 +12,13 @@ from pathlib import Path
 from . import VERSION
 from .asset import AssetReport, report_rows
 from .bundle import Bundle, free_bytes
-from .document import Json, read_document
+from .document import Json
 from .errors import ModelError
 from .settings import Settings
+from .source import SUFFIXES, source_sha256
 from .validate import read_manifest
 from .workers import Failure, Job, Progress, build_in_processes
 
-SUFFIXES = (".glb", ".gltf")
 LEAST_FREE_BYTES = 200 << 20  # a build that fills the disk breaks more than itself
 
 
@@ -136,7 +136,7 @@ def up_to_date(bundle: Bundle, job: Job, before: Json, settings: Settings) -> As
             manifest["generator"] != f"streamxr {VERSION}"
             or manifest["settings"] != settings.as_json()
             or manifest["source"]["name"] != job.name
-            or manifest["source"]["sha256"] != read_document(job.path).sha256
+            or manifest["source"]["sha256"] != source_sha256(job.path)
         ):
             return None
     except ModelError:

@@ -71,6 +71,13 @@ def main() -> None:
 @click.option("--keep-nodes", multiple=True, metavar="PATTERN",
               help='Keep nodes of this name addressable, such as "door*"; may be repeated. Nodes with extras are '
                    'always kept.')  # fmt: skip
+@click.option("--unit", type=click.Choice(["m", "cm", "mm", "in", "ft"]), default=Settings.unit, show_default=True,
+              help="Unit of OBJ, PLY and STL files, which state none.")  # fmt: skip
+@click.option("--up", type=click.Choice(["y", "z"]), default=Settings.up, show_default=True,
+              help="Up axis of OBJ, PLY and STL files, which state none.")  # fmt: skip
+@click.option("--clean/--no-clean", default=None,
+              help="Repair geometry: duplicate and flat faces, dust, non-manifold edges, small holes.  "
+                   "[default: PLY and STL only]")  # fmt: skip
 @click.option("--base-triangles", type=click.IntRange(16), default=Settings.base_triangles, show_default=True,
               help="Triangles the base should have.")  # fmt: skip
 @click.option("--max-texture", type=click.IntRange(16, 8192), default=Settings.max_texture_pixels, show_default=True,
@@ -87,12 +94,15 @@ def build(
     coarsest_error: str,
     finest_error: str,
     keep_nodes: tuple[str, ...],
+    unit: str,
+    up: str,
+    clean: bool | None,
     base_triangles: int,
     max_texture: int,
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Build every model below SOURCE (.glb, .gltf) into a bundle.
+    """Build every model below SOURCE (.glb, .gltf, .obj, .ply, .stl) into a bundle.
 
     Models that did not change since the last build are kept as they are. A model that cannot be built is
     reported, the others are built, its previous version stays in the bundle, and the exit code is 1.
@@ -103,6 +113,9 @@ def build(
         coarsest_error=coarsest_error,
         finest_error=finest_error,
         keep_nodes="\n".join(keep_nodes),
+        unit=unit,
+        up=up,
+        clean=clean,
         base_triangles=base_triangles,
         max_texture_pixels=max_texture,
     )

@@ -37,6 +37,7 @@ WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "M
 # What the pipeline either understands or carries through without looking inside.
 SUPPORTED_REQUIRED = {
     "EXT_texture_webp",
+    "KHR_draco_mesh_compression",
     "KHR_lights_punctual",
     "KHR_materials_unlit",
     "KHR_mesh_quantization",
@@ -53,7 +54,8 @@ MAX_INTEGER = 1 << 53  # past this a JSON number is no exact integer
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed glTF asset. `sha256` covers the file and every file it names; `bytes` is their sum."""
+    """A parsed glTF asset. `sha256` covers the file and every file it names; `bytes` is their sum; `notes` is what
+    the artist should know of how it was read."""
 
     name: str
     json: Json
@@ -61,6 +63,7 @@ class Document:
     image_files: dict[int, bytes]
     sha256: str
     bytes: int
+    notes: tuple[str, ...] = ()
 
 
 def read_document(path: Path, name: str | None = None) -> Document:
@@ -87,7 +90,7 @@ def read_document(path: Path, name: str | None = None) -> Document:
                 raise ModelError("has no uri and the file has no binary chunk", place=place)
             content = chunk
         else:
-            content, external = _resolve(path, uri, place)
+            content, external = resolve(path, uri, place)
             if external:
                 digest.update(content)
                 total += len(content)
@@ -105,7 +108,7 @@ def read_document(path: Path, name: str | None = None) -> Document:
             place = label("image", index, image)
             if image.get("uri") is None:
                 raise ModelError("has neither uri nor bufferView", place=place)
-            content, external = _resolve(path, image["uri"], place)
+            content, external = resolve(path, image["uri"], place)
             if external:
                 digest.update(content)
                 total += len(content)
@@ -160,6 +163,11 @@ def read_image(document: Document, index: int) -> bytes:
         return document.image_files[index]
     view, _ = _view(document, image["bufferView"], label("image", index, image))
     return bytes(view)
+
+
+def view_bytes(document: Document, index: Any, place: str) -> bytes:
+    """The bytes of bufferView `index`."""
+    return bytes(_view(document, index, place)[0])
 
 
 def items(document: Json, key: str, place: str = "") -> list[Json]:
@@ -278,7 +286,7 @@ def _parse_json(text: bytes) -> Json:
     if unknown:
         raise ModelError(
             f"needs {', '.join(unknown)}, which this version cannot read",
-            remedy="export without compression and instancing: the pipeline compresses by itself",
+            remedy="export without this extension: the pipeline compresses by itself",
         )
     return parsed
 
@@ -301,7 +309,7 @@ def _refuse_constant(name: str) -> float:
     raise ModelError(f"the JSON holds {name[:40]}, which is no finite number")
 
 
-def _resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
+def resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
     """The bytes behind a uri, and whether they came from another file."""
     if not isinstance(uri, str):
         raise ModelError(f"uri must be a string, not {uri!r}", place=place)

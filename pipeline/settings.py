@@ -17,6 +17,8 @@ class Settings:
     coarsest_error, finest_error: tiers above the first and below the second are left out; a length in metres
         ("0.002") or in percent of a tree's diagonal ("0.1%").
     keep_nodes: patterns of node names, one a line, as fnmatch reads them: these nodes stay addressable.
+    unit, up: of formats that state none (OBJ, PLY, STL).
+    clean: repair the geometry; None where only scans are (PLY, STL).
     base_triangles: the most triangles the base may have.
     base_bytes: the base shrinks its pictures until it is below this.
     tier_ratio: triangles of a tier over those of the next coarser one.
@@ -31,6 +33,9 @@ class Settings:
     coarsest_error: str = "inf"
     finest_error: str = "0"
     keep_nodes: str = ""
+    unit: str = "m"
+    up: str = "y"
+    clean: bool | None = None
     base_triangles: int = 1_500
     base_bytes: int = 60_000
     tier_ratio: int = 4

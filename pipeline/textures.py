@@ -181,10 +181,16 @@ _CODES = np.arange(256, dtype=np.float32) / 255
 _SRGB_TO_LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
+def srgb_to_linear(codes: npt.NDArray[np.uint8]) -> Pixels:
+    """Linear light 0…1 of sRGB codes."""
+    light: Pixels = _SRGB_TO_LINEAR[codes]
+    return light
+
+
 def _to_linear(pixels: npt.NDArray[np.uint8], role: Role) -> Pixels:
     """What can be averaged: linear light times alpha, vectors, or plain values; alpha, if any, last."""
     if role == "color":
-        light: Pixels = _SRGB_TO_LINEAR[pixels[:, :, :3]]
+        light = srgb_to_linear(pixels[:, :, :3])
         if pixels.shape[2] == 3:
             return light
         alpha = pixels[:, :, 3:].astype(np.float32) / np.float32(255)

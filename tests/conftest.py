@@ -15,7 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--models",
         type=Path,
         metavar="DIR",
-        help="show what holds for any model on every .glb and .gltf below DIR too",
+        help="show what holds for any model on every model below DIR too",
     )
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from builds import Built, build_file
 from streamxr.pipeline.build import find_models
-from streamxr.pipeline.document import items, read_document
+from streamxr.pipeline.document import items
 from streamxr.pipeline.scene import read_scene
 from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.source import read_model
 from streamxr.pipeline.surface import Surface, merge, open_edges, without_degenerates
 from streamxr.pipeline.validate import decode_refinement, validate
 
@@ -27,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         folder: Path | None = metafunc.config.getoption("models")
         jobs = find_models(folder.resolve())[0] if folder else []
         if folder and not jobs:
-            raise pytest.UsageError(f"--models {folder}: there is no .glb or .gltf below it")
+            raise pytest.UsageError(f"--models {folder}: there is no model below it")
         cases = [pytest.param(name, id=name) for name in SAMPLES]
         cases += [pytest.param(job.path, id=job.name) for job in jobs]
         metafunc.parametrize("model", cases, indirect=True, scope="module")
@@ -59,7 +60,7 @@ def test_building_it_again_gives_the_same_files(model: Path, built: Built, tmp_p
 
 
 def test_the_finest_cut_has_every_triangle_with_an_area(model: Path, built: Built) -> None:
-    sources = read_scene(read_document(model)).trees
+    sources = read_scene(read_model(model)).trees
     trees = [t for t in built.manifest["trees"] if t["kind"] in ("static", "rigid")]
     for source, tree in zip(sources, trees, strict=True):
         leaves = sum(r["triangles"] for r in tree["regions"] if not r["children"])
@@ -105,7 +106,7 @@ def open_at(surface: Surface) -> set[tuple[tuple[float, ...], ...]]:
 
 
 def test_names_animations_and_materials_are_all_there(model: Path, built: Built) -> None:
-    source, (base, _) = read_document(model).json, built.base
+    source, (base, _) = read_model(model).json, built.base
     for key in ("nodes", "materials", "animations", "skins", "cameras"):
         names = [x.get("name") for x in items(source, key)]
         assert [x.get("name") for x in items(base, key)][: len(names)] == names

@@ -1,0 +1,132 @@
+"""Repair what scanners and CAD exporters leave behind, without touching what is sound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pymeshlab
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from .surface import BoolArray, FloatArray, IntArray, Source, Surface, face_normals, open_edges
+
+TINY_COMPONENT = 0.01  # of the surface's diagonal: smaller loose pieces are dust
+DUST_SHARE = 0.001  # and of its triangles
+HOLE_EDGES = 30  # holes with more edges are shapes
+
+
+def clean(source: Source) -> tuple[Source, list[str]]:
+    """Remove duplicate and flat faces, dust and surplus faces of non-manifold edges, and close small holes.
+
+    Vertices are welded and unreferenced ones gone already when a Source is made. Attributes stay on the corners
+    they were on; a new face takes those of its vertices. Returns what was changed, in words; a surface of which
+    nothing would be left is returned as it is.
+    """
+    notes: list[str] = []
+    for find, singular in (
+        (_flat, "degenerate face"),
+        (_duplicates, "duplicate face"),
+        (_dust, "face of tiny loose pieces"),
+        (_surplus, "face at non-manifold edges"),
+    ):
+        bad = find(source.surface)
+        if bad.any() and not bad.all():
+            source = source.part(~bad)
+            notes.append(f"{int(bad.sum()):,} {_plural(singular, int(bad.sum()))} removed")
+    source, closed = _close_holes(source)
+    if closed:
+        notes.append(f"{closed:,} {_plural('face', closed)} added to close holes")
+    return source, notes
+
+
+def _plural(noun: str, count: int) -> str:
+    head, _, rest = noun.partition("face")
+    return noun if count == 1 else f"{head}faces{rest}"
+
+
+def _flat(surface: Surface) -> BoolArray:
+    _, area = face_normals(surface.positions, surface.triangles)
+    flat: BoolArray = area == 0
+    return flat
+
+
+def _duplicates(surface: Surface) -> BoolArray:
+    """Faces with the same three vertices as an earlier one, whatever their winding."""
+    rows = np.sort(surface.triangles, axis=1)
+    _, first = np.unique(rows, axis=0, return_index=True)
+    again = np.ones(len(rows), np.bool_)
+    again[first] = False
+    return again
+
+
+def _dust(surface: Surface) -> BoolArray:
+    """Faces of components that are small both in extent and in triangles."""
+    t = surface.triangles
+    count = len(surface.positions)
+    ends = np.concatenate([t[:, :2], t[:, 1:]])
+    graph = coo_matrix((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), (count, count))
+    number, of_vertex = connected_components(graph, directed=False)
+    low, high = np.full((number, 3), np.inf), np.full((number, 3), -np.inf)
+    np.minimum.at(low, of_vertex, surface.positions)
+    np.maximum.at(high, of_vertex, surface.positions)
+    extent = np.linalg.norm(high - low, axis=1)
+    whole = float(np.linalg.norm(np.ptp(surface.positions, axis=0)))
+    faces = np.bincount(of_vertex[t[:, 0]], minlength=number)
+    small: BoolArray = (extent < TINY_COMPONENT * whole) & (faces < max(4.0, DUST_SHARE * len(t)))
+    return small[of_vertex[t[:, 0]]]
+
+
+def _surplus(surface: Surface) -> BoolArray:
+    """For each edge of more than two faces, all of them but the two largest."""
+    t = surface.triangles
+    count = len(surface.positions)
+    start, end = t.reshape(-1), t[:, [1, 2, 0]].reshape(-1)
+    key = np.minimum(start, end) * count + np.maximum(start, end)
+    face = np.repeat(np.arange(len(t)), 3)
+    _, area = face_normals(surface.positions, t)
+    order = np.lexsort((face, -area[face], key))
+    first = np.flatnonzero(np.diff(key[order], prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
+    bad = np.zeros(len(t), np.bool_)
+    bad[face[order[rank >= 2]]] = True
+    return bad
+
+
+def _close_holes(source: Source) -> tuple[Source, int]:
+    surface = source.surface
+    if len(open_edges(surface.triangles)) == 0:
+        return source, 0
+    meshes = pymeshlab.MeshSet(verbose=False)
+    meshes.add_mesh(
+        pymeshlab.Mesh(
+            vertex_matrix=np.ascontiguousarray(surface.positions),
+            face_matrix=np.ascontiguousarray(surface.triangles, np.int32),
+        )
+    )
+    try:
+        meshes.meshing_close_holes(
+            maxholesize=HOLE_EDGES,
+            selected=False,
+            newfaceselected=False,
+            selfintersection=True,
+            refinehole=False,
+            refineholeedgelen=pymeshlab.PercentageValue(3),
+        )
+    except pymeshlab.PyMeshLabException:  # it refuses surfaces that are not manifold, and then leaves them alone
+        return source, 0
+    mesh = meshes.current_mesh()
+    faces = np.array(mesh.face_matrix(), np.int64)
+    old = len(surface.triangles)
+    if mesh.vertex_number() != len(surface.positions) or not np.array_equal(faces[:old], surface.triangles):
+        return source, 0
+    new = faces[old:]
+    corner_of = np.zeros(len(surface.positions), np.int64)  # some corner at each vertex
+    corner_of[surface.triangles.reshape(-1)[::-1]] = np.arange(3 * old)[::-1]
+    donors = corner_of[new]
+    kinds = np.concatenate([surface.kinds, surface.kinds[donors[:, 0] // 3]])
+    grown = Surface(surface.positions, faces, kinds, _grown(surface.uv, donors))
+    return Source(grown, {name: _grown(values, donors) for name, values in source.corners.items()}), len(new)
+
+
+def _grown(values: FloatArray, donors: IntArray) -> FloatArray:
+    """Corner values (m, 3, k) with those of the donors (n, 3) added as further faces."""
+    return np.concatenate([values, values.reshape(-1, values.shape[2])[donors]])

@@ -1,0 +1,171 @@
+"""A model of another format on its way into a glTF document."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .document import Document, Json
+from .errors import ModelError
+from .surface import AnyArray, BoolArray, FloatArray, IntArray, unique_rows
+
+HARD_EDGE = float(np.cos(np.radians(35.0)))  # sharper edges stay hard where a file has no normals
+MAX_VALENCE = 64  # corners around one vertex that are compared with each other
+PLAIN: Json = {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.8}, "doubleSided": True}
+
+
+@dataclass
+class Part:
+    """Triangles, or points where `triangles` is None, of one material.
+
+    attributes: glTF name → (n, k) float32 or normalised unsigned integers; POSITION among them.
+    triangles: (m, 3) or None.
+    """
+
+    attributes: dict[str, AnyArray]
+    triangles: IntArray | None
+    material: int | None = None
+
+
+@dataclass
+class Translated:
+    """What a file of another format holds, in glTF's words.
+
+    objects: (name, parts) in file order. files: contents read, for the hash. notes: what the artist should know.
+    """
+
+    objects: list[tuple[str, list[Part]]]
+    materials: list[Json] = field(default_factory=list)
+    images: list[tuple[str, bytes]] = field(default_factory=list)
+    files: list[bytes] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def document(self, name: str, metres: float, up: str) -> Document:
+        """The glTF document: a mesh and a node for each object, below a root that turns and scales."""
+        chunk = bytearray()
+        json: Json = {"asset": {"version": "2.0"}, "scene": 0, "bufferViews": [], "accessors": [], "meshes": []}
+        root: Json = {"name": name.rsplit("/", 1)[-1], "children": []}
+        if metres != 1.0:
+            root["scale"] = [metres] * 3
+        if up == "z":
+            root["rotation"] = [-(0.5**0.5), 0.0, 0.0, 0.5**0.5]
+        nodes: list[Json] = [root]
+
+        def accessor(values: AnyArray, **extra: Any) -> int:
+            chunk.extend(b"\0" * (-len(chunk) % 4))
+            view = {"buffer": 0, "byteOffset": len(chunk), "byteLength": values.nbytes}
+            json["bufferViews"].append(view)
+            chunk.extend(np.ascontiguousarray(values).tobytes())
+            component = {"f": 5126, "u1": 5121, "u2": 5123, "u4": 5125}
+            kind = values.dtype.kind if values.dtype.kind == "f" else values.dtype.str[1:]
+            shape = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}[values.shape[1]]
+            json["accessors"].append(
+                {
+                    "bufferView": len(json["bufferViews"]) - 1,
+                    "componentType": component[kind],
+                    "count": len(values),
+                    "type": shape,
+                    **extra,
+                }
+            )
+            return len(json["accessors"]) - 1
+
+        for label, parts in self.objects:
+            primitives = []
+            for part in parts:
+                primitive: Json = {
+                    "attributes": {
+                        key: accessor(value, **({"normalized": True} if value.dtype.kind == "u" else {}))
+                        for key, value in part.attributes.items()
+                    }
+                }
+                if part.triangles is None:
+                    primitive["mode"] = 0
+                else:
+                    primitive["indices"] = accessor(part.triangles.reshape(-1, 1).astype("<u4"))
+                if part.material is not None:
+                    primitive["material"] = part.material
+                primitives.append(primitive)
+            json["meshes"].append({"name": label, "primitives": primitives})
+            root["children"].append(len(nodes))
+            nodes.append({"name": label, "mesh": len(json["meshes"]) - 1})
+        json |= {"nodes": nodes, "scenes": [{"nodes": [0]}]}
+        if self.materials:
+            json["materials"] = self.materials
+        if self.images:
+            json["images"] = [{"name": title, "uri": title} for title, _ in self.images]
+            json["textures"] = [{"source": index} for index in range(len(self.images))]
+        json["buffers"] = [{"byteLength": len(chunk)}]
+        digest = hashlib.sha256()
+        for content in self.files:
+            digest.update(content)
+        return Document(
+            name,
+            json,
+            (bytes(chunk),),
+            {index: content for index, (_, content) in enumerate(self.images)},
+            digest.hexdigest(),
+            sum(map(len, self.files)),
+            tuple(self.notes),
+        )
+
+
+def require_finite(positions: AnyArray, place: str) -> None:
+    """Raise ModelError for positions (n, 3) that are no finite float32 numbers."""
+    with np.errstate(over="ignore"):
+        good = np.isfinite(positions.astype(np.float32)).all(axis=1)
+    if not good.all():
+        raise ModelError(
+            f"vertex {int(np.argmin(good)) + 1:,} is not a finite position",
+            place=place,
+            remedy="clean the model in the modelling program and export it again",
+        )
+
+
+def corner_normals(positions: FloatArray, triangles: IntArray, hardest: float) -> FloatArray:
+    """Normals (m, 3, 3) for corners: the area-weighted mean of the faces around a vertex whose normals are within
+    an angle, given by its cosine `hardest`, of the corner's own face; −1 takes all."""
+    welded, index = unique_rows(positions)
+    corner = index[triangles].reshape(-1)
+    p = welded[index[triangles]]
+    area = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])
+    length = np.linalg.norm(area, axis=1, keepdims=True)
+    unit = area / np.where(length > 0, length, 1.0)
+    valence = np.bincount(corner, minlength=len(welded))
+    if hardest <= -1.0:
+        total = _sums(corner, np.repeat(area, 3, axis=0), len(welded))[corner]
+    else:
+        order = np.argsort(corner, kind="stable")
+        start = (np.cumsum(valence) - valence)[corner[order]]
+        around = valence[corner[order]]
+        face = order // 3
+        total_sorted = area[face].copy()
+        for step in range(1, min(MAX_VALENCE, int(valence.max(initial=1)))):
+            some = np.flatnonzero(around > step)
+            place = start[some] + (some - start[some] + step) % around[some]
+            other = face[place]
+            near: BoolArray = np.einsum("ij,ij->i", unit[face[some]], unit[other]) >= hardest
+            total_sorted[some[near]] += area[other[near]]
+        total = np.empty_like(total_sorted)
+        total[order] = total_sorted
+    size = np.linalg.norm(total, axis=1, keepdims=True)
+    fallback = np.repeat(np.where(length > 0, unit, [0.0, 0.0, 1.0]), 3, axis=0)
+    result: FloatArray = np.where(size > 0, total / np.where(size > 0, size, 1.0), fallback)
+    return result.reshape(-1, 3, 3)
+
+
+def _sums(index: IntArray, values: FloatArray, count: int) -> FloatArray:
+    return np.stack([np.bincount(index, values[:, k], minlength=count) for k in range(values.shape[1])], axis=1)
+
+
+def indexed(corners: dict[str, AnyArray]) -> tuple[dict[str, AnyArray], IntArray]:
+    """Corner attributes (m, 3, k) as distinct float32 vertices and triangles (m, 3)."""
+    names = list(corners)
+    widths = [corners[name].shape[2] for name in names]
+    rows = np.concatenate([corners[n].reshape(-1, w) for n, w in zip(names, widths, strict=True)], axis=1)
+    vertices, index = unique_rows(rows.astype(np.float32))
+    split = np.split(vertices, np.cumsum(widths)[:-1], axis=1)
+    return {n: np.ascontiguousarray(v) for n, v in zip(names, split, strict=True)}, index.reshape(-1, 3)
