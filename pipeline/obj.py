@@ -158,13 +158,13 @@ def _assemble(scan: _Scan, known: dict[str, int], result: Translated, stem: str)
     own_normals = corner_normals(positions, points, HARD_EDGE)
     if scan.normals:
         given = np.array(scan.normals, np.float64)
-        length = np.linalg.norm(given, axis=1, keepdims=True)
-        good: BoolArray = (length > 0) & (length < np.inf)  # false for NaN too
-        unit = np.where(good, given / np.where(good, length, 1.0), 0.0)
-        use = (normal >= 0) & good[:, 0][np.maximum(normal, 0)]
+        length: FloatArray = np.asarray(np.linalg.norm(given, axis=1))
+        good: BoolArray = np.asarray((length > 0) & (length < np.inf))  # false for NaN too
+        unit = np.where(good[:, None], given / np.where(good, length, 1.0)[:, None], 0.0)
+        use = (normal >= 0) & good[np.maximum(normal, 0)]
         own_normals = np.where(use[:, :, None], unit[np.maximum(normal, 0)], own_normals)
     corners: dict[str, AnyArray] = {"POSITION": positions[points], "NORMAL": own_normals}
-    textured = (texture >= 0).all(axis=1)
+    textured: BoolArray = np.asarray((texture >= 0).all(axis=1))
     if scan.uv:
         uv = np.array(scan.uv, np.float64)
         uv[:, 1] = 1.0 - uv[:, 1]
