@@ -19,6 +19,7 @@ from .source import SUFFIXES, source_sha256
 from .validate import read_manifest
 from .workers import Failure, Job, Progress, build_in_processes
 
+KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 LEAST_FREE_BYTES = 200 << 20  # a build that fills the disk breaks more than itself
 
 
@@ -47,7 +48,7 @@ def build(
     """
     models, clashes = find_models(source)
     if not models and not clashes:
-        raise ModelError(f"there is no model in {source}", remedy=f"put {' or '.join(SUFFIXES)} files there")
+        raise ModelError(f"there is no model in {source}", remedy=f"put {KINDS} files there")
     if free_bytes(output) < LEAST_FREE_BYTES:
         raise ModelError(f"less than {LEAST_FREE_BYTES >> 20} MB are free on the disk of {output}")
     bundle = Bundle(output)
@@ -90,7 +91,7 @@ def find_models(source: Path) -> tuple[list[Job], list[Failure]]:
     """Models below a folder, sorted by name, and those whose asset id another one already has."""
     if source.is_file():
         if source.suffix.lower() not in SUFFIXES:
-            raise ModelError(f"{source.name} is no {' or '.join(SUFFIXES)} file")
+            raise ModelError(f"{source.name} is no {KINDS} file")
         return [Job(source, source.name, asset_id(Path(source.name)))], []
     if not source.is_dir():
         raise ModelError(f"{source} does not exist")

@@ -144,7 +144,7 @@ def test_two_models_with_one_asset_name_clash_clearly(source: Path, tmp_path: Pa
     [
         (["build", "nowhere"], "nowhere does not exist"),
         (["build", "empty"], "there is no model in empty"),
-        (["build", "note.txt"], "note.txt is no .glb or .gltf file"),
+        (["build", "note.txt"], "note.txt is no .glb, .gltf, .obj, .ply or .stl file"),
         (["validate", "empty"], "is no bundle"),
         (["serve", "empty"], "is no bundle"),
     ],
