@@ -10,18 +10,17 @@ from . import VERSION
 from .base import Base, BaseMesh, build_base
 from .bundle import Bundle
 from .clean import clean
-from .deforming import Deforming, build_deforming
+from .deforming import build_deforming
 from .document import Document, Json, items, read_image
 from .glb import refinement_glb
 from .manifest import (
     describe_animations,
     describe_bounds,
-    describe_deforming,
     describe_materials,
     describe_tree,
 )
 from .regions import Run, Tree, build_tree
-from .scene import Scene, largest_scale, read_scene
+from .scene import Scene, read_scene
 from .settings import Settings
 from .source import SCANS, read_model
 from .textures import SMALLEST, Level, Pyramid, Role, build_pyramid, texture_uses
@@ -69,13 +68,13 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
         scene, cleaned = _cleaned(scene)
         notes += cleaned
 
-    total = sum(len(t.source.surface.triangles) for t in scene.trees)
-    shares = [len(t.source.surface.triangles) / total * settings.base_triangles for t in scene.trees]
-    trees = [
-        build_tree(origin, max(MIN_BASE_TRIANGLES, round(share)), settings, run)
-        for origin, share in zip(scene.trees, shares, strict=True)
+    counts = [len(t.source.surface.triangles) for t in scene.trees] + [m.triangles for m in scene.deforming]
+    shares = [max(MIN_BASE_TRIANGLES, round(n / max(1, sum(counts)) * settings.base_triangles)) for n in counts]
+    trees = [build_tree(t, share, settings, run) for t, share in zip(scene.trees, shares, strict=False)]
+    trees += [
+        build_deforming(document, scene, mesh, share, settings, run)
+        for mesh, share in zip(scene.deforming, shares[len(scene.trees) :], strict=True)
     ]
-    deforming = [build_deforming(document, scene, mesh, settings) for mesh in scene.deforming]
 
     uses, of_texture = texture_uses(document)
     contents = [(read_image(document, use.image), use, settings) for use in uses]
@@ -86,14 +85,13 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     finest += sum(len(p.levels[-1].content) for p in pyramids)
     static = next((t for t in trees if t.origin.mesh is None), None)
     meshes = {t.origin.mesh: _root_mesh(t) for t in trees if t.origin.mesh is not None}
-    meshes |= {d.mesh.mesh: d.base for d in deforming}
 
     limit = min(MAX_BASE_BYTES, max(settings.base_bytes, finest // 100))
     root = _root_mesh(static) if static else None
     base, embedded = _fit_base(document, scene, root, meshes, pyramids, of_texture, limit, settings)
     if len(base.content) > limit:
         notes.append(
-            f"the base has {len(base.content):,} bytes, over {limit:,}: meshes that deform keep every triangle"
+            f"the base has {len(base.content):,} bytes, over {limit:,}: points, lines and nodes are never left out"
         )
 
     base_file = bundle.put(base.content, "glb")
@@ -111,19 +109,18 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
         "animations": describe_animations(document),
         "materials": describe_materials(document, of_texture),
         "textures": textures,
-        "base": {**base_file, "gpuBytes": _base_gpu_bytes(trees, deforming, embedded)},
+        "base": {**base_file, "gpuBytes": _base_gpu_bytes(trees, embedded)},
         "trees": [
             describe_tree(t, t.origin.nodes if base.static_node is None or t.origin.nodes else [base.static_node], r)
             for t, r in zip(trees, refinements, strict=True)
-        ]
-        + [describe_deforming(d, max(largest_scale(scene.world[n]) for n in d.mesh.nodes)) for d in deforming],
+        ],
     }
     triangles = sum(r.triangles for t in trees for r in t.regions if not r.children)
     entry = {
         "manifest": bundle.put_manifest(asset, manifest),
         "base": base_file,
         "bounds": describe_bounds(scene),
-        "triangles": triangles + sum(d.triangles for d in deforming),
+        "triangles": triangles,
     }
     return AssetReport(asset, name, document.bytes, entry, report_rows(manifest), tuple(notes))
 
@@ -226,6 +223,5 @@ def _put_levels(bundle: Bundle, pyramid: Pyramid, embedded: Level) -> Json:
     return {"name": pyramid.use.name, "role": pyramid.use.role, "levels": levels}
 
 
-def _base_gpu_bytes(trees: Sequence[Tree], deforming: Sequence[Deforming], embedded: Sequence[Level]) -> int:
-    geometry = sum(t.regions[0].gpu_bytes for t in trees) + sum(d.gpu_bytes for d in deforming)
-    return geometry + sum(level.gpu_bytes for level in embedded)
+def _base_gpu_bytes(trees: Sequence[Tree], embedded: Sequence[Level]) -> int:
+    return sum(t.regions[0].gpu_bytes for t in trees) + sum(level.gpu_bytes for level in embedded)

@@ -1,8 +1,8 @@
 """The base: the whole asset as one small, complete GLB.
 
 Static geometry hangs on one new node in asset space; the nodes it came from stay, with their names and
-extras, without a mesh. Everything else keeps its place: rigid meshes get their coarsest tier, deforming
-ones their full geometry, points and lines pass through.
+extras, without a mesh. Everything else keeps its place: other meshes get their coarsest tier, points and
+lines pass through.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from .document import Document, Json, item, items, label, read_accessor, texture
 from .draco import EncodedPrimitive
 from .glb import DRACO, GENERATOR, GlbWriter
 from .scene import POINTS_AND_LINES, Scene
-from .surface import AnyArray
 from .textures import Level, Role, slot_role
 
 STATIC_NODE = "StreamXR static geometry"
@@ -26,18 +25,10 @@ WEBP = "EXT_texture_webp"
 
 
 @dataclass(frozen=True)
-class DeformingPrimitive:
-    """A deforming mesh's primitive: its Draco stream, its morph targets in the stream's vertex order."""
-
-    primitive: EncodedPrimitive
-    targets: tuple[dict[str, AnyArray], ...]
-
-
-@dataclass(frozen=True)
 class BaseMesh:
     """What a mesh of the base is drawn with: (material, primitive) pairs, then primitives as they came."""
 
-    primitives: tuple[tuple[int | None, EncodedPrimitive | DeformingPrimitive], ...]
+    primitives: tuple[tuple[int | None, EncodedPrimitive], ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,9 @@ def build_base(
                 node.pop(key, None)
     static_node = None
     if static is not None:
-        new_meshes.append({"name": STATIC_NODE, "primitives": [_primitive(writer, m, p) for m, p in static.primitives]})
+        new_meshes.append(
+            {"name": STATIC_NODE, "primitives": [writer.add_primitive(p, m) for m, p in static.primitives]}
+        )
         static_node = _add_node(out, {"name": STATIC_NODE, "mesh": len(new_meshes) - 1})
     if new_meshes:
         out["meshes"] = new_meshes
@@ -104,7 +97,7 @@ def _meshes(
     for index, holder in enumerate(items(document.json, "meshes")):
         if index not in used:
             continue
-        primitives = [_primitive(writer, m, p) for m, p in meshes[index].primitives] if index in meshes else []
+        primitives = [writer.add_primitive(p, m) for m, p in meshes[index].primitives] if index in meshes else []
         primitives += [_copied_primitive(document, writer, p, index, copied) for p in _rest(document, index)]
         if not primitives:
             continue
@@ -118,18 +111,6 @@ def _rest(document: Document, mesh: int) -> list[Json]:
     """The primitives that are no triangles."""
     holder = items(document.json, "meshes")[mesh]
     return [p for p in holder["primitives"] if p.get("mode", 4) in POINTS_AND_LINES]
-
-
-def _primitive(writer: GlbWriter, material: int | None, shape: EncodedPrimitive | DeformingPrimitive) -> Json:
-    if isinstance(shape, EncodedPrimitive):
-        return writer.add_primitive(shape, material)
-    result = writer.add_primitive(shape.primitive, material)
-    if shape.targets:
-        result["targets"] = [
-            {name: writer.add_accessor(v, 5126, view=True, bounds=name == "POSITION") for name, v in t.items()}
-            for t in shape.targets
-        ]
-    return result
 
 
 def _copied_primitive(

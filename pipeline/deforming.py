@@ -1,55 +1,339 @@
-"""Skinned and morphed meshes: their full geometry, compressed, with weights and morph targets kept."""
+"""Skinned and morphed meshes: a chain of whole meshes, each with its weights and morph targets.
+
+The finest tier has the artist's own vertices. A coarser one is simplified at rest; each of its vertices hangs where
+the nearest point of the source hangs, by the weights and deltas around that point. Corners at one position share
+them, so that seams of texture or normal never open in motion.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .base import BaseMesh, DeformingPrimitive
-from .document import Document, item, items, label, read_accessor
+from .attributes import transfer
+from .closest import ClosestPoints, barycentric
+from .document import Document, Json, item, items, label
 from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
 from .errors import ModelError
+from .geometric_error import GeometricError
+from .pose import Body, Drawing, read_body, read_drawing
+from .posed_error import PosedSurface, motion_sphere, posed_error
+from .regions import (
+    IMPROVEMENT,
+    WORTHWHILE,
+    Region,
+    Run,
+    Tree,
+    chain,
+    indexed,
+    length_in,
+    metres_per_uv,
+    plan_tiers,
+)
 from .scene import (
-    MAX_EXTENT,
     POINTS_AND_LINES,
     SHAPES,
     DeformingMesh,
     Scene,
+    TreeSource,
     read_attributes,
+    read_targets,
     read_triangles,
-    rest_pose,
 )
 from .settings import Settings
-from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, unique_rows
+from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, unique_rows
 
-# Until animations are sampled, a skinned mesh's sphere is this much larger than its rest pose: an arm at
-# rest by the body reaches about half a body height further when stretched.
-SKIN_MARGIN = 1.5
+FEWEST_TRIANGLES = 64  # of a base whose morph targets are heavy
 
 
 @dataclass(frozen=True)
-class Deforming:
-    """A deforming mesh, compressed. The sphere is in asset space for a skin, in mesh space for a morph."""
+class Shape:
+    """A primitive as the artist made it, welded where vertices agree in everything.
 
-    mesh: DeformingMesh
-    kinds: tuple[PrimitiveKind, ...]
-    base: BaseMesh
-    grid: Grid
-    sphere: tuple[float, float, float, float]
-    triangles: int
-    vertices: int
-    gpu_bytes: int
+    attributes: (n, k) each; targets: deltas (n, 3) by attribute; triangles: (m, 3).
+    """
+
+    material: int | None
+    attributes: dict[str, AnyArray]
+    targets: tuple[dict[str, AnyArray], ...]
+    triangles: IntArray
+
+    @property
+    def kind(self) -> PrimitiveKind:
+        return PrimitiveKind(self.material, tuple(sorted(self.attributes)))
 
 
-def build_deforming(document: Document, scene: Scene, mesh: DeformingMesh, settings: Settings) -> Deforming:
-    """Compress every triangle primitive of a deforming mesh, all on one grid."""
-    holder = item(document.json, "meshes", mesh.mesh, "meshes")
+@dataclass(frozen=True)
+class _Tier:
+    """What a worker returns for one tier."""
+
+    primitives: tuple[tuple[int, EncodedPrimitive], ...]
+    body: Body
+    error: GeometricError
+    metres_per_uv: float | None
+
+
+def build_deforming(
+    document: Document, scene: Scene, mesh: DeformingMesh, base_triangles: int, settings: Settings, run: Run
+) -> Tree:
+    """Build the chain of a deforming mesh with a root of about `base_triangles`.
+
+    Errors and spheres are in the asset's space for a skinned mesh, in its own for a morphed one, and hold for every
+    pose of every animation.
+    """
+    shapes, place = _read_shapes(document, mesh)
+    drawings = [read_drawing(document, node, scene.motion, place) for node in mesh.nodes]
+    if mesh.kind == "morphed":
+        drawings = [replace(d, matrices=np.eye(4)[None, None]) for d in drawings]
+    joints = min((d.matrices.shape[1] for d in drawings if d.matrices.shape[1] > 1), default=1)
+    origin, body, vertex = _joined(shapes, mesh, scene, joints, place)
+    surface = origin.source.surface
+    p, t = surface.positions, surface.triangles
+    edge = float(np.median(np.linalg.norm(p[t[:, 0]] - p[t[:, 1]], axis=1)))
+    grid = choose_grid(p.min(axis=0), p.max(axis=0), edge, settings.position_bits)
+
+    wanted = min(base_triangles, _affordable(shapes, len(t), settings.base_bytes))
+    _, targets = plan_tiers(len(t), wanted, replace(settings, depth=0))
+    coarser = chain(surface, targets)
+    rig = _Rig(tuple(shapes), body, vertex)
+    tasks = [(c, rig, origin, drawings, grid, settings) for c in [*coarser, None]]
+    tiers: list[_Tier] = run("tiers", finish_tier, tasks)
+    coarsest, finest = (length_in(e, surface, origin.scale) for e in settings.errors)
+    tiers = _worthwhile(tiers, coarsest, finest)
+    sphere = motion_sphere([tier.body for tier in tiers] + [body], drawings)
+    return Tree(origin, grid, _linked(tiers, sphere))
+
+
+@dataclass(frozen=True)
+class _Rig:
+    """The source's vertices, all shapes one after the other, and the vertex (m, 3) at each corner."""
+
+    shapes: tuple[Shape, ...]
+    body: Body
+    vertex: IntArray
+
+
+def finish_tier(
+    surface: Surface | None,
+    rig: _Rig,
+    origin: TreeSource,
+    drawings: Sequence[Drawing],
+    grid: Grid,
+    settings: Settings,
+) -> _Tier:
+    """Attributes, compression, and the error of what a decoder will see. Without a surface: the source itself."""
+    if surface is None:
+        surface = origin.source.surface
+        primitives = [
+            (k, encode_primitive(_as_floats(s.attributes), s.triangles, grid, settings, s.targets))
+            for k, s in enumerate(rig.shapes)
+        ]
+    else:
+        primitives = _hung(surface, rig, origin, grid, settings)
+    decoded = _decoded(primitives)
+    source = PosedSurface(rig.body, rig.vertex)
+    error = posed_error(source, decoded, drawings, grid.step)
+    posed = rig.body.posed(drawings[0], 0)
+    moved = Surface(posed, rig.vertex, origin.source.surface.kinds, origin.source.surface.uv)
+    return _Tier(tuple(primitives), decoded.body, error, metres_per_uv(moved, origin.kinds))
+
+
+def _hung(
+    surface: Surface, rig: _Rig, origin: TreeSource, grid: Grid, settings: Settings
+) -> list[tuple[int, EncodedPrimitive]]:
+    """The primitives of a simplified surface, hung on the source's joints and morph targets."""
+    source = origin.source
+    corners = transfer(source, surface, list(origin.kinds))
+    found = ClosestPoints(source.surface.positions, source.surface.triangles).query(surface.positions)
+    around = rig.vertex[found.triangles]
+    weights = np.clip(barycentric(found.points, rig.body.positions[around]), 0.0, 1.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    nearest = around[np.arange(len(around)), weights.argmax(axis=1)]
+    low = np.array(grid.origin)
+    on_grid = np.clip(surface.positions, low, low + grid.range)
+    primitives = []
+    for index, shape in enumerate(rig.shapes):
+        mine = surface.kinds == index
+        if not mine.any():
+            continue
+        triangles = surface.triangles[mine]
+        named: dict[str, FloatArray] = {"POSITION": on_grid[triangles], "row": triangles[:, :, None].astype(np.float64)}
+        for name in shape.attributes:
+            if name == "TEXCOORD_0":
+                named[name] = surface.uv[mine]
+            elif name in corners:
+                named[name] = corners[name][mine]
+        attributes, faces = indexed(named)
+        row = attributes.pop("row")[:, 0].astype(np.int64)
+        attributes |= _weights_at(shape, rig.body, around[row], weights[row])
+        own = [n for n in shape.attributes if n.startswith("_")]
+        if own:
+            attributes |= _values_at(own, rig.shapes, nearest[row])
+        moves = _targets_at(rig.shapes, around[row], weights[row])
+        primitives.append((index, encode_primitive(attributes, faces, grid, settings, moves)))
+    return primitives
+
+
+def _weights_at(shape: Shape, body: Body, around: IntArray, shares: FloatArray) -> dict[str, FloatArray]:
+    """JOINTS and WEIGHTS at points between three vertices each: the heaviest joints of all three."""
+    sets = _sets(shape.attributes)
+    if not sets:
+        return {}
+    joints = body.joints[around].reshape(len(around), -1)
+    weights = (body.weights[around] * shares[:, :, None]).reshape(len(around), -1)
+    order = np.argsort(joints, axis=1, kind="stable")
+    joints, weights = np.take_along_axis(joints, order, 1), np.take_along_axis(weights, order, 1)
+    for k in range(joints.shape[1] - 1, 0, -1):  # equal joints stand side by side: the first gets the sum
+        same = joints[:, k] == joints[:, k - 1]
+        weights[:, k - 1] += np.where(same, weights[:, k], 0.0)
+        weights[:, k] = np.where(same, 0.0, weights[:, k])
+    width = 4 * len(sets)
+    heavy = np.argsort(-weights, axis=1, kind="stable")[:, :width]
+    joints, weights = np.take_along_axis(joints, heavy, 1), np.take_along_axis(weights, heavy, 1)
+    short = width - joints.shape[1]
+    if short > 0:
+        joints, weights = np.pad(joints, ((0, 0), (0, short))), np.pad(weights, ((0, 0), (0, short)))
+    return _skin_bytes(sets, joints, weights)
+
+
+def _values_at(names: Sequence[str], shapes: Sequence[Shape], vertices: IntArray) -> dict[str, FloatArray]:
+    """An application's own values: whatever they mean, those of a vertex that exists."""
+    result = {}
+    for name in names:
+        width = max(s.attributes[name].shape[1] for s in shapes if name in s.attributes)
+        absent = [np.zeros((len(s.attributes["POSITION"]), width)) for s in shapes]
+        stacked = np.concatenate([s.attributes.get(name, a) for s, a in zip(shapes, absent, strict=True)])
+        result[name] = stacked[vertices].astype(np.float64)
+    return result
+
+
+def _targets_at(shapes: Sequence[Shape], around: IntArray, shares: FloatArray) -> list[dict[str, AnyArray]]:
+    """Morph targets' deltas at points between three vertices each."""
+    result: list[dict[str, AnyArray]] = []
+    for target in range(len(shapes[0].targets)):
+        moves: dict[str, AnyArray] = {}
+        for name in sorted({n for s in shapes for n in s.targets[target]}):
+            stacked = np.concatenate(
+                [s.targets[target].get(name, np.zeros((len(s.attributes["POSITION"]), 3))) for s in shapes]
+            )
+            moves[name] = np.einsum("ns,nsj->nj", shares, stacked[around]).astype(np.float32)
+        result.append(moves)
+    return result
+
+
+def _decoded(primitives: Sequence[tuple[int, EncodedPrimitive]]) -> PosedSurface:
+    """All primitives as one posed surface, as a decoder will see them."""
+    bodies, triangles, offset = [], [], 0
+    for _, primitive in primitives:
+        attributes = {name: a.values for name, a in primitive.attributes.items()}
+        for name in [n for n in attributes if n.startswith("WEIGHTS_")]:
+            attributes[name] = attributes[name].astype(np.float64) / 255
+        deltas = [t.get("POSITION", np.zeros((primitive.vertices, 3))) for t in primitive.targets]
+        bodies.append(read_body(attributes, deltas, 1 << 16, "decoded"))
+        triangles.append(primitive.triangles + offset)
+        offset += primitive.vertices
+    return PosedSurface(_stacked(bodies), np.concatenate(triangles))
+
+
+def _stacked(bodies: Sequence[Body]) -> Body:
+    width = max(b.joints.shape[1] for b in bodies)
+    padding = [((0, 0), (0, width - b.joints.shape[1])) for b in bodies]
+    return Body(
+        np.concatenate([b.positions for b in bodies]),
+        np.concatenate([np.pad(b.joints, p) for b, p in zip(bodies, padding, strict=True)]),
+        np.concatenate([np.pad(b.weights, p) for b, p in zip(bodies, padding, strict=True)]),
+        np.concatenate([b.deltas for b in bodies], axis=1),
+    )
+
+
+def _joined(
+    shapes: Sequence[Shape], mesh: DeformingMesh, scene: Scene, joints: int, place: str
+) -> tuple[TreeSource, Body, IntArray]:
+    """All shapes as one surface at rest, their vertices as one body, and the vertex at each corner."""
+    bodies, vertex, offset = [], [], 0
+    for shape in shapes:
+        deltas = [t.get("POSITION", np.zeros_like(shape.attributes["POSITION"])) for t in shape.targets]
+        bodies.append(read_body(shape.attributes, deltas, joints, place))
+        vertex.append(shape.triangles + offset)
+        offset += len(shape.attributes["POSITION"])
+    body, at = _stacked(bodies), np.concatenate(vertex)
+    positions, inverse = unique_rows(body.positions)
+    kind_of = np.repeat(np.arange(len(shapes)), [len(s.triangles) for s in shapes])
+    carried = sorted({n for s in shapes for n in s.attributes if n != "POSITION" and n.split("_")[0] in CARRIED})
+    corners: dict[str, FloatArray] = {}
+    for name in carried:
+        width = max(s.attributes[name].shape[1] for s in shapes if name in s.attributes)
+        values = [s.attributes.get(name, np.zeros((len(s.attributes["POSITION"]), width))) for s in shapes]
+        corners[name] = np.concatenate([_widened(v, width) for v in values]).astype(np.float64)[at]
+    uv = corners.pop("TEXCOORD_0", np.zeros((len(at), 3, 2)))
+    source = Source(Surface(positions, inverse[at], kind_of, uv), corners)
+    scale = 1.0 if mesh.kind == "skinned" else scene.motion.scale(mesh.nodes)
+    return TreeSource(mesh.kind, mesh.nodes, mesh.mesh, scale, tuple(s.kind for s in shapes), source), body, at
+
+
+CARRIED = ("NORMAL", "TEXCOORD", "COLOR")
+
+
+def _widened(values: AnyArray, width: int) -> AnyArray:
+    """Colours without alpha are opaque."""
+    return np.pad(values, ((0, 0), (0, width - values.shape[1])), constant_values=1)
+
+
+def _worthwhile(tiers: list[_Tier], coarsest: float, finest: float) -> list[_Tier]:
+    """The tiers that earn their bytes, coarse to fine, both ends among them; see `Settings` for the errors."""
+    while len(tiers) > 1 and tiers[0].error.bound > coarsest:
+        tiers = tiers[1:]
+    last = next((i for i, tier in enumerate(tiers) if tier.error.bound <= finest), len(tiers) - 1)
+    tiers = tiers[: last + 1]
+    sizes = [sum(p.bytes for _, p in tier.primitives) for tier in tiers]
+    kept = [0]
+    for number in range(1, len(tiers) - 1):
+        better = tiers[number].error.mean <= IMPROVEMENT * tiers[kept[-1]].error.mean
+        if better and sizes[number] <= WORTHWHILE * sizes[number + 1]:
+            kept.append(number)
+    if len(tiers) > 1:
+        kept.append(len(tiers) - 1)
+    return [tiers[number] for number in kept]
+
+
+def _linked(tiers: Sequence[_Tier], sphere: tuple[float, float, float, float]) -> tuple[Region, ...]:
+    x, y, z, radius = sphere
+    regions: list[Region] = []
+    error = 0.0
+    for number in reversed(range(len(tiers))):
+        tier = tiers[number]
+        error = max(tier.error.bound, error * 1.0001)
+        regions.insert(
+            0,
+            Region(
+                number,
+                number - 1 if number else None,
+                (number + 1,) if number + 1 < len(tiers) else (),
+                tier.primitives,
+                (x, y, z, radius * 1.000001),
+                None,
+                error,
+                tier.metres_per_uv,
+            ),
+        )
+    return tuple(regions)
+
+
+def _affordable(shapes: Sequence[Shape], triangles: int, budget: int) -> int:
+    """How many triangles a base can have before its morph targets alone take half of the budget."""
+    moving = sum(
+        int((values != 0).any(axis=1).sum()) for s in shapes for target in s.targets for values in target.values()
+    )
+    return max(FEWEST_TRIANGLES, int(budget / 2 / 14 * triangles / moving)) if moving else triangles
+
+
+def _read_shapes(document: Document, mesh: DeformingMesh) -> tuple[list[Shape], str]:
+    """Every triangle primitive of a mesh. Raises ModelError for broken attributes, targets and weights."""
+    holder: Json = item(document.json, "meshes", mesh.mesh, "meshes")
     place = label("mesh", mesh.mesh, holder)
-    shapes = []
-    reach: list[FloatArray] = []
-    margin = 0.0
+    shapes: list[Shape] = []
     for number, primitive in enumerate(holder["primitives"]):
         if primitive.get("mode", 4) in POINTS_AND_LINES:
             continue
@@ -58,50 +342,25 @@ def build_deforming(document: Document, scene: Scene, mesh: DeformingMesh, setti
         # The runtime derives tangents from UV and normal map in the fragment shader, with the same frame.
         attributes = {n: v for n, v in attributes.items() if n != "TANGENT" and _known(n, v)}
         triangles = read_triangles(document, primitive, len(attributes["POSITION"]), where)
-        listed = primitive.get("targets", [])
-        if not isinstance(listed, list):
-            raise ModelError("targets must be an array", place=where)
-        targets = [_target(document, t, len(attributes["POSITION"]), where) for t in listed]
-        _check_skin(attributes, where)
-        shapes.append((primitive.get("material"), *_welded(attributes, targets, triangles)))
-        if len(shapes[-1][3]) == 0:
+        targets = read_targets(document, primitive, len(attributes["POSITION"]), where)
+        if shapes and len(targets) != len(shapes[0].targets):
+            raise ModelError(
+                f"has {len(targets)} morph targets, another primitive {len(shapes[0].targets)}", place=where
+            )
+        _check_joints(document, attributes, mesh, where)
+        _check_sets(attributes, where)
+        shape = _welded(primitive.get("material"), attributes, targets, triangles)
+        if len(shape.triangles) == 0:
             raise ModelError("has no triangle with an area", place=where, remedy="remove it and export again")
-        positions = attributes["POSITION"].astype(np.float64)
-        if mesh.kind == "skinned":
-            skin = next(s for n in mesh.nodes if (s := items(document.json, "nodes")[n].get("skin")) is not None)
-            positions = rest_pose(document, primitive, positions, skin, scene.world, where)
-        reach.append(positions)
-        moved = sum((np.linalg.norm(t["POSITION"], axis=1) for t in targets if "POSITION" in t), np.zeros(1))
-        margin = max(margin, float(moved.max(initial=0.0)))
+        shapes.append(shape)
+    return shapes, place
 
-    everything = np.concatenate([attributes["POSITION"] for _, attributes, _, _ in shapes]).astype(np.float64)
-    edge = float(np.median(np.concatenate([_edges(a["POSITION"], t) for _, a, _, t in shapes])))
-    grid = choose_grid(everything.min(axis=0), everything.max(axis=0), edge, settings.position_bits)
-    kinds, primitives = [], []
-    triangles_total = vertices = gpu_bytes = 0
-    for material, attributes, targets, triangles in shapes:
-        encoded = encode_primitive(
-            {k: v.astype(np.float64) for k, v in attributes.items()},
-            triangles,
-            grid,
-            settings,
-            keep_order=bool(targets),
-        )
-        kinds.append(PrimitiveKind(material, tuple(sorted(attributes))))
-        primitives.append((material, _with_targets(encoded, targets)))
-        triangles_total += len(encoded.triangles)
-        vertices += encoded.vertices
-        gpu_bytes += encoded.gpu_bytes + sum(v.nbytes for t in targets for v in t.values())
-    return Deforming(
-        mesh,
-        tuple(kinds),
-        BaseMesh(tuple(primitives)),
-        grid,
-        _sphere(np.concatenate(reach), SKIN_MARGIN if mesh.kind == "skinned" else 1.0, margin),
-        triangles_total,
-        vertices,
-        gpu_bytes,
-    )
+
+def _check_joints(document: Document, attributes: dict[str, AnyArray], mesh: DeformingMesh, place: str) -> None:
+    for node in mesh.nodes:
+        skin = items(document.json, "nodes")[node].get("skin")
+        if skin is not None:
+            read_body(attributes, (), len(item(document.json, "skins", skin, place)["joints"]), place)
 
 
 def _known(name: str, values: AnyArray) -> bool:
@@ -109,41 +368,31 @@ def _known(name: str, values: AnyArray) -> bool:
     return name.split("_")[0] in SHAPES or (name.startswith("_") and values.shape[1] <= 4)
 
 
-def _target(document: Document, target: Any, vertices: int, place: str) -> dict[str, AnyArray]:
-    if not isinstance(target, dict):
-        raise ModelError("a morph target must be an object", place=place)
-    result = {}
-    for name, index in sorted(target.items()):
-        if name == "TANGENT":
-            continue
-        values = read_accessor(document, index, f"{place}, morph target {name}").astype(np.float32)
-        if len(values) != vertices or values.shape[1] != SHAPES.get(name.split("_")[0], (0,))[0]:
-            raise ModelError(f"morph target {name} does not fit its {vertices:,} vertices", place=place)
-        if np.abs(values).max(initial=0.0) > MAX_EXTENT:
-            raise ModelError(f"morph target {name} moves past any real size", place=place)
-        result[name] = values
-    return result
+def _sets(attributes: dict[str, AnyArray]) -> list[str]:
+    """The numbers of the JOINTS and WEIGHTS that come in pairs."""
+    names = sorted(n.removeprefix("JOINTS_") for n in attributes if n.startswith("JOINTS_"))
+    return [n for n in names if f"WEIGHTS_{n}" in attributes]
 
 
-def _check_skin(attributes: dict[str, AnyArray], place: str) -> None:
-    """Quantise weights to bytes that sum to 255 over all sets; drop sets that come without their pair."""
-    sets = sorted(
-        n.removeprefix("JOINTS_")
-        for n in attributes
-        if n.startswith("JOINTS_") and f"WEIGHTS_{n.removeprefix('JOINTS_')}" in attributes
-    )
+def _check_sets(attributes: dict[str, AnyArray], place: str) -> None:
+    """Drop JOINTS and WEIGHTS that come without the other."""
+    sets = _sets(attributes)
     for name in [n for n in attributes if n.startswith(("JOINTS_", "WEIGHTS_")) and n.split("_")[1] not in sets]:
         del attributes[name]
-    if not sets:
-        return
     if any(attributes[f"{n}_{s}"].shape[1] != 4 for s in sets for n in ("JOINTS", "WEIGHTS")):
         raise ModelError("JOINTS and WEIGHTS must be VEC4", place=place)
-    weights = quantise_weights(np.concatenate([attributes[f"WEIGHTS_{s}"] for s in sets], axis=1))
-    for number, name in enumerate(sets):
-        own = weights[:, 4 * number : 4 * number + 4]
-        attributes[f"WEIGHTS_{name}"] = own
-        # A joint without weight must be joint 0, says the validator.
-        attributes[f"JOINTS_{name}"] = np.where(own > 0, attributes[f"JOINTS_{name}"], 0)
+
+
+def _skin_bytes(sets: Sequence[str], joints: AnyArray, weights: AnyArray) -> dict[str, FloatArray]:
+    """Joints and weights (n, 4 per set) as files hold them: weights as bytes; a joint without weight must be
+    joint 0, says the validator."""
+    small = quantise_weights(weights)
+    held = np.where(small > 0, joints, 0)
+    return {
+        f"{name}_{group}": values[:, 4 * k : 4 * k + 4].astype(np.float64)
+        for k, group in enumerate(sets)
+        for name, values in (("JOINTS", held), ("WEIGHTS", small))
+    }
 
 
 def quantise_weights(weights: AnyArray) -> AnyArray:
@@ -162,8 +411,8 @@ def quantise_weights(weights: AnyArray) -> AnyArray:
 
 
 def _welded(
-    attributes: dict[str, AnyArray], targets: list[dict[str, AnyArray]], triangles: IntArray
-) -> tuple[dict[str, AnyArray], list[dict[str, AnyArray]], IntArray]:
+    material: int | None, attributes: dict[str, AnyArray], targets: Sequence[dict[str, AnyArray]], triangles: IntArray
+) -> Shape:
     """Join vertices that agree in everything, and drop the unused ones and triangles that became lines."""
     columns = [*attributes.values(), *(v for t in targets for v in t.values())]
     rows, inverse = unique_rows(np.concatenate([c.astype(np.float64) for c in columns], axis=1))
@@ -174,25 +423,17 @@ def _welded(
     split = np.split(rows[used], np.cumsum([c.shape[1] for c in columns])[:-1], axis=1)
     restored = iter(s.astype(c.dtype) for s, c in zip(split, columns, strict=True))
     welded = {name: next(restored) for name in attributes}
-    return welded, [{name: next(restored) for name in t} for t in targets], compact.reshape(-1, 3)
+    moved = tuple({name: next(restored) for name in t} for t in targets)
+    return Shape(material, welded, moved, compact.reshape(-1, 3))
 
 
-def _with_targets(
-    encoded: EncodedPrimitive, targets: list[dict[str, AnyArray]]
-) -> EncodedPrimitive | DeformingPrimitive:
-    if not targets or encoded.order is None:
-        return encoded
-    return DeformingPrimitive(encoded, tuple({k: v[encoded.order] for k, v in t.items()} for t in targets))
-
-
-def _edges(positions: AnyArray, triangles: IntArray) -> FloatArray:
-    p = positions.astype(np.float64)
-    length: FloatArray = np.linalg.norm(p[triangles[:, 0]] - p[triangles[:, 1]], axis=1)
-    return length
-
-
-def _sphere(positions: FloatArray, factor: float, margin: float) -> tuple[float, float, float, float]:
-    centre = (positions.min(axis=0) + positions.max(axis=0)) * 0.5
-    radius = float(np.linalg.norm(positions - centre, axis=1).max()) * factor + margin
-    x, y, z = (float(v) for v in centre)
-    return x, y, z, radius * 1.000001
+def _as_floats(attributes: dict[str, AnyArray]) -> dict[str, FloatArray]:
+    """The artist's own attributes as they are encoded."""
+    sets = _sets(attributes)
+    result = {name: values.astype(np.float64) for name, values in attributes.items()}
+    if sets:
+        joints, weights = (
+            np.concatenate([attributes[f"{n}_{s}"] for s in sets], axis=1) for n in ("JOINTS", "WEIGHTS")
+        )
+        result |= _skin_bytes(sets, joints, weights)
+    return result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,12 +42,15 @@ class EncodedAttribute:
 
 @dataclass(frozen=True)
 class EncodedPrimitive:
-    """A Draco stream and its decoded form: what the accessors say and what errors are measured on."""
+    """A Draco stream and its decoded form: what the accessors say and what errors are measured on.
+
+    targets: float32 deltas (n, 3) of morph targets, which stay outside the stream, in its vertex order.
+    """
 
     stream: bytes
     attributes: dict[str, EncodedAttribute]
     triangles: IntArray
-    order: IntArray | None = None
+    targets: tuple[dict[str, AnyArray], ...] = ()
 
     @property
     def vertices(self) -> int:
@@ -54,9 +58,15 @@ class EncodedPrimitive:
 
     @property
     def gpu_bytes(self) -> int:
-        """Bytes in GPU memory as three.js uploads it: decoded attributes and an index."""
+        """Bytes in GPU memory as three.js uploads it: decoded attributes, morph targets and an index."""
         vertex = sum(a.values.itemsize * a.values.shape[1] for a in self.attributes.values())
-        return int(self.vertices * vertex) + self.triangles.size * (2 if self.vertices <= 65535 else 4)
+        morphs = sum(values.nbytes for target in self.targets for values in target.values())
+        return int(self.vertices * vertex) + morphs + self.triangles.size * (2 if self.vertices <= 65535 else 4)
+
+    @property
+    def bytes(self) -> int:
+        """About what a file needs for it."""
+        return len(self.stream) + sum(values.nbytes for target in self.targets for values in target.values())
 
 
 def choose_grid(low: FloatArray, high: FloatArray, edge: float, least_bits: int) -> Grid:
@@ -76,14 +86,13 @@ def encode_primitive(
     triangles: IntArray,
     grid: Grid,
     settings: Settings,
-    *,
-    keep_order: bool = False,
+    targets: Sequence[dict[str, AnyArray]] = (),
 ) -> EncodedPrimitive:
     """Encode vertices (n, k) and triangles (m, 3) as glTF's KHR_draco_mesh_compression stores them.
 
-    With `keep_order`, `order` of the result tells for each decoded vertex which given one it was: for
-    attributes that must stay outside Draco, such as morph targets.
+    targets: morph targets' deltas (n, 3), which Draco cannot hold.
     """
+    keep_order = len(targets) > 0
     named: dict[str, tuple[int, int, bool]] = {}
     generic: dict[int, AnyArray] = {}
     options: dict[str, Any] = {}
@@ -100,7 +109,7 @@ def encode_primitive(
             stored, component, normalized = _generic(name, values)
             named[name] = (len(generic), component, normalized)
             generic[len(generic)] = stored
-    if keep_order:
+    if keep_order:  # the decoded order is not the given one: each vertex carries its number
         generic[len(generic)] = np.arange(len(attributes["POSITION"]), dtype=np.uint32).reshape(-1, 1)
     stream = DracoPy.encode(
         np.ascontiguousarray(attributes["POSITION"], np.float32),
@@ -127,11 +136,12 @@ def encode_primitive(
         if name in attributes:
             key = next(a["unique_id"] for a in decoded.attributes if a["attribute_type"] == kind)
             found[name] = EncodedAttribute(int(key), component, name == "COLOR_0", _values(decoded, key))
-    order = None
+    moved: tuple[dict[str, AnyArray], ...] = ()
     if keep_order:
         order = _values(decoded, len(generic) - 1).reshape(-1).astype(np.int64)
+        moved = tuple({name: values[order] for name, values in target.items()} for target in targets)
     faces = np.asarray(decoded.faces).reshape(-1, 3).astype(np.int64)
-    return EncodedPrimitive(bytes(stream), dict(sorted(found.items())), faces, order)
+    return EncodedPrimitive(bytes(stream), dict(sorted(found.items())), faces, moved)
 
 
 def _generic(name: str, values: FloatArray) -> tuple[AnyArray, int, bool]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .document import Json
-from .draco import TYPES, UNSIGNED_INT, UNSIGNED_SHORT, EncodedPrimitive
+from .draco import FLOAT, TYPES, UNSIGNED_INT, UNSIGNED_SHORT, EncodedPrimitive
 from .surface import AnyArray, PrimitiveKind
 
 GENERATOR = "StreamXR"
@@ -86,7 +86,28 @@ class GlbWriter:
         }
         if material is not None:
             result["material"] = material
+        if primitive.targets:
+            result["targets"] = [
+                {name: self.add_deltas(v, bounds=name == "POSITION") for name, v in target.items()}
+                for target in primitive.targets
+            ]
         return result
+
+    def add_deltas(self, values: AnyArray, *, bounds: bool) -> int:
+        """An accessor over float32 deltas (n, 3) of a morph target; sparse where most vertices stay."""
+        moving = np.flatnonzero((values != 0).any(axis=1))
+        index = moving.astype(np.uint16 if len(values) <= 65535 else np.uint32)
+        if len(moving) * (values.itemsize * values.shape[1] + index.itemsize) >= values.nbytes:
+            return self.add_accessor(values, FLOAT, view=True, bounds=bounds)
+        accessor = self.add_accessor(values, FLOAT, view=False, bounds=bounds)
+        if len(moving):
+            component = UNSIGNED_SHORT if index.itemsize == 2 else UNSIGNED_INT
+            self.accessors[accessor]["sparse"] = {
+                "count": len(moving),
+                "indices": {"bufferView": self.add_view(index.tobytes()), "componentType": component},
+                "values": {"bufferView": self.add_view(np.ascontiguousarray(values[moving]).tobytes())},
+            }
+        return accessor
 
     def finish(self, document: Json) -> bytes:
         """The GLB file of a document whose arrays refer to what was added here."""

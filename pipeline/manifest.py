@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from .deforming import Deforming
 from .document import Document, Json, items, label, read_accessor, texture_slots
 from .draco import Grid
 from .regions import Region, Tree
@@ -20,40 +19,12 @@ def describe_tree(tree: Tree, nodes: Sequence[int], refinements: Sequence[Json |
     """A tree; `refinements` gives {uri, bytes, gpuBytes} of each region that has children."""
     return {
         "kind": tree.origin.kind,
-        "space": "asset" if tree.origin.mesh is None else "mesh",
+        "space": "asset" if tree.origin.kind in ("static", "skinned") else "mesh",
         "nodes": list(nodes),
         "scale": _up(tree.origin.scale),
         "grid": _grid(tree.grid),
         "primitives": [_kind(k) for k in tree.origin.kinds],
         "regions": [_region(r, refinement) for r, refinement in zip(tree.regions, refinements, strict=True)],
-    }
-
-
-def describe_deforming(deforming: Deforming, scale: float) -> Json:
-    """A deforming mesh: a tree of one region, drawn by the base."""
-    return {
-        "kind": deforming.mesh.kind,
-        "space": "asset" if deforming.mesh.kind == "skinned" else "mesh",
-        "nodes": list(deforming.mesh.nodes),
-        "scale": _up(1.0 if deforming.mesh.kind == "skinned" else scale),
-        "grid": _grid(deforming.grid),
-        "primitives": [_kind(k) for k in deforming.kinds],
-        "regions": [
-            {
-                "parent": None,
-                "children": [],
-                "tier": 0,
-                "sphere": _sphere(deforming.sphere),
-                "cone": None,
-                "primitives": list(range(len(deforming.kinds))),
-                "triangles": deforming.triangles,
-                "vertices": deforming.vertices,
-                "error": _up(deforming.grid.step * 0.5 * 3**0.5),
-                "metresPerUv": None,
-                "gpuBytes": deforming.gpu_bytes,
-                "refinement": None,
-            }
-        ],
     }
 
 

@@ -107,10 +107,10 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, run:
     """
     source = origin.source
     grid = tree_grid(source.surface, settings)
-    depth, chain = plan_tiers(len(source.surface.triangles), base_triangles, settings)
+    depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
     leaf_of, borders = split(source.surface, depth)
     tiers = _merge_up(source, leaf_of, borders, run)
-    tiers = [(0, [surface]) for surface in _chain(tiers[0][1][0], chain)] + tiers
+    tiers = [(0, [surface]) for surface in chain(tiers[0][1][0], above)] + tiers
 
     tasks = []
     for number, (level, surfaces) in enumerate(tiers):
@@ -121,7 +121,7 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, run:
             tasks.append((surface, piece, origin.kinds, grid, settings, exact))
     finished = iter(run("regions", finish_region, tasks))
     done: list[list[_Finished]] = [[next(finished) for _ in surfaces] for _, surfaces in tiers]
-    coarsest, finest = (_length(e, source.surface, origin.scale) for e in settings.errors)
+    coarsest, finest = (length_in(e, source.surface, origin.scale) for e in settings.errors)
     kept = _worthwhile(done, coarsest, finest)
     return Tree(origin, grid, _link([r for tier in kept for r in tier], [len(tier) for tier in kept]))
 
@@ -220,7 +220,7 @@ def merge_and_simplify(children: Sequence[Surface], target: int, locked: FloatAr
     return result if rows_in(locked, result.positions).all() else merged
 
 
-def _chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
+def chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
     """Coarser and coarser versions of the root, coarsest first; those that hardly shrink are left out."""
     coarse: list[Surface] = []
     surface = root
@@ -256,7 +256,7 @@ def _worthwhile(tiers: list[list[_Finished]], coarsest: float, finest: float) ->
     return [tiers[i] for i in kept]
 
 
-def _length(text: str, surface: Surface, scale: float) -> float:
+def length_in(text: str, surface: Surface, scale: float) -> float:
     """A length of the settings in the units of a tree whose space is scaled by `scale`: written in metres, or in
     percent of the surface's diagonal."""
     if text.endswith("%"):
@@ -285,7 +285,7 @@ def finish_region(
         for name in kind.attributes:
             if name != "POSITION":
                 named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
-        primitive = encode_primitive(*_indexed(named), grid, settings)
+        primitive = encode_primitive(*indexed(named), grid, settings)
         primitives.append((index, primitive))
         decoded.append(_decoded_surface(primitive, index))
     seen = merge(decoded)
@@ -295,10 +295,10 @@ def finish_region(
         error = GeometricError(bound, grid.step * 0.25)
     else:
         error = geometric_error(source.surface, without_degenerates(seen), grid.step)
-    return _Finished(tuple(primitives), seen, error.bound, error.mean, _metres_per_uv(surface, kinds))
+    return _Finished(tuple(primitives), seen, error.bound, error.mean, metres_per_uv(surface, kinds))
 
 
-def _indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:
+def indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:
     """Corner attributes (m, 3, k) as distinct vertices and triangles."""
     names = list(corners)
     widths = [corners[name].shape[2] for name in names]
@@ -315,7 +315,7 @@ def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:
     return Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))
 
 
-def _metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | None:
+def metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | None:
     """Square root of surface area over texture area, of all textured triangles."""
     textured = np.isin(surface.kinds, [i for i, k in enumerate(kinds) if k.textured])
     _, area = face_normals(surface.positions, surface.triangles[textured])

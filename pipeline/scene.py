@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
+from scipy.spatial import ConvexHull, QhullError
 
-from .document import Document, Json, item, items, label, read_accessor
+from .document import Document, Json, integer, item, items, label, read_accessor
 from .errors import ModelError
 from .links import check_links
+from .pose import Motion, node_matrix, read_body, read_drawing, sample_motion
 from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, part, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
@@ -51,21 +54,24 @@ class TreeSource:
 
 @dataclass(frozen=True)
 class DeformingMesh:
-    """A skinned or morphed mesh: it keeps its geometry in the base."""
+    """A skinned or morphed mesh: its tiers are whole meshes."""
 
     kind: Literal["skinned", "morphed"]
     nodes: tuple[int, ...]
     mesh: int
+    triangles: int
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What an asset draws. `flattened` are the nodes whose triangles went into the static tree."""
+    """What an asset draws. `flattened` are the nodes whose triangles went into the static tree; `low` and `high`
+    bound it in every pose."""
 
     trees: tuple[TreeSource, ...]
     deforming: tuple[DeformingMesh, ...]
     flattened: frozenset[int]
     world: dict[int, FloatArray]
+    motion: Motion
     low: FloatArray
     high: FloatArray
 
@@ -92,6 +98,7 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
     check_links(json)
     nodes = items(json, "nodes")
     world = _world_matrices(json)
+    motion = sample_motion(document, world)
     addressable = _moving(json, nodes) | _kept(nodes, keep_nodes)
     users: dict[int, list[int]] = {}
     for index in world:
@@ -109,10 +116,10 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
             continue
         skinned = tuple(n for n in drawn_by if nodes[n].get("skin") is not None)
         if skinned:
-            deforming.append(DeformingMesh("skinned", tuple(drawn_by), mesh))
+            deforming.append(DeformingMesh("skinned", tuple(drawn_by), mesh, _count_triangles(json, primitives)))
             continue
         if any(p.get("targets") for _, p in primitives):
-            deforming.append(DeformingMesh("morphed", tuple(drawn_by), mesh))
+            deforming.append(DeformingMesh("morphed", tuple(drawn_by), mesh, _count_triangles(json, primitives)))
             continue
         gathered = _Gathered()
         for place, primitive in primitives:
@@ -123,8 +130,7 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
         if shared or any(n in addressable for n in drawn_by):
             source, kinds = _weld(gathered)
             if len(source.surface.triangles):
-                scale = max(largest_scale(world[n]) for n in drawn_by)
-                trees.append(TreeSource("rigid", tuple(drawn_by), mesh, scale, kinds, source))
+                trees.append(TreeSource("rigid", tuple(drawn_by), mesh, motion.scale(drawn_by), kinds, source))
             continue
         for node in drawn_by:
             _transform_into(static, gathered, world[node])
@@ -135,28 +141,12 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
             trees.insert(0, TreeSource("static", (), None, 1.0, kinds, source))
     if not trees and not deforming and not users:
         raise ModelError("there is no mesh in its default scene", remedy="export at least one object")
-    low, high = _bounds(document, trees, deforming, users, world)
+    low, high = _bounds(document, trees, deforming, users, motion)
     if not (np.isfinite(low).all() and np.isfinite(high).all() and np.abs([low, high]).max() < MAX_EXTENT):
         raise ModelError(
             f"reaches {np.abs([low, high]).max():.3g} m from its origin", remedy="check the scale of its nodes"
         )
-    return Scene(tuple(trees), tuple(deforming), frozenset(flattened), world, low, high)
-
-
-def node_matrix(node: Json, place: str) -> FloatArray:
-    """The local 4×4 matrix of a node, column vectors."""
-    if "matrix" in node:
-        return _numbers(node["matrix"], 16, f"{place}, matrix").reshape(4, 4).T
-    matrix = np.eye(4)
-    x, y, z, w = _numbers(node.get("rotation", [0, 0, 0, 1]), 4, f"{place}, rotation")
-    matrix[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    matrix[:3, :3] *= _numbers(node.get("scale", [1, 1, 1]), 3, f"{place}, scale")
-    matrix[:3, 3] = _numbers(node.get("translation", [0, 0, 0]), 3, f"{place}, translation")
-    return matrix
+    return Scene(tuple(trees), tuple(deforming), frozenset(flattened), world, motion, low, high)
 
 
 def read_triangles(document: Document, primitive: Json, vertices: int, place: str) -> IntArray:
@@ -185,6 +175,18 @@ def read_triangles(document: Document, primitive: Json, vertices: int, place: st
         strip[1::2] = strip[1::2][:, [1, 0, 2]]
         return strip
     return np.stack([np.full(len(indices) - 2, indices[0]), indices[1:-1], indices[2:]], axis=1)
+
+
+def _count_triangles(json: Json, primitives: Sequence[tuple[str, Json]]) -> int:
+    """About how many triangles there are: what shares of the base are reckoned by."""
+    total = 0
+    for place, primitive in primitives:
+        if not _is_triangles(primitive):
+            continue
+        named = primitive.get("attributes")
+        corners = primitive.get("indices", named.get("POSITION") if isinstance(named, dict) else None)
+        total += integer(item(json, "accessors", corners, place), "count", place) // 3
+    return total
 
 
 def _is_triangles(primitive: Json) -> bool:
@@ -240,6 +242,29 @@ def read_attributes(document: Document, primitive: Json, place: str) -> dict[str
             raise ModelError(f"{name} must be a VEC{' or VEC'.join(map(str, shape))}", place=place)
         if name.startswith("JOINTS_") and values.dtype.kind != "u":
             raise ModelError(f"{name} must be unsigned integers", place=place)
+    return result
+
+
+def read_targets(document: Document, primitive: Json, vertices: int, place: str) -> list[dict[str, AnyArray]]:
+    """The morph targets of a primitive: float32 deltas (n, 3) by attribute name, tangents left out."""
+    listed = primitive.get("targets", [])
+    if not isinstance(listed, list):
+        raise ModelError("targets must be an array", place=place)
+    result = []
+    for target in listed:
+        if not isinstance(target, dict):
+            raise ModelError("a morph target must be an object", place=place)
+        deltas = {}
+        for name, index in sorted(target.items()):
+            if name == "TANGENT":
+                continue
+            values = read_accessor(document, index, f"{place}, morph target {name}").astype(np.float32)
+            if len(values) != vertices or values.shape[1] != SHAPES.get(name.split("_")[0], (0,))[0]:
+                raise ModelError(f"morph target {name} does not fit its {vertices:,} vertices", place=place)
+            if np.abs(values).max(initial=0.0) > MAX_EXTENT:
+                raise ModelError(f"morph target {name} moves past any real size", place=place)
+            deltas[name] = values
+        result.append(deltas)
     return result
 
 
@@ -363,81 +388,56 @@ def _bounds(
     trees: list[TreeSource],
     deforming: list[DeformingMesh],
     users: dict[int, list[int]],
-    world: dict[int, FloatArray],
+    motion: Motion,
 ) -> tuple[FloatArray, FloatArray]:
-    clouds: list[FloatArray] = []
+    """The box that holds everything in every pose."""
+    boxes: list[FloatArray] = []
+    kinds = {d.mesh: d.kind for d in deforming}
     for tree in trees:
         positions = tree.source.surface.positions
         if tree.mesh is None:
-            clouds.append(positions)
+            boxes += [positions.min(axis=0), positions.max(axis=0)]
             continue
-        clouds.extend(positions @ world[n][:3, :3].T + world[n][:3, 3] for n in tree.nodes)
+        outermost = _outermost(positions)
+        for node in tree.nodes:
+            boxes += _swept(outermost, motion.world[node])
     for mesh, drawn_by in users.items():
-        deformed = next((d for d in deforming if d.mesh == mesh), None)
         for place, primitive in _primitives(document, mesh):
-            if _is_triangles(primitive) and deformed is None:
+            if _is_triangles(primitive) and mesh not in kinds:
                 continue
-            positions = read_attributes(document, primitive, place)["POSITION"].astype(np.float64)
-            if deformed is not None and deformed.kind == "skinned":
-                skin = items(document.json, "nodes")[drawn_by[0]].get("skin")
-                if skin is not None:
-                    clouds.append(rest_pose(document, primitive, positions, skin, world, place))
-                    continue
-            clouds.extend(positions @ world[n][:3, :3].T + world[n][:3, 3] for n in drawn_by)
-    clouds = [c for c in clouds if len(c)]
-    if not clouds:
+            attributes = read_attributes(document, primitive, place)
+            positions = attributes["POSITION"].astype(np.float64)
+            if len(positions) == 0:
+                continue
+            if mesh not in kinds:
+                for node in drawn_by:
+                    boxes += _swept(_outermost(positions), motion.world[node])
+                continue
+            targets = read_targets(document, primitive, len(positions), place)
+            deltas = [t.get("POSITION", np.zeros_like(positions)) for t in targets]
+            for node in drawn_by:
+                drawing = read_drawing(document, node, motion, place)
+                body = read_body(attributes, deltas, drawing.matrices.shape[1], place)
+                for pose in range(drawing.poses):
+                    posed = body.posed(drawing, pose)
+                    boxes += [posed.min(axis=0), posed.max(axis=0)]
+    if not boxes:
         raise ModelError("holds no geometry", remedy="export at least one object with vertices")
-    return np.min([c.min(axis=0) for c in clouds], axis=0), np.max([c.max(axis=0) for c in clouds], axis=0)
+    return np.min(boxes, axis=0), np.max(boxes, axis=0)
 
 
-def rest_pose(
-    document: Document, primitive: Json, positions: FloatArray, skin: Any, world: dict[int, FloatArray], place: str
-) -> FloatArray:
-    """Skinned positions in asset space with every joint where its node stands in the file."""
-    holder = item(document.json, "skins", skin, place)
-    joints = holder.get("joints")
-    if not isinstance(joints, list) or not joints:
-        raise ModelError("has no joints", place=label("skin", skin, holder))
-    for joint in joints:
-        item(document.json, "nodes", joint, label("skin", skin, holder))
-    inverse = np.tile(np.eye(4), (len(joints), 1, 1))
-    if holder.get("inverseBindMatrices") is not None:
-        values = read_accessor(document, holder["inverseBindMatrices"], label("skin", skin, holder))
-        if values.shape[1] != 16 or len(values) < len(joints):
-            raise ModelError("has too few inverse bind matrices", place=label("skin", skin, holder))
-        inverse = values[: len(joints)].astype(np.float64).reshape(-1, 4, 4).transpose(0, 2, 1)
-    matrices = np.stack([world.get(j, np.eye(4)) for j in joints]) @ inverse
-    attributes = read_attributes(document, primitive, place)
-    posed = np.zeros((len(positions), 3))
-    total = np.zeros(len(positions))
-    for group in range(2):
-        if f"JOINTS_{group}" not in attributes or f"WEIGHTS_{group}" not in attributes:
-            continue
-        index = attributes[f"JOINTS_{group}"].astype(np.int64)
-        weights = attributes[f"WEIGHTS_{group}"].astype(np.float64)
-        if index.shape != weights.shape:
-            raise ModelError(f"JOINTS_{group} and WEIGHTS_{group} differ in shape", place=place)
-        if len(index) and int(np.where(weights > 0, index, 0).max()) >= len(joints):
-            raise ModelError(f"JOINTS_{group} names joint {int(index.max())} of a skin with {len(joints)}", place=place)
-        index = np.minimum(index, len(joints) - 1)
-        for k in range(index.shape[1]):
-            matrix = matrices[index[:, k]]
-            moved = np.einsum("ijk,ik->ij", matrix[:, :3, :3], positions) + matrix[:, :3, 3]
-            posed += weights[:, k, None] * moved
-            total += weights[:, k]
-    return np.where(total[:, None] > 0, posed / np.where(total > 0, total, 1.0)[:, None], positions)
+def _swept(points: FloatArray, matrices: FloatArray) -> list[FloatArray]:
+    """Lowest and highest corner of the box around points (n, 3) that (t, 4, 4) matrices move."""
+    moved = np.einsum("tij,nj->tni", matrices[:, :3, :3], points) + matrices[:, None, :3, 3]
+    return [moved.min(axis=(0, 1)), moved.max(axis=(0, 1))]
 
 
-def largest_scale(matrix: FloatArray) -> float:
-    """How much a 4×4 matrix stretches the direction it stretches most."""
-    return float(max(np.linalg.svd(matrix[:3, :3], compute_uv=False)[0], 1e-12))
-
-
-def _numbers(value: Any, count: int, place: str) -> FloatArray:
-    if (
-        not isinstance(value, list)
-        or len(value) != count
-        or not all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e300 for x in value)
-    ):
-        raise ModelError(f"must be {count} finite numbers", place=place)
-    return np.array(value, np.float64)
+def _outermost(points: FloatArray) -> FloatArray:
+    """The points that can be outermost under an affine map: those of the convex hull, where there is one."""
+    if len(points) < 64:
+        return points
+    try:
+        hull: FloatArray = points[ConvexHull(points).vertices]
+    except QhullError:  # flat, or thinner than rounding
+        return points
+    return hull
