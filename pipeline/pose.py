@@ -271,7 +271,8 @@ def _rest(document: Document, node: int, path: str) -> FloatArray:
     if holder.get("mesh") is None:
         return np.zeros(0)
     mesh = item(document.json, "meshes", holder["mesh"], place)
-    primitives = [p for p in mesh.get("primitives") or [] if isinstance(p, dict)]
+    listed = mesh.get("primitives")
+    primitives = [p for p in listed if isinstance(p, dict)] if isinstance(listed, list) else []
     count = max((len(p["targets"]) for p in primitives if isinstance(p.get("targets"), list)), default=0)
     given = holder.get("weights", mesh.get("weights"))
     if given is None or count == 0:
