@@ -78,8 +78,10 @@ def _expand(
             raise ModelError(f"has no attribute {ids[name]!r}", place=here, remedy=REMEDY)
         kind, component = accessor.get("type"), accessor.get("componentType")
         values = np.asarray(streams[ids[name]]["data"]).reshape(vertices, -1)
-        if kind not in WIDTHS or component not in COMPONENTS or values.shape[1] != WIDTHS[kind]:
-            raise ModelError(f"is no {kind} of component type {component}", place=here, remedy=REMEDY)
+        if not isinstance(kind, str) or not isinstance(component, int) or isinstance(component, bool):
+            raise ModelError("has an unknown componentType or type", place=here)
+        if component not in COMPONENTS or values.shape[1] != WIDTHS.get(kind):
+            raise ModelError(f"is no {kind[:20]} of component type {component}", place=here, remedy=REMEDY)
         kept: Json = {k: accessor[k] for k in ("name", "normalized", "extras") if k in accessor}
         named[name] = _add(json, chunk, buffer, values.astype(COMPONENTS[component]), component, kind, kept)
     if primitive.get("mode", 4) not in (4, 5):
