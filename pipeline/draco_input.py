@@ -23,14 +23,14 @@ def expand_draco(document: Document) -> Document:
     Raises ModelError for streams that cannot be decoded or do not hold what their primitive says.
     """
     meshes = items(document.json, "meshes")
-    if not any(DRACO in (p.get("extensions") or {}) for m in meshes for p in _primitives(m)):
+    if not any(DRACO in _extensions(p) for m in meshes for p in _primitives(m)):
         return document
     json = copy.deepcopy(document.json)
     chunk = bytearray()
     buffer = len(document.buffers)
     for number, mesh in enumerate(items(json, "meshes")):
         for index, primitive in enumerate(_primitives(mesh)):
-            extensions = primitive.get("extensions") or {}
+            extensions = _extensions(primitive)
             if DRACO not in extensions:
                 continue
             place = f"{label('mesh', number, mesh)}, primitive {index}, {DRACO}"
@@ -49,6 +49,11 @@ def expand_draco(document: Document) -> Document:
 def _primitives(mesh: Json) -> list[Json]:
     found = mesh.get("primitives")
     return [p for p in found if isinstance(p, dict)] if isinstance(found, list) else []
+
+
+def _extensions(primitive: Json) -> Json:
+    found = primitive.get("extensions")
+    return found if isinstance(found, dict) else {}
 
 
 def _expand(
