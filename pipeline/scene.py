@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import numpy as np
 from .document import Document, Json, item, items, label, read_accessor
 from .errors import ModelError
 from .links import check_links
+from .sizes import check_sizes
 from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, part, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
@@ -19,6 +21,8 @@ TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 # a region holds; below that one request for all of them is cheaper than a tree of its own.
 SHARED_TRIANGLES = 4096
 MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
+MANY_POSITIONS = 50_000_000  # of all instances of a mesh: a second's work for its bounds
+MAX_NODE_DEPTH = 1000  # viewers follow the hierarchy by recursion
 POINTS_AND_LINES = (0, 1, 2, 3)
 # Components of each attribute that glTF knows, by its name without the set's number.
 SHAPES = {
@@ -90,6 +94,7 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
     """
     json = document.json
     check_links(json)
+    check_sizes(document)
     nodes = items(json, "nodes")
     world = _world_matrices(json)
     addressable = _moving(json, nodes) | _kept(nodes, keep_nodes)
@@ -315,9 +320,9 @@ def _world_matrices(json: Json) -> dict[int, FloatArray]:
         children = {c for n in nodes for c in n.get("children", [])}
         roots = [i for i in range(len(nodes)) if i not in children]
     world: dict[int, FloatArray] = {}
-    stack: list[tuple[Any, FloatArray]] = [(root, np.eye(4)) for root in roots]
+    stack: list[tuple[Any, FloatArray, int]] = [(root, np.eye(4), 1) for root in roots]
     while stack:
-        index, above = stack.pop()
+        index, above, depth = stack.pop()
         node = item(json, "nodes", index, "scene")
         place = label("node", index, node)
         if index in world:
@@ -328,7 +333,10 @@ def _world_matrices(json: Json) -> dict[int, FloatArray]:
             world[index] = above @ node_matrix(node, place)
         if not np.abs(world[index]).max() < MAX_EXTENT:  # NaN is not less either
             raise ModelError("is scaled or moved past any real size", place=place, remedy="check its scale")
-        stack.extend((child, world[index]) for child in node.get("children", []))
+        if depth > MAX_NODE_DEPTH:
+            remedy = "flatten the hierarchy: viewers cannot draw it"
+            raise ModelError(f"is more than {MAX_NODE_DEPTH:,} levels deep", place=place, remedy=remedy)
+        stack.extend((child, world[index], depth + 1) for child in node.get("children", []))
     return dict(sorted(world.items()))
 
 
@@ -365,29 +373,40 @@ def _bounds(
     users: dict[int, list[int]],
     world: dict[int, FloatArray],
 ) -> tuple[FloatArray, FloatArray]:
-    clouds: list[FloatArray] = []
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+
+    def cover(positions: FloatArray, nodes: Sequence[int] | None = None) -> None:
+        """Widen the bounds by positions in asset space, or in that of each of the nodes."""
+        nonlocal low, high
+        if len(positions) == 0:
+            return
+        if nodes is not None and len(nodes) * len(positions) > MANY_POSITIONS:
+            # The box around the turned box of a mesh is a little large, but takes eight points a node.
+            box = np.stack([positions.min(axis=0), positions.max(axis=0)])
+            positions = np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3)
+        for moved in (
+            [positions] if nodes is None else (positions @ world[n][:3, :3].T + world[n][:3, 3] for n in nodes)
+        ):
+            low, high = np.minimum(low, moved.min(axis=0)), np.maximum(high, moved.max(axis=0))
+
     for tree in trees:
-        positions = tree.source.surface.positions
-        if tree.mesh is None:
-            clouds.append(positions)
-            continue
-        clouds.extend(positions @ world[n][:3, :3].T + world[n][:3, 3] for n in tree.nodes)
+        cover(tree.source.surface.positions, None if tree.mesh is None else tree.nodes)
+    deformed_of = {d.mesh: d for d in deforming}
     for mesh, drawn_by in users.items():
-        deformed = next((d for d in deforming if d.mesh == mesh), None)
+        deformed = deformed_of.get(mesh)
         for place, primitive in _primitives(document, mesh):
             if _is_triangles(primitive) and deformed is None:
                 continue
             positions = read_attributes(document, primitive, place)["POSITION"].astype(np.float64)
             if deformed is not None and deformed.kind == "skinned":
-                skin = items(document.json, "nodes")[drawn_by[0]].get("skin")
+                skin = item(document.json, "nodes", drawn_by[0], "nodes").get("skin")
                 if skin is not None:
-                    clouds.append(rest_pose(document, primitive, positions, skin, world, place))
+                    cover(rest_pose(document, primitive, positions, skin, world, place))
                     continue
-            clouds.extend(positions @ world[n][:3, :3].T + world[n][:3, 3] for n in drawn_by)
-    clouds = [c for c in clouds if len(c)]
-    if not clouds:
+            cover(positions, drawn_by)
+    if not (low <= high).all():
         raise ModelError("holds no geometry", remedy="export at least one object with vertices")
-    return np.min([c.min(axis=0) for c in clouds], axis=0), np.max([c.max(axis=0) for c in clouds], axis=0)
+    return low, high
 
 
 def rest_pose(
