@@ -35,7 +35,7 @@ class Limits:
 
     def too_long(self) -> str:
         """What the artist reads of a model that ran out of time."""
-        return f"took longer than {self.seconds:,.0f} s (allow more with --timeout, or export it with less detail)"
+        return f"took longer than {self.seconds:g} s (allow more with --timeout, or export it with less detail)"
 
     def too_large(self) -> str:
         """What the artist reads of a model that ran out of memory."""

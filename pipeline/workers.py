@@ -29,7 +29,7 @@ from .asset import AssetReport, build_asset
 from .bundle import Bundle
 from .errors import ModelError
 from .limits import ONE_THREAD, Limits, confine, tree_memory
-from .pool import Pool, Tokens
+from .pool import Pool, Tokens, prepare_process
 from .settings import Settings
 
 # Fewer tasks than this in a stage are done at once where they are: a process takes half a second to start.
@@ -173,7 +173,7 @@ def _asset_process(
     job: Job, root: Path, settings: Settings, workers: int, limits: Limits, tokens: Tokens, events: Connection
 ) -> None:
     """Build one asset and send progress and then its report or failure."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
+    prepare_process()
     if sys.platform != "win32":
         os.setpgrp()  # so that the parent ends this process together with its pool
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
