@@ -14,6 +14,7 @@ from rich.console import Console
 
 from . import VERSION
 from .errors import ModelError
+from .interrupts import interrupts_held
 from .limits import ALLOWED_SECONDS, default_limits
 from .settings import Settings
 
@@ -149,9 +150,10 @@ def build(
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the worker processes end too
     try:
-        # Here, since loading the mesh libraries takes half a second in which Ctrl-C may come.
-        from . import build as stage
-        from . import report
+        # Here, since loading the mesh libraries takes half a second; some of them would swallow a Ctrl-C that came.
+        with interrupts_held():
+            from . import build as stage
+            from . import report
 
         with report.LiveProgress(console) as show:
             limits = default_limits(timeout, memory)

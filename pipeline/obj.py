@@ -231,6 +231,8 @@ def _read_mtl(text: bytes, library: str, content: dict[str, bytes], result: Tran
             pbr["metallicFactor"] = _unit(words[-1], place)
         elif keyword in ("map_kd", "map_ke", "norm"):
             picture = _picture(" ".join(words[1:]))
+            if picture not in content:
+                raise ModelError(f"{keyword} names no picture", place=place)
             titles = [title for title, _ in result.images]
             if picture not in titles:
                 titles.append(picture)

@@ -22,12 +22,12 @@ from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from .asset import AssetReport, build_asset
 from .bundle import Bundle
 from .errors import ModelError
+from .interrupts import STOPS, interrupts_held
 from .limits import ONE_THREAD, Limits, confine, tree_memory
 from .pool import Pool, Tokens, prepare_process
 from .settings import Settings
@@ -36,7 +36,6 @@ from .settings import Settings
 WORTH_A_POOL = 3
 WATCH_SECONDS = 0.2  # between two looks at time and memory: a process fills a few hundred megabytes in it
 NO_LIMITS = Limits()
-STOPS = (signal.SIGINT, signal.SIGTERM)  # what an artist, or a supervisor, ends a build with
 EXIT_SECONDS = 10.0  # for a process to end by itself after it has said its last
 
 
@@ -104,7 +103,7 @@ def build_in_processes(
         tokens = Tokens(free, context.RawValue(c_int, 0))
         arguments = (job, root, settings, workers, limits, tokens, sender)
         process = context.Process(target=_asset_process, args=arguments)
-        with _interrupts_held(), _environment(ONE_THREAD):
+        with interrupts_held(), _environment(ONE_THREAD):
             process.start()
             running[receiver] = _Running(job, process, tokens)
         sender.close()
@@ -134,7 +133,7 @@ def build_in_processes(
                     yield event
             _watch([one for one in running.values() if not one.verdict], limits)
     finally:
-        with _interrupts_held():
+        with interrupts_held():
             for one in running.values():
                 _end(one.process)
             for one in running.values():
@@ -205,7 +204,7 @@ def _asset_process(
     except MemoryError:
         event = Failure(job.asset, job.name, limits.too_large())
     except OSError as error:
-        event = Failure(job.asset, job.name, f"cannot write the bundle: {error}")
+        event = Failure(job.asset, job.name, f"cannot write the bundle: {error.strerror or error}")
     except BrokenProcessPool:
         broken = True
         event = Failure(
@@ -259,33 +258,6 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
             os.environ.pop(name)
             if value is not None:
                 os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back until what must not be torn apart is done. A child that is started meanwhile is
-    born deaf to them until it has decided for itself."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's business
-        yield
-        return
-    came: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
-        came.append(number)
-
-    before = {each: signal.signal(each, note) for each in STOPS}
-    if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
-    try:
-        yield
-    finally:
-        if sys.platform != "win32":
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        for each, handler in before.items():
-            signal.signal(each, handler)
-        if came:
-            signal.raise_signal(came[0])
 
 
 def _death(code: int | None) -> str:
