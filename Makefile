@@ -1,8 +1,9 @@
 # make demo   builds the sample models, serves bundle, viewer and relay, prints the address
+# make soak   the tests that take minutes
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup test check format lock system samples clean
+.PHONY: demo setup test soak check format lock system samples clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -24,6 +25,10 @@ test: setup
 	@scripts/system-deps.sh test
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest $(ARGS)
+
+# The long tests: thousands of mutated models. ARGS="--models DIR" mutates the models below DIR too.
+soak: setup
+	@$(PY) -m pytest -m soak $(ARGS)
 
 check: setup
 	@$(VENV)/bin/ruff check .

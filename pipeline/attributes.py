@@ -13,6 +13,7 @@ INWARD = 0.1
 # Corners of one vertex whose normals differ by less share one normal; beyond, the edge is hard.
 SMOOTH_COS = float(np.cos(np.radians(35.0)))
 # UV sets and colours of one vertex that differ by less are one value, sampled twice.
+MAX_VALENCE = 256  # corners at one vertex that are compared with each other
 SAME_VALUE = 0.02
 
 
@@ -106,16 +107,19 @@ def _snap_to_source(
 
 
 def _pairs(vertices: IntArray) -> tuple[IntArray, IntArray]:
-    """Every ordered pair of corners at the same vertex, a corner with itself included."""
+    """Every ordered pair of corners at the same vertex, a corner with itself included; at a vertex of more than
+    MAX_VALENCE corners, such as the middle of a cap, each with itself and the next ones."""
     order = np.argsort(vertices, kind="stable")
     counts = np.bincount(vertices)
     counts = counts[counts > 0]
     starts = np.cumsum(counts) - counts
-    left = np.repeat(order, np.repeat(counts, counts))
-    sizes = np.repeat(counts, counts)
+    corners = np.repeat(counts, counts)
     group_start = np.repeat(starts, counts)
-    within = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    right = order[np.repeat(group_start, sizes) + within]
+    first = np.where(corners > MAX_VALENCE, np.arange(len(order)) - group_start, 0)
+    sizes = np.minimum(corners, MAX_VALENCE)
+    left = np.repeat(order, sizes)
+    step = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    right = order[np.repeat(group_start, sizes) + (np.repeat(first, sizes) + step) % np.repeat(corners, sizes)]
     return left, right
 
 

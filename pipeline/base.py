@@ -93,7 +93,8 @@ def _meshes(
     """The base's meshes and where each source mesh went; a flattened mesh is kept for its points and lines."""
     new: list[Json] = []
     where: dict[int, int] = {}
-    used = {items(document.json, "nodes")[n].get("mesh") for n in scene.world}
+    nodes = items(document.json, "nodes")
+    used = {nodes[n].get("mesh") for n in scene.world}
     for index, holder in enumerate(items(document.json, "meshes")):
         if index not in used:
             continue
@@ -109,7 +110,7 @@ def _meshes(
 
 def _rest(document: Document, mesh: int) -> list[Json]:
     """The primitives that are no triangles."""
-    holder = items(document.json, "meshes")[mesh]
+    holder = item(document.json, "meshes", mesh, "meshes")
     return [p for p in holder["primitives"] if p.get("mode", 4) in POINTS_AND_LINES]
 
 

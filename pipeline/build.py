@@ -14,10 +14,11 @@ from .asset import AssetReport, report_rows
 from .bundle import Bundle, free_bytes
 from .document import Json
 from .errors import ModelError
+from .limits import Limits
 from .settings import Settings
 from .source import SUFFIXES, source_sha256
 from .validate import read_manifest
-from .workers import Failure, Job, Progress, build_in_processes
+from .workers import NO_LIMITS, Failure, Job, Progress, build_in_processes
 
 KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 LEAST_FREE_BYTES = 200 << 20  # a build that fills the disk breaks more than itself
@@ -38,6 +39,7 @@ def build(
     settings: Settings,
     *,
     jobs: int,
+    limits: Limits = NO_LIMITS,
     force: bool = False,
     on_progress: Callable[[Progress | AssetReport | Failure], None] = lambda _: None,
 ) -> BuildReport:
@@ -55,9 +57,9 @@ def build(
     try:
         before = bundle.read_catalogue()["assets"]
         output.mkdir(parents=True, exist_ok=True)
+        bundle.sweep()
     except OSError as error:
         raise ModelError(f"cannot write to {output}: {error.strerror}") from None
-    bundle.sweep()
 
     kept = [] if force else [r for job in models if (r := up_to_date(bundle, job, before, settings)) is not None]
     for report in kept:
@@ -69,7 +71,7 @@ def build(
         on_progress(failure)
     todo = [job for job in models if job.asset not in done]
     # Closed at once when `on_progress` raises or Ctrl-C comes while it runs: the processes must not outlive it.
-    with closing(build_in_processes(todo, output, settings, max(1, jobs))) as events:
+    with closing(build_in_processes(todo, output, settings, max(1, jobs), limits)) as events:
         for event in events:
             if isinstance(event, AssetReport):
                 built.append(event)
@@ -79,9 +81,13 @@ def build(
 
     assets = {report.asset: report.entry for report in [*kept, *built]}
     assets |= {f.asset: before[f.asset] for f in failed if f.asset in before and f.asset not in assets}
-    if assets:
-        bundle.write_site()
-        bundle.write_catalogue(f"streamxr {VERSION}", assets)
+    try:
+        bundle.sweep()  # what models that were ended were writing
+        if assets:
+            bundle.write_site()
+            bundle.write_catalogue(f"streamxr {VERSION}", assets)
+    except OSError as error:
+        raise ModelError(f"cannot write to {output}: {error.strerror}", remedy="the bundle is as it was") from None
     return BuildReport(
         tuple(sorted(built, key=lambda r: r.asset)), tuple(kept), tuple(sorted(failed, key=lambda f: f.source))
     )
@@ -134,13 +140,14 @@ def up_to_date(bundle: Bundle, job: Job, before: Json, settings: Settings) -> As
     try:
         manifest = read_manifest(bundle.root, entry["manifest"])
         if (
-            manifest["generator"] != f"streamxr {VERSION}"
+            job.path.stat().st_size > manifest["source"]["bytes"]  # else this process would read it, whatever its size
+            or manifest["generator"] != f"streamxr {VERSION}"
             or manifest["settings"] != settings.as_json()
             or manifest["source"]["name"] != job.name
             or manifest["source"]["sha256"] != source_sha256(job.path)
         ):
             return None
-    except ModelError:
+    except (ModelError, OSError, MemoryError):
         return None
     for file in named_files(manifest):
         path = bundle.root / file["uri"]

@@ -11,6 +11,7 @@ import importlib.util
 import json
 import os
 import shutil
+import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,10 @@ class Bundle:
                 path.unlink()
 
     def sweep(self) -> None:
-        """Remove what a killed build left half written."""
+        """Remove what a process that is gone left half written."""
         for path in self.root.glob(".writing-*"):
-            path.unlink(missing_ok=True)
+            if not _alive(path.name.split("-")[1]):
+                path.unlink(missing_ok=True)
 
     def _write(self, relative: str, content: bytes, *, replace: bool = False) -> None:
         path = self.root / relative
@@ -108,6 +110,19 @@ class Bundle:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _alive(pid: str) -> bool:
+    """Whether a process, by its number, still runs. Windows has no harmless way to ask."""
+    if sys.platform == "win32" or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def content_hash(content: bytes) -> str:

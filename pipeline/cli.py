@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -13,7 +14,11 @@ from rich.console import Console
 
 from . import VERSION
 from .errors import ModelError
+from .interrupts import interrupts_held
+from .limits import ALLOWED_SECONDS, default_limits
 from .settings import Settings
+
+LEAST_MEMORY = 400_000_000
 
 EXAMPLES_BUILD = """
 \b
@@ -39,6 +44,22 @@ class Length(click.ParamType[str]):
         return value
 
 
+class Memory(click.ParamType[int]):
+    """An amount of memory in bytes, given as 1500M or 4G."""
+
+    name = "size"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        del param, ctx
+        found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([MG])B?", str(value).upper())
+        if found is None:
+            self.fail(f"{value!r} is no amount of memory: give it as 1500M or 4G")
+        size = int(float(found[1]) * {"M": 1e6, "G": 1e9}[found[2]])
+        if size < LEAST_MEMORY:
+            self.fail(f"{value} is too little: the mesh libraries alone take {LEAST_MEMORY / 1e6:.0f}M")
+        return size
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(VERSION, prog_name="streamxr")
 def main() -> None:
@@ -59,6 +80,11 @@ def main() -> None:
 @click.option(
     "-j", "--jobs", type=click.IntRange(1, 256), default=None, help="Processes at work.  [default: all cores]"
 )
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=ALLOWED_SECONDS, show_default=True,
+              metavar="SECONDS", help="End a model that takes longer; the others go on.")  # fmt: skip
+@click.option("--memory", type=Memory(), default=None, metavar="SIZE",
+              help="End a model whose processes hold more, as 1500M or 4G.  [default: 3/4 of the machine's]"
+              )  # fmt: skip
 @click.option("--force", is_flag=True, help="Build even what is up to date.")
 @click.option("--leaf-triangles", type=click.IntRange(500), default=Settings.leaf_triangles, show_default=True,
               help="Triangles a leaf region should have.")  # fmt: skip
@@ -88,6 +114,8 @@ def build(
     source: Path,
     output: Path,
     jobs: int | None,
+    timeout: float,
+    memory: int | None,
     force: bool,
     leaf_triangles: int,
     depth: int | None,
@@ -122,14 +150,15 @@ def build(
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the worker processes end too
     try:
-        # Here, since loading the mesh libraries takes half a second in which Ctrl-C may come.
-        from . import build as stage
-        from . import report
+        # Here, since loading the mesh libraries takes half a second; some of them would swallow a Ctrl-C that came.
+        with interrupts_held():
+            from . import build as stage
+            from . import report
 
         with report.LiveProgress(console) as show:
-            result = stage.build(
-                source, output, settings, jobs=jobs or os.cpu_count() or 1, force=force, on_progress=show
-            )
+            limits = default_limits(timeout, memory)
+            workers = jobs or os.cpu_count() or 1
+            result = stage.build(source, output, settings, jobs=workers, limits=limits, force=force, on_progress=show)
     except ModelError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:

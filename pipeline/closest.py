@@ -34,10 +34,13 @@ class ClosestPoints:
     def __init__(self, positions: FloatArray, triangles: IntArray) -> None:
         self.triangles = triangles
         self.corners = positions[triangles]
-        count = len(triangles)
+        # Of triangles that lie on each other one is enough: they fill the same cells of the grid, and each query
+        # there would look at all of them.
+        self._distinct = _distinct(triangles)
+        count = len(self._distinct)
         self._meshes = pymeshlab.MeshSet(verbose=False)
         mesh = pymeshlab.Mesh(
-            vertex_matrix=np.ascontiguousarray(self.corners.reshape(-1, 3)),
+            vertex_matrix=np.ascontiguousarray(self.corners[self._distinct].reshape(-1, 3)),
             face_matrix=np.arange(3 * count, dtype=np.int32).reshape(-1, 3),
             v_scalar_array=np.repeat(np.arange(count, dtype=np.float64), 3),
         )
@@ -45,8 +48,8 @@ class ClosestPoints:
 
     def _search_all(self, points: FloatArray) -> Closest:
         best = Closest(np.zeros(len(points), np.int64), points.copy(), np.full(len(points), np.inf))
-        for index, corners in enumerate(self.corners):
-            candidate = closest_on_triangles(points, np.broadcast_to(corners, (len(points), 3, 3)))
+        for index in self._distinct:
+            candidate = closest_on_triangles(points, np.broadcast_to(self.corners[index], (len(points), 3, 3)))
             distances = np.linalg.norm(points - candidate, axis=1)
             nearer = distances < best.distances
             best.triangles[nearer] = index
@@ -64,7 +67,7 @@ class ClosestPoints:
         """Nearest triangles of the surface for (q, 3) points."""
         if len(points) == 0:
             return Closest(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0))
-        if len(self.corners) < SEARCH_ALL_BELOW:
+        if len(self._distinct) < SEARCH_ALL_BELOW:
             return self._search_all(points)
         meshes = self._meshes
         meshes.add_mesh(pymeshlab.Mesh(vertex_matrix=np.ascontiguousarray(points)))
@@ -84,10 +87,19 @@ class ClosestPoints:
         )
         answer = meshes.current_mesh()
         scalars = np.asarray(answer.vertex_scalar_array())
-        triangles = np.clip(np.rint(scalars).astype(np.int64), 0, len(self.corners) - 1)
+        triangles = self._distinct[np.clip(np.rint(scalars).astype(np.int64), 0, len(self._distinct) - 1)]
         nearest = np.array(answer.vertex_matrix(), np.float64, order="C")
         meshes.delete_current_mesh()
         return Closest(triangles, nearest, np.linalg.norm(points - nearest, axis=1))
+
+
+def _distinct(triangles: IntArray) -> IntArray:
+    """The first triangle of each vertex triple, whatever its winding, in order."""
+    rows = np.sort(triangles, axis=1)
+    order = np.lexsort(rows.T)
+    new = np.ones(len(rows), np.bool_)
+    new[1:] = (np.diff(rows[order], axis=0) != 0).any(axis=1)
+    return np.sort(order[new])
 
 
 def closest_on_triangles(points: FloatArray, corners: FloatArray) -> FloatArray:

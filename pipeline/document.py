@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
@@ -19,7 +20,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from .errors import ModelError
+from .errors import ModelError, shown
 from .surface import AnyArray
 
 Json = dict[str, Any]
@@ -48,6 +49,9 @@ SUPPORTED_REQUIRED = {
 CHANGES_GEOMETRY = {"EXT_mesh_gpu_instancing"}
 MAX_JSON_BYTES = 256 << 20  # the largest JSON chunk of a real model seen is two orders below
 MAX_JSON_DEPTH = 200  # deeper than any exporter nests, shallower than Python's recursion limit
+MAX_JSON_VALUES = 1 << 24  # each takes 30 to 100 bytes in memory
+MAX_DIGITS = 300  # longer integers overflow what a viewer makes of them, a double
+EXPORT_AGAIN = "export it again"
 MAX_ELEMENTS = 1 << 28  # a stride of one byte can serve any count; 268 million is past any GPU
 MAX_INTEGER = 1 << 53  # past this a JSON number is no exact integer
 
@@ -181,10 +185,16 @@ def items(document: Json, key: str, place: str = "") -> list[Json]:
 
 def item(document: Json, key: str, index: Any, place: str) -> Json:
     """Element `index` of the top-level array `key`, or a ModelError that names who pointed there."""
-    found = items(document, key)
+    found = document.get(key, [])
+    if not isinstance(found, list):
+        raise ModelError("must be an array of objects", place=key)
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(found):
-        raise ModelError(f"points at {key}[{index!r}], but the file has {len(found)} {key}", place=place)
-    return found[index]
+        raise ModelError(f"points at {key}[{shown(index)}], but the file has {len(found)} {key}", place=place)
+    # Only this one is checked: nodes are looked up by the hundred thousand.
+    if not isinstance(found[index], dict):
+        raise ModelError("must be an object", place=f"{key}[{index}]")
+    element: Json = found[index]
+    return element
 
 
 def integer(holder: Json, key: str, place: str, default: int | None = None) -> int:
@@ -193,14 +203,14 @@ def integer(holder: Json, key: str, place: str, default: int | None = None) -> i
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_INTEGER:
-        raise ModelError(f"{key} must be a non-negative integer, not {repr(value)[:40]}", place=place)
+        raise ModelError(f"{key} must be a non-negative integer, not {shown(value)}", place=place)
     return value
 
 
 def label(noun: str, index: int, holder: Json) -> str:
     """`mesh 3 "seat"`: how an error names an object of the document."""
     name = holder.get("name")
-    return f'{noun} {index} "{name}"' if isinstance(name, str) and name else f"{noun} {index}"
+    return f'{noun} {index} "{name[:80]}"' if isinstance(name, str) and name else f"{noun} {index}"
 
 
 def texture_slots(holder: Any) -> Iterator[tuple[str, Json]]:
@@ -258,10 +268,18 @@ def _split_glb(raw: bytes) -> tuple[bytes, bytes | None]:
 def _parse_json(text: bytes) -> Json:
     if len(text) > MAX_JSON_BYTES:
         raise ModelError(f"the JSON is {len(text):,} bytes long, over the limit of {MAX_JSON_BYTES:,}")
+    if sum(map(text.count, (b",", b"[", b"{"))) > MAX_JSON_VALUES:
+        raise ModelError(f"the JSON holds more than {MAX_JSON_VALUES:,} values")
     if _depth(text) > MAX_JSON_DEPTH:
-        raise ModelError(f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep")
+        raise ModelError(f"the JSON is nested more than {MAX_JSON_DEPTH} levels deep", remedy=EXPORT_AGAIN)
     try:
-        parsed = json.loads(text.decode("utf-8-sig"), parse_constant=_refuse_constant, parse_float=_finite)
+        parsed = json.loads(
+            text.decode("utf-8-sig"),
+            object_pairs_hook=_object,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+        )
         if b"\\ud" in text.lower():  # half a surrogate pair is no character, and no file could hold it
             json.dumps(parsed, ensure_ascii=False).encode()
     except UnicodeDecodeError as error:
@@ -270,8 +288,6 @@ def _parse_json(text: bytes) -> Json:
         raise ModelError("the JSON holds half a surrogate pair, which is no character") from None
     except json.JSONDecodeError as error:
         raise ModelError(f"the JSON is broken at line {error.lineno}, column {error.colno}: {error.msg}") from None
-    except ValueError:  # Python refuses integers of thousands of digits
-        raise ModelError("the JSON holds a number of thousands of digits") from None
     if not isinstance(parsed, dict):
         raise ModelError("the JSON is not an object, so this is not glTF")
     asset = parsed.get("asset")
@@ -293,11 +309,30 @@ def _parse_json(text: bytes) -> Json:
 
 def _depth(text: bytes) -> int:
     """Nesting depth of brackets, strings included: an upper bound that costs one pass in C."""
-    codes = np.frombuffer(text, np.uint8)
-    steps = np.zeros(len(codes), np.int32)
-    steps[(codes == ord("[")) | (codes == ord("{"))] = 1
-    steps[(codes == ord("]")) | (codes == ord("}"))] = -1
-    return int(np.cumsum(steps).max(initial=0))
+    deepest = depth = 0
+    for start in range(0, len(text), 1 << 20):  # a piece at a time: sums take eight times the text's memory
+        codes = np.frombuffer(text, np.uint8, min(1 << 20, len(text) - start), start)
+        steps = np.zeros(len(codes), np.int64)
+        steps[(codes == ord("[")) | (codes == ord("{"))] = 1
+        steps[(codes == ord("]")) | (codes == ord("}"))] = -1
+        depths = depth + np.cumsum(steps)
+        deepest, depth = max(deepest, int(depths.max())), int(depths[-1])
+    return deepest
+
+
+def _object(pairs: list[tuple[str, Any]]) -> Json:
+    """An object with each of its keys once, as glTF asks: of two values, readers would take this one or that."""
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ModelError(f"the JSON holds {shown(twice)} twice in one object", remedy=EXPORT_AGAIN)
+    return result
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ModelError(f"the JSON holds a number of {len(text):,} digits", remedy=EXPORT_AGAIN)
+    return int(text)
 
 
 def _finite(text: str) -> float:
@@ -312,7 +347,7 @@ def _refuse_constant(name: str) -> float:
 def resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
     """The bytes behind a uri, and whether they came from another file."""
     if not isinstance(uri, str):
-        raise ModelError(f"uri must be a string, not {uri!r}", place=place)
+        raise ModelError(f"uri must be a string, not {shown(uri)}", place=place)
     if uri.startswith("data:"):
         header, comma, payload = uri.partition(",")
         if not comma or not header.endswith(";base64"):
@@ -321,19 +356,19 @@ def resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
             return base64.b64decode(payload, validate=True), False
         except ValueError as error:
             raise ModelError(f"its data: uri is broken: {error}", place=place) from None
-    shown = uri if len(uri) <= 120 else uri[:117] + "…"
+    named = uri if len(uri) <= 120 else uri[:117] + "…"
     if "://" in uri:
-        raise ModelError(f'"{shown}" is on the network', place=place, remedy="put the file beside the model")
+        raise ModelError(f'"{named}" is no file beside the model', place=place, remedy="put the file beside the model")
     folder = model.parent.resolve()
     try:
         target = (folder / unquote(uri)).resolve()
         there = target.is_file()
     except (OSError, ValueError):
-        raise ModelError(f'"{shown}" is not a file name', place=place) from None
+        raise ModelError(f'"{named}" is not a file name', place=place) from None
     if not target.is_relative_to(folder):
-        raise ModelError(f'"{shown}" leaves the model\'s folder', place=place, remedy="put the file beside the model")
+        raise ModelError(f'"{named}" leaves the model\'s folder', place=place, remedy="put the file beside the model")
     if not there:
-        raise ModelError(f'"{shown}" is missing', place=place, remedy="put the file beside the model")
+        raise ModelError(f'"{named}" is missing', place=place, remedy="put the file beside the model")
     return _read(target, place), True
 
 
@@ -342,7 +377,7 @@ def _view(document: Document, index: Any, place: str) -> tuple[memoryview, int |
     place = f"{place}, bufferView {index}"
     buffer = view.get("buffer")
     if isinstance(buffer, bool) or not isinstance(buffer, int) or not 0 <= buffer < len(document.buffers):
-        raise ModelError(f"points at buffers[{buffer!r}]", place=place)
+        raise ModelError(f"points at buffers[{shown(buffer)}]", place=place)
     start = integer(view, "byteOffset", place, 0)
     length = integer(view, "byteLength", place)
     content = document.buffers[buffer]

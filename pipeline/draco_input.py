@@ -23,14 +23,14 @@ def expand_draco(document: Document) -> Document:
     Raises ModelError for streams that cannot be decoded or do not hold what their primitive says.
     """
     meshes = items(document.json, "meshes")
-    if not any(DRACO in (p.get("extensions") or {}) for m in meshes for p in _primitives(m)):
+    if not any(DRACO in _extensions(p) for m in meshes for p in _primitives(m)):
         return document
     json = copy.deepcopy(document.json)
     chunk = bytearray()
     buffer = len(document.buffers)
     for number, mesh in enumerate(items(json, "meshes")):
         for index, primitive in enumerate(_primitives(mesh)):
-            extensions = primitive.get("extensions") or {}
+            extensions = _extensions(primitive)
             if DRACO not in extensions:
                 continue
             place = f"{label('mesh', number, mesh)}, primitive {index}, {DRACO}"
@@ -49,6 +49,11 @@ def expand_draco(document: Document) -> Document:
 def _primitives(mesh: Json) -> list[Json]:
     found = mesh.get("primitives")
     return [p for p in found if isinstance(p, dict)] if isinstance(found, list) else []
+
+
+def _extensions(primitive: Json) -> Json:
+    found = primitive.get("extensions")
+    return found if isinstance(found, dict) else {}
 
 
 def _expand(
@@ -78,8 +83,10 @@ def _expand(
             raise ModelError(f"has no attribute {ids[name]!r}", place=here, remedy=REMEDY)
         kind, component = accessor.get("type"), accessor.get("componentType")
         values = np.asarray(streams[ids[name]]["data"]).reshape(vertices, -1)
-        if kind not in WIDTHS or component not in COMPONENTS or values.shape[1] != WIDTHS[kind]:
-            raise ModelError(f"is no {kind} of component type {component}", place=here, remedy=REMEDY)
+        if not isinstance(kind, str) or not isinstance(component, int) or isinstance(component, bool):
+            raise ModelError("has an unknown componentType or type", place=here)
+        if component not in COMPONENTS or values.shape[1] != WIDTHS.get(kind):
+            raise ModelError(f"is no {kind[:20]} of component type {component}", place=here, remedy=REMEDY)
         kept: Json = {k: accessor[k] for k in ("name", "normalized", "extras") if k in accessor}
         named[name] = _add(json, chunk, buffer, values.astype(COMPONENTS[component]), component, kind, kept)
     if primitive.get("mode", 4) not in (4, 5):

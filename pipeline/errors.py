@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import reprlib
+
+MAX_TEXT = 600  # characters of a message: names and values in it are the file's and may be of any length
+MAX_SHOWN = 40  # characters of a value that a message quotes
+
 
 class ModelError(Exception):
     """A model (or a bundle) that cannot be used as it is.
@@ -20,8 +25,25 @@ class ModelError(Exception):
         return (_rebuild, (self.problem, self.place, self.remedy))
 
     def __str__(self) -> str:
-        text = f"{self.place}: {self.problem}" if self.place else self.problem
+        text = printable(f"{self.place}: {self.problem}" if self.place else self.problem)
         return f"{text} ({self.remedy})" if self.remedy else text
+
+
+def printable(text: str) -> str:
+    """One line of at most MAX_TEXT characters that no terminal takes for anything but text."""
+    if len(text) > MAX_TEXT:
+        text = f"{text[: MAX_TEXT - 1]}…"
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+def shown(value: object) -> str:
+    """A value of a file as a message quotes it: its repr, cut short however large or deep it is."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
 
 
 def _rebuild(problem: str, place: str, remedy: str) -> ModelError:

@@ -6,6 +6,7 @@ pipeline follows would reach the viewer; here all of them meet the same question
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from .document import Json, item, items, label
@@ -43,6 +44,7 @@ def check_links(json: Json) -> None:
             named: list[Any] = value if several else [] if value is None else [value]
             for each in named:
                 item(json, target, each, f"{place}, {name}")
+    _check_hierarchy(items(json, "nodes"))
     if json.get("scene") is not None:
         item(json, "scenes", json["scene"], "scene")
     for index, node in enumerate(items(json, "nodes")):
@@ -50,6 +52,21 @@ def check_links(json: Json) -> None:
     for index, animation in enumerate(items(json, "animations")):
         _check_animation(json, animation, label("animation", index, animation))
     _check_extensions(json)
+
+
+def _check_hierarchy(nodes: list[Json]) -> None:
+    """Each node has one parent at most, and none is below itself, whether a scene shows it or not."""
+    below = [child for node in nodes for child in node.get("children", [])]
+    wrong = {index for index, parents in Counter(below).items() if parents > 1}
+    if not wrong:  # then what no root leads to goes round in circles
+        wrong = {*range(len(nodes))}
+        stack = [*(wrong - {*below})]
+        while stack:
+            wrong.remove(index := stack.pop())
+            stack += nodes[index].get("children", [])
+    if wrong:
+        place = label("node", min(wrong), nodes[min(wrong)])
+        raise ModelError("is reached twice: nodes form a cycle or share a child", place=place, remedy="export it again")
 
 
 def _check_light(json: Json, node: Json, place: str) -> None:

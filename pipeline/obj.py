@@ -231,6 +231,8 @@ def _read_mtl(text: bytes, library: str, content: dict[str, bytes], result: Tran
             pbr["metallicFactor"] = _unit(words[-1], place)
         elif keyword in ("map_kd", "map_ke", "norm"):
             picture = _picture(" ".join(words[1:]))
+            if picture not in content:
+                raise ModelError(f"{keyword} names no picture", place=place)
             titles = [title for title, _ in result.images]
             if picture not in titles:
                 titles.append(picture)
@@ -296,9 +298,11 @@ def _clean(name: bytes) -> str:
 
 def _beside(path: Path, name: str, place: str, *, optional: bool) -> bytes | None:
     """The contents of a file that must lie in the model's folder."""
-    if optional and not (path.parent / name).is_file() and ".." not in name and not name.startswith("/"):
-        return None
-    return resolve(path, quote(name), place)[0]
+    try:
+        missing = optional and not (path.parent / name).is_file() and ".." not in name and not name.startswith("/")
+    except (OSError, ValueError):  # longer than any file name, or with a NUL
+        raise ModelError(f'"{name[:80]}" is not a file name', place=place) from None
+    return None if missing else resolve(path, quote(name), place)[0]
 
 
 def _read(path: Path) -> bytes:

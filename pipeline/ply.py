@@ -11,7 +11,7 @@ import numpy as np
 from trimesh.exchange.ply import load_ply
 
 from .errors import ModelError
-from .surface import AnyArray
+from .surface import AnyArray, BoolArray, FloatArray
 from .textures import srgb_to_linear
 from .translated import PLAIN, Part, Translated, corner_normals, indexed, require_finite
 
@@ -36,41 +36,55 @@ def read_ply(path: Path) -> Translated:
         raise ModelError(
             f"is no readable PLY: {str(error)[:200] or type(error).__name__}", remedy="export or copy it again"
         ) from None
-    positions = np.asarray(loaded.get("vertices", np.zeros((0, 3))), np.float64)
+    positions = _numbers(loaded.get("vertices", np.zeros((0, 3))), "element vertex")
     if len(positions) == 0 or positions.ndim != 2 or positions.shape[1] != 3:
         raise ModelError("holds no vertex", place="element vertex", remedy="export at least one object")
     require_finite(positions, "element vertex")
     attributes: dict[str, AnyArray] = {"POSITION": positions + 0.0}
     colors = loaded.get("vertex_colors")
     if colors is not None and len(colors) == len(positions):
-        attributes["COLOR_0"] = _linear(np.asarray(colors))
-    faces = np.asarray(loaded["faces"] if loaded.get("faces") is not None else np.zeros((0, 3)), np.int64)
+        attributes["COLOR_0"] = _linear(_numbers(colors, "vertex colours"))
+    found = loaded.get("faces")
+    corners_of = _numbers(np.zeros((0, 3)) if found is None else found, "element face")
     name = path.stem
     materials = [{"name": "ply", **PLAIN}]
-    if len(faces) == 0:
+    if len(corners_of) == 0:
         points = {key: value.astype(np.float32) for key, value in attributes.items()}
         return Translated([(name, [Part(points, None, 0)])], materials, files=[raw])
-    if faces.min() < 0 or faces.max() >= len(positions):
-        at = int(np.argmax((faces < 0).any(axis=1) | (faces >= len(positions)).any(axis=1)))
+    if corners_of.ndim != 2 or corners_of.shape[1] != 3:
+        raise ModelError("is not of triangles", place="element face", remedy="export or copy it again")
+    good: BoolArray = np.asarray(((corners_of >= 0) & (corners_of < len(positions))).all(axis=1))  # false for NaN too
+    if not good.all():
+        at = int(np.argmin(good))
         raise ModelError(
-            f"names vertex {int(faces[at].max()):,} of {len(positions):,}",
+            f"names vertex {corners_of[at].max():,.0f} of {len(positions):,}",
             place=f"triangle {at + 1:,}",
             remedy="the file is damaged: export it again",
         )
+    faces = corners_of.astype(np.int64)
     corners: dict[str, AnyArray] = {key: value[faces] for key, value in attributes.items()}
     given = loaded.get("vertex_normals")
-    if given is not None and np.shape(given) == positions.shape and np.isfinite(given).all():
-        length = np.linalg.norm(given, axis=1, keepdims=True)
-        corners["NORMAL"] = (np.asarray(given) / np.where(length > 0, length, 1.0))[faces]
+    normals = None if given is None else _numbers(given, "vertex normals")
+    if normals is not None and normals.shape == positions.shape and np.isfinite(normals).all():
+        length = np.linalg.norm(normals, axis=1, keepdims=True)
+        corners["NORMAL"] = (normals / np.where(length > 0, length, 1.0))[faces]
     else:
         corners["NORMAL"] = corner_normals(positions, faces, -1.0)
     vertices, index = indexed(corners)
     return Translated([(name, [Part(vertices, index, 0)])], materials, files=[raw])
 
 
+def _numbers(values: Any, place: str) -> FloatArray:
+    """An array of numbers; what a damaged body yields may be an array of lists."""
+    try:
+        return np.asarray(values, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        raise ModelError("is not of numbers alone", place=place, remedy="export or copy it again") from None
+
+
 def _linear(colors: AnyArray) -> AnyArray:
     """(n, 3 or 4) sRGB bytes as linear floats, alpha as it is; opaque alpha is left out."""
-    bytes_ = colors if colors.dtype == np.uint8 else np.clip(np.rint(colors), 0, 255).astype(np.uint8)
+    bytes_ = np.clip(np.rint(colors), 0, 255).astype(np.uint8)
     linear = srgb_to_linear(bytes_[:, :3]).astype(np.float64)
     if bytes_.shape[1] == 4 and (bytes_[:, 3] < 255).any():
         return np.concatenate([linear, bytes_[:, 3:] / 255.0], axis=1)

@@ -11,6 +11,8 @@ from multiprocessing import get_context
 from multiprocessing.synchronize import Semaphore
 from typing import Any
 
+import numpy as np
+
 
 class Tokens:
     """The right to be at work: one for each job, shared by all assets that are being built.
@@ -44,7 +46,7 @@ class Pool:
 
     def __init__(self, tokens: Tokens, limit: int) -> None:
         self._tokens = tokens
-        self._executor = ProcessPoolExecutor(limit, get_context("spawn"), _ignore_interrupts)
+        self._executor = ProcessPoolExecutor(limit, get_context("spawn"), prepare_process)
 
     def map(
         self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], on_done: Callable[[int], None]
@@ -84,5 +86,8 @@ class Pool:
         self._executor.shutdown(cancel_futures=True)
 
 
-def _ignore_interrupts() -> None:
+def prepare_process() -> None:
+    """What every process of a build does first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build decides what Ctrl-C ends
+    # Numbers that are none are refused where they matter; NumPy's warnings of them would only litter the terminal.
+    np.seterr(all="ignore")

@@ -15,6 +15,8 @@ from .surface import AnyArray, FloatArray, IntArray
 # Poses taken of one animation: its keyframes and the middles between them, thinned where there are more.
 POSES_PER_ANIMATION = 48
 MOST_POSES = 240  # of one asset
+WORK = 20_000_000  # vertices to pose in one pass over a mesh
+FEWEST_POSES = 12
 WIDTHS = {"translation": 3, "rotation": 4, "scale": 3}
 
 
@@ -36,10 +38,6 @@ class Motion:
         most = max(float(np.linalg.svd(self.world[n][:, :3, :3], compute_uv=False).max()) for n in nodes)
         return max(most, 1e-12)
 
-    def chosen(self, most: int) -> IntArray:
-        """At most so many poses, spread evenly; the file's own is always one of them."""
-        return np.unique(np.linspace(0, self.poses - 1, min(most, self.poses)).round().astype(np.int64))
-
 
 @dataclass(frozen=True)
 class Drawing:
@@ -52,9 +50,11 @@ class Drawing:
     matrices: FloatArray
     weights: FloatArray
 
-    @property
-    def poses(self) -> int:
-        return max(len(self.matrices), len(self.weights))
+    def chosen(self, vertices: int) -> list[int]:
+        """Poses to look at, spread evenly, the file's own first; of meshes with many vertices fewer."""
+        most = int(np.clip(WORK // max(1, vertices), FEWEST_POSES, MOST_POSES))
+        poses = max(len(self.matrices), len(self.weights))
+        return [int(p) for p in np.unique(np.linspace(0, poses - 1, min(most, poses)).round())]
 
 
 @dataclass(frozen=True)

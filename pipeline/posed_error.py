@@ -15,11 +15,8 @@ import numpy as np
 
 from .closest import ClosestPoints, barycentric
 from .geometric_error import GeometricError, geometric_error
-from .pose import MOST_POSES, Body, Drawing
+from .pose import Body, Drawing
 from .surface import FloatArray, IntArray, Surface, unique_rows, without_degenerates
-
-WORK = 20_000_000  # posed vertices of one measurement: of large meshes fewer poses are taken
-FEWEST_POSES = 12
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ def posed_error(source: PosedSurface, tier: PosedSurface, drawings: Sequence[Dra
     inside = max(0.0, rest.bound - max(float(first.max()), float(second.max())))
     worst = mean = 0.0
     for drawing in drawings:
-        poses = _chosen(drawing, len(first) + len(second))
+        poses = drawing.chosen(len(first) + len(second))
         for pose in poses:
             fine, coarse = source.body.posed(drawing, pose), tier.body.posed(drawing, pose)
             far = _distances(fine, there.of(coarse))
@@ -78,7 +75,7 @@ def posed_error(source: PosedSurface, tier: PosedSurface, drawings: Sequence[Dra
 def motion_sphere(bodies: Sequence[Body], drawings: Sequence[Drawing]) -> tuple[float, float, float, float]:
     """Centre and radius of a sphere around the bodies in all poses, morph targets applied as for `posed_error`."""
     total = sum(len(body.positions) for body in bodies)
-    clouds = [(b, d, pose) for b in bodies for d in drawings for pose in _chosen(d, total)]
+    clouds = [(b, d, pose) for b in bodies for d in drawings for pose in d.chosen(total)]
     boxes = [(p.min(axis=0), p.max(axis=0)) for p in (b.posed(d, pose) for b, d, pose in clouds)]
     centre = (np.min([low for low, _ in boxes], axis=0) + np.max([high for _, high in boxes], axis=0)) * 0.5
     radius = max(float(np.linalg.norm(b.posed(d, pose) - centre, axis=1).max()) for b, d, pose in clouds)
@@ -90,11 +87,6 @@ def motion_sphere(bodies: Sequence[Body], drawings: Sequence[Drawing]) -> tuple[
 def stretched(drawing: Drawing) -> float:
     """How much a drawing's matrices stretch the direction they stretch most."""
     return max(float(np.linalg.svd(drawing.matrices[:, :, :3, :3], compute_uv=False).max()), 1e-12)
-
-
-def _chosen(drawing: Drawing, vertices: int) -> list[int]:
-    most = int(np.clip(WORK // max(1, vertices), FEWEST_POSES, MOST_POSES))
-    return [int(p) for p in np.unique(np.linspace(0, drawing.poses - 1, min(most, drawing.poses)).round())]
 
 
 def _images(surface: PosedSurface, other: PosedSurface) -> _Images:

@@ -14,6 +14,7 @@ from .document import Document, Json, integer, item, items, label, read_accessor
 from .errors import ModelError
 from .links import check_links
 from .pose import Motion, node_matrix, read_body, read_drawing, sample_motion
+from .sizes import check_sizes
 from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, part, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
@@ -22,6 +23,8 @@ TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 # a region holds; below that one request for all of them is cheaper than a tree of its own.
 SHARED_TRIANGLES = 4096
 MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
+MANY_POSITIONS = 5_000_000  # of all poses of all instances of a mesh: a second's work for its bounds
+MAX_NODE_DEPTH = 1000  # viewers follow the hierarchy by recursion
 POINTS_AND_LINES = (0, 1, 2, 3)
 # Components of each attribute that glTF knows, by its name without the set's number.
 SHAPES = {
@@ -96,6 +99,7 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
     """
     json = document.json
     check_links(json)
+    check_sizes(document)
     nodes = items(json, "nodes")
     world = _world_matrices(json)
     motion = sample_motion(document, world)
@@ -340,9 +344,9 @@ def _world_matrices(json: Json) -> dict[int, FloatArray]:
         children = {c for n in nodes for c in n.get("children", [])}
         roots = [i for i in range(len(nodes)) if i not in children]
     world: dict[int, FloatArray] = {}
-    stack: list[tuple[Any, FloatArray]] = [(root, np.eye(4)) for root in roots]
+    stack: list[tuple[Any, FloatArray, int]] = [(root, np.eye(4), 1) for root in roots]
     while stack:
-        index, above = stack.pop()
+        index, above, depth = stack.pop()
         node = item(json, "nodes", index, "scene")
         place = label("node", index, node)
         if index in world:
@@ -353,7 +357,10 @@ def _world_matrices(json: Json) -> dict[int, FloatArray]:
             world[index] = above @ node_matrix(node, place)
         if not np.abs(world[index]).max() < MAX_EXTENT:  # NaN is not less either
             raise ModelError("is scaled or moved past any real size", place=place, remedy="check its scale")
-        stack.extend((child, world[index]) for child in node.get("children", []))
+        if depth > MAX_NODE_DEPTH:
+            remedy = "flatten the hierarchy: viewers cannot draw it"
+            raise ModelError(f"is more than {MAX_NODE_DEPTH:,} levels deep", place=place, remedy=remedy)
+        stack.extend((child, world[index], depth + 1) for child in node.get("children", []))
     return dict(sorted(world.items()))
 
 
@@ -397,10 +404,8 @@ def _bounds(
         positions = tree.source.surface.positions
         if tree.mesh is None:
             boxes += [positions.min(axis=0), positions.max(axis=0)]
-            continue
-        outermost = _outermost(positions)
-        for node in tree.nodes:
-            boxes += _swept(outermost, motion.world[node])
+        else:
+            boxes += _swept(positions, [motion.world[node] for node in tree.nodes])
     for mesh, drawn_by in users.items():
         for place, primitive in _primitives(document, mesh):
             if _is_triangles(primitive) and mesh not in kinds:
@@ -410,15 +415,14 @@ def _bounds(
             if len(positions) == 0:
                 continue
             if mesh not in kinds:
-                for node in drawn_by:
-                    boxes += _swept(_outermost(positions), motion.world[node])
+                boxes += _swept(positions, [motion.world[node] for node in drawn_by])
                 continue
             targets = read_targets(document, primitive, len(positions), place)
             deltas = [t.get("POSITION", np.zeros_like(positions)) for t in targets]
             for node in drawn_by:
                 drawing = read_drawing(document, node, motion, place)
                 body = read_body(attributes, deltas, drawing.matrices.shape[1], place)
-                for pose in range(drawing.poses):
+                for pose in drawing.chosen(len(positions)):
                     posed = body.posed(drawing, pose)
                     boxes += [posed.min(axis=0), posed.max(axis=0)]
     if not boxes:
@@ -426,10 +430,18 @@ def _bounds(
     return np.min(boxes, axis=0), np.max(boxes, axis=0)
 
 
-def _swept(points: FloatArray, matrices: FloatArray) -> list[FloatArray]:
-    """Lowest and highest corner of the box around points (n, 3) that (t, 4, 4) matrices move."""
-    moved = np.einsum("tij,nj->tni", matrices[:, :3, :3], points) + matrices[:, None, :3, 3]
-    return [moved.min(axis=(0, 1)), moved.max(axis=(0, 1))]
+def _swept(points: FloatArray, matrices: Sequence[FloatArray]) -> list[FloatArray]:
+    """Lowest and highest corners of boxes around points (n, 3) that (t, 4, 4) matrices of each node move."""
+    points = _outermost(points)
+    if len(points) * sum(map(len, matrices)) > MANY_POSITIONS:
+        # The box around the turned box of a mesh is a little large, but takes eight points a node.
+        box = np.stack([points.min(axis=0), points.max(axis=0)])
+        points = np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3)
+    corners = []
+    for each in matrices:
+        moved = np.einsum("tij,nj->tni", each[:, :3, :3], points) + each[:, None, :3, 3]
+        corners += [moved.min(axis=(0, 1)), moved.max(axis=(0, 1))]
+    return corners
 
 
 def _outermost(points: FloatArray) -> FloatArray:

@@ -1,7 +1,8 @@
 """Processes: each asset in one of its own, its regions in a few more, never more than `jobs` at work.
 
 pymeshlab is not safe in threads, and a native crash must cost one model and not the build, so everything
-native runs in processes. A pool of tokens (as make's job server has) keeps the number of busy ones down.
+native runs in processes. A pool of tokens (as make's job server has) keeps the number of busy ones down. A model
+that is past its limits is ended with all its processes.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import contextlib
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
 from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -24,11 +27,16 @@ from typing import Any
 from .asset import AssetReport, build_asset
 from .bundle import Bundle
 from .errors import ModelError
-from .pool import Pool, Tokens
+from .interrupts import STOPS, interrupts_held
+from .limits import ONE_THREAD, Limits, confine, tree_memory
+from .pool import Pool, Tokens, prepare_process
 from .settings import Settings
 
 # Fewer tasks than this in a stage are done at once where they are: a process takes half a second to start.
 WORTH_A_POOL = 3
+WATCH_SECONDS = 0.2  # between two looks at time and memory: a process fills a few hundred megabytes in it
+NO_LIMITS = Limits()
+EXIT_SECONDS = 10.0  # for a process to end by itself after it has said its last
 
 
 @dataclass(frozen=True)
@@ -63,64 +71,113 @@ class Failure:
 Event = Progress | AssetReport | Failure
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Running:
+    """A model at work. `began`: when its first event came; `verdict`: why it was ended; `again`: to be built anew."""
+
     job: Job
     process: SpawnProcess
     tokens: Tokens
+    began: float | None = None
+    verdict: str = ""
+    again: bool = False
 
 
 def build_in_processes(
-    jobs: Sequence[Job], root: Path, settings: Settings, workers: int
+    jobs: Sequence[Job], root: Path, settings: Settings, workers: int, limits: Limits = NO_LIMITS
 ) -> Generator[Event, None, None]:
     """Build every job, at most `workers` busy processes at a time, and yield what happens as it happens.
 
+    A model past `limits` fails. One that only has no room beside others is built once more, alone, at the end.
     Closing the generator ends all processes.
     """
     context = get_context("spawn")
     _start_quiet_tracker()
     free = context.BoundedSemaphore(workers)
     waiting = list(reversed(jobs))
+    alone: list[Job] = []
     running: dict[Connection, _Running] = {}
+
+    def start(job: Job) -> None:
+        receiver, sender = context.Pipe(duplex=False)
+        tokens = Tokens(free, context.RawValue(c_int, 0))
+        arguments = (job, root, settings, workers, limits, tokens, sender)
+        process = context.Process(target=_asset_process, args=arguments)
+        with interrupts_held(), _environment(ONE_THREAD):
+            process.start()
+            running[receiver] = _Running(job, process, tokens)
+        sender.close()
+
     try:
-        while waiting or running:
+        while waiting or alone or running:
             while waiting and len(running) < workers:
-                job = waiting.pop()
-                receiver, sender = context.Pipe(duplex=False)
-                tokens = Tokens(free, context.RawValue(c_int, 0))
-                process = context.Process(target=_asset_process, args=(job, root, settings, workers, tokens, sender))
-                with _interrupts_held():
-                    process.start()
-                    running[receiver] = _Running(job, process, tokens)
-                sender.close()
-            for ready in wait(list(running)):
+                start(waiting.pop())
+            if not running:
+                start(alone.pop())
+            for ready in wait(list(running), WATCH_SECONDS):
                 assert isinstance(ready, Connection)
                 one = running[ready]
-                try:
-                    event: Event = ready.recv()
-                except EOFError:
-                    one.process.join()
-                    one.tokens.give_back(one.tokens.held)
-                    event = Failure(one.job.asset, one.job.name, _death(one.process.exitcode))
-                yield event
-                if not isinstance(event, Progress):
-                    one.process.join()
-                    if isinstance(event, Failure):
-                        _end(one.process)  # what is left of its pool
-                    del running[ready]
-                    ready.close()
+                event = _next_event(ready, one)
+                if isinstance(event, Progress):
+                    one.began = one.began or time.monotonic()
+                    yield event
+                    continue
+                del running[ready]
+                ready.close()
+                one.process.join(EXIT_SECONDS)
+                _end(one.process)  # and what is left of its pool
+                one.process.join()
+                if one.again and isinstance(event, Failure):
+                    alone.append(one.job)
+                else:
+                    yield event
+            _watch([one for one in running.values() if not one.verdict], limits)
     finally:
-        for one in running.values():
+        with interrupts_held():
+            for one in running.values():
+                _end(one.process)
+            for one in running.values():
+                one.process.join()
+
+
+def _next_event(receiver: Connection, one: _Running) -> Event:
+    try:
+        event: Event = receiver.recv()
+    except (EOFError, OSError):  # it is dead, perhaps in the middle of a message
+        one.process.join()
+        one.tokens.give_back(one.tokens.held)
+        event = Failure(one.job.asset, one.job.name, one.verdict or _death(one.process.exitcode))
+    return event
+
+
+def _watch(running: Sequence[_Running], limits: Limits) -> None:
+    """End what is past its limits; if all together hold too much, the largest, which is to be built anew."""
+    now = time.monotonic()
+    sizes = [tree_memory(one.process.pid or 0) if limits.memory else 0 for one in running]
+    for one, size in zip(running, sizes, strict=True):
+        if limits.seconds is not None and one.began is not None and now - one.began > limits.seconds:
+            one.verdict = limits.too_long()
+        elif limits.memory is not None and size > limits.memory:
+            one.verdict = limits.too_large()
+    if limits.total is not None and len(running) > 1 and sum(sizes) > limits.total:
+        largest = running[sizes.index(max(sizes))]
+        if not largest.verdict:
+            largest.verdict, largest.again = limits.too_large(), True
+    for one in running:
+        if one.verdict:
             _end(one.process)
-        for one in running.values():
-            one.process.join()
 
 
-def _asset_process(job: Job, root: Path, settings: Settings, workers: int, tokens: Tokens, events: Connection) -> None:
+def _asset_process(
+    job: Job, root: Path, settings: Settings, workers: int, limits: Limits, tokens: Tokens, events: Connection
+) -> None:
     """Build one asset and send progress and then its report or failure."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C ends
-    if hasattr(os, "setpgrp"):
+    prepare_process()
+    if sys.platform != "win32":
         os.setpgrp()  # so that the parent ends this process together with its pool
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    confine(limits)
     pool: Pool | None = None
     broken = False
 
@@ -140,19 +197,20 @@ def _asset_process(job: Job, root: Path, settings: Settings, workers: int, token
 
     tokens.take(wait=True)
     try:
+        events.send(Progress(job.asset, "reading", 0, 1))
         event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, run)
     except ModelError as error:
         event = Failure(job.asset, job.name, str(error))
     except MemoryError:
-        event = Failure(job.asset, job.name, "there is not enough memory (build with fewer --jobs)")
+        event = Failure(job.asset, job.name, limits.too_large())
     except OSError as error:
-        event = Failure(job.asset, job.name, f"cannot write the bundle: {error}")
+        event = Failure(job.asset, job.name, f"cannot write the bundle: {error.strerror or error}")
     except BrokenProcessPool:
         broken = True
         event = Failure(
             job.asset,
             job.name,
-            "a mesh operation crashed (its geometry is damaged: clean and export it)",
+            "a mesh operation crashed (its geometry is damaged: clean and export it; or memory ran out)",
         )
     except Exception as error:
         text = f"unexpected {type(error).__name__}: {error} (this is a bug: please report it with --verbose)"
@@ -170,36 +228,42 @@ def _asset_process(job: Job, root: Path, settings: Settings, workers: int, token
         os._exit(1)
 
 
+def _end_with_parent() -> None:
+    """Whatever ends the build, kill -9 included, ends this process and its pool."""
+    parent = parent_process()
+    if parent is None:
+        return
+    wait([parent.sentinel])
+    if sys.platform != "win32":
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+    os._exit(1)
+
+
 def _start_quiet_tracker() -> None:
     """Processes that are killed leave semaphores behind. Python's tracker removes them when the build ends, and
     need not warn the artist of it."""
-    before = os.environ.get("PYTHONWARNINGS")
-    os.environ["PYTHONWARNINGS"] = "ignore"
-    try:
+    with _environment({"PYTHONWARNINGS": "ignore"}):
         resource_tracker.ensure_running()
-    finally:
-        os.environ.pop("PYTHONWARNINGS")
-        if before is not None:
-            os.environ["PYTHONWARNINGS"] = before
 
 
 @contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back: a child is born deaf to it until it has decided for itself, and is not lost to us."""
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _death(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
-        hint = "out of memory? build with fewer --jobs" if name == "SIGKILL" else "its geometry is damaged"
+        hint = "out of memory? build with fewer --jobs" if name == "SIGKILL" else "its geometry is damaged: clean it"
         return f"the build of this model was killed by {name} ({hint})"
     return f"the build of this model ended with code {code}"
 

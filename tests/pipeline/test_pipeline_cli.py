@@ -14,13 +14,17 @@ from pathlib import Path
 import gltf_maker as make
 import pytest
 from builds import BUNDLES
+from gltf_features import bit_of_everything
 
 STREAMXR = str(Path(sys.executable).with_name("streamxr"))
 
 
-def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: object, cwd: Path | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = [STREAMXR, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200)
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200, env=variables)
     if "-o" in arguments:
         BUNDLES.add(Path(str(arguments[arguments.index("-o") + 1])))
     return done
@@ -124,12 +128,27 @@ def test_what_changed_is_built_again(source: Path, tmp_path: Path, what: str) ->
     assert run("validate", build).returncode == 0
 
 
-def test_the_number_of_workers_does_not_change_a_byte(source: Path, tmp_path: Path) -> None:
+def test_neither_workers_nor_hash_seed_nor_locale_change_a_byte(source: Path, tmp_path: Path) -> None:
     make.save(make.textured_sphere(90, 120), source, "large")
-    for jobs in (1, 3):
-        done = run("build", source, "-o", tmp_path / f"j{jobs}", "--jobs", jobs, "--leaf-triangles", 2500)
+    make.save(bit_of_everything(), source, "everything")
+    shape = make.textured_sphere(50, 60, two_materials=False)
+    shape.json["nodes"] += [{"mesh": 0, "translation": [3, 0, 0]}, {"mesh": 0, "scale": [1, 2, -1]}]
+    shape.json["scenes"][0]["nodes"] += [1, 2]
+    make.save(shape, source, "shared mesh")
+    with_external_files(source)
+    bundles = []
+    for jobs, environment in (
+        (1, {"PYTHONHASHSEED": "0", "LC_ALL": "C", "TZ": "UTC"}),
+        (2, {"PYTHONHASHSEED": "1", "LC_ALL": "C.UTF-8", "TZ": "Asia/Kathmandu"}),
+        (3, {"PYTHONHASHSEED": "99", "OMP_NUM_THREADS": "7", "OPENBLAS_NUM_THREADS": "5"}),
+    ):
+        build = tmp_path / f"j{jobs}"
+        options = ("--jobs", jobs, "--leaf-triangles", 2500)
+        done = run("build", source, "-o", build, *options, environment=environment)
         assert done.returncode == 0, done.stderr
-    assert files_of(tmp_path / "j1") == files_of(tmp_path / "j3")
+        bundles.append(files_of(build))
+    assert len(bundles[0]) > 30
+    assert bundles[0] == bundles[1] == bundles[2]
 
 
 def test_two_models_with_one_asset_name_clash_clearly(source: Path, tmp_path: Path) -> None:
@@ -158,7 +177,12 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, arguments: list
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_ctrl_c_leaves_the_old_bundle_and_no_process(source: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("end", "after"), [(signal.SIGINT, 2.5), (signal.SIGTERM, 0.3), (signal.SIGKILL, 1.0)], ids=lambda v: str(v)
+)
+def test_a_build_that_is_ended_leaves_the_old_bundle_and_no_process(
+    source: Path, tmp_path: Path, end: signal.Signals, after: float
+) -> None:
     build = tmp_path / "build"
     run("build", source, "-o", build)
     before = (build / "bundle.json").read_bytes()
@@ -172,15 +196,18 @@ def test_ctrl_c_leaves_the_old_bundle_and_no_process(source: Path, tmp_path: Pat
     )
     while not (workers := descendants(process.pid)):
         time.sleep(0.05)
-    time.sleep(2.5)
+    time.sleep(after)
     workers = descendants(process.pid) or workers
-    os.killpg(process.pid, signal.SIGINT)
+    if end == signal.SIGINT:
+        os.killpg(process.pid, end)  # as a terminal does
+    else:
+        os.kill(process.pid, end)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "stopped" in said
+    assert process.returncode == (-end if end == signal.SIGKILL else 130)
+    assert "stopped" in said or end == signal.SIGKILL
     assert "Traceback" not in said
     assert (build / "bundle.json").read_bytes() == before
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [pid for pid in workers if alive(pid)] == []
@@ -188,6 +215,35 @@ def test_ctrl_c_leaves_the_old_bundle_and_no_process(source: Path, tmp_path: Pat
     assert run("build", source, "-o", build).returncode == 0
     assert list(build.glob(".writing-*")) == []
     assert run("validate", build).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
+def test_a_disk_that_takes_no_more_leaves_the_old_bundle(source: Path, tmp_path: Path) -> None:
+    build = tmp_path / "build"
+    run("build", source, "-o", build)
+    before = files_of(build)
+    make.save(make.textured_sphere(40, 60, seed=9), source, "Good Ball")
+
+    def small_files() -> None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+    command = [STREAMXR, "build", str(source), "-o", str(build)]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files, timeout=200)
+    assert done.returncode == 1
+    assert "Good Ball.glb: cannot write the bundle" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert files_of(build)["bundle.json"] == before["bundle.json"]
+    assert list(build.glob(".writing-*")) == []
+    assert run("validate", build).returncode == 0
+
+
+@pytest.mark.parametrize("option", [("--memory", "12"), ("--memory", "100M"), ("--timeout", "0"), ("--timeout", "no")])
+def test_a_limit_that_makes_no_sense_is_refused(source: Path, option: tuple[str, str]) -> None:
+    done = run("build", source, *option)
+    assert done.returncode == 2
+    assert f"Invalid value for '{option[0]}'" in done.stderr
 
 
 def test_a_killed_worker_is_its_models_failure_and_the_rest_is_built(source: Path, tmp_path: Path) -> None:

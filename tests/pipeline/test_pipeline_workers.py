@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
 from multiprocessing import get_context
@@ -16,7 +16,12 @@ from pathlib import Path
 
 import gltf_maker as make
 import pytest
+from streamxr.pipeline import workers
+from streamxr.pipeline.asset import AssetReport
+from streamxr.pipeline.limits import Limits, group_memory, machine_memory, tree_memory
 from streamxr.pipeline.pool import Pool, Tokens
+from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.workers import Failure, Job, build_in_processes
 
 STREAMXR = str(Path(sys.executable).with_name("streamxr"))
 
@@ -124,7 +129,7 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 @pytest.mark.parametrize("victim", ["pool", "asset"])
-def test_a_process_killed_at_work_costs_one_model_and_hangs_none(tmp_path: Path, victim: str) -> None:
+def test_a_native_crash_costs_one_model_and_hangs_none(tmp_path: Path, victim: str) -> None:
     source = tmp_path / "src"
     source.mkdir()
     make.save(make.textured_sphere(250, 300), source, "a large one")
@@ -142,10 +147,10 @@ def test_a_process_killed_at_work_costs_one_model_and_hangs_none(tmp_path: Path,
         pools = {asset: pool for asset in workers_of(process.pid) if (pool := workers_of(asset))}
         time.sleep(0.01)
     ((asset, pool),) = pools.items()
-    os.kill(pool[0] if victim == "pool" else asset, signal.SIGKILL)
+    os.kill(pool[0] if victim == "pool" else asset, signal.SIGSEGV)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
-    reason = "a mesh operation crashed" if victim == "pool" else "the build of this model was killed by SIGKILL"
+    reason = "a mesh operation crashed" if victim == "pool" else "the build of this model was killed by SIGSEGV"
     assert f"a large one.glb: {reason}" in said
     assert "resource_tracker" not in said
     assert list(json.loads((tmp_path / "build/bundle.json").read_text())["assets"]) == ["ball", "cone", "dome"]
@@ -153,3 +158,96 @@ def test_a_process_killed_at_work_costs_one_model_and_hangs_none(tmp_path: Path,
     while any(map(alive, pool)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert [pid for pid in pool if alive(pid)] == []
+
+
+def jobs_of(folder: Path, *names: str) -> list[Job]:
+    for name in names:
+        make.save(make.textured_sphere(60, 80, picture=16, seed=len(name)), folder, name)
+    return [Job(folder / f"{name}.glb", f"{name}.glb", name) for name in names]
+
+
+@pytest.fixture
+def holding() -> Iterator[int]:
+    """The process of one that holds 60 MB and whose child holds 80 MB."""
+    child = "x = bytearray(b'x' * 80_000_000); print(flush=True); input()"
+    parent = f"import subprocess, sys\nx = b'x' * 60_000_000\nsubprocess.run([sys.executable, '-c', {child!r}])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    yield process.pid
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_the_memory_of_a_model_is_that_of_all_its_processes(holding: int) -> None:
+    whole = machine_memory()
+    assert whole is not None
+    assert 140_000_000 < tree_memory(holding) < min(whole, 240_000_000)
+    assert group_memory(holding) >= tree_memory(holding) * 0.9 or not Path("/bin/ps").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is watched through /proc")
+def test_a_model_whose_processes_hold_too_much_is_ended(tmp_path: Path) -> None:
+    context = get_context("spawn")
+    tokens, _ = tokens_of(1)
+    process = context.Process(target=time.sleep, args=(60,))
+    process.start()
+    one = workers._Running(Job(tmp_path, "a.glb", "a"), process, tokens)
+    workers._watch([one], Limits(memory=1 << 40))
+    assert not one.verdict
+    workers._watch([one], Limits(memory=1))
+    process.join()
+    assert one.verdict.startswith("needs more than 0.0 GB of memory (allow more with --memory")
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not hold a process to its memory")
+def test_an_allocation_past_the_memory_of_a_model_fails_at_once(tmp_path: Path) -> None:
+    # Five million empty arrays take 400 MB once parsed.
+    (tmp_path / "bomb.gltf").write_text('{"asset":{"version":"2.0"},"extras":[' + "[]," * 5_000_000 + "0]}")
+    job = Job(tmp_path / "bomb.gltf", "bomb.gltf", "bomb")
+    *_, last = build_in_processes([job], tmp_path / "build", Settings(), 1, Limits(memory=450_000_000))
+    assert isinstance(last, Failure)
+    assert last.text.startswith("needs more than 0.5 GB of memory (allow more with --memory")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="stops a process by a signal")
+def test_a_model_that_hangs_is_ended_and_the_others_are_built(tmp_path: Path) -> None:
+    jobs = jobs_of(tmp_path, "hung", "well")
+    built = []
+    failed = []
+    pids = []
+    for event in build_in_processes(jobs, tmp_path / "build", Settings(), 1, Limits(seconds=6)):
+        if isinstance(event, Failure):
+            failed.append((event.asset, event.text))
+        elif isinstance(event, AssetReport):
+            built.append(event.asset)
+        elif event.asset == "hung" and not pids:
+            pids = workers_of(os.getpid())
+            os.kill(pids[0], signal.SIGSTOP)
+    assert failed == [("hung", "took longer than 6 s (allow more with --timeout, or export it with less detail)")]
+    assert built == ["well"]
+    assert not any(map(alive, pids))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is watched through /proc")
+def test_models_that_have_no_room_together_are_built_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_off: list[str] = []
+    watch = workers._watch
+
+    def spy(running: list[workers._Running], limits: Limits) -> None:
+        watch(running, limits)
+        put_off.extend(one.job.asset for one in running if one.again)
+
+    monkeypatch.setattr(workers, "_watch", spy)
+    jobs = jobs_of(tmp_path, "one", "other")
+    limits = Limits(memory=1 << 40, total=1)
+    events = [*build_in_processes(jobs, tmp_path / "build", Settings(), 2, limits)]
+    assert [e for e in events if isinstance(e, Failure)] == []
+    assert sorted(e.asset for e in events if isinstance(e, AssetReport)) == ["one", "other"]
+    assert len(put_off) == 1

@@ -1,0 +1,135 @@
+"""Small models of every format, for mutation: each is a list of files, the model first."""
+
+from __future__ import annotations
+
+import base64
+import json
+import struct
+
+import gltf_maker as make
+import numpy as np
+from gltf_features import bit_of_everything
+from streamxr.pipeline.draco import choose_grid, encode_primitive
+from streamxr.pipeline.glb import DRACO
+from streamxr.pipeline.settings import Settings
+
+Files = list[tuple[str, bytes]]
+
+OBJ = """mtllib box.mtl
+o box
+v 0 0 0
+v 1 0 0 1 0 0
+v 1 1 0
+v 0 1 0
+v 0 0 1
+v 1 0 1
+v 1 1 1
+v 0 1 1
+vt 0 0
+vt 1 0
+vt 1 1
+vt 0 1
+vn 0 0 1
+usemtl side
+f 1/1/1 4/4/1 3/3/1 2/2/1
+f 5/1 6/2 7/3 8/4
+f 1 2 6 5
+usemtl glass
+o lid
+f -5/1 -1/2 -2/3 -6/4
+f 4//1 1//1 5//1
+l 1 2
+"""
+MTL = """newmtl side
+Kd 1 1 1
+map_Kd -s 1 1 1 wall.png
+newmtl glass
+Kd 0.5 0.5 0.5
+Ke 0 0 1
+Tr 0.25
+Ns 98
+"""
+
+
+def seeds() -> list[tuple[str, Files]]:
+    """Every kind of model the pipeline reads, each a few kilobytes."""
+    sphere = make.textured_sphere(8, 12, picture=16)
+    document, chunk = make.unpack(sphere.glb())
+    document["buffers"] = [{"byteLength": len(chunk), "uri": "data.bin"}]
+    embedded = {**document, "buffers": [{"byteLength": len(chunk), "uri": _data_uri(chunk)}]}
+    return [
+        ("sphere", [("model.glb", sphere.glb())]),
+        ("tree", [("model.glb", make.textured_sphere(24, 30, picture=16).glb())]),
+        ("everything", [("model.glb", bit_of_everything().glb())]),
+        ("skin", [("model.glb", make.skinned_strip().glb())]),
+        ("morph", [("model.glb", make.morphing_quad().glb())]),
+        ("draco", [("model.glb", compressed_sphere().glb())]),
+        ("external", [("model.gltf", json.dumps(document).encode()), ("data.bin", chunk)]),
+        ("embedded", [("model.gltf", json.dumps(embedded).encode())]),
+        (
+            "obj",
+            [
+                ("model.obj", OBJ.encode()),
+                ("box.mtl", MTL.encode()),
+                ("wall.png", make.png(make.noise(16))),
+            ],
+        ),
+        ("ply", [("model.ply", ply())]),
+        ("ascii ply", [("model.ply", ply(ascii_=True))]),
+        ("stl", [("model.stl", stl())]),
+        ("ascii stl", [("model.stl", stl(ascii_=True))]),
+    ]
+
+
+def compressed_sphere() -> make.Maker:
+    """A sphere whose only geometry is a Draco stream."""
+    positions, normals, uv, triangles = make.bumpy_sphere(6, 9)
+    grid = choose_grid(positions.min(axis=0), positions.max(axis=0), 0.01, 14)
+    named = {"POSITION": positions.astype(float), "NORMAL": normals.astype(float), "TEXCOORD_0": uv.astype(float)}
+    stream = encode_primitive(named, triangles.astype(np.int64), grid, Settings())
+    maker = make.Maker()
+    kinds = {"POSITION": "VEC3", "NORMAL": "VEC3", "TEXCOORD_0": "VEC2"}
+    maker.json["accessors"] = [
+        *({"componentType": 5126, "count": stream.vertices, "type": kinds[name]} for name in named),
+        {"componentType": 5125, "count": triangles.size, "type": "SCALAR"},
+    ]
+    ids = {name: stream.attributes[name].unique_id for name in named}
+    primitive = {
+        "attributes": {name: index for index, name in enumerate(named)},
+        "indices": len(named),
+        "extensions": {DRACO: {"bufferView": maker.view(stream.stream), "attributes": ids}},
+    }
+    maker.node(mesh=maker.mesh(primitive))
+    maker.json |= {"extensionsUsed": [DRACO], "extensionsRequired": [DRACO]}
+    return maker
+
+
+def ply(*, ascii_: bool = False) -> bytes:
+    positions, _, _, triangles = make.bumpy_sphere(6, 8)
+    lines = ["ply", f"format {'ascii' if ascii_ else 'binary_little_endian'} 1.0", f"element vertex {len(positions)}"]
+    lines += [f"property float {axis}" for axis in "xyz"] + [f"property uchar {c}" for c in ("red", "green", "blue")]
+    lines += [f"element face {len(triangles)}", "property list uchar int vertex_indices", "end_header"]
+    if ascii_:
+        lines += [f"{x:.6g} {y:.6g} {z:.6g} 255 128 0" for x, y, z in positions.tolist()]
+        lines += [f"3 {a} {b} {c}" for a, b, c in triangles.tolist()]
+        return ("\n".join(lines) + "\n").encode()
+    body = b"".join(struct.pack("<3f3B", *p, 255, 128, 0) for p in positions.tolist())
+    body += b"".join(struct.pack("<B3i", 3, *t) for t in triangles.tolist())
+    return ("\n".join(lines) + "\n").encode() + body
+
+
+def stl(*, ascii_: bool = False) -> bytes:
+    positions, _, _, triangles = make.bumpy_sphere(6, 8)
+    corners = positions[triangles]
+    if not ascii_:
+        record = b"".join(struct.pack("<12fH", 0, 0, 0, *c.reshape(-1), 0) for c in corners)
+        return b"\0" * 80 + struct.pack("<I", len(corners)) + record
+    facets = []
+    for corner in corners.tolist():
+        vertices = "".join(f"vertex {x:.9g} {y:.9g} {z:.9g}\n" for x, y, z in corner)
+        facets.append(f"facet normal 0 0 0\nouter loop\n{vertices}endloop\nendfacet\n")
+    return f"solid ball\n{''.join(facets)}endsolid ball\n".encode()
+
+
+def _data_uri(content: bytes) -> str:
+    return "data:application/octet-stream;base64," + base64.b64encode(content).decode()

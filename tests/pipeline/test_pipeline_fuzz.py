@@ -1,0 +1,36 @@
+"""Mutants of every kind of model end as a valid bundle or a clear error: a slice here, more in `make soak`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fuzz import Finding, attempt, fuzz, models_below
+from fuzz_seeds import Files, seeds
+
+
+@pytest.mark.parametrize(("name", "files"), seeds(), ids=lambda value: value if isinstance(value, str) else "")
+def test_what_is_mutated_is_sound_before(tmp_path: Path, name: str, files: Files) -> None:
+    assert (name, attempt(files, tmp_path)) == (name, "built")
+
+
+def shown(findings: list[Finding]) -> str:
+    return "\n".join(f"mutant {f.number} of {f.seed}: {f.text}" for f in findings)
+
+
+def test_mutated_models_end_as_a_clear_error_or_a_valid_bundle() -> None:
+    outcomes, findings = fuzz(range(600), seeds())
+    assert not findings, shown(findings)
+    assert min(outcomes["built"], outcomes["refused"]) > 50
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_thousands_of_mutants_do_so_too(pytestconfig: pytest.Config) -> None:
+    outcomes, findings = fuzz(range(10_000, 16_000), seeds())
+    folder: Path | None = pytestconfig.getoption("models")
+    if folder is not None:
+        more, found = fuzz(range(200), models_below(folder))
+        outcomes, findings = outcomes + more, findings + found
+    assert not findings, shown(findings)
+    assert outcomes.total() >= 6000
