@@ -321,7 +321,8 @@ def resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
             return base64.b64decode(payload, validate=True), False
         except ValueError as error:
             raise ModelError(f"its data: uri is broken: {error}", place=place) from None
-    shown = uri if len(uri) <= 120 else uri[:117] + "…"
+    shown = unquote(uri)
+    shown = shown if len(shown) <= 120 else shown[:117] + "…"
     if "://" in uri:
         raise ModelError(f'"{shown}" is on the network', place=place, remedy="put the file beside the model")
     folder = model.parent.resolve()
