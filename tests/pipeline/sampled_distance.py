@@ -13,10 +13,11 @@ Floats = npt.NDArray[np.float64]
 
 def sampled_distance(a: Surface, b: Surface, samples: int = 5_000) -> float:
     """The largest distance, both ways, from the vertices and random points of one surface to the other."""
-    return max(_furthest(a, b, samples), _furthest(b, a, samples))
+    return max(furthest(a, b, samples), furthest(b, a, samples))
 
 
-def _furthest(a: Surface, b: Surface, samples: int) -> float:
+def furthest(a: Surface, b: Surface, samples: int) -> float:
+    """The largest distance from the vertices and random points of `a` to `b`."""
     rng = np.random.default_rng(5)
     corners = a.positions[a.triangles]
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
