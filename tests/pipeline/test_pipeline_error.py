@@ -10,7 +10,7 @@ import pytest
 from builds import Built, decoded_regions
 from hypothesis import given
 from hypothesis import strategies as st
-from sampled_distance import distances, sampled_distance
+from sampled_distance import Target, sampled_distance
 from streamxr.pipeline.document import read_document
 from streamxr.pipeline.geometric_error import TOLERANCE, geometric_error
 from streamxr.pipeline.scene import read_scene
@@ -90,7 +90,7 @@ def test_no_sample_of_any_two_soups_is_further_than_the_bound(seed: int, fine: i
 def test_the_sampled_distance_finds_a_known_one() -> None:
     point = np.array([[0.3, 2.0, 0.3], [-3.0, 4.0, 0.5], [0.25, 0.0, 0.25]])
     flat = sheet(40, 40)
-    assert distances(point, flat.positions[flat.triangles]) == pytest.approx([2, 5, 0], abs=1e-12)
+    assert Target(flat).distances(point) == pytest.approx([2, 5, 0], abs=1e-12)
 
 
 def torus() -> make.Maker:
