@@ -64,7 +64,7 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     """
     document = read_model(path, name, unit=settings.unit, up=settings.up)
     scene = read_scene(document, settings.keep_nodes)
-    notes = list(document.notes)
+    notes = [*document.notes, *scene.notes]
     if path.suffix.lower() in SCANS if settings.clean is None else settings.clean:
         scene, cleaned = _cleaned(scene)
         notes += cleaned
@@ -200,7 +200,9 @@ def _fit_base(
 
 def _root_mesh(tree: Tree) -> BaseMesh:
     root = tree.regions[0]
-    return BaseMesh(tuple((tree.origin.kinds[k].material, p) for k, p in root.primitives))
+    kinds = [tree.origin.kinds[k] for k, _ in root.primitives]
+    primitives = tuple((kind.material, p) for kind, (_, p) in zip(kinds, root.primitives, strict=True))
+    return BaseMesh(primitives, tuple(kind.carried for kind in kinds))
 
 
 def _put_refinements(bundle: Bundle, document: Document, tree: Tree) -> list[Json | None]:

@@ -36,6 +36,8 @@ WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "M
 
 # What the pipeline either understands or carries through without looking inside.
 SUPPORTED_REQUIRED = {
+    "KHR_animation_pointer",
+    "KHR_node_visibility",
     "EXT_texture_webp",
     "KHR_draco_mesh_compression",
     "KHR_lights_punctual",

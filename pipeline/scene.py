@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from json import dumps as json_text
 from typing import Any, Literal
 
 import numpy as np
 
-from .document import Document, Json, item, items, label, read_accessor
+from .document import Document, Json, item, items, label, read_accessor, texture_slots
 from .errors import ModelError
 from .links import check_links
 from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, part, unique_rows
@@ -20,6 +21,11 @@ TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 SHARED_TRIANGLES = 4096
 MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
 POINTS_AND_LINES = (0, 1, 2, 3)
+POINTER = "KHR_animation_pointer"
+TRANSFORM = "KHR_texture_transform"
+VARIANTS = "KHR_materials_variants"
+VISIBILITY = "KHR_node_visibility"
+INDIFFERENT = {"KHR_lights_punctual"}  # extensions of a node that say nothing of its mesh
 # Components of each attribute that glTF knows, by its name without the set's number.
 SHAPES = {
     "POSITION": (3,),
@@ -68,6 +74,7 @@ class Scene:
     world: dict[int, FloatArray]
     low: FloatArray
     high: FloatArray
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -92,7 +99,7 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
     check_links(json)
     nodes = items(json, "nodes")
     world = _world_matrices(json)
-    addressable = _moving(json, nodes) | _kept(nodes, keep_nodes)
+    addressable = _moving(json, nodes) | _kept(json, nodes, keep_nodes)
     users: dict[int, list[int]] = {}
     for index in world:
         if nodes[index].get("mesh") is not None:
@@ -140,7 +147,16 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
         raise ModelError(
             f"reaches {np.abs([low, high]).max():.3g} m from its origin", remedy="check the scale of its nodes"
         )
-    return Scene(tuple(trees), tuple(deforming), frozenset(flattened), world, low, high)
+    return Scene(tuple(trees), tuple(deforming), frozenset(flattened), world, low, high, tuple(_left_out(json, users)))
+
+
+def _left_out(json: Json, users: dict[int, list[int]]) -> list[str]:
+    """What the artist should know of what the default scene does not draw."""
+    count = len(items(json, "meshes")) - len(users)
+    if not count:
+        return []
+    noun, them = ("mesh is", "it") if count == 1 else ("meshes are", "them")
+    return [f"{count:,} {noun} left out: the default scene does not draw {them}"]
 
 
 def node_matrix(node: Json, place: str) -> FloatArray:
@@ -203,21 +219,74 @@ def _primitives(document: Document, mesh: int) -> list[tuple[str, Json]]:
             raise ModelError(f"mode {primitive['mode']!r} does not exist", place=f"{place}, primitive {index}")
         if primitive.get("material") is not None:
             item(document.json, "materials", primitive["material"], f"{place}, primitive {index}")
+        _check_variants(document, primitive, f"{place}, primitive {index}")
         result.append((f"{place}, primitive {index}" if len(primitives) > 1 else place, primitive))
     return result
+
+
+def _check_variants(document: Document, primitive: Json, place: str) -> None:
+    extensions = primitive.get("extensions")
+    variants = extensions.get(VARIANTS) if isinstance(extensions, dict) else None
+    for mapping in items(variants, "mappings", place) if isinstance(variants, dict) else []:
+        item(document.json, "materials", mapping.get("material"), f"{place}, {VARIANTS}")
 
 
 def _read_primitive(document: Document, primitive: Json, place: str, into: _Gathered) -> None:
     attributes = read_attributes(document, primitive, place)
     positions = attributes.pop("POSITION").astype(np.float64)
     triangles = read_triangles(document, primitive, len(positions), place)
-    kept = {n: v for n, v in attributes.items() if n in ("NORMAL", "COLOR_0") or n.startswith("TEXCOORD_")}
-    kind = PrimitiveKind(primitive.get("material"), tuple(sorted(["POSITION", *kept])))
+    known = {"NORMAL", "COLOR_0"} | ({"TANGENT"} if _needs_tangents(document, primitive.get("material")) else set())
+    kept = {n: v for n, v in attributes.items() if n in known or n.startswith("TEXCOORD_")}
+    kind = PrimitiveKind(
+        primitive.get("material"),
+        tuple(sorted(["POSITION", *kept])),
+        carried(primitive),
+        _uv_scale(document, primitive.get("material")),
+        "COLOR_0" in kept and deep_colors(kept["COLOR_0"]),
+    )
     if kind not in into.kinds:
         into.kinds.append(kind)
     into.positions.append(positions[triangles])
     into.kind_of.append(np.full(len(triangles), into.kinds.index(kind), np.int64))
     into.corners.append({name: values.astype(np.float64)[triangles] for name, values in kept.items()})
+
+
+def carried(primitive: Json) -> str:
+    """What a primitive says besides its geometry, as JSON: extras, and extensions such as material variants."""
+    said = {key: primitive[key] for key in ("extensions", "extras") if primitive.get(key)}
+    return json_text(said, sort_keys=True) if said else ""
+
+
+def deep_colors(colors: AnyArray) -> bool:
+    """Whether bytes would lose more of the colours (0…1) than float32 does."""
+    codes = colors.astype(np.float64) * 255
+    return bool(np.abs(codes - np.rint(codes)).max(initial=0.0) > 1e-3)
+
+
+def _needs_tangents(document: Document, material: Any) -> bool:
+    """Whether a material has a direction on the surface but no normal map, from whose UV a runtime could derive it."""
+    if material is None:
+        return False
+    holder = item(document.json, "materials", material, "materials")
+    clearcoat = (holder.get("extensions") or {}).get("KHR_materials_clearcoat")
+    directed = "KHR_materials_anisotropy" in (holder.get("extensions") or {})
+    directed |= isinstance(clearcoat, dict) and "clearcoatNormalTexture" in clearcoat
+    return directed and "normalTexture" not in holder
+
+
+def _uv_scale(document: Document, material: Any) -> float:
+    """How many times the pictures of a material fit into one unit of TEXCOORD_0, by area: the least of them all,
+    since that one needs the most texels."""
+    if material is None:
+        return 1.0
+    scales = []
+    for _, info in texture_slots(item(document.json, "materials", material, "materials")):
+        extensions = info.get("extensions")
+        transform = extensions.get(TRANSFORM) if isinstance(extensions, dict) else None
+        scale = transform.get("scale", [1, 1]) if isinstance(transform, dict) else [1, 1]
+        u, v = _numbers(scale, 2, label("material", material, {}) + f", {TRANSFORM}, scale")
+        scales.append(abs(u * v) ** 0.5)
+    return min((s for s in scales if s > 0), default=1.0)
 
 
 def read_attributes(document: Document, primitive: Json, place: str) -> dict[str, AnyArray]:
@@ -267,6 +336,11 @@ def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> Non
             normals = turned["NORMAL"] @ cofactor.T
             length = np.linalg.norm(normals, axis=2, keepdims=True)
             turned["NORMAL"] = normals / np.where(length > 0, length, 1.0)
+        if "TANGENT" in turned:
+            along = turned["TANGENT"][..., :3] @ linear.T
+            along /= np.maximum(np.linalg.norm(along, axis=2, keepdims=True), 1e-30)
+            side = turned["TANGENT"][..., 3:] * (-1.0 if determinant < 0 else 1.0)
+            turned["TANGENT"] = np.concatenate([along, side], axis=2)
         into.corners.append(turned)
 
 
@@ -337,25 +411,53 @@ def _moving(json: Json, nodes: list[Json]) -> set[int]:
     moving: set[int] = set()
     for animation in items(json, "animations"):
         for channel in items(animation, "channels"):
-            if channel["target"].get("node") is not None:
-                moving.add(channel["target"]["node"])
-    stack = list(moving)
+            target = channel["target"]
+            if target.get("node") is not None:
+                moving.add(target["node"])
+            if (node := pointed_at(target, "nodes")) is not None and node < len(nodes):
+                moving.add(node)
+            if (mesh := pointed_at(target, "meshes")) is not None:
+                moving |= {index for index, node in enumerate(nodes) if node.get("mesh") == mesh}
+    return _with_descendants(nodes, moving)
+
+
+def pointed_at(target: Json, key: str) -> int | None:
+    """The element of the top-level array `key` that an animation's target points at by KHR_animation_pointer."""
+    extensions = target.get("extensions")
+    holder = extensions.get(POINTER) if isinstance(extensions, dict) else None
+    pointer = holder.get("pointer") if isinstance(holder, dict) else None
+    words = pointer.split("/") if isinstance(pointer, str) else []
+    return int(words[2]) if len(words) > 3 and words[1] == key and words[2].isdecimal() else None
+
+
+def _with_descendants(nodes: list[Json], chosen: set[int]) -> set[int]:
+    found = set(chosen)
+    stack = list(chosen)
     while stack:
         for child in nodes[stack.pop()].get("children", []):
-            if child not in moving:
-                moving.add(child)
+            if child not in found:
+                found.add(child)
                 stack.append(child)
-    return moving
+    return found
 
 
-def _kept(nodes: list[Json], patterns: str) -> set[int]:
-    """Nodes that the artist keeps by extras or by name."""
+def _kept(json: Json, nodes: list[Json], patterns: str) -> set[int]:
+    """Nodes that must go on drawing what they draw: those with extras or extensions of their own or of their mesh,
+    and, with all below them, those that the artist names or that an extension may hide."""
     wanted = [p for p in patterns.splitlines() if p]
-    return {
+    named = {
         index
         for index, node in enumerate(nodes)
-        if node.get("extras") or any(fnmatchcase(str(node.get("name", "")), pattern) for pattern in wanted)
+        if VISIBILITY in (node.get("extensions") or {})
+        or any(fnmatchcase(str(node.get("name", "")), pattern) for pattern in wanted)
     }
+    meshes = items(json, "meshes")
+    own = set()
+    for index, node in enumerate(nodes):
+        mesh = meshes[node["mesh"]] if node.get("mesh") is not None else {}
+        if any(h.get("extras") or set(h.get("extensions") or {}) - INDIFFERENT for h in (node, mesh)):
+            own.add(index)
+    return own | _with_descendants(nodes, named)
 
 
 def _bounds(
