@@ -93,7 +93,8 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     base, embedded = _fit_base(document, scene, root, meshes, pyramids, of_texture, limit, settings)
     if len(base.content) > limit:
         notes.append(
-            f"the base has {len(base.content):,} bytes, over {limit:,}: meshes that deform keep every triangle"
+            f"the base has {len(base.content):,} bytes, over {limit:,}: its nodes, animations, materials and "
+            "deforming meshes leave no less"
         )
 
     base_file = bundle.put(base.content, "glb")

@@ -19,6 +19,7 @@ TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 # A mesh that several nodes share is stored once when flattening its copies would add more triangles than
 # a region holds; below that one request for all of them is cheaper than a tree of its own.
 SHARED_TRIANGLES = 4096
+FAR_STEPS = 256  # of float32 across a mesh: fewer show
 MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
 POINTS_AND_LINES = (0, 1, 2, 3)
 POINTER = "KHR_animation_pointer"
@@ -127,7 +128,7 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
                 _read_primitive(document, primitive, place, gathered)
         count = sum(len(k) for k in gathered.kind_of)
         shared = len(drawn_by) > 1 and count * (len(drawn_by) - 1) > SHARED_TRIANGLES
-        if shared or any(n in addressable for n in drawn_by):
+        if shared or any(n in addressable or _is_far(gathered, world[n]) for n in drawn_by):
             source, kinds = _weld(gathered)
             if len(source.surface.triangles):
                 scale = max(largest_scale(world[n]) for n in drawn_by)
@@ -310,6 +311,20 @@ def read_attributes(document: Document, primitive: Json, place: str) -> dict[str
         if name.startswith("JOINTS_") and values.dtype.kind != "u":
             raise ModelError(f"{name} must be unsigned integers", place=place)
     return result
+
+
+def _is_far(mesh: _Gathered, matrix: FloatArray) -> bool:
+    """Whether a node puts a mesh so far out that float32 positions there would lose its shape."""
+    corners = np.concatenate([p.reshape(-1, 3) for p in mesh.positions])
+    if len(corners) == 0:
+        return False
+
+    def steps(positions: FloatArray) -> float:
+        extent = float(np.ptp(positions, axis=0).max())
+        return extent / max(float(np.abs(positions).max()) * 2.0**-23, 1e-300)
+
+    there = corners @ matrix[:3, :3].T + matrix[:3, 3]
+    return 0 < steps(there) < FAR_STEPS and steps(there) < 0.5 * steps(corners)
 
 
 def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> None:
