@@ -63,7 +63,7 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     """
     document = read_model(path, name, unit=settings.unit, up=settings.up)
     scene = read_scene(document, settings.keep_nodes)
-    notes = list(document.notes)
+    notes = [*document.notes, *scene.notes]
     if path.suffix.lower() in SCANS if settings.clean is None else settings.clean:
         scene, cleaned = _cleaned(scene)
         notes += cleaned
@@ -91,7 +91,8 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     base, embedded = _fit_base(document, scene, root, meshes, pyramids, of_texture, limit, settings)
     if len(base.content) > limit:
         notes.append(
-            f"the base has {len(base.content):,} bytes, over {limit:,}: points, lines and nodes are never left out"
+            f"the base has {len(base.content):,} bytes, over {limit:,}: its nodes, materials, points and lines leave "
+            "no less"
         )
 
     base_file = bundle.put(base.content, "glb")
@@ -197,7 +198,9 @@ def _fit_base(
 
 def _root_mesh(tree: Tree) -> BaseMesh:
     root = tree.regions[0]
-    return BaseMesh(tuple((tree.origin.kinds[k].material, p) for k, p in root.primitives))
+    kinds = [tree.origin.kinds[k] for k, _ in root.primitives]
+    primitives = tuple((kind.material, p) for kind, (_, p) in zip(kinds, root.primitives, strict=True))
+    return BaseMesh(primitives, tuple(kind.carried for kind in kinds))
 
 
 def _put_refinements(bundle: Bundle, document: Document, tree: Tree) -> list[Json | None]:

@@ -42,6 +42,8 @@ def transfer(
             values = found[name].reshape(len(vertices), -1)
             if name == "NORMAL":
                 values = _settle_normals(source, theirs, surface, triangles, values)
+            elif name == "TANGENT":
+                values = _settle_tangents(_mean_of_similar(vertices, values, SAME_VALUE))
             else:
                 values = _mean_of_similar(vertices, values, SAME_VALUE)
             result[name][mine] = values.reshape(-1, 3, values.shape[1])
@@ -75,6 +77,12 @@ def _settle_normals(
     vertices = triangles.reshape(-1)
     normals = _unit(_sum_of_similar(vertices, normals, SMOOTH_COS), facing)
     return _snap_to_source(source, theirs, surface, vertices, normals)
+
+
+def _settle_tangents(tangents: FloatArray) -> FloatArray:
+    """Unit directions, and a handedness of 1 or −1."""
+    along = _unit(tangents[:, :3], np.tile([1.0, 0.0, 0.0], (len(tangents), 1)))
+    return np.concatenate([along, np.where(tangents[:, 3:] < 0, -1.0, 1.0)], axis=1)
 
 
 def _snap_to_source(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from json import loads as json_of
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from .document import Document, Json, item, items, label, read_accessor, texture_slots
 from .draco import EncodedPrimitive
 from .glb import DRACO, GENERATOR, GlbWriter
-from .scene import POINTS_AND_LINES, Scene
+from .scene import POINTER, POINTS_AND_LINES, Scene, carried, pointed_at
 from .textures import Level, Role, slot_role
 
 STATIC_NODE = "StreamXR static geometry"
@@ -26,9 +27,13 @@ WEBP = "EXT_texture_webp"
 
 @dataclass(frozen=True)
 class BaseMesh:
-    """What a mesh of the base is drawn with: (material, primitive) pairs, then primitives as they came."""
+    """What a mesh of the base is drawn with: (material, primitive) pairs, then primitives as they came.
+
+    carried: what else each primitive says, as JSON or ""; empty where each stands for one of the source's.
+    """
 
     primitives: tuple[tuple[int | None, EncodedPrimitive], ...]
+    carried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,13 +80,12 @@ def build_base(
                 node.pop(key, None)
     static_node = None
     if static is not None:
-        new_meshes.append(
-            {"name": STATIC_NODE, "primitives": [writer.add_primitive(p, m) for m, p in static.primitives]}
-        )
+        new_meshes.append({"name": STATIC_NODE, "primitives": _encoded(writer, static, static.carried)})
         static_node = _add_node(out, {"name": STATIC_NODE, "mesh": len(new_meshes) - 1})
     if new_meshes:
         out["meshes"] = new_meshes
     _animations_and_skins(document, out, writer, copied)
+    _point_at_meshes(out, mesh_index)
     _pictures(source, out, writer, pictures, of_texture)
     _extensions(out)
     return Base(writer.finish(out), static_node)
@@ -98,7 +102,12 @@ def _meshes(
     for index, holder in enumerate(items(document.json, "meshes")):
         if index not in used:
             continue
-        primitives = [writer.add_primitive(p, m) for m, p in meshes[index].primitives] if index in meshes else []
+        primitives: list[Json] = []
+        if index in meshes:
+            said = meshes[index].carried or [
+                carried(p) for p in holder["primitives"] if p not in _rest(document, index)
+            ]
+            primitives = _encoded(writer, meshes[index], said)
         primitives += [_copied_primitive(document, writer, p, index, copied) for p in _rest(document, index)]
         if not primitives:
             continue
@@ -112,6 +121,17 @@ def _rest(document: Document, mesh: int) -> list[Json]:
     """The primitives that are no triangles."""
     holder = item(document.json, "meshes", mesh, "meshes")
     return [p for p in holder["primitives"] if p.get("mode", 4) in POINTS_AND_LINES]
+
+
+def _encoded(writer: GlbWriter, mesh: BaseMesh, said: Sequence[str]) -> list[Json]:
+    """The primitives of a mesh, with what else the source says of each."""
+    result = []
+    for (material, shape), text in zip(mesh.primitives, said, strict=True):
+        primitive = writer.add_primitive(shape, material)
+        more: Json = json_of(text) if text else {}
+        extensions = {**primitive.get("extensions", {}), **more.pop("extensions", {})}
+        result.append({**primitive, **more, **({"extensions": extensions} if extensions else {})})
+    return result
 
 
 def _copied_primitive(
@@ -174,6 +194,16 @@ def _animations_and_skins(document: Document, out: Json, writer: GlbWriter, copi
             )
 
 
+def _point_at_meshes(out: Json, where: dict[int, int]) -> None:
+    """Animations that point at a mesh point at where it went."""
+    for animation in items(out, "animations"):
+        for channel in items(animation, "channels"):
+            mesh = pointed_at(channel["target"], "meshes")
+            if mesh in where:
+                holder = channel["target"]["extensions"][POINTER]
+                holder["pointer"] = "/".join(["", "meshes", str(where[mesh]), *holder["pointer"].split("/")[3:]])
+
+
 def _pictures(
     source: Json,
     out: Json,
@@ -219,7 +249,7 @@ def _extensions(out: Json) -> None:
     used = set(out.get("extensionsUsed", []))
     required = set(out.get("extensionsRequired", []))
     # Said of the source's own encoding, which is gone.
-    gone = {"MSFT_texture_dds", "KHR_texture_basisu", WEBP, DRACO}
+    gone = {"MSFT_texture_dds", "KHR_texture_basisu", "EXT_meshopt_compression", WEBP, DRACO}
     mine = set()
     if any(DRACO in p.get("extensions", {}) for m in out.get("meshes", []) for p in m["primitives"]):
         mine.add(DRACO)

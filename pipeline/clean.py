@@ -6,22 +6,28 @@ import numpy as np
 import pymeshlab
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from .surface import BoolArray, FloatArray, IntArray, Source, Surface, face_normals, open_edges
 
+SAME_PLACE = 1e-6  # of the surface's diagonal: vertices nearer than this are one, written with rounding
 TINY_COMPONENT = 0.01  # of the surface's diagonal: smaller loose pieces are dust
 DUST_SHARE = 0.001  # and of its triangles
 HOLE_EDGES = 30  # holes with more edges are shapes
 
 
 def clean(source: Source) -> tuple[Source, list[str]]:
-    """Remove duplicate and flat faces, dust and surplus faces of non-manifold edges, and close small holes.
+    """Join vertices at one place, remove duplicate and flat faces, dust and surplus faces of non-manifold edges, and
+    close small holes.
 
-    Vertices are welded and unreferenced ones gone already when a Source is made. Attributes stay on the corners
-    they were on; a new face takes those of its vertices. Returns what was changed, in words; a surface of which
-    nothing would be left is returned as it is.
+    Vertices of equal position are one, and unreferenced ones gone, already when a Source is made. Attributes stay on
+    the corners they were on; a new face takes those of its vertices. Returns what was changed, in words; a surface
+    of which nothing would be left is returned as it is.
     """
     notes: list[str] = []
+    source, joined = _joined(source)
+    if joined:
+        notes.append(f"{joined:,} duplicate {'vertex' if joined == 1 else 'vertices'} joined")
     for find, singular in (
         (_flat, "degenerate face"),
         (_duplicates, "duplicate face"),
@@ -36,6 +42,27 @@ def clean(source: Source) -> tuple[Source, list[str]]:
     if closed:
         notes.append(f"{closed:,} {_plural('face', closed)} added to close holes")
     return source, notes
+
+
+def _joined(source: Source) -> tuple[Source, int]:
+    """The source with vertices that only rounding keeps apart made one, and how many those were."""
+    surface = source.surface
+    near = SAME_PLACE * float(np.linalg.norm(np.ptp(surface.positions, axis=0)))
+    pairs = cKDTree(surface.positions).query_pairs(near, output_type="ndarray")
+    if len(pairs) == 0:
+        return source, 0
+    count = len(surface.positions)
+    graph = coo_matrix((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), (count, count))
+    number, group = connected_components(graph, directed=False)
+    first = np.full(number, count)
+    np.minimum.at(first, group, np.arange(count))
+    triangles = first[group][surface.triangles]
+    a, b, c = triangles.T
+    good = (a != b) & (b != c) & (c != a)
+    if not good.any():
+        return source, 0
+    welded = Surface(surface.positions, triangles, surface.kinds, surface.uv)
+    return Source(welded, source.corners).part(good), count - number
 
 
 def _plural(noun: str, count: int) -> str:

@@ -38,6 +38,8 @@ from .scene import (
     DeformingMesh,
     Scene,
     TreeSource,
+    needs_tangents,
+    primitive_kind,
     read_attributes,
     read_targets,
     read_triangles,
@@ -55,14 +57,10 @@ class Shape:
     attributes: (n, k) each; targets: deltas (n, 3) by attribute; triangles: (m, 3).
     """
 
-    material: int | None
+    kind: PrimitiveKind
     attributes: dict[str, AnyArray]
     targets: tuple[dict[str, AnyArray], ...]
     triangles: IntArray
-
-    @property
-    def kind(self) -> PrimitiveKind:
-        return PrimitiveKind(self.material, tuple(sorted(self.attributes)))
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,12 @@ def finish_tier(
     if surface is None:
         surface = origin.source.surface
         primitives = [
-            (k, encode_primitive(_as_floats(s.attributes), s.triangles, grid, settings, s.targets))
+            (
+                k,
+                encode_primitive(
+                    _as_floats(s.attributes), s.triangles, grid, settings, s.targets, deep_colors=s.kind.deep_colors
+                ),
+            )
             for k, s in enumerate(rig.shapes)
         ]
     else:
@@ -172,7 +175,9 @@ def _hung(
         if own:
             attributes |= _values_at(own, rig.shapes, nearest[row])
         moves = _targets_at(rig.shapes, around[row], weights[row])
-        primitives.append((index, encode_primitive(attributes, faces, grid, settings, moves)))
+        primitives.append(
+            (index, encode_primitive(attributes, faces, grid, settings, moves, deep_colors=shape.kind.deep_colors))
+        )
     return primitives
 
 
@@ -273,7 +278,7 @@ def _joined(
     return TreeSource(mesh.kind, mesh.nodes, mesh.mesh, scale, tuple(s.kind for s in shapes), source), body, at
 
 
-CARRIED = ("NORMAL", "TEXCOORD", "COLOR")
+CARRIED = ("NORMAL", "TANGENT", "TEXCOORD", "COLOR")
 
 
 def _widened(values: AnyArray, width: int) -> AnyArray:
@@ -339,8 +344,8 @@ def _read_shapes(document: Document, mesh: DeformingMesh) -> tuple[list[Shape], 
             continue
         where = f"{place}, primitive {number}"
         attributes = read_attributes(document, primitive, where)
-        # The runtime derives tangents from UV and normal map in the fragment shader, with the same frame.
-        attributes = {n: v for n, v in attributes.items() if n != "TANGENT" and _known(n, v)}
+        directed = needs_tangents(document, primitive.get("material"))
+        attributes = {n: v for n, v in attributes.items() if _known(n, v) and (n != "TANGENT" or directed)}
         triangles = read_triangles(document, primitive, len(attributes["POSITION"]), where)
         targets = read_targets(document, primitive, len(attributes["POSITION"]), where)
         if shapes and len(targets) != len(shapes[0].targets):
@@ -349,7 +354,7 @@ def _read_shapes(document: Document, mesh: DeformingMesh) -> tuple[list[Shape], 
             )
         _check_joints(document, attributes, mesh, where)
         _check_sets(attributes, where)
-        shape = _welded(primitive.get("material"), attributes, targets, triangles)
+        shape = _welded(primitive_kind(document, primitive, attributes), attributes, targets, triangles)
         if len(shape.triangles) == 0:
             raise ModelError("has no triangle with an area", place=where, remedy="remove it and export again")
         shapes.append(shape)
@@ -411,7 +416,7 @@ def quantise_weights(weights: AnyArray) -> AnyArray:
 
 
 def _welded(
-    material: int | None, attributes: dict[str, AnyArray], targets: Sequence[dict[str, AnyArray]], triangles: IntArray
+    kind: PrimitiveKind, attributes: dict[str, AnyArray], targets: Sequence[dict[str, AnyArray]], triangles: IntArray
 ) -> Shape:
     """Join vertices that agree in everything, and drop the unused ones and triangles that became lines."""
     columns = [*attributes.values(), *(v for t in targets for v in t.values())]
@@ -424,7 +429,7 @@ def _welded(
     restored = iter(s.astype(c.dtype) for s, c in zip(split, columns, strict=True))
     welded = {name: next(restored) for name in attributes}
     moved = tuple({name: next(restored) for name in t} for t in targets)
-    return Shape(material, welded, moved, compact.reshape(-1, 3))
+    return Shape(kind, welded, moved, compact.reshape(-1, 3))
 
 
 def _as_floats(attributes: dict[str, AnyArray]) -> dict[str, FloatArray]:

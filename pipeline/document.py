@@ -21,7 +21,7 @@ from urllib.parse import unquote
 import numpy as np
 
 from .errors import ModelError, shown
-from .surface import AnyArray
+from .surface import AnyArray, FloatArray
 
 Json = dict[str, Any]
 
@@ -37,6 +37,8 @@ WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "M
 
 # What the pipeline either understands or carries through without looking inside.
 SUPPORTED_REQUIRED = {
+    "KHR_animation_pointer",
+    "KHR_node_visibility",
     "EXT_texture_webp",
     "KHR_draco_mesh_compression",
     "KHR_lights_punctual",
@@ -207,6 +209,17 @@ def integer(holder: Json, key: str, place: str, default: int | None = None) -> i
     return value
 
 
+def numbers(value: Any, count: int, place: str) -> FloatArray:
+    """A JSON array of so many finite numbers. Raises ModelError for anything else."""
+    if (
+        not isinstance(value, list)
+        or len(value) != count
+        or not all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e300 for x in value)
+    ):
+        raise ModelError(f"must be {count} finite numbers", place=place)
+    return np.array(value, np.float64)
+
+
 def label(noun: str, index: int, holder: Json) -> str:
     """`mesh 3 "seat"`: how an error names an object of the document."""
     name = holder.get("name")
@@ -356,7 +369,8 @@ def resolve(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
             return base64.b64decode(payload, validate=True), False
         except ValueError as error:
             raise ModelError(f"its data: uri is broken: {error}", place=place) from None
-    named = uri if len(uri) <= 120 else uri[:117] + "…"
+    named = unquote(uri)
+    named = named if len(named) <= 120 else named[:117] + "…"
     if "://" in uri:
         raise ModelError(f'"{named}" is no file beside the model', place=place, remedy="put the file beside the model")
     folder = model.parent.resolve()

@@ -87,10 +87,12 @@ def encode_primitive(
     grid: Grid,
     settings: Settings,
     targets: Sequence[dict[str, AnyArray]] = (),
+    *,
+    deep_colors: bool = False,
 ) -> EncodedPrimitive:
     """Encode vertices (n, k) and triangles (m, 3) as glTF's KHR_draco_mesh_compression stores them.
 
-    targets: morph targets' deltas (n, 3), which Draco cannot hold.
+    targets: morph targets' deltas (n, 3), which Draco cannot hold. With `deep_colors`, COLOR_0 has 12 bits of 16.
     """
     keep_order = len(targets) > 0
     named: dict[str, tuple[int, int, bool]] = {}
@@ -103,7 +105,7 @@ def encode_primitive(
             options |= {"normals": values.astype(np.float64), "normal_quantization_bits": settings.normal_bits}
         elif name == "TEXCOORD_0":
             options |= {"tex_coord": values.astype(np.float64), "tex_coord_quantization_bits": settings.uv_bits}
-        elif name == "COLOR_0":
+        elif name == "COLOR_0" and not deep_colors:
             options["colors"] = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
         else:
             stored, component, normalized = _generic(name, values)
@@ -133,7 +135,7 @@ def encode_primitive(
         ("COLOR_0", COLOR, UNSIGNED_BYTE),
         ("TEXCOORD_0", TEX_COORD, FLOAT),
     ):
-        if name in attributes:
+        if name in attributes and name not in found:
             key = next(a["unique_id"] for a in decoded.attributes if a["attribute_type"] == kind)
             found[name] = EncodedAttribute(int(key), component, name == "COLOR_0", _values(decoded, key))
     moved: tuple[dict[str, AnyArray], ...] = ()
@@ -151,6 +153,10 @@ def _generic(name: str, values: FloatArray) -> tuple[AnyArray, int, bool]:
     if name.startswith("JOINTS_"):
         small = values.max(initial=0) < 256
         return values.astype(np.uint8 if small else np.uint16), UNSIGNED_BYTE if small else UNSIGNED_SHORT, False
+    if name == "COLOR_0":
+        # Linear light in bytes is coarse where it is dark: 13 of 255 sRGB codes in one step. Twelve bits are below one.
+        codes = np.rint(np.clip(values, 0, 1) * 4095).astype(np.uint16)
+        return codes << 4 | codes >> 8, UNSIGNED_SHORT, True
     if name.startswith("TEXCOORD_") and values.min(initial=0) >= 0 and values.max(initial=0) <= 1:
         return np.rint(values * 65535).astype(np.uint16), UNSIGNED_SHORT, True
     return np.ascontiguousarray(values, np.float32), FLOAT, False

@@ -17,8 +17,8 @@ The maps agree on shared edges, so together they map the fine surface continuous
 Where their images cover a coarse triangle once (by signed area, which is its topological degree), every
 point of it is the image of a fine point no further away than the bound. That holds where the maps are
 continuous: borders and edges of more than two triangles break it unless both surfaces have them at the same
-place, as regions with locked borders do. So the way back needs a search only for triangles that are not covered
-or lie at such a break, which is what makes a bound of both directions affordable.
+place, as regions with locked borders do. So the way back needs a search only for triangles that are not covered,
+lie at such a break or come near the bound, which is what makes a bound of both directions affordable.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ MAX_QUERIES = 8_000_000  # past this the bound is returned as it stands: true, o
 # Signed area of the images over a triangle's own. Edges that only one side has split leave slivers between
 # their two images, and pieces settled without a map are booked by thirds, so one is not met exactly.
 COVERED = (0.8, 1.2)
+# A triangle that is covered but for such a sliver may reach further there than any fine point does. It is searched
+# too where a corner or the centroid is further away than this share of the forward bound.
+SUSPECT = 0.5
 
 
 @dataclass
@@ -82,10 +85,21 @@ def geometric_error(fine: Surface, coarse: Surface, floor: float) -> GeometricEr
     """
     forward, mean, coverage = _one_sided(fine, coarse, floor, 0.0)
     bare = (coverage < COVERED[0]) | (coverage > COVERED[1]) | _at_breaks(fine, coarse, floor)
+    bare |= _seen_from(coarse, fine) > SUSPECT * forward
     if not bare.any():
         return GeometricError(forward, mean)
     back, _, _ = _one_sided(part(coarse, bare), fine, floor, forward)
     return GeometricError(max(forward, back), mean)
+
+
+def _seen_from(coarse: Surface, fine: Surface) -> FloatArray:
+    """(m,) the largest distance to `fine` of each coarse triangle's corners and centroid."""
+    p, t = coarse.positions, coarse.triangles
+    found = ClosestPoints(fine.positions, fine.triangles).query(np.concatenate([p, p[t].mean(axis=1)])).distances
+    corners, middles = found[: len(p)], found[len(p) :]
+    a, b, c = corners[t].T
+    far: FloatArray = np.maximum.reduce([a, b, c, middles])
+    return far
 
 
 def _at_breaks(fine: Surface, coarse: Surface, floor: float) -> AnyArray:

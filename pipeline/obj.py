@@ -1,87 +1,87 @@
-"""Wavefront OBJ and MTL. Read here and not by a library, so that errors name the line and every file is checked."""
+"""Wavefront OBJ. Read here and not by a library, so that errors name the line and every file is checked."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 import numpy as np
 
-from .document import Json, resolve
+from .document import resolve
 from .errors import ModelError
+from .mtl import picture_names, read_materials
+from .polygons import triangulate
 from .surface import AnyArray, BoolArray, FloatArray
 from .textures import srgb_to_linear
-from .translated import HARD_EDGE, Part, Translated, corner_normals, indexed, require_finite
+from .translated import HARD_EDGE, LINES, POINTS, Part, Translated, corner_normals, indexed, require_finite
 
-_LIBRARY = re.compile(rb"^[ \t]*mtllib[ \t]+(.+?)[ \t\r]*$", re.MULTILINE)
-_MAP = re.compile(rb"^[ \t]*(map_Kd|map_Ke|norm)[ \t]+(.+?)[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
-# Options of a map statement and how many words follow each.
-_OPTIONS = {"-blendu": 1, "-blendv": 1, "-bm": 1, "-boost": 1, "-cc": 1, "-clamp": 1, "-imfchan": 1, "-mm": 2,
-            "-o": 3, "-s": 3, "-t": 3, "-texres": 1, "-type": 1}  # fmt: skip
+_LIBRARY = re.compile(rb"^[ \t]*mtllib[ \t]+(.+?)[ \t]*$", re.MULTILINE)
+MODELS_FOLDER = PurePosixPath()
 
 
 def obj_files(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The file, its material libraries and their pictures, each once; a library that is missing is left out."""
+    """The file, its material libraries and their pictures, each once with a key of its own; a library that is
+    missing is left out."""
     raw = _read(path)
     yield path.name, raw
     seen: set[str] = set()
-    for match in _LIBRARY.finditer(raw):
-        library = _clean(match.group(1))
-        content = _beside(path, library, "mtllib", optional=True)
-        if library in seen or content is None:
+    for library in _libraries(path, raw):
+        found = _beside(path, library)
+        if library in seen or found is None:
             continue
         seen.add(library)
+        content = resolve(path, quote(found), library)[0]
         yield library, content
-        for line in _MAP.finditer(content):
-            picture = _picture(line.group(2).decode("utf-8", "replace"))
-            if picture not in seen:
-                seen.add(picture)
-                number = content.count(b"\n", 0, line.start()) + 1
-                found = _beside(path, picture, f"{library}, line {number}", optional=False)
-                assert found is not None
-                yield picture, found
+        for number, picture in picture_names(content):
+            key = _picture_key(library, picture)
+            if key not in seen:
+                seen.add(key)
+                name = _beside(path, picture, folder=PurePosixPath(found).parent) or picture
+                yield key, resolve(path, quote(name), f"{library}, line {number}")[0]
 
 
 def read_obj(path: Path) -> Translated:
     """Read an OBJ file with its materials and pictures.
 
-    Polygons are split into fans; lines and points are left out, with a note. Raises ModelError with file and line.
+    Polygons are cut into triangles; lines and points stay what they are. Raises ModelError with file and line.
     """
-    files = list(obj_files(path))
-    content = dict(files)
-    raw = files[0][1]
-    scan = _Scan()
-    for number, line in enumerate(raw.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ").split(b"\n"), 1):
+    content = dict(obj_files(path))
+    raw = _lines(content[path.name])
+    scan = _Scan(objects=re.search(rb"^[ \t]*o[ \t]", raw, re.MULTILINE) is not None)
+    for number, line in _statements(raw):
         try:
             scan.line(line)
         except (ValueError, IndexError):
             shown = line[:80].decode("utf-8", "replace").strip()
             raise ModelError(f'"{shown}" cannot be read', place=f"line {number:,}", remedy="export it again") from None
-    result = Translated([], files=[c for _, c in files])
-    for match in _LIBRARY.finditer(raw):
-        library = _clean(match.group(1))
+    result = Translated([], files=list(content.values()))
+    for library in dict.fromkeys(_libraries(path, raw)):
         if library not in content:
             result.notes.append(f"{library} is missing: its materials are plain")
-        else:
-            _read_mtl(content[library], library, content, result)
-    known = {material["name"]: index for index, material in enumerate(result.materials)}
+            continue
+        mine = {k.removeprefix(_picture_key(library, "")): v for k, v in content.items()}
+        read_materials(content[library], library, mine, result)
+    known: dict[str, int] = {}
+    for index, material in enumerate(result.materials):
+        known.setdefault(material["name"], index)
     for name in scan.materials:
         if name and name not in known:
             known[name] = len(result.materials)
             result.materials.append({"name": name, "pbrMetallicRoughness": {"metallicFactor": 0.0}})
-    if scan.ignored:
-        result.notes.append(f"{scan.ignored:,} lines or points of the OBJ are left out")
     _assemble(scan, known, result, path.stem)
     return result
 
 
 class _Scan:
-    """Collects the statements of an OBJ file."""
+    """Collects the statements of an OBJ file.
 
-    def __init__(self) -> None:
+    objects: whether the file names objects; where it does not, its groups are taken for them.
+    """
+
+    def __init__(self, *, objects: bool) -> None:
         self.positions: list[tuple[float, ...]] = []
         self.colored = False
         self.uv: list[tuple[float, float]] = []
@@ -90,13 +90,15 @@ class _Scan:
         self.objects: list[str] = [""]
         self.corners: list[tuple[int, int, int]] = []  # of triangles, three a face; −1 where absent
         self.where: list[tuple[int, int]] = []  # object and material of each triangle
-        self.ignored = 0
+        self.loose: dict[tuple[int, int, int], list[int]] = {}  # (object, material, mode) → vertices
+        self._opens_object = b"o" if objects else b"g"
         self._material = 0
         self._object = 0
         self._index = {"": 0}
+        self._number = {"": 0}
 
     def line(self, line: bytes) -> None:
-        words = line.split()
+        words = line.partition(b"#")[0].split() if b"#" in line else line.split()
         if not words:
             return
         keyword = words[0]
@@ -111,23 +113,39 @@ class _Scan:
         elif keyword == b"vn":
             self.normals.append((float(words[1]), float(words[2]), float(words[3])))
         elif keyword == b"f":
-            corners = [self._corner(word) for word in words[1:]]
-            if len(corners) < 3:
-                raise ValueError
-            for second, third in pairwise(corners[1:]):
-                self.corners += (corners[0], second, third)
-                self.where.append((self._object, self._material))
-        elif keyword in (b"l", b"p"):
-            self.ignored += 1
+            self._face([self._corner(word) for word in words[1:]])
+        elif keyword == b"l":
+            line_ = [self._corner(word)[0] for word in words[1:]]
+            ends = [end for pair in pairwise(line_) for end in pair]
+            self.loose.setdefault((self._object, self._material, LINES), []).extend(ends)
+        elif keyword == b"p":
+            points = [self._corner(word)[0] for word in words[1:]]
+            self.loose.setdefault((self._object, self._material, POINTS), []).extend(points)
         elif keyword == b"usemtl":
             name = _clean(line.split(None, 1)[1] if len(words) > 1 else b"")
             if name not in self._index:
                 self._index[name] = len(self.materials)
                 self.materials.append(name)
             self._material = self._index[name]
-        elif keyword == b"o":
-            self.objects.append(_clean(line.split(None, 1)[1] if len(words) > 1 else b""))
-            self._object = len(self.objects) - 1
+        elif keyword == self._opens_object:
+            name = _clean(line.split(None, 1)[1] if len(words) > 1 else b"")
+            # Exporters return to a group to add to it.
+            if name not in self._number:
+                self._number[name] = len(self.objects)
+                self.objects.append(name)
+            self._object = self._number[name]
+
+    def _face(self, corners: list[tuple[int, int, int]]) -> None:
+        if len(corners) < 3:
+            raise ValueError
+        if len(corners) == 3:
+            self.corners += corners
+            self.where.append((self._object, self._material))
+            return
+        cut = triangulate([self.positions[corner[0]][:3] for corner in corners])
+        for triangle in cut:
+            self.corners += (corners[k] for k in triangle)
+        self.where += [(self._object, self._material)] * len(cut)
 
     def _corner(self, word: bytes) -> tuple[int, int, int]:
         parts = [*word.split(b"/"), b"", b""][:3]
@@ -148,7 +166,7 @@ class _Scan:
 
 def _assemble(scan: _Scan, known: dict[str, int], result: Translated, stem: str) -> None:
     """One object after the other, one part a material."""
-    if not scan.corners:
+    if not scan.corners and not any(scan.loose.values()):
         raise ModelError("holds no face", remedy="export at least one object with faces")
     vertices: FloatArray = np.array(scan.positions, np.float64)
     require_finite(vertices[:, :3], "vertices (v)")
@@ -163,6 +181,7 @@ def _assemble(scan: _Scan, known: dict[str, int], result: Translated, stem: str)
         unit = np.where(good[:, None], given / np.where(good, length, 1.0)[:, None], 0.0)
         use = (normal >= 0) & good[np.maximum(normal, 0)]
         own_normals = np.where(use[:, :, None], unit[np.maximum(normal, 0)], own_normals)
+    colors: FloatArray | None = None
     corners: dict[str, AnyArray] = {"POSITION": positions[points], "NORMAL": own_normals}
     textured: BoolArray = np.asarray((texture >= 0).all(axis=1))
     if scan.uv:
@@ -173,8 +192,9 @@ def _assemble(scan: _Scan, known: dict[str, int], result: Translated, stem: str)
         corners["TEXCOORD_0"] = np.where(textured[:, None, None], uv[np.maximum(texture, 0)], 0.0)
     if scan.colored:
         codes = np.rint(np.clip(vertices[:, 3:], 0, 1) * 255).astype(np.uint8)
-        corners["COLOR_0"] = srgb_to_linear(codes).astype(np.float64)[points]
-    where = np.array(scan.where, np.int64)
+        colors = srgb_to_linear(codes).astype(np.float64)
+        corners["COLOR_0"] = colors[points]
+    where = np.array(scan.where, np.int64).reshape(-1, 2)
     keys, part_of = np.unique(where, axis=0, return_inverse=True)
     named: dict[int, list[Part]] = {}
     for number, (obj, material) in enumerate(keys):
@@ -186,123 +206,75 @@ def _assemble(scan: _Scan, known: dict[str, int], result: Translated, stem: str)
             attributes, triangles = indexed(own)
             name = scan.materials[material]
             named.setdefault(int(obj), []).append(Part(attributes, triangles, known.get(name)))
+    for (obj, material, mode), indices in scan.loose.items():
+        loose: dict[str, AnyArray] = {"POSITION": positions[indices].astype(np.float32)}
+        if colors is not None:
+            loose["COLOR_0"] = colors[indices].astype(np.float32)
+        if indices:
+            named.setdefault(obj, []).append(Part(loose, None, known.get(scan.materials[material]), mode))
     result.objects = [(scan.objects[obj] or stem, parts) for obj, parts in sorted(named.items())]
 
 
-def _read_mtl(text: bytes, library: str, content: dict[str, bytes], result: Translated) -> None:
-    """Add the materials of a library: colour, emission, opacity, roughness and metal, and their pictures."""
-    material: Json | None = None
-    for number, raw in enumerate(text.split(b"\n"), 1):
-        words = raw.decode("utf-8", "replace").split()
-        if not words or words[0].startswith("#"):
+def _libraries(path: Path, raw: bytes) -> Iterator[str]:
+    """The libraries that the file names: one a statement, as exporters write names with spaces, or several."""
+    for match in _LIBRARY.finditer(_lines(raw)):
+        name = _clean(match.group(1))
+        several = name.split()
+        if len(several) > 1 and _beside(path, name) is None and all(s.lower().endswith(".mtl") for s in several):
+            yield from several
+        else:
+            yield name
+
+
+def _picture_key(library: str, picture: str) -> str:
+    """Two libraries in two folders may mean two pictures by one name."""
+    return f"{library}\n{picture}"
+
+
+def _lines(raw: bytes) -> bytes:
+    return raw.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+
+def _statements(raw: bytes) -> Iterator[tuple[int, bytes]]:
+    """Numbered lines, those that end with a backslash joined to the next."""
+    held = b""
+    for number, line in enumerate(raw.split(b"\n"), 1):
+        if line.endswith(b"\\"):
+            held += line[:-1] + b" "
             continue
-        place = f"{library}, line {number}"
-        keyword = words[0].lower()
-        if keyword == "newmtl":
-            material = {
-                "name": " ".join(words[1:]),
-                "pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.9},
-                "doubleSided": True,
-            }
-            result.materials.append(material)
-            continue
-        if material is None:
-            continue
-        pbr = material["pbrMetallicRoughness"]
-        if keyword == "kd":
-            alpha = pbr.get("baseColorFactor", [1, 1, 1, 1])[3]
-            pbr["baseColorFactor"] = [*_color(words, place), alpha]
-        elif keyword == "ke":
-            if max(color := _color(words, place)) > 0:
-                material["emissiveFactor"] = color
-        elif keyword in ("d", "tr"):
-            value = _unit(words[-1], place)
-            alpha = value if keyword == "d" else 1.0 - value
-            if alpha < 1.0:
-                pbr["baseColorFactor"] = [*pbr.get("baseColorFactor", [1, 1, 1, 1])[:3], alpha]
-                material["alphaMode"] = "BLEND"
-        elif keyword == "ns":
-            # Blinn-Phong exponent to roughness: n = 2 / r⁴ − 2 (Walter et al. 2007, with r² as GGX's width).
-            exponent = max(0.0, _number(words[-1], place))
-            pbr["roughnessFactor"] = min(1.0, (2.0 / (exponent + 2.0)) ** 0.25)
-        elif keyword == "pr":
-            pbr["roughnessFactor"] = _unit(words[-1], place)
-        elif keyword == "pm":
-            pbr["metallicFactor"] = _unit(words[-1], place)
-        elif keyword in ("map_kd", "map_ke", "norm"):
-            picture = _picture(" ".join(words[1:]))
-            if picture not in content:
-                raise ModelError(f"{keyword} names no picture", place=place)
-            titles = [title for title, _ in result.images]
-            if picture not in titles:
-                titles.append(picture)
-                result.images.append((picture, content[picture]))
-            info = {"index": titles.index(picture)}
-            if keyword == "map_kd":
-                pbr["baseColorTexture"] = info
-                pbr["baseColorFactor"] = [1, 1, 1, pbr.get("baseColorFactor", [1, 1, 1, 1])[3]]
-            elif keyword == "map_ke":
-                material |= {"emissiveTexture": info, "emissiveFactor": [1, 1, 1]}
-            else:
-                material["normalTexture"] = info
-
-
-def _color(words: list[str], place: str) -> list[float]:
-    """Three components, taken as sRGB (as modelling programs show them), linear; one stands for all."""
-    values = [_unit(word, place) for word in words[1:4]]
-    values = values * 3 if len(values) == 1 else values
-    if len(values) != 3:
-        raise ModelError(f'"{" ".join(words)[:60]}" is no colour', place=place)
-    codes = np.rint(np.array(values) * 255).astype(np.uint8)
-    return [round(float(x), 6) for x in srgb_to_linear(codes)]
-
-
-def _unit(word: str, place: str) -> float:
-    return min(1.0, max(0.0, _number(word, place)))
-
-
-def _number(word: str, place: str) -> float:
-    try:
-        value = float(word)
-        if not np.isfinite(value):
-            raise ValueError
-    except ValueError:
-        raise ModelError(f'"{word[:40]}" is not a finite number', place=place) from None
-    return value
-
-
-def _picture(text: str) -> str:
-    """The file name of a map statement, its options left out."""
-    words = text.split()
-    at = 0
-    while at < len(words) - 1 and (count := _OPTIONS.get(words[at].lower())):
-        at += 1
-        last = min(at + count, len(words) - 1)
-        # -o, -s and -t take one to three numbers.
-        while at < last and (count < 3 or _is_number(words[at])):
-            at += 1
-    return " ".join(words[at:]).replace("\\", "/")
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
+        yield number, held + line
+        held = b""
 
 
 def _clean(name: bytes) -> str:
-    return name.strip().decode("utf-8", "replace").replace("\\", "/")
+    return name.strip().strip(b'"').decode("utf-8", "replace").replace("\\", "/")
 
 
-def _beside(path: Path, name: str, place: str, *, optional: bool) -> bytes | None:
-    """The contents of a file that must lie in the model's folder."""
-    try:
-        missing = optional and not (path.parent / name).is_file() and ".." not in name and not name.startswith("/")
-    except (OSError, ValueError):  # longer than any file name, or with a NUL
-        raise ModelError(f'"{name[:80]}" is not a file name', place=place) from None
-    return None if missing else resolve(path, quote(name), place)[0]
+def _beside(path: Path, name: str, folder: PurePosixPath = MODELS_FOLDER) -> str | None:
+    """Where below the model's folder the file of this name is, or None: beside the library that names it, as
+    written, or, since exporters write paths of their own machine, by its last part in either folder; letters in
+    either case, as where these files come from. A path that leaves the folder is returned as it is, to be refused.
+    """
+    written = PurePosixPath(name)
+    if name.startswith("/") or ".." in written.parts:
+        return name if not (path.parent / written.name).is_file() else written.name
+    for candidate in (folder / name, written, folder / written.name, PurePosixPath(written.name)):
+        here = path.parent
+        for part in candidate.parts:
+            try:
+                there = here / part
+                found = there if there.exists() else next(p for p in sorted(here.iterdir()) if _same(p.name, part))
+            except (OSError, ValueError, StopIteration):
+                break
+            here = found
+        else:
+            if here.is_file():
+                return here.relative_to(path.parent).as_posix()
+    return None
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
 
 
 def _read(path: Path) -> bytes:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from .document import Document, Json, item, items, label, read_accessor
+from .document import Document, Json, item, items, label, numbers, read_accessor
 from .errors import ModelError
 from .surface import AnyArray, FloatArray, IntArray
 
@@ -90,7 +89,7 @@ class Body:
 def node_matrix(node: Json, place: str) -> FloatArray:
     """The local 4×4 matrix of a node, column vectors."""
     if "matrix" in node:
-        return _numbers(node["matrix"], 16, f"{place}, matrix").reshape(4, 4).T
+        return numbers(node["matrix"], 16, f"{place}, matrix").reshape(4, 4).T
     translation, rotation, scale = (a[None] for a in _local(node, place))
     matrix: FloatArray = _composed(translation, rotation, scale)[0]
     return matrix
@@ -277,14 +276,14 @@ def _rest(document: Document, node: int, path: str) -> FloatArray:
     given = holder.get("weights", mesh.get("weights"))
     if given is None or count == 0:
         return np.zeros(count)
-    return _numbers(given, count, f"{place}, weights")
+    return numbers(given, count, f"{place}, weights")
 
 
 def _local(node: Json, place: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     return (
-        _numbers(node.get("translation", [0, 0, 0]), 3, f"{place}, translation"),
-        _numbers(node.get("rotation", [0, 0, 0, 1]), 4, f"{place}, rotation"),
-        _numbers(node.get("scale", [1, 1, 1]), 3, f"{place}, scale"),
+        numbers(node.get("translation", [0, 0, 0]), 3, f"{place}, translation"),
+        numbers(node.get("rotation", [0, 0, 0, 1]), 4, f"{place}, rotation"),
+        numbers(node.get("scale", [1, 1, 1]), 3, f"{place}, scale"),
     )
 
 
@@ -330,13 +329,3 @@ def _composed(translation: FloatArray, rotation: FloatArray, scale: FloatArray) 
     matrices[:, :3, :3] *= scale[:, None]
     matrices[:, :3, 3] = translation
     return matrices
-
-
-def _numbers(value: Any, count: int, place: str) -> FloatArray:
-    if (
-        not isinstance(value, list)
-        or len(value) != count
-        or not all(isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < 1e300 for x in value)
-    ):
-        raise ModelError(f"must be {count} finite numbers", place=place)
-    return np.array(value, np.float64)

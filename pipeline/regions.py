@@ -285,7 +285,7 @@ def finish_region(
         for name in kind.attributes:
             if name != "POSITION":
                 named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
-        primitive = encode_primitive(*indexed(named), grid, settings)
+        primitive = encode_primitive(*indexed(named), grid, settings, deep_colors=kind.deep_colors)
         primitives.append((index, primitive))
         decoded.append(_decoded_surface(primitive, index))
     seen = merge(decoded)
@@ -316,12 +316,13 @@ def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:
 
 
 def metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | None:
-    """Square root of surface area over texture area, of all textured triangles."""
+    """Square root of surface area over texture area, of all textured triangles, as the pictures see it."""
     textured = np.isin(surface.kinds, [i for i, k in enumerate(kinds) if k.textured])
     _, area = face_normals(surface.positions, surface.triangles[textured])
     uv = surface.uv[textured]
     u, v = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
-    texture_area = float(np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]).sum()) * 0.5
+    scale = np.array([k.uv_scale for k in kinds])[surface.kinds[textured]]
+    texture_area = float((np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) * scale**2).sum()) * 0.5
     total = float(area.sum())
     return float(np.sqrt(total / texture_area)) if texture_area > 1e-12 and total > 0 else None
 

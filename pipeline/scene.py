@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from json import dumps as json_text
 from typing import Any, Literal
 
 import numpy as np
 from scipy.spatial import ConvexHull, QhullError
 
-from .document import Document, Json, integer, item, items, label, read_accessor
+from .document import Document, Json, integer, item, items, label, numbers, read_accessor, texture_slots
 from .errors import ModelError
 from .links import check_links
 from .pose import Motion, node_matrix, read_body, read_drawing, sample_motion
@@ -22,10 +23,16 @@ TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 # A mesh that several nodes share is stored once when flattening its copies would add more triangles than
 # a region holds; below that one request for all of them is cheaper than a tree of its own.
 SHARED_TRIANGLES = 4096
+FAR_STEPS = 256  # of float32 across a mesh: fewer show
 MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
 MANY_POSITIONS = 5_000_000  # of all poses of all instances of a mesh: a second's work for its bounds
 MAX_NODE_DEPTH = 1000  # viewers follow the hierarchy by recursion
 POINTS_AND_LINES = (0, 1, 2, 3)
+POINTER = "KHR_animation_pointer"
+TRANSFORM = "KHR_texture_transform"
+VARIANTS = "KHR_materials_variants"
+VISIBILITY = "KHR_node_visibility"
+INDIFFERENT = {"KHR_lights_punctual"}  # extensions of a node that say nothing of its mesh
 # Components of each attribute that glTF knows, by its name without the set's number.
 SHAPES = {
     "POSITION": (3,),
@@ -77,6 +84,7 @@ class Scene:
     motion: Motion
     low: FloatArray
     high: FloatArray
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -103,7 +111,7 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
     nodes = items(json, "nodes")
     world = _world_matrices(json)
     motion = sample_motion(document, world)
-    addressable = _moving(json, nodes) | _kept(nodes, keep_nodes)
+    addressable = _moving(json, nodes) | _kept(json, nodes, keep_nodes)
     users: dict[int, list[int]] = {}
     for index in world:
         if nodes[index].get("mesh") is not None:
@@ -131,7 +139,7 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
                 _read_primitive(document, primitive, place, gathered)
         count = sum(len(k) for k in gathered.kind_of)
         shared = len(drawn_by) > 1 and count * (len(drawn_by) - 1) > SHARED_TRIANGLES
-        if shared or any(n in addressable for n in drawn_by):
+        if shared or any(n in addressable or _is_far(gathered, world[n]) for n in drawn_by):
             source, kinds = _weld(gathered)
             if len(source.surface.triangles):
                 trees.append(TreeSource("rigid", tuple(drawn_by), mesh, motion.scale(drawn_by), kinds, source))
@@ -150,7 +158,17 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
         raise ModelError(
             f"reaches {np.abs([low, high]).max():.3g} m from its origin", remedy="check the scale of its nodes"
         )
-    return Scene(tuple(trees), tuple(deforming), frozenset(flattened), world, motion, low, high)
+    notes = tuple(_left_out(json, users))
+    return Scene(tuple(trees), tuple(deforming), frozenset(flattened), world, motion, low, high, notes)
+
+
+def _left_out(json: Json, users: dict[int, list[int]]) -> list[str]:
+    """What the artist should know of what the default scene does not draw."""
+    count = len(items(json, "meshes")) - len(users)
+    if not count:
+        return []
+    noun, them = ("mesh is", "it") if count == 1 else ("meshes are", "them")
+    return [f"{count:,} {noun} left out: the default scene does not draw {them}"]
 
 
 def read_triangles(document: Document, primitive: Json, vertices: int, place: str) -> IntArray:
@@ -209,21 +227,79 @@ def _primitives(document: Document, mesh: int) -> list[tuple[str, Json]]:
             raise ModelError(f"mode {primitive['mode']!r} does not exist", place=f"{place}, primitive {index}")
         if primitive.get("material") is not None:
             item(document.json, "materials", primitive["material"], f"{place}, primitive {index}")
+        _check_variants(document, primitive, f"{place}, primitive {index}")
         result.append((f"{place}, primitive {index}" if len(primitives) > 1 else place, primitive))
     return result
+
+
+def _check_variants(document: Document, primitive: Json, place: str) -> None:
+    extensions = primitive.get("extensions")
+    variants = extensions.get(VARIANTS) if isinstance(extensions, dict) else None
+    for mapping in items(variants, "mappings", place) if isinstance(variants, dict) else []:
+        item(document.json, "materials", mapping.get("material"), f"{place}, {VARIANTS}")
 
 
 def _read_primitive(document: Document, primitive: Json, place: str, into: _Gathered) -> None:
     attributes = read_attributes(document, primitive, place)
     positions = attributes.pop("POSITION").astype(np.float64)
     triangles = read_triangles(document, primitive, len(positions), place)
-    kept = {n: v for n, v in attributes.items() if n in ("NORMAL", "COLOR_0") or n.startswith("TEXCOORD_")}
-    kind = PrimitiveKind(primitive.get("material"), tuple(sorted(["POSITION", *kept])))
+    known = {"NORMAL", "COLOR_0"} | ({"TANGENT"} if needs_tangents(document, primitive.get("material")) else set())
+    kept = {n: v for n, v in attributes.items() if n in known or n.startswith("TEXCOORD_")}
+    kind = primitive_kind(document, primitive, {"POSITION": positions, **kept})
     if kind not in into.kinds:
         into.kinds.append(kind)
     into.positions.append(positions[triangles])
     into.kind_of.append(np.full(len(triangles), into.kinds.index(kind), np.int64))
     into.corners.append({name: values.astype(np.float64)[triangles] for name, values in kept.items()})
+
+
+def primitive_kind(document: Document, primitive: Json, attributes: dict[str, AnyArray]) -> PrimitiveKind:
+    """The kind of a primitive of which these attributes are kept."""
+    return PrimitiveKind(
+        primitive.get("material"),
+        tuple(sorted(attributes)),
+        carried(primitive),
+        _uv_scale(document, primitive.get("material")),
+        "COLOR_0" in attributes and deep_colors(attributes["COLOR_0"]),
+    )
+
+
+def carried(primitive: Json) -> str:
+    """What a primitive says besides its geometry, as JSON: extras, and extensions such as material variants."""
+    said = {key: primitive[key] for key in ("extensions", "extras") if primitive.get(key)}
+    return json_text(said, sort_keys=True) if said else ""
+
+
+def deep_colors(colors: AnyArray) -> bool:
+    """Whether bytes would lose more of the colours (0…1) than float32 does."""
+    codes = colors.astype(np.float64) * 255
+    return bool(np.abs(codes - np.rint(codes)).max(initial=0.0) > 1e-3)
+
+
+def needs_tangents(document: Document, material: Any) -> bool:
+    """Whether a material has a direction on the surface but no normal map, from whose UV a runtime could derive it."""
+    if material is None:
+        return False
+    holder = item(document.json, "materials", material, "materials")
+    clearcoat = (holder.get("extensions") or {}).get("KHR_materials_clearcoat")
+    directed = "KHR_materials_anisotropy" in (holder.get("extensions") or {})
+    directed |= isinstance(clearcoat, dict) and "clearcoatNormalTexture" in clearcoat
+    return directed and "normalTexture" not in holder
+
+
+def _uv_scale(document: Document, material: Any) -> float:
+    """How many times the pictures of a material fit into one unit of TEXCOORD_0, by area: the least of them all,
+    since that one needs the most texels."""
+    if material is None:
+        return 1.0
+    scales = []
+    for _, info in texture_slots(item(document.json, "materials", material, "materials")):
+        extensions = info.get("extensions")
+        transform = extensions.get(TRANSFORM) if isinstance(extensions, dict) else None
+        scale = transform.get("scale", [1, 1]) if isinstance(transform, dict) else [1, 1]
+        u, v = numbers(scale, 2, label("material", material, {}) + f", {TRANSFORM}, scale")
+        scales.append(abs(u * v) ** 0.5)
+    return min((s for s in scales if s > 0), default=1.0)
 
 
 def read_attributes(document: Document, primitive: Json, place: str) -> dict[str, AnyArray]:
@@ -272,6 +348,20 @@ def read_targets(document: Document, primitive: Json, vertices: int, place: str)
     return result
 
 
+def _is_far(mesh: _Gathered, matrix: FloatArray) -> bool:
+    """Whether a node puts a mesh so far out that float32 positions there would lose its shape."""
+    corners = np.concatenate([p.reshape(-1, 3) for p in mesh.positions])
+    if len(corners) == 0:
+        return False
+
+    def steps(positions: FloatArray) -> float:
+        extent = float(np.ptp(positions, axis=0).max())
+        return extent / max(float(np.abs(positions).max()) * 2.0**-23, 1e-300)
+
+    there = corners @ matrix[:3, :3].T + matrix[:3, 3]
+    return 0 < steps(there) < FAR_STEPS and steps(there) < 0.5 * steps(corners)
+
+
 def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> None:
     """Append a mesh in asset space: rotated normals, and windings turned where the node mirrors."""
     linear = matrix[:3, :3]
@@ -296,6 +386,11 @@ def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> Non
             normals = turned["NORMAL"] @ cofactor.T
             length = np.linalg.norm(normals, axis=2, keepdims=True)
             turned["NORMAL"] = normals / np.where(length > 0, length, 1.0)
+        if "TANGENT" in turned:
+            along = turned["TANGENT"][..., :3] @ linear.T
+            along /= np.maximum(np.linalg.norm(along, axis=2, keepdims=True), 1e-30)
+            side = turned["TANGENT"][..., 3:] * (-1.0 if determinant < 0 else 1.0)
+            turned["TANGENT"] = np.concatenate([along, side], axis=2)
         into.corners.append(turned)
 
 
@@ -369,25 +464,53 @@ def _moving(json: Json, nodes: list[Json]) -> set[int]:
     moving: set[int] = set()
     for animation in items(json, "animations"):
         for channel in items(animation, "channels"):
-            if channel["target"].get("node") is not None:
-                moving.add(channel["target"]["node"])
-    stack = list(moving)
+            target = channel["target"]
+            if target.get("node") is not None:
+                moving.add(target["node"])
+            if (node := pointed_at(target, "nodes")) is not None and node < len(nodes):
+                moving.add(node)
+            if (mesh := pointed_at(target, "meshes")) is not None:
+                moving |= {index for index, node in enumerate(nodes) if node.get("mesh") == mesh}
+    return _with_descendants(nodes, moving)
+
+
+def pointed_at(target: Json, key: str) -> int | None:
+    """The element of the top-level array `key` that an animation's target points at by KHR_animation_pointer."""
+    extensions = target.get("extensions")
+    holder = extensions.get(POINTER) if isinstance(extensions, dict) else None
+    pointer = holder.get("pointer") if isinstance(holder, dict) else None
+    words = pointer.split("/") if isinstance(pointer, str) else []
+    return int(words[2]) if len(words) > 3 and words[1] == key and words[2].isdecimal() else None
+
+
+def _with_descendants(nodes: list[Json], chosen: set[int]) -> set[int]:
+    found = set(chosen)
+    stack = list(chosen)
     while stack:
         for child in nodes[stack.pop()].get("children", []):
-            if child not in moving:
-                moving.add(child)
+            if child not in found:
+                found.add(child)
                 stack.append(child)
-    return moving
+    return found
 
 
-def _kept(nodes: list[Json], patterns: str) -> set[int]:
-    """Nodes that the artist keeps by extras or by name."""
+def _kept(json: Json, nodes: list[Json], patterns: str) -> set[int]:
+    """Nodes that must go on drawing what they draw: those with extras or extensions of their own or of their mesh,
+    and, with all below them, those that the artist names or that an extension may hide."""
     wanted = [p for p in patterns.splitlines() if p]
-    return {
+    named = {
         index
         for index, node in enumerate(nodes)
-        if node.get("extras") or any(fnmatchcase(str(node.get("name", "")), pattern) for pattern in wanted)
+        if VISIBILITY in (node.get("extensions") or {})
+        or any(fnmatchcase(str(node.get("name", "")), pattern) for pattern in wanted)
     }
+    meshes = items(json, "meshes")
+    own = set()
+    for index, node in enumerate(nodes):
+        mesh = meshes[node["mesh"]] if node.get("mesh") is not None else {}
+        if any(h.get("extras") or set(h.get("extensions") or {}) - INDIFFERENT for h in (node, mesh)):
+            own.add(index)
+    return own | _with_descendants(nodes, named)
 
 
 def _bounds(

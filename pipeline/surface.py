@@ -17,10 +17,18 @@ AnyArray = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class PrimitiveKind:
-    """What a glTF primitive is made of: a material index (or none) and its attribute names, sorted."""
+    """What a glTF primitive is made of: a material index (or none) and its attribute names, sorted.
+
+    carried: the JSON of what else the source's primitive says, such as material variants; "" for nothing.
+    uv_scale: of the KHR_texture_transform through which the material's pictures see TEXCOORD_0.
+    deep_colors: whether COLOR_0 is finer than bytes.
+    """
 
     material: int | None
     attributes: tuple[str, ...]
+    carried: str = ""
+    uv_scale: float = 1.0
+    deep_colors: bool = False
 
     @property
     def textured(self) -> bool:

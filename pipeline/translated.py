@@ -8,26 +8,29 @@ from typing import Any
 
 import numpy as np
 
-from .document import Document, Json
+from .document import Document, Json, texture_slots
 from .errors import ModelError
 from .surface import AnyArray, BoolArray, FloatArray, IntArray, unique_rows
 
 HARD_EDGE = float(np.cos(np.radians(35.0)))  # sharper edges stay hard where a file has no normals
 MAX_VALENCE = 64  # corners around one vertex that are compared with each other
+TRANSFORM = "KHR_texture_transform"
+POINTS, LINES = 0, 1  # glTF's primitive modes
 PLAIN: Json = {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.8}, "doubleSided": True}
 
 
 @dataclass
 class Part:
-    """Triangles, or points where `triangles` is None, of one material.
+    """Triangles, or where `triangles` is None points or lines, of one material.
 
     attributes: glTF name → (n, k) float32 or normalised unsigned integers; POSITION among them.
-    triangles: (m, 3) or None.
+    triangles: (m, 3) or None. mode: POINTS, or LINES between every two vertices.
     """
 
     attributes: dict[str, AnyArray]
     triangles: IntArray | None
     material: int | None = None
+    mode: int = POINTS
 
 
 @dataclass
@@ -83,7 +86,7 @@ class Translated:
                     }
                 }
                 if part.triangles is None:
-                    primitive["mode"] = 0
+                    primitive["mode"] = part.mode
                 else:
                     primitive["indices"] = accessor(part.triangles.reshape(-1, 1).astype("<u4"))
                 if part.material is not None:
@@ -95,6 +98,9 @@ class Translated:
         json |= {"nodes": nodes, "scenes": [{"nodes": [0]}]}
         if self.materials:
             json["materials"] = self.materials
+            slots = (info for material in self.materials for _, info in texture_slots(material))
+            if any(TRANSFORM in info.get("extensions", {}) for info in slots):
+                json["extensionsUsed"] = [TRANSFORM]
         if self.images:
             json["images"] = [{"name": title, "uri": title} for title, _ in self.images]
             json["textures"] = [{"source": index} for index in range(len(self.images))]

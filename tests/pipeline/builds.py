@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import DracoPy
 import gltf_maker as make
+import numpy as np
 from streamxr.pipeline.asset import AssetReport, build_asset
 from streamxr.pipeline.bundle import Bundle
+from streamxr.pipeline.glb import DRACO
 from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.surface import Surface, merge
+from streamxr.pipeline.validate import decode_refinement, decode_stream
 
 HERE = Path(__file__).parent
 # Every bundle that the tests built from sound models: test_pipeline_every_bundle.py looks at them all at the end.
@@ -55,6 +62,53 @@ def khronos_errors(files: Sequence[Path]) -> dict[str, list[str]]:
 def viewer_refusals(bundles: Sequence[Path]) -> dict[str, str]:
     """Why the viewer's own parser refuses a catalogue or a manifest, by file."""
     return _asked("viewer_parser.mjs", bundles)
+
+
+def decoded_regions(built: Built, tree: dict[str, Any]) -> dict[int, Surface]:
+    """Every region of a tree as a decoder sees it; the root is in the base."""
+    document, chunk = built.base
+    mesh = document["meshes"][document["nodes"][tree["nodes"][0]]["mesh"]]
+    kinds = tree["regions"][0]["primitives"]
+    streams = [s for p in mesh["primitives"] if (s := draco_stream(document, chunk, p)) is not None]
+    surfaces = {0: merge([decode_stream(s, k) for s, k in zip(streams, kinds, strict=True)])}
+    for region in tree["regions"]:
+        if region["refinement"]:
+            content = (built.root / region["refinement"]["uri"]).read_bytes()
+            surfaces |= dict(zip(region["children"], decode_refinement(content, tree, region["children"]), strict=True))
+    return surfaces
+
+
+def draco_stream(document: dict[str, Any], chunk: bytes, primitive: dict[str, Any]) -> bytes | None:
+    extension = primitive.get("extensions", {}).get(DRACO)
+    if extension is None:
+        return None
+    view = document["bufferViews"][extension["bufferView"]]
+    return chunk[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]
+
+
+def decoders_differ(files: Sequence[Path]) -> tuple[int, list[Path]]:
+    """How many Draco streams the GLB files hold, and the files of which Draco's own JavaScript decoder sees other
+    positions or triangles, by a single bit, than DracoPy does."""
+    owners: list[Path] = []
+    ours: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for path in files:
+            document, chunk = make.unpack(path.read_bytes())
+            for primitive in (p for mesh in document.get("meshes", []) for p in mesh["primitives"]):
+                stream = draco_stream(document, chunk, primitive)
+                if stream is None:
+                    continue
+                (Path(folder) / f"{len(owners)}.drc").write_bytes(stream)
+                owners.append(path)
+                decoded = DracoPy.decode(stream)
+                bits = np.asarray(decoded.points, "<f4").tobytes() + np.asarray(decoded.faces, "<u4").tobytes()
+                ours.append(hashlib.sha256(bits).hexdigest())
+        names = "\n".join(str(Path(folder) / f"{number}.drc") for number in range(len(owners)))
+        command = ["node", str(HERE / "draco_positions.mjs")]
+        done = subprocess.run(command, input=names, capture_output=True, text=True, timeout=250, check=True)
+    theirs = done.stdout.split()
+    assert len(theirs) == len(ours)
+    return len(ours), [owner for owner, one, other in zip(owners, ours, theirs, strict=True) if one != other]
 
 
 def _asked(script: str, paths: Sequence[Path]) -> Any:

@@ -4,43 +4,92 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import trimesh
 from scipy.spatial import cKDTree
 from streamxr.pipeline.surface import Surface
 
 Floats = npt.NDArray[np.float64]
+LEAST_PIECES = 300  # about as many triangles a surface is cut into before nearest ones are sought
 
 
 def sampled_distance(a: Surface, b: Surface, samples: int = 5_000) -> float:
     """The largest distance, both ways, from the vertices and random points of one surface to the other."""
-    return max(_furthest(a, b, samples), _furthest(b, a, samples))
+    return max(float(Target(two).distances(points_of(one, samples)).max()) for one, two in ((a, b), (b, a)))
 
 
-def _furthest(a: Surface, b: Surface, samples: int) -> float:
+def points_of(surface: Surface, samples: int, vertices: int | None = None) -> Floats:
+    """Random points of a surface and its vertices, or so many of them."""
     rng = np.random.default_rng(5)
-    corners = a.positions[a.triangles]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    corners = surface.positions[surface.triangles]
+    area = _areas(corners)
     chosen = rng.choice(len(area), samples, p=area / area.sum())
     weights = rng.dirichlet([1, 1, 1], samples)
-    points = np.concatenate([a.positions, np.einsum("ij,ijk->ik", weights, corners[chosen])])
-    return float(distances(points, b.positions[b.triangles]).max())
+    own = surface.positions
+    if vertices is not None and len(own) > vertices:
+        own = own[rng.choice(len(own), vertices, replace=False)]
+    return np.concatenate([own, np.einsum("ij,ijk->ik", weights, corners[chosen])])
 
 
-def distances(points: Floats, corners: Floats) -> Floats:
-    """The distance of each point (q, 3) to the nearest of triangles (m, 3, 3).
+class Target:
+    """A surface to which distances are asked.
 
-    A triangle can only be nearest if its centroid is within the distance of the nearest corner plus the largest
-    distance of a corner from its centroid; those are tried one by one.
+    Large triangles are cut first, which moves no point of them; then the nearest can only be one whose centroid is
+    within the distance of the nearest corner plus the largest distance of a corner from its centroid, and those are
+    tried one by one.
     """
-    nearest_corner, _ = cKDTree(corners.reshape(-1, 3)).query(points)
-    centroids = corners.mean(axis=1)
-    reach = np.linalg.norm(corners - centroids[:, None], axis=2).max()
-    candidates = cKDTree(centroids).query_ball_point(points, nearest_corner + reach + 1e-12)
-    counts = np.array([len(c) for c in candidates])
-    triangle = np.concatenate([np.asarray(c, np.int64) for c in candidates])
-    point = np.repeat(np.arange(len(points)), counts)
+
+    def __init__(self, surface: Surface) -> None:
+        corners = surface.positions[surface.triangles]
+        pieces = max(LEAST_PIECES, 2 * len(corners))
+        self._corners = _cut(corners, float(2 * np.sqrt(_areas(corners).sum() / pieces)))
+        centroids = self._corners.mean(axis=1)
+        self._reach = np.linalg.norm(self._corners - centroids[:, None], axis=2).max()
+        self._of_corner, self._of_centroid = cKDTree(self._corners.reshape(-1, 3)), cKDTree(centroids)
+
+    def distances(self, points: Floats) -> Floats:
+        """The distance of each point (q, 3)."""
+        nearest_corner, _ = self._of_corner.query(points)
+        candidates = self._of_centroid.query_ball_point(points, (nearest_corner + self._reach) * (1 + 1e-9) + 1e-12)
+        counts = np.array([len(c) for c in candidates])
+        triangle = np.concatenate([np.asarray(c, np.int64) for c in candidates])
+        point = np.repeat(np.arange(len(points)), counts)
+        best = np.full(len(points), np.inf)
+        for part in np.array_split(np.arange(len(point)), len(point) // 500_000 + 1):
+            found = _to_triangles(points[point[part]], self._corners[triangle[part]])
+            np.minimum.at(best, point[part], found)
+        return best
+
+
+def _cut(corners: Floats, longest: float) -> Floats:
+    """The same surface in triangles without an edge over `longest`: halved at the middle of their longest edge."""
+    small = []
+    while len(corners):
+        edges = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
+        long = edges.max(axis=1) > longest
+        small.append(corners[~long])
+        at = edges[long].argmax(axis=1)
+        rows = np.arange(len(at))
+        a, b, c = (corners[long][rows, (at + k) % 3] for k in range(3))
+        middle = (a + b) * 0.5
+        corners = np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
+    return np.concatenate(small)
+
+
+def _areas(corners: Floats) -> Floats:
+    return np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) * 0.5
+
+
+def _to_triangles(points: Floats, corners: Floats) -> Floats:
+    """The distance of point i to triangle i: to its edges, or to its plane where the foot is inside."""
     best = np.full(len(points), np.inf)
-    for part in np.array_split(np.arange(len(point)), len(point) // 500_000 + 1):
-        feet = trimesh.triangles.closest_point(corners[triangle[part]], points[point[part]])
-        np.minimum.at(best, point[part], np.linalg.norm(feet - points[point[part]], axis=1))
-    return best
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    size = np.linalg.norm(normal, axis=1)
+    unit = normal / np.where(size > 0, size, 1.0)[:, None]
+    inside = size > 0
+    for k in range(3):
+        start, edge = corners[:, k], corners[:, (k + 1) % 3] - corners[:, k]
+        along = np.einsum("ij,ij->i", points - start, edge) / np.maximum(np.einsum("ij,ij->i", edge, edge), 1e-300)
+        foot = start + np.clip(along, 0, 1)[:, None] * edge
+        best = np.minimum(best, np.linalg.norm(points - foot, axis=1))
+        inside &= np.einsum("ij,ij->i", np.cross(edge, points - start), unit) >= 0
+    plane = np.abs(np.einsum("ij,ij->i", points - corners[:, 0], unit))
+    return np.where(inside, np.minimum(best, plane), best)

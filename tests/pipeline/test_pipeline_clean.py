@@ -38,6 +38,18 @@ def test_sound_geometry_is_left_alone() -> None:
     assert notes == []
 
 
+def test_vertices_that_rounding_keeps_apart_are_joined() -> None:
+    """STL writers round the corners of neighbouring facets on their own."""
+    ball = sphere()
+    corners = ball.positions[ball.triangles]
+    corners += np.random.default_rng(2).uniform(-1e-8, 1e-8, corners.shape)
+    torn = merge([Surface(c, np.array([[0, 1, 2]]), np.zeros(1, np.int64), np.zeros((1, 3, 2))) for c in corners])
+    cleaned, notes = clean(with_faces(torn, np.zeros((0, 3), np.int64)))
+    assert notes == [f"{3 * len(corners) - len(ball.positions):,} duplicate vertices joined"]
+    assert len(cleaned.surface.triangles) == len(ball.triangles)
+    assert len(open_edges(cleaned.surface.triangles)) == 0
+
+
 def test_duplicate_faces_go_whatever_their_winding() -> None:
     ball = sphere()
     cleaned, notes = clean(with_faces(ball, ball.triangles[[5, 9, 9]][:, [1, 0, 2]]))
@@ -57,7 +69,7 @@ def test_a_third_face_at_an_edge_goes() -> None:
 
 def test_dust_goes_and_what_is_only_small_stays() -> None:
     ball = sphere(60, 80)
-    dust = triangle(ball.positions[ball.triangles[0]] * 1e-3 + 3)
+    dust = triangle(ball.positions[ball.triangles[0]] * 1e-2 + 3)
     bead = Surface(ball.positions * 0.05 - 2, ball.triangles, ball.kinds, ball.uv)
     cleaned, notes = clean(with_faces(merge([ball, dust, bead]), np.zeros((0, 3), np.int64)))
     assert notes == ["1 face of tiny loose pieces removed"]

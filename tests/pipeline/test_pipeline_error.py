@@ -7,16 +7,15 @@ from collections.abc import Callable
 import gltf_maker as make
 import numpy as np
 import pytest
-from builds import Built
+from builds import Built, decoded_regions
 from hypothesis import given
 from hypothesis import strategies as st
-from sampled_distance import distances, sampled_distance
+from sampled_distance import Target, sampled_distance
 from streamxr.pipeline.document import read_document
 from streamxr.pipeline.geometric_error import TOLERANCE, geometric_error
 from streamxr.pipeline.scene import read_scene
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.surface import Surface, merge, unique_rows
-from streamxr.pipeline.validate import decode_refinement, decode_stream
 
 FLOOR = 1e-6
 lengths = st.floats(0.001, 10)
@@ -91,7 +90,7 @@ def test_no_sample_of_any_two_soups_is_further_than_the_bound(seed: int, fine: i
 def test_the_sampled_distance_finds_a_known_one() -> None:
     point = np.array([[0.3, 2.0, 0.3], [-3.0, 4.0, 0.5], [0.25, 0.0, 0.25]])
     flat = sheet(40, 40)
-    assert distances(point, flat.positions[flat.triangles]) == pytest.approx([2, 5, 0], abs=1e-12)
+    assert Target(flat).distances(point) == pytest.approx([2, 5, 0], abs=1e-12)
 
 
 def torus() -> make.Maker:
@@ -128,11 +127,9 @@ def test_the_stated_error_of_a_region_bounds_what_samples_find(
     built = build(made(), settings=Settings(leaf_triangles=1200, base_triangles=600))
     (tree,) = built.manifest["trees"]
     source = read_scene(read_document(built.root.parent / "model.glb")).trees[0].source.surface
-    tiers: dict[int, list[Surface]] = {0: [root_surface(built, tree)]}
-    for region in tree["regions"]:
-        if region["refinement"]:
-            content = (built.root / region["refinement"]["uri"]).read_bytes()
-            tiers.setdefault(region["tier"] + 1, []).extend(decode_refinement(content, tree, region["children"]))
+    tiers: dict[int, list[Surface]] = {}
+    for region, surface in decoded_regions(built, tree).items():
+        tiers.setdefault(tree["regions"][region]["tier"], []).append(surface)
     assert len(tiers) >= 3
     for tier, parts in tiers.items():
         stated = max(r["error"] for r in tree["regions"] if r["tier"] == tier)
@@ -140,12 +137,3 @@ def test_the_stated_error_of_a_region_bounds_what_samples_find(
         assert sampled <= stated
         if tier < max(tiers):  # the finest is off by rounding, whose bound is not searched for
             assert stated <= 1.3 * sampled
-
-
-def root_surface(built: Built, tree: dict) -> Surface:
-    document, chunk = built.base
-    parts = []
-    for kind, primitive in enumerate(document["meshes"][document["nodes"][tree["nodes"][0]]["mesh"]]["primitives"]):
-        view = document["bufferViews"][primitive["extensions"]["KHR_draco_mesh_compression"]["bufferView"]]
-        parts.append(decode_stream(chunk[view["byteOffset"] : view["byteOffset"] + view["byteLength"]], kind))
-    return merge(parts)
