@@ -31,6 +31,7 @@ from .textures import (
     Pyramid,
     TextureUse,
     build_levels,
+    texels_per_uv,
     texture_uses,
     too_large_for_ktx2,
 )
@@ -72,7 +73,7 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     name: the model's path below the source folder. Raises ModelError when the model cannot be used.
     """
     document = read_model(path, name, unit=settings.unit, up=settings.up)
-    scene = read_scene(document, settings.keep_nodes)
+    scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
     notes = list(document.notes)
     if path.suffix.lower() in SCANS if settings.clean is None else settings.clean:
         scene, cleaned = _cleaned(scene)
@@ -146,6 +147,15 @@ def _cleaned(scene: Scene) -> tuple[Scene, list[str]]:
         if changes:
             notes.append(f"cleaned: {', '.join(changes)}")
     return replace(scene, trees=tuple(trees)), notes
+
+
+def _with_texels(scene: Scene, document: Document, settings: Settings) -> Scene:
+    """The scene whose primitive kinds know how fine the pictures on them are."""
+    trees = []
+    for tree in scene.trees:
+        kinds = [replace(k, texels=texels_per_uv(document, k.material, settings)) for k in tree.kinds]
+        trees.append(replace(tree, kinds=tuple(kinds)))
+    return replace(scene, trees=tuple(trees))
 
 
 def _build_pyramids(

@@ -23,6 +23,7 @@ from .scene import (
 )
 from .settings import Settings
 from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, unique_rows
+from .textures import texels_per_uv
 
 # Until animations are sampled, a skinned mesh's sphere is this much larger than its rest pose: an arm at
 # rest by the body reaches about half a body height further when stretched.
@@ -85,6 +86,7 @@ def build_deforming(document: Document, scene: Scene, mesh: DeformingMesh, setti
             triangles,
             grid,
             settings,
+            texels=texels_per_uv(document, material, settings),
             keep_order=bool(targets),
         )
         kinds.append(PrimitiveKind(material, tuple(sorted(attributes))))

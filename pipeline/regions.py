@@ -285,7 +285,7 @@ def finish_region(
         for name in kind.attributes:
             if name != "POSITION":
                 named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
-        primitive = encode_primitive(*_indexed(named), grid, settings)
+        primitive = encode_primitive(*_indexed(named), grid, settings, texels=kind.texels)
         primitives.append((index, primitive))
         decoded.append(_decoded_surface(primitive, index))
     seen = merge(decoded)

@@ -17,10 +17,14 @@ AnyArray = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class PrimitiveKind:
-    """What a glTF primitive is made of: a material index (or none) and its attribute names, sorted."""
+    """What a glTF primitive is made of: a material index (or none) and its attribute names, sorted.
+
+    texels: of its finest picture along one unit of TEXCOORD_0; 0 without pictures.
+    """
 
     material: int | None
     attributes: tuple[str, ...]
+    texels: float = 0.0
 
     @property
     def textured(self) -> bool:

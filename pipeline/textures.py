@@ -21,9 +21,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from . import ktx2
-from .document import Document, item, items, label, read_image, texture_slots
+from .document import Document, Json, item, items, label, read_image, texture_slots
 from .errors import ModelError
-from .pictures import Codes, Format, decode_picture, encode_picture
+from .pictures import Codes, Format, decode_picture, encode_picture, picture_size
 from .settings import Role, Settings
 
 Pixels = npt.NDArray[np.float32]
@@ -130,6 +130,40 @@ def texture_image(texture: dict[str, object], place: str) -> int:
         remedy = "export with PNG, JPEG or WebP pictures"
         raise ModelError("has no picture this version can read", place=place, remedy=remedy)
     return source
+
+
+def texels_per_uv(document: Document, material: int | None, settings: Settings) -> float:
+    """Texels of the finest level along one unit of TEXCOORD_0, the most over all pictures of a material and both
+    directions; 0 without any.
+
+    Only a picture's size matters here and never its pixels, so that a repainted one changes no geometry.
+    """
+    most = 0.0
+    if material is None:
+        return most
+    holder = item(document.json, "materials", material, "materials")
+    for slot, info in texture_slots(holder):
+        place = f"{label('material', material, holder)}, {slot}"
+        extensions = info.get("extensions")
+        transform = extensions.get("KHR_texture_transform") if isinstance(extensions, dict) else None
+        transform = transform if isinstance(transform, dict) else {}
+        if transform.get("texCoord", info.get("texCoord", 0)) != 0:
+            continue
+        texture = item(document.json, "textures", info.get("index"), place)
+        image = texture_image(texture, place)
+        shown = item(document.json, "images", image, place)
+        size = picture_size(read_image(document, image), label("image", image, shown))
+        finest = level_sizes(*size, slot_role(slot), settings)[-1]
+        most = max(most, *(s * f for s, f in zip(finest, _repeats(transform), strict=True)))
+    return most
+
+
+def _repeats(transform: Json) -> tuple[float, float]:
+    """How often KHR_texture_transform repeats a picture along each side, once turned either way."""
+    scale: Any = transform.get("scale", [1, 1])
+    good = isinstance(scale, list) and len(scale) == 2 and all(isinstance(s, int | float) for s in scale)
+    x, y = (min(abs(float(s)), 1e6) for s in scale) if good else (1.0, 1.0)
+    return (x, y) if not transform.get("rotation") else (max(x, y), max(x, y))
 
 
 def build_levels(content: bytes, use: TextureUse, settings: Settings, finest: bool) -> tuple[Level, ...]:
