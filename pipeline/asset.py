@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import VERSION
+from . import VERSION, ktx2
 from .base import Base, BaseMesh, build_base
 from .bundle import Bundle
 from .clean import clean
@@ -19,11 +19,21 @@ from .manifest import (
     describe_materials,
     describe_tree,
 )
+from .pictures import picture_size
 from .regions import Run, Tree, build_tree
 from .scene import Scene, read_scene
-from .settings import Settings
+from .settings import Role, Settings
 from .source import SCANS, read_model
-from .textures import SMALLEST, Level, Pyramid, Role, build_pyramid, texture_uses
+from .textures import (
+    SMALLEST,
+    Level,
+    Pyramid,
+    TextureUse,
+    build_levels,
+    texels_per_uv,
+    texture_uses,
+    too_large_for_ktx2,
+)
 
 MAX_BASE_BYTES = 500_000
 MIN_BASE_TRIANGLES = 64  # a small tree of an asset with large ones still has a recognisable base
@@ -62,7 +72,7 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     name: the model's path below the source folder. Raises ModelError when the model cannot be used.
     """
     document = read_model(path, name, unit=settings.unit, up=settings.up)
-    scene = read_scene(document, settings.keep_nodes)
+    scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
     notes = [*document.notes, *scene.notes]
     if path.suffix.lower() in SCANS if settings.clean is None else settings.clean:
         scene, cleaned = _cleaned(scene)
@@ -77,8 +87,8 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     ]
 
     uses, of_texture = texture_uses(document)
-    contents = [(read_image(document, use.image), use, settings) for use in uses]
-    pyramids: list[Pyramid] = run("textures", build_pyramid, contents)
+    pyramids, shrunk = _build_pyramids(document, uses, settings, run)
+    notes += shrunk
 
     refinements = [_put_refinements(bundle, document, tree) for tree in trees]
     finest = sum(r["bytes"] for tree in refinements for r in tree if r is not None)
@@ -135,6 +145,32 @@ def _cleaned(scene: Scene) -> tuple[Scene, list[str]]:
         if changes:
             notes.append(f"cleaned: {', '.join(changes)}")
     return replace(scene, trees=tuple(trees)), notes
+
+
+def _with_texels(scene: Scene, document: Document, settings: Settings) -> Scene:
+    """The scene whose primitive kinds know how fine the pictures on them are."""
+    trees = []
+    for tree in scene.trees:
+        kinds = [replace(k, texels=texels_per_uv(document, k.material, settings)) for k in tree.kinds]
+        trees.append(replace(tree, kinds=tuple(kinds)))
+    return replace(scene, trees=tuple(trees))
+
+
+def _build_pyramids(
+    document: Document, uses: Sequence[TextureUse], settings: Settings, run: Run
+) -> tuple[list[Pyramid], list[str]]:
+    """Every picture at all its sizes, and what the artist should know of them."""
+    contents = [read_image(document, use.image) for use in uses]
+    notes = [
+        f"{use.place} is stored at half its size: KTX2's encoder takes no more than {ktx2.MAX_PIXELS:,} pixels"
+        for content, use in zip(contents, uses, strict=True)
+        if too_large_for_ktx2(*picture_size(content, use.place), use.role, settings)
+    ]
+    # The finest level takes longer than all the others together; started first, nobody waits for it at the end.
+    tasks = [(c, use, settings, finest) for finest in (True, False) for c, use in zip(contents, uses, strict=True)]
+    levels = run("textures", build_levels, tasks)
+    fine, coarse = levels[: len(uses)], levels[len(uses) :]
+    return [Pyramid(use, c + f) for use, c, f in zip(uses, coarse, fine, strict=True)], notes
 
 
 def report_rows(manifest: Json) -> tuple[TierRow, ...]:
@@ -221,7 +257,7 @@ def _put_levels(bundle: Bundle, pyramid: Pyramid, embedded: Level) -> Json:
     for level in pyramid.levels[pyramid.levels.index(embedded) :]:
         stored = {"uri": None, "bytes": len(level.content)}
         if level is not embedded:
-            stored = bundle.put(level.content, "webp")
+            stored = bundle.put(level.content, level.format)
         levels.append({**stored, "width": level.width, "height": level.height, "gpuBytes": level.gpu_bytes})
     return {"name": pyramid.use.name, "role": pyramid.use.role, "levels": levels}
 

@@ -19,10 +19,12 @@ from .document import Document, Json, item, items, label, read_accessor, texture
 from .draco import EncodedPrimitive
 from .glb import DRACO, GENERATOR, GlbWriter
 from .scene import POINTER, POINTS_AND_LINES, Scene, carried, pointed_at
-from .textures import Level, Role, slot_role
+from .settings import Role
+from .textures import Level, slot_role
 
 STATIC_NODE = "StreamXR static geometry"
 WEBP = "EXT_texture_webp"
+MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
 @dataclass(frozen=True)
@@ -211,11 +213,11 @@ def _pictures(
     pictures: Sequence[tuple[str, Level]],
     of_texture: dict[tuple[int, Role], int],
 ) -> None:
-    """Pictures as WebP, and a texture for each (source texture, role) that a material uses."""
+    """The pictures, and a texture for each (source texture, role) that a material uses."""
     if not pictures:
         return
     out["images"] = [
-        {"name": name, "mimeType": "image/webp", "bufferView": writer.add_view(level.content)}
+        {"name": name, "mimeType": MEDIA_TYPES[level.format], "bufferView": writer.add_view(level.content)}
         for name, level in pictures
     ]
     keys = sorted(of_texture)
@@ -225,7 +227,11 @@ def _pictures(
         extensions = {
             k: v for k, v in kept.pop("extensions", {}).items() if not k.endswith(("_webp", "_dds", "_basisu"))
         }
-        textures.append({**kept, "extensions": {**extensions, WEBP: {"source": of_texture[texture, role]}}})
+        shown: Json = {"source": of_texture[texture, role]}
+        if pictures[of_texture[texture, role]][1].format == "webp":
+            extensions[WEBP] = shown
+            shown = {}
+        textures.append({**kept, **shown, **({"extensions": extensions} if extensions else {})})
     out["textures"] = textures
     for material in items(out, "materials"):
         for slot, info in texture_slots(material):
@@ -253,7 +259,7 @@ def _extensions(out: Json) -> None:
     mine = set()
     if any(DRACO in p.get("extensions", {}) for m in out.get("meshes", []) for p in m["primitives"]):
         mine.add(DRACO)
-    if out.get("textures"):
+    if any(WEBP in t.get("extensions", {}) for t in out.get("textures", [])):
         mine.add(WEBP)
     for key, names in (("extensionsUsed", (used - gone) | mine), ("extensionsRequired", (required - gone) | mine)):
         out.pop(key, None)

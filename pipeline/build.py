@@ -14,6 +14,7 @@ from .asset import AssetReport, report_rows
 from .bundle import Bundle, free_bytes
 from .document import Json
 from .errors import ModelError
+from .ktx2 import find_encoder
 from .limits import Limits
 from .settings import Settings
 from .source import SUFFIXES, source_sha256
@@ -48,6 +49,8 @@ def build(
     A model that fails keeps its previous entry in the catalogue, if it had one; the catalogue is replaced
     once, at the end. Raises ModelError when nothing can be built at all.
     """
+    if settings.texture_format == "ktx2":
+        find_encoder()
     models, clashes = find_models(source)
     if not models and not clashes:
         raise ModelError(f"there is no model in {source}", remedy=f"put {KINDS} files there")

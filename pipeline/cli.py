@@ -7,7 +7,9 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.console import Console
@@ -16,7 +18,9 @@ from . import VERSION
 from .errors import ModelError
 from .interrupts import interrupts_held
 from .limits import ALLOWED_SECONDS, default_limits
-from .settings import Settings
+from .settings import Role, Settings
+
+LEAST_TEXTURE, LARGEST_TEXTURE = 16, 8192  # pixels: a thumbnail, and what headsets' GPUs take at most
 
 LEAST_MEMORY = 400_000_000
 
@@ -26,6 +30,7 @@ Examples:
   streamxr build models/src                    every model below models/src, into build/
   streamxr build chair.glb -o preview          one model
   streamxr build models/src --json | jq .      a report for scripts
+  streamxr build models/src --max-texture 2048 --max-texture normal=1024
 """
 
 
@@ -58,6 +63,37 @@ class Memory(click.ParamType[int]):
         if size < LEAST_MEMORY:
             self.fail(f"{value} is too little: the mesh libraries alone take {LEAST_MEMORY / 1e6:.0f}M")
         return size
+
+
+class TextureSize(click.ParamType[tuple[str, int]]):
+    """A role of pictures, or "" for all of them, and the longest side of its finest level."""
+
+    name = "size"
+
+    def convert(
+        self, value: str | tuple[str, int], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, int]:
+        del param, ctx
+        if isinstance(value, tuple):  # click converts defaults, and may convert twice
+            return value
+        role, equals, pixels = value.rpartition("=")
+        if equals and role not in get_args(Role):
+            self.fail(f"{role!r} is no role of a picture: give one of {', '.join(get_args(Role))}")
+        if not pixels.isascii() or not pixels.isdigit() or not LEAST_TEXTURE <= int(pixels[:9]) <= LARGEST_TEXTURE:
+            self.fail(f"{pixels!r} is no size: give pixels from {LEAST_TEXTURE} to {LARGEST_TEXTURE}")
+        return role, int(pixels)
+
+
+def texture_sizes(given: Sequence[tuple[str, int]]) -> dict[str, int]:
+    """Longest sides by role, those that are given; one of a role goes before one of all, in any order."""
+    roles = [role for role, _ in given]
+    for role in roles:
+        if roles.count(role) > 1:
+            what = f"for {role}" if role else "without a role"
+            raise click.BadParameter(f"is given twice {what}", param_hint="--max-texture")
+    sizes = dict(given)
+    every = {role: sizes[""] for role in get_args(Role) if "" in sizes}
+    return every | {role: pixels for role, pixels in sizes.items() if role}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -106,8 +142,14 @@ def main() -> None:
                    "[default: PLY and STL only]")  # fmt: skip
 @click.option("--base-triangles", type=click.IntRange(16), default=Settings.base_triangles, show_default=True,
               help="Triangles the base should have.")  # fmt: skip
-@click.option("--max-texture", type=click.IntRange(16, 8192), default=Settings.max_texture_pixels, show_default=True,
-              help="Longest side of the finest texture level, in pixels.")  # fmt: skip
+@click.option("--texture-format", type=click.Choice(["webp", "jpeg", "png", "ktx2"]), default=Settings.texture_format,
+              show_default=True,
+              help="Of pictures. With jpeg those with alpha are PNG. With ktx2 they stay compressed on the GPU, for "
+                   "more bytes and time, and those in the base are WebP; it needs Node.js and: "
+                   "npm install --global ktx2-encoder.")  # fmt: skip
+@click.option("--max-texture", type=TextureSize(), multiple=True, metavar="[ROLE=]PIXELS",
+              help="Longest side of the finest texture level; of one role with color=, normal= or data=. May be "
+                   f"repeated.  [default: {Settings.max_color_pixels}]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON on standard output.")
 @click.option("-v", "--verbose", is_flag=True, help="Show where an unexpected error came from.")
 def build(
@@ -126,7 +168,8 @@ def build(
     up: str,
     clean: bool | None,
     base_triangles: int,
-    max_texture: int,
+    texture_format: str,
+    max_texture: tuple[tuple[str, int], ...],
     as_json: bool,
     verbose: bool,
 ) -> None:
@@ -135,6 +178,7 @@ def build(
     Models that did not change since the last build are kept as they are. A model that cannot be built is
     reported, the others are built, its previous version stays in the bundle, and the exit code is 1.
     """
+    sizes = texture_sizes(max_texture)
     settings = Settings(
         leaf_triangles=leaf_triangles,
         depth=depth,
@@ -145,7 +189,10 @@ def build(
         up=up,
         clean=clean,
         base_triangles=base_triangles,
-        max_texture_pixels=max_texture,
+        texture_format=texture_format,
+        max_color_pixels=sizes.get("color", Settings.max_color_pixels),
+        max_normal_pixels=sizes.get("normal", Settings.max_normal_pixels),
+        max_data_pixels=sizes.get("data", Settings.max_data_pixels),
     )
     console = Console(stderr=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the worker processes end too

@@ -46,6 +46,7 @@ from .scene import (
 )
 from .settings import Settings
 from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, unique_rows
+from .textures import texels_per_uv
 
 FEWEST_TRIANGLES = 64  # of a base whose morph targets are heavy
 
@@ -81,7 +82,7 @@ def build_deforming(
     Errors and spheres are in the asset's space for a skinned mesh, in its own for a morphed one, and hold for every
     pose of every animation.
     """
-    shapes, place = _read_shapes(document, mesh)
+    shapes, place = _read_shapes(document, mesh, settings)
     drawings = [read_drawing(document, node, scene.motion, place) for node in mesh.nodes]
     if mesh.kind == "morphed":
         drawings = [replace(d, matrices=np.eye(4)[None, None]) for d in drawings]
@@ -125,12 +126,7 @@ def finish_tier(
     if surface is None:
         surface = origin.source.surface
         primitives = [
-            (
-                k,
-                encode_primitive(
-                    _as_floats(s.attributes), s.triangles, grid, settings, s.targets, deep_colors=s.kind.deep_colors
-                ),
-            )
+            (k, _encoded(s, _as_floats(s.attributes), s.triangles, s.targets, grid, settings))
             for k, s in enumerate(rig.shapes)
         ]
     else:
@@ -175,10 +171,22 @@ def _hung(
         if own:
             attributes |= _values_at(own, rig.shapes, nearest[row])
         moves = _targets_at(rig.shapes, around[row], weights[row])
-        primitives.append(
-            (index, encode_primitive(attributes, faces, grid, settings, moves, deep_colors=shape.kind.deep_colors))
-        )
+        primitives.append((index, _encoded(shape, attributes, faces, moves, grid, settings)))
     return primitives
+
+
+def _encoded(
+    shape: Shape,
+    attributes: dict[str, FloatArray],
+    triangles: IntArray,
+    targets: Sequence[dict[str, AnyArray]],
+    grid: Grid,
+    settings: Settings,
+) -> EncodedPrimitive:
+    kind = shape.kind
+    return encode_primitive(
+        attributes, triangles, grid, settings, targets, texels=kind.texels, deep_colors=kind.deep_colors
+    )
 
 
 def _weights_at(shape: Shape, body: Body, around: IntArray, shares: FloatArray) -> dict[str, FloatArray]:
@@ -334,7 +342,7 @@ def _affordable(shapes: Sequence[Shape], triangles: int, budget: int) -> int:
     return max(FEWEST_TRIANGLES, int(budget / 2 / 14 * triangles / moving)) if moving else triangles
 
 
-def _read_shapes(document: Document, mesh: DeformingMesh) -> tuple[list[Shape], str]:
+def _read_shapes(document: Document, mesh: DeformingMesh, settings: Settings) -> tuple[list[Shape], str]:
     """Every triangle primitive of a mesh. Raises ModelError for broken attributes, targets and weights."""
     holder: Json = item(document.json, "meshes", mesh.mesh, "meshes")
     place = label("mesh", mesh.mesh, holder)
@@ -354,7 +362,9 @@ def _read_shapes(document: Document, mesh: DeformingMesh) -> tuple[list[Shape], 
             )
         _check_joints(document, attributes, mesh, where)
         _check_sets(attributes, where)
-        shape = _welded(primitive_kind(document, primitive, attributes), attributes, targets, triangles)
+        kind = primitive_kind(document, primitive, attributes)
+        kind = replace(kind, texels=texels_per_uv(document, kind.material, settings))
+        shape = _welded(kind, attributes, targets, triangles)
         if len(shape.triangles) == 0:
             raise ModelError("has no triangle with an area", place=where, remedy="remove it and export again")
         shapes.append(shape)

@@ -60,7 +60,7 @@ MAX_INTEGER = 1 << 53  # past this a JSON number is no exact integer
 
 @dataclass(frozen=True)
 class Document:
-    """A parsed glTF asset. `sha256` covers the file and every file it names; `bytes` is their sum; `notes` is what
+    """A parsed glTF asset. `sha256` covers the file and every file it needs; `bytes` is their sum; `notes` is what
     the artist should know of how it was read."""
 
     name: str
@@ -73,7 +73,7 @@ class Document:
 
 
 def read_document(path: Path, name: str | None = None) -> Document:
-    """Read a `.glb` or `.gltf` file and every file it names.
+    """Read a `.glb` or `.gltf` file and every file it needs: its buffers, and the images that a texture shows.
 
     Raises ModelError when the container, the JSON or a named file is broken or missing.
     """
@@ -109,8 +109,9 @@ def read_document(path: Path, name: str | None = None) -> Document:
         buffers.append(content)
 
     image_files: dict[int, bytes] = {}
+    shown = _shown_images(document)
     for index, image in enumerate(items(document, "images")):
-        if image.get("bufferView") is None:
+        if image.get("bufferView") is None and index in shown:
             place = label("image", index, image)
             if image.get("uri") is None:
                 raise ModelError("has neither uri nor bufferView", place=place)
@@ -239,6 +240,14 @@ def texture_slots(holder: Any) -> Iterator[tuple[str, Json]]:
             if key.endswith("Texture") and isinstance(value, dict):
                 yield key, value
             yield from texture_slots(value)
+
+
+def _shown_images(document: Json) -> set[int]:
+    """The images that some texture shows: exporters leave others behind, often without their files."""
+    textures = items(document, "textures")
+    holders = [*textures, *(e for t in textures if isinstance(x := t.get("extensions"), dict) for e in x.values())]
+    sources = [holder.get("source") for holder in holders if isinstance(holder, dict)]
+    return {source for source in sources if isinstance(source, int)}
 
 
 def _read(path: Path, place: str) -> bytes:

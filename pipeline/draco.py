@@ -14,6 +14,10 @@ from .surface import AnyArray, FloatArray, IntArray
 
 POSITION, NORMAL, COLOR, TEX_COORD = 0, 1, 2, 3  # Draco's GeometryAttribute::Type
 FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
+MIN_UV_BITS = 8
+# A picture of 4,096 texels repeated 64 times. With more, Draco's predictor of texture coordinates would leave its
+# 64-bit integers on fine position grids.
+MAX_UV_BITS = 20
 TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 
 
@@ -81,6 +85,16 @@ def choose_grid(low: FloatArray, high: FloatArray, edge: float, least_bits: int)
     return Grid((x, y, z), span, bits)
 
 
+def uv_bits(values: FloatArray, texels: float) -> int:
+    """Bits that make Draco's step over the range of texture coordinates (n, 2) at most a quarter of a texel.
+
+    Further sets need none of this: inside 0…1 they are stored as 16-bit integers, a quarter of a texel of 16,384,
+    and outside as they are.
+    """
+    span = float(np.ptp(values, axis=0).max()) if len(values) else 0.0
+    return int(np.clip(np.ceil(np.log2(4.0 * texels * span + 1.0)), MIN_UV_BITS, MAX_UV_BITS))
+
+
 def encode_primitive(
     attributes: dict[str, FloatArray],
     triangles: IntArray,
@@ -88,11 +102,14 @@ def encode_primitive(
     settings: Settings,
     targets: Sequence[dict[str, AnyArray]] = (),
     *,
+    texels: float = 0.0,
     deep_colors: bool = False,
 ) -> EncodedPrimitive:
     """Encode vertices (n, k) and triangles (m, 3) as glTF's KHR_draco_mesh_compression stores them.
 
-    targets: morph targets' deltas (n, 3), which Draco cannot hold. With `deep_colors`, COLOR_0 has 12 bits of 16.
+    targets: morph targets' deltas (n, 3), which Draco cannot hold.
+    texels: of the finest picture along one unit of TEXCOORD_0; 0 without pictures.
+    deep_colors: whether COLOR_0 has 12 bits of 16.
     """
     keep_order = len(targets) > 0
     named: dict[str, tuple[int, int, bool]] = {}
@@ -104,7 +121,10 @@ def encode_primitive(
         if name == "NORMAL":
             options |= {"normals": values.astype(np.float64), "normal_quantization_bits": settings.normal_bits}
         elif name == "TEXCOORD_0":
-            options |= {"tex_coord": values.astype(np.float64), "tex_coord_quantization_bits": settings.uv_bits}
+            options |= {
+                "tex_coord": values.astype(np.float64),
+                "tex_coord_quantization_bits": uv_bits(values, texels) if texels else settings.uv_bits,
+            }
         elif name == "COLOR_0" and not deep_colors:
             options["colors"] = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
         else:

@@ -11,8 +11,9 @@ from .document import Document, Json, items, label, read_accessor, texture_slots
 from .draco import Grid
 from .regions import Region, Tree
 from .scene import Scene
+from .settings import Role
 from .surface import PrimitiveKind
-from .textures import Role, slot_role
+from .textures import slot_role
 
 
 def describe_tree(tree: Tree, nodes: Sequence[int], refinements: Sequence[Json | None]) -> Json:

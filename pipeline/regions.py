@@ -285,7 +285,7 @@ def finish_region(
         for name in kind.attributes:
             if name != "POSITION":
                 named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
-        primitive = encode_primitive(*indexed(named), grid, settings, deep_colors=kind.deep_colors)
+        primitive = encode_primitive(*indexed(named), grid, settings, texels=kind.texels, deep_colors=kind.deep_colors)
         primitives.append((index, primitive))
         decoded.append(_decoded_surface(primitive, index))
     seen = merge(decoded)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Literal
 
+Role = Literal["color", "normal", "data"]  # what the pixels of a picture mean
 Setting = str | int | float | bool | None
 
 
@@ -23,9 +25,11 @@ class Settings:
     base_bytes: the base shrinks its pictures until it is below this.
     tier_ratio: triangles of a tier over those of the next coarser one.
     position_bits, uv_bits, normal_bits: Draco quantisation. Position bits grow where a model is large
-        against its triangles.
+        against its triangles; uv_bits are those of primitives without a picture, others follow its size.
     base_texture_pixels: longest side of the pictures inside the base.
-    max_texture_pixels: longest side of the finest texture level.
+    max_color_pixels, max_normal_pixels, max_data_pixels: longest side of the finest texture level, by role.
+    texture_format: webp, jpeg, png or ktx2; textures.py says what each means.
+    color_quality, normal_quality, data_quality: of WebP and JPEG, 0 to 100.
     """
 
     leaf_triangles: int = 12_000
@@ -44,7 +48,10 @@ class Settings:
     normal_bits: int = 8
     draco_level: int = 7
     base_texture_pixels: int = 128
-    max_texture_pixels: int = 4096
+    max_color_pixels: int = 4096
+    max_normal_pixels: int = 4096
+    max_data_pixels: int = 4096
+    texture_format: str = "webp"
     color_quality: int = 80
     normal_quality: int = 90
     data_quality: int = 80
@@ -52,6 +59,9 @@ class Settings:
     @property
     def errors(self) -> tuple[str, str]:
         return self.coarsest_error, self.finest_error
+
+    def max_pixels(self, role: Role) -> int:
+        return {"color": self.max_color_pixels, "normal": self.max_normal_pixels, "data": self.max_data_pixels}[role]
 
     def as_json(self) -> dict[str, Setting]:
         return asdict(self)

@@ -22,6 +22,7 @@ class PrimitiveKind:
     carried: the JSON of what else the source's primitive says, such as material variants; "" for nothing.
     uv_scale: of the KHR_texture_transform through which the material's pictures see TEXCOORD_0.
     deep_colors: whether COLOR_0 is finer than bytes.
+    texels: of its finest picture along one unit of TEXCOORD_0; 0 without pictures.
     """
 
     material: int | None
@@ -29,6 +30,7 @@ class PrimitiveKind:
     carried: str = ""
     uv_scale: float = 1.0
     deep_colors: bool = False
+    texels: float = 0.0
 
     @property
     def textured(self) -> bool:

@@ -1,26 +1,31 @@
 """Texture levels: one picture at several sizes, each encoded for what it means.
 
-Colour is averaged in linear light with its alpha premultiplied; normals are averaged as vectors and made
-unit length again; everything else is averaged as it is.
+Colour is averaged in linear light, weighted by its alpha where that is how much of a surface there is; normals are
+averaged as vectors and made unit length again; everything else is averaged as it is.
+
+The format of the levels is a setting. WebP is the default. PNG and JPEG are for bundles whose base must open in
+viewers that know no extension; what has alpha is PNG there. With KTX2 the levels that travel as files of their own
+are KTX2, and the small ones that the base may embed stay WebP: any viewer opens the base, and of pictures that
+small the GPU holds little.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from .document import Document, item, items, label, texture_slots
+from . import ktx2
+from .document import Document, Json, item, items, label, read_image, texture_slots
 from .errors import ModelError
-from .settings import Settings
+from .pictures import Codes, Format, decode_picture, encode_picture, picture_size
+from .settings import Role, Settings
 
-Role = Literal["color", "normal", "data"]
 Pixels = npt.NDArray[np.float32]
 
 COLOR_SLOTS = {
@@ -33,33 +38,38 @@ COLOR_SLOTS = {
     "diffuseTransmissionColorTexture",
     "multiscatterColorTexture",
 }
+COVERAGE_SLOTS = {"baseColorTexture", "diffuseTexture"}
 NORMAL_SLOTS = {"normalTexture", "clearcoatNormalTexture"}
-MAX_PIXELS = 16384 * 16384 // 4  # 64 megapixels: more than any GPU of a headset takes, and a bomb's bound
-WEBP_EFFORT = 4  # Pillow's method: 6 takes three times as long for 1–2 % fewer bytes
 SMALLEST = 16  # pixels: below this a base picture is as good as flat
 
 
 @dataclass(frozen=True)
 class TextureUse:
-    """One source image in one role."""
+    """One source image in one role.
+
+    coverage: its alpha says how much of the surface there is (a material that is cut out or blended), so what cannot
+        be seen has no say in averages. Elsewhere alpha is a value of its own, which materials may even ignore.
+    """
 
     image: int
     role: Role
     name: str
+    coverage: bool = True
+
+    @property
+    def place(self) -> str:
+        return f'image {self.image} "{self.name}"'
 
 
 @dataclass(frozen=True)
 class Level:
-    """One encoded size of a picture."""
+    """One encoded size of a picture. `gpu_bytes` is what it takes in GPU memory, mipmaps included."""
 
     width: int
     height: int
     content: bytes
-
-    @property
-    def gpu_bytes(self) -> int:
-        """RGBA8 with mipmaps, which add a third."""
-        return self.width * self.height * 4 * 4 // 3
+    format: Format
+    gpu_bytes: int
 
 
 @dataclass(frozen=True)
@@ -77,21 +87,29 @@ class Pyramid:
 
 def texture_uses(document: Document) -> tuple[list[TextureUse], dict[tuple[int, Role], int]]:
     """Every (image, role) that a material uses, in order of first use, and the index of each by
-    (texture, role)."""
+    (texture, role). Images with the same bytes are one."""
     uses: list[TextureUse] = []
     of_texture: dict[tuple[int, Role], int] = {}
+    first: dict[bytes, int] = {}
+    same: dict[int, int] = {}
     for index, material in enumerate(items(document.json, "materials")):
         place = label("material", index, material)
         for slot, info in texture_slots(material):
             texture = item(document.json, "textures", info.get("index"), f"{place}, {slot}")
             image = texture_image(texture, f"{place}, {slot}")
             holder = item(document.json, "images", image, f"{place}, {slot}")
+            if image not in same:
+                same[image] = first.setdefault(hashlib.sha256(read_image(document, image)).digest(), image)
+            image = same[image]
             role = slot_role(slot)
-            use = TextureUse(image, role, str(holder.get("name") or slot.removesuffix("Texture")))
+            coverage = slot in COVERAGE_SLOTS and material.get("alphaMode") in ("MASK", "BLEND")
             known = next((i for i, u in enumerate(uses) if (u.image, u.role) == (image, role)), None)
             if known is None:
-                uses.append(use)
+                name = str(holder.get("name") or slot.removesuffix("Texture"))
+                uses.append(TextureUse(image, role, name, coverage))
                 known = len(uses) - 1
+            elif coverage:
+                uses[known] = replace(uses[known], coverage=True)
             of_texture[info["index"], role] = known
     return uses, of_texture
 
@@ -114,128 +132,173 @@ def texture_image(texture: dict[str, object], place: str) -> int:
     return source
 
 
-def build_pyramid(content: bytes, use: TextureUse, settings: Settings) -> Pyramid:
-    """Decode a picture and encode it at every size from the base's smallest to its own.
+def texels_per_uv(document: Document, material: int | None, settings: Settings) -> float:
+    """Texels of the finest level along one unit of TEXCOORD_0, the most over all pictures of a material and both
+    directions; 0 without any.
+
+    Only a picture's size matters here and never its pixels, so that a repainted one changes no geometry.
+    """
+    most = 0.0
+    if material is None:
+        return most
+    holder = item(document.json, "materials", material, "materials")
+    for slot, info in texture_slots(holder):
+        place = f"{label('material', material, holder)}, {slot}"
+        extensions = info.get("extensions")
+        transform = extensions.get("KHR_texture_transform") if isinstance(extensions, dict) else None
+        transform = transform if isinstance(transform, dict) else {}
+        if transform.get("texCoord", info.get("texCoord", 0)) != 0:
+            continue
+        texture = item(document.json, "textures", info.get("index"), place)
+        image = texture_image(texture, place)
+        shown = item(document.json, "images", image, place)
+        size = picture_size(read_image(document, image), label("image", image, shown))
+        finest = level_sizes(*size, slot_role(slot), settings)[-1]
+        most = max(most, *(s * f for s, f in zip(finest, _repeats(transform), strict=True)))
+    return most
+
+
+def _repeats(transform: Json) -> tuple[float, float]:
+    """How often KHR_texture_transform repeats a picture along each side, once turned either way."""
+    scale: Any = transform.get("scale", [1, 1])
+    good = isinstance(scale, list) and len(scale) == 2 and all(isinstance(s, int | float) for s in scale)
+    x, y = (min(abs(float(s)), 1e6) for s in scale) if good else (1.0, 1.0)
+    return (x, y) if not transform.get("rotation") else (max(x, y), max(x, y))
+
+
+def build_levels(content: bytes, use: TextureUse, settings: Settings, finest: bool) -> tuple[Level, ...]:
+    """The finest level of a picture, or all the others, coarse to fine: two tasks of about the same length.
 
     Raises ModelError when it cannot be decoded.
     """
-    pixels = _decode(content, use, settings.max_texture_pixels)
-    linear = _to_linear(pixels, use.role)
-    sizes = level_sizes(pixels.shape[1], pixels.shape[0])
+    pixels = decode_picture(content, use.place)
+    if use.role == "normal":
+        pixels = pixels[:, :, :3]
+    sizes = level_sizes(pixels.shape[1], pixels.shape[0], use.role, settings)
+    if finest:
+        if sizes[-1] != (pixels.shape[1], pixels.shape[0]):
+            pixels = _to_codes(_shrink(_planes(pixels, use), sizes[-1], use.role), use)
+        return (_level(pixels, use, settings),)
     levels: list[Level] = []
-    for width, height in reversed(sizes):
-        if (linear.shape[1], linear.shape[0]) != (width, height):
-            linear = _shrink(linear, width, height, use.role)
-            pixels = _from_linear(linear, use.role)
-        levels.insert(0, Level(width, height, _encode(pixels, use.role, settings)))
-    return Pyramid(use, tuple(levels))
+    if len(sizes) == 1:
+        return ()
+    linear = _shrink(_planes(pixels, use), sizes[-2], use.role)
+    del pixels
+    for size in reversed(sizes[:-1]):
+        if linear[0].shape[::-1] != size:
+            linear = _shrink(linear, size, use.role)
+        levels.insert(0, _level(_to_codes(linear, use), use, settings))
+    return tuple(levels)
 
 
-def level_sizes(width: int, height: int) -> list[tuple[int, int]]:
-    """Coarse to fine: halves of the source size, down to a few pixels, so that the base can choose."""
-    sizes = [(width, height)]
+def build_pyramid(content: bytes, use: TextureUse, settings: Settings) -> Pyramid:
+    """Decode a picture and encode it at every size from the base's smallest to its own."""
+    return Pyramid(use, build_levels(content, use, settings, False) + build_levels(content, use, settings, True))
+
+
+def level_sizes(width: int, height: int, role: Role, settings: Settings) -> list[tuple[int, int]]:
+    """Coarse to fine: halves of the finest size, down to a few pixels, so that the base can choose."""
+    sizes = [_finest_size(width, height, role, settings)]
     while max(sizes[0]) > SMALLEST:
         w, h = sizes[0]
         sizes.insert(0, (max(1, w // 2), max(1, h // 2)))
-    return sizes
+    return [_whole_blocks(*size) if _is_ktx2(*size, settings) else size for size in sizes]
 
 
-def _decode(content: bytes, use: TextureUse, limit: int) -> npt.NDArray[np.uint8]:
-    place = f'image {use.image} "{use.name}"'
-    remedy = "open it in an image program and save it again"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP")) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ModelError(
-                        f"is {image.width}×{image.height}, over {MAX_PIXELS:,} pixels",
-                        place=place,
-                        remedy="make it smaller",
-                    )
-                image.load()
-                if image.mode in ("I;16", "I;16B", "I"):
-                    values = np.asarray(image, np.uint32) >> 8
-                    image_8 = Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))
-                else:
-                    image_8 = image
-                alpha = image_8.has_transparency_data
-                converted = image_8.convert("RGBA" if alpha else "RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise ModelError(f"is not a readable PNG, JPEG or WebP: {error}", place=place, remedy=remedy) from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise ModelError(f"is over {MAX_PIXELS:,} pixels", place=place, remedy="make it smaller") from None
-    if max(converted.size) > limit:
-        factor = limit / max(converted.size)
-        width, height = (max(1, round(s * factor)) for s in converted.size)
-        linear = _shrink(_to_linear(np.asarray(converted), use.role), width, height, use.role)
-        return _from_linear(linear, use.role)
-    pixels = np.asarray(converted)
-    if pixels.shape[2] == 4 and (pixels[:, :, 3] == 255).all():
-        pixels = pixels[:, :, :3]
-    return pixels
+def too_large_for_ktx2(width: int, height: int, role: Role, settings: Settings) -> bool:
+    """Whether a picture loses its finest size because the encoder of KTX2 does not take it."""
+    longest = max(_finest_size(width, height, role, settings))
+    return longest < min(max(width, height), settings.max_pixels(role))
 
 
-# The sRGB transfer function, IEC 61966-2-1.
-_CODES = np.arange(256, dtype=np.float32) / 255
+def _finest_size(width: int, height: int, role: Role, settings: Settings) -> tuple[int, int]:
+    longest, limit = max(width, height), settings.max_pixels(role)
+    if longest > limit:
+        width, height = (max(1, round(side * limit / longest)) for side in (width, height))
+    while settings.texture_format == "ktx2" and width * height > ktx2.MAX_PIXELS:
+        width, height = width // 2, height // 2
+    return width, height
+
+
+def _is_ktx2(width: int, height: int, settings: Settings) -> bool:
+    return settings.texture_format == "ktx2" and max(width, height) > settings.base_texture_pixels
+
+
+def _whole_blocks(width: int, height: int) -> tuple[int, int]:
+    return max(ktx2.BLOCK, width - width % ktx2.BLOCK), max(ktx2.BLOCK, height - height % ktx2.BLOCK)
+
+
+def _level(pixels: Codes, use: TextureUse, settings: Settings) -> Level:
+    height, width, channels = pixels.shape
+    small = settings.texture_format == "ktx2" and not _is_ktx2(width, height, settings)
+    content, stored = encode_picture(pixels, use.role, settings, "webp" if small else settings.texture_format)
+    if stored == "ktx2":
+        return Level(width, height, content, stored, ktx2.gpu_bytes(width, height, use.role, channels == 4))
+    # RGBA8; mipmaps add a third.
+    return Level(width, height, content, stored, width * height * 4 * 4 // 3)
+
+
+# The sRGB transfer function, IEC 61966-2-1, both ways: by code, and by light in steps of 1/65535.
+_CODES = np.arange(256, dtype=np.float64) / 255
+_LIGHT = np.arange(65536, dtype=np.float64) / 65535
 _SRGB_TO_LINEAR = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
+_LINEAR_TO_SRGB = np.rint(
+    255 * np.where(_LIGHT <= 0.0031308, _LIGHT * 12.92, 1.055 * _LIGHT ** (1 / 2.4) - 0.055)
+).astype(np.uint8)
+_AS_VALUE = _CODES.astype(np.float32)
+_AS_VECTOR = (_CODES * 2 - 1).astype(np.float32)
 
 
-def srgb_to_linear(codes: npt.NDArray[np.uint8]) -> Pixels:
+def srgb_to_linear(codes: Codes) -> Pixels:
     """Linear light 0…1 of sRGB codes."""
     light: Pixels = _SRGB_TO_LINEAR[codes]
     return light
 
 
-def _to_linear(pixels: npt.NDArray[np.uint8], role: Role) -> Pixels:
-    """What can be averaged: linear light times alpha, vectors, or plain values; alpha, if any, last."""
-    if role == "color":
-        light = srgb_to_linear(pixels[:, :, :3])
-        if pixels.shape[2] == 3:
-            return light
-        alpha = pixels[:, :, 3:].astype(np.float32) / np.float32(255)
-        return np.concatenate([light * alpha, alpha], axis=2)
-    values: Pixels = pixels.astype(np.float32) / np.float32(255)
+def _planes(pixels: Codes, use: TextureUse) -> Iterator[Pixels]:
+    """What can be averaged, channel by channel: linear light (times coverage), vectors, or plain values; alpha last."""
+    table = {"color": _SRGB_TO_LINEAR, "normal": _AS_VECTOR, "data": _AS_VALUE}[use.role]
+    alpha = _AS_VALUE[pixels[:, :, 3]] if pixels.shape[2] == 4 else None
+    for channel in range(3):
+        plane: Pixels = table[pixels[:, :, channel]]
+        yield plane * alpha if alpha is not None and use.role == "color" and use.coverage else plane
+    if alpha is not None:
+        yield alpha
+
+
+def _to_codes(planes: Sequence[Pixels], use: TextureUse) -> Codes:
+    if use.role == "normal":
+        return np.dstack([_rounded((plane + np.float32(1)) * np.float32(0.5), 255) for plane in planes])
+    if use.role == "data":
+        return np.dstack([_rounded(plane, 255) for plane in planes])
+    light = list(planes[:3])
+    if len(planes) == 4 and use.coverage:
+        light = [np.asarray(plane / np.maximum(planes[3], np.float32(1e-6)), np.float32) for plane in light]
+    coded = [_LINEAR_TO_SRGB[_rounded(plane, 65535)] for plane in light]
+    return np.dstack(coded + [_rounded(alpha, 255) for alpha in planes[3:]])
+
+
+def _rounded(plane: Pixels, top: int) -> npt.NDArray[Any]:
+    scaled = np.clip(plane, 0, 1) * np.float32(top) + np.float32(0.5)
+    return scaled.astype(np.uint8 if top == 255 else np.uint16)
+
+
+def _shrink(planes: Iterable[Pixels], size: tuple[int, int], role: Role) -> list[Pixels]:
+    """Area averages, which for halves are the means of four pixels; one plane after the other, as they may be
+    large."""
+    result = [_area_average(plane, *size) for plane in planes]
     if role == "normal":
-        return values[:, :, :3] * np.float32(2) - np.float32(1)
-    return values
+        x, y, z = result
+        length = np.sqrt(x * x + y * y + z * z)
+        short = length <= 1e-6  # where opposite normals cancel out
+        length[short] = 1
+        result = [x / length, y / length, z / length]
+        result[2][short] = 1
+    return result
 
 
-def _from_linear(values: Pixels, role: Role) -> npt.NDArray[np.uint8]:
-    if role == "normal":
-        values = (values + np.float32(1)) * np.float32(0.5)
-    elif role == "color":
-        light: Pixels = values[:, :, :3]
-        if values.shape[2] == 4:
-            light = (light / np.maximum(values[:, :, 3:], np.float32(1e-6))).astype(np.float32)
-        light = np.clip(light, 0, 1).astype(np.float32)
-        coded: Pixels = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055).astype(
-            np.float32
-        )
-        values = np.concatenate([coded, values[:, :, 3:]], axis=2, dtype=np.float32)
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
-
-
-def _shrink(values: Pixels, width: int, height: int, role: Role) -> Pixels:
-    """Area average, which for halves is the mean of four pixels."""
-    channels = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(values[:, :, c])).resize((width, height), Image.Resampling.BOX))
-        for c in range(values.shape[2])
-    ]
-    result = np.stack(channels, axis=2)
-    if role == "normal":
-        length = np.linalg.norm(result, axis=2, keepdims=True)
-        result = np.where(length > 1e-6, result / np.maximum(length, 1e-6), np.array([0, 0, 1], np.float32))
-    return result.astype(np.float32)
-
-
-def _encode(pixels: npt.NDArray[np.uint8], role: Role, settings: Settings) -> bytes:
-    quality = {"color": settings.color_quality, "normal": settings.normal_quality, "data": settings.data_quality}
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "WEBP", quality=quality[role], method=WEBP_EFFORT, exact=True)
-    return out.getvalue()
-
-
-def total_bytes(pyramids: Sequence[Pyramid], pixels: int) -> int:
-    """Bytes of the levels that fit into `pixels`."""
-    return sum(len(p.within(pixels).content) for p in pyramids)
+def _area_average(plane: Pixels, width: int, height: int) -> Pixels:
+    image = Image.fromarray(plane)
+    if image.width % width == 0 and image.height % height == 0:
+        return np.asarray(image.reduce((image.width // width, image.height // height)))
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX))

@@ -4,6 +4,7 @@
 //   viewer/streamxr.js               what the page starts with: small, and asks for the catalogue at once
 //   viewer/<name>-<hash>.js          three.js and the stage; HUD, room and XR load only when they are used
 //   viewer/draco/*-<hash>.{js,wasm}  the Draco decoder that the workers run
+//   viewer/basis/*-<hash>.{js,wasm}  the KTX2 transcoder, loaded when a bundle has such pictures
 //
 // Only index.html and streamxr.js keep their names over builds; every other file is named by its content,
 // so it may be cached for ever. Same input, same bytes: nothing here depends on time, path or machine.
@@ -20,19 +21,23 @@ import * as esbuild from "esbuild";
 const here = path.dirname(fileURLToPath(import.meta.url));
 const dist = path.join(here, "dist");
 const out = path.join(dist, "viewer");
-const decoders = path.join(
+const libraries = path.join(
   path.dirname(createRequire(import.meta.url).resolve("three")),
-  "../examples/jsm/libs/draco/gltf",
+  "../examples/jsm/libs",
 );
 
-/** Copies one decoder file under a name that carries its hash; answers its path below viewer/. */
-async function copyDecoder(name) {
-  const bytes = await readFile(path.join(decoders, name));
-  const hash = createHash("sha256").update(bytes).digest("hex").slice(0, 12);
-  const { name: stem, ext } = path.parse(name);
-  const target = `draco/${stem}-${hash}${ext}`;
-  await writeFile(path.join(out, target), bytes);
-  return target;
+/** Copies a decoder's two files under names that carry their hashes; answers their paths below viewer/. */
+async function copyDecoder(folder, from, js, wasm) {
+  await mkdir(path.join(out, folder), { recursive: true });
+  const copy = async (name) => {
+    const bytes = await readFile(path.join(libraries, from, name));
+    const hash = createHash("sha256").update(bytes).digest("hex").slice(0, 12);
+    const { name: stem, ext } = path.parse(name);
+    const target = `${folder}/${stem}-${hash}${ext}`;
+    await writeFile(path.join(out, target), bytes);
+    return target;
+  };
+  return { js: await copy(js), wasm: await copy(wasm) };
 }
 
 /** Fills the page's preload links: what is asked for first, before a script has run. */
@@ -63,11 +68,8 @@ async function writePage(metafile, decoder) {
 
 async function build() {
   await rm(dist, { recursive: true, force: true });
-  await mkdir(path.join(out, "draco"), { recursive: true });
-  const decoder = {
-    js: await copyDecoder("draco_wasm_wrapper.js"),
-    wasm: await copyDecoder("draco_decoder.wasm"),
-  };
+  const decoder = await copyDecoder("draco", "draco/gltf", "draco_wasm_wrapper.js", "draco_decoder.wasm");
+  const transcoder = await copyDecoder("basis", "basis", "basis_transcoder.js", "basis_transcoder.wasm");
   const options = {
     absWorkingDir: here,
     entryPoints: [{ in: "src/page.ts", out: "streamxr" }],
@@ -80,7 +82,7 @@ async function build() {
     metafile: true,
     legalComments: "eof", // three.js is MIT: its notice travels with it
     chunkNames: "[name]-[hash]",
-    define: { DRACO_DECODER: JSON.stringify(decoder) },
+    define: { DRACO_DECODER: JSON.stringify(decoder), KTX2_TRANSCODER: JSON.stringify(transcoder) },
     logLevel: "warning",
   };
   const { metafile } = await esbuild.build(options);

@@ -43,6 +43,34 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    ("sizes", "problem"),
+    [
+        (["colour=512"], "'colour' is no role of a picture: give one of color, normal, data"),
+        (["normal=tall"], "'tall' is no size: give pixels from 16 to 8192"),
+        (["9000"], "'9000' is no size"),
+        (["8"], "'8' is no size"),
+        (["data="], "'' is no size"),
+        (["512", "256"], "is given twice without a role"),
+        (["data=512", "64", "data=512"], "is given twice for data"),
+    ],
+)
+def test_a_wrong_texture_size_is_refused(source: Path, sizes: list[str], problem: str) -> None:
+    done = run("build", source, *(word for size in sizes for word in ("--max-texture", size)))
+    assert done.returncode == 2
+    assert problem in done.stderr
+
+
+def test_texture_sizes_of_roles_go_before_one_of_all(source: Path, tmp_path: Path) -> None:
+    (source / "ribbon.glb").unlink()
+    sizes = ("--max-texture", "normal=64", "--max-texture", "128")
+    done = run("build", source, "-o", tmp_path / "build", *sizes)
+    assert done.returncode == 0, done.stderr
+    (manifest,) = (tmp_path / "build").glob("a/*/manifest-*.json")
+    settings = json.loads(manifest.read_text())["settings"]
+    assert [settings[f"max_{role}_pixels"] for role in ("color", "normal", "data")] == [128, 64, 128]
+
+
 def with_external_files(folder: Path) -> Path:
     """A .gltf whose buffer and picture are files of their own."""
     document, chunk = make.unpack(make.textured_sphere(8, 12).glb())

@@ -27,6 +27,8 @@ export interface StreamXROptions extends SessionOptions {
   readonly renderer: WebGLRenderer;
   /** Where the Draco decoder is: the two files of three's `examples/jsm/libs/draco/gltf/`. */
   readonly decoder: DecoderFiles;
+  /** Where the KTX2 transcoder is: the two files of `examples/jsm/libs/basis/`. Fetched when a bundle needs it. */
+  readonly transcoder?: DecoderFiles;
   /** A session that is fetching already; one is made when there is none. */
   readonly session?: Session;
   /** Notes what every frame draws. */
@@ -50,7 +52,12 @@ export class StreamXR {
 
   constructor(options: StreamXROptions) {
     this.session = options.session ?? new Session(options);
-    this.host = new ThreeHost(options.renderer, options.decoder, options.recorder ?? null);
+    this.host = new ThreeHost(
+      options.renderer,
+      options.decoder,
+      options.transcoder ?? null,
+      options.recorder ?? null,
+    );
     this.renderer = options.renderer;
     this.view = new CameraView(options.renderer);
     this.host.onBase = (asset) => {

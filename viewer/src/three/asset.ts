@@ -1,11 +1,19 @@
-import { AnimationMixer, type BufferGeometry, Group, Matrix4, Mesh, type Object3D } from "three";
+import {
+  AnimationMixer,
+  type BufferGeometry,
+  type CompressedTexture,
+  Group,
+  Matrix4,
+  Mesh,
+  type Object3D,
+} from "three";
 import type { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 import type { AssetState } from "../core/asset.ts";
 import type { Manifest, Tree } from "../core/bundle.ts";
 import type { CutChange } from "../core/cut.ts";
 import { type Base, nodesOf, parseBase, primitivesOf } from "./base.ts";
 import type { Recorder } from "./recorder.ts";
-import { decodePicture, Picture } from "./textures.ts";
+import { decodePicture, discard, Picture } from "./textures.ts";
 import type { Uploads } from "./uploads.ts";
 
 /** What an asset needs from the page around it. */
@@ -13,6 +21,8 @@ export interface AssetContext {
   readonly loader: GLTFLoader;
   readonly uploads: Uploads;
   readonly recorder: Recorder | null;
+  /** A KTX2 file as blocks that the GPU reads. */
+  readonly transcode: (bytes: ArrayBuffer) => Promise<CompressedTexture>;
 }
 
 /** A node that draws a tree: its region meshes come and go below `place`. */
@@ -190,10 +200,10 @@ export class Asset extends Group {
     const picture = this.pictures[image];
     const size = this.state.manifest?.textures[image]?.levels[level];
     if (!picture || !size) throw new Error(`there is no level ${level} of texture ${image}`);
-    const bitmap = await decodePicture(exactBuffer(bytes), mediaType(size.uri ?? ""), size);
-    if (signal.aborted) bitmap.close();
+    const pixels = await decodePicture(exactBuffer(bytes), size.uri ?? "", size, this.context.transcode);
+    if (signal.aborted) discard(pixels);
     signal.throwIfAborted();
-    const source = await picture.prepare(level, bitmap, this.context.uploads, signal);
+    const source = await picture.prepare(level, pixels, this.context.uploads, signal);
     this.context.recorder?.picture(source, { asset: this.state.id, image, level });
   }
 
@@ -342,9 +352,4 @@ function exactBuffer(bytes: Uint8Array): ArrayBuffer {
   const { buffer, byteLength } = bytes;
   if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) return buffer;
   return bytes.slice().buffer as ArrayBuffer;
-}
-
-function mediaType(uri: string): string {
-  const ending = uri.slice(uri.lastIndexOf(".") + 1);
-  return { webp: "image/webp", png: "image/png", jpg: "image/jpeg" }[ending] ?? "";
 }

@@ -1,19 +1,20 @@
-import { LoadingManager, type WebGLRenderer } from "three";
+import { type CompressedTexture, LoadingManager, type WebGLRenderer } from "three";
 import { DRACOLoader } from "three/examples/jsm/loaders/DRACOLoader.js";
 import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 import type { AssetState, Download, ManifestDownload } from "../core/asset.ts";
 import type { CutChange } from "../core/cut.ts";
 import type { Host } from "../core/streamer.ts";
 import { Asset, type AssetContext } from "./asset.ts";
+import type { Transcoder } from "./ktx2.ts";
 import type { Recorder } from "./recorder.ts";
 import { Uploads } from "./uploads.ts";
 
-/** Workers that decode Draco: more would take cores from the main thread and the compositor of a headset. */
+/** Workers that decode Draco, and as many that transcode KTX2: more would take cores from the main thread and the compositor of a headset. */
 const DECODERS = 2;
 /** A file that decodes for longer is taken for broken: large ones need under a second, milliseconds. */
 const DECODE_LIMIT_MS = 60_000;
 
-/** Addresses of the Draco decoder's two files. */
+/** Addresses of a decoder's two files. */
 export interface DecoderFiles {
   readonly js: string;
   readonly wasm: string;
@@ -29,10 +30,18 @@ export class ThreeHost implements Host {
 
   private readonly context: AssetContext;
   private readonly draco: DRACOLoader;
+  private transcoder: Promise<Transcoder> | null = null;
+  private readonly openTranscoder: () => Promise<Transcoder>;
+  private disposed = false;
   private readonly loading = new WeakMap<AssetState, Promise<Asset>>();
   private readonly assets = new Map<AssetState, Asset>();
 
-  constructor(renderer: WebGLRenderer, decoder: DecoderFiles, recorder: Recorder | null) {
+  constructor(
+    renderer: WebGLRenderer,
+    decoder: DecoderFiles,
+    transcoder: DecoderFiles | null,
+    recorder: Recorder | null,
+  ) {
     // A manager of our own: the page's default one may rewrite addresses or count our files.
     const manager = new LoadingManager();
     // A bundle's GLBs are complete: one that names another address must not make this page ask for it.
@@ -45,6 +54,12 @@ export class ThreeHost implements Host {
       loader: new GLTFLoader(manager).setDRACOLoader(this.draco),
       uploads: this.uploads,
       recorder,
+      transcode: (bytes) => this.transcode(bytes),
+    };
+    this.openTranscoder = async () => {
+      if (!transcoder) throw new Error("a KTX2 picture, and this page names no transcoder");
+      const { openTranscoder } = await import("./ktx2.ts");
+      return openTranscoder(renderer, transcoder, DECODERS);
     };
   }
 
@@ -114,6 +129,22 @@ export class ThreeHost implements Host {
     for (const state of [...this.assets.keys()]) this.remove(state);
     this.uploads.dispose();
     this.draco.dispose();
+    this.disposed = true;
+    void this.transcoder?.then((transcoder) => transcoder.dispose()).catch(() => {});
+    this.transcoder = null;
+  }
+
+  /** Code and transcoder come with the first KTX2 picture; what could not be had may be there the next time. */
+  private async transcode(bytes: ArrayBuffer): Promise<CompressedTexture> {
+    if (this.disposed) throw new Error("disposed");
+    if (!this.transcoder) {
+      const opening = this.openTranscoder();
+      this.transcoder = opening;
+      opening.catch(() => {
+        if (this.transcoder === opening) this.transcoder = null;
+      });
+    }
+    return (await this.transcoder).transcode(bytes);
   }
 }
 

@@ -1,20 +1,43 @@
-import { Texture } from "three";
+import { type CompressedTexture, Texture } from "three";
 import { setTexture, type TextureSlot, textureIn } from "./base.ts";
 import type { Uploads } from "./uploads.ts";
+
+/** A picture before the GPU has it: decoded, or as blocks that the GPU reads. */
+export type Pixels = ImageBitmap | CompressedTexture;
 
 /**
  * Decodes a picture off the main thread, exactly as three's glTF loader does: rows from the top, no colour
  * conversion, alpha not multiplied in.
+ * @param transcode for KTX2
  * @throws Error for what is no picture, or has another size than the manifest says
  */
 export async function decodePicture(
-  bytes: BlobPart,
-  type: string,
+  bytes: ArrayBuffer,
+  uri: string,
   size: { readonly width: number; readonly height: number },
-): Promise<ImageBitmap> {
-  let bitmap: ImageBitmap;
+  transcode: (bytes: ArrayBuffer) => Promise<CompressedTexture>,
+): Promise<Pixels> {
+  const ending = uri.slice(uri.lastIndexOf(".") + 1);
+  const pixels = ending === "ktx2" ? await transcode(bytes) : await decodeBitmap(bytes, ending);
+  const { width, height } = isCompressed(pixels) ? pixels.image : pixels;
+  if (width !== size.width || height !== size.height) {
+    discard(pixels);
+    throw new Error(
+      `a picture of ${width}×${height} pixels where the manifest says ${size.width}×${size.height}`,
+    );
+  }
+  return pixels;
+}
+
+/** Frees what JavaScript's collector does not see: decoded pixels lie outside its heap and would pile up. */
+export function discard(pixels: Pixels): void {
+  if (!isCompressed(pixels)) pixels.close();
+}
+
+async function decodeBitmap(bytes: ArrayBuffer, ending: string): Promise<ImageBitmap> {
+  const type = { webp: "image/webp", png: "image/png", jpg: "image/jpeg" }[ending] ?? "";
   try {
-    bitmap = await createImageBitmap(new Blob([bytes], { type }), {
+    return await createImageBitmap(new Blob([bytes], { type }), {
       imageOrientation: "none",
       colorSpaceConversion: "none",
       premultiplyAlpha: "none",
@@ -22,17 +45,16 @@ export async function decodePicture(
   } catch {
     throw new Error("not a picture that this browser can decode");
   }
-  if (bitmap.width !== size.width || bitmap.height !== size.height) {
-    const found = `${bitmap.width}×${bitmap.height}`;
-    bitmap.close();
-    throw new Error(`a picture of ${found} pixels where the manifest says ${size.width}×${size.height}`);
-  }
-  return bitmap;
+}
+
+// Asked by its flag: the class itself would be code that most pages never need.
+function isCompressed(pixels: Pixels): pixels is CompressedTexture {
+  return "isCompressedTexture" in pixels;
 }
 
 /** One finer level of a picture on the GPU: for each of the base's textures, the one that takes its place. */
 interface Level {
-  readonly bitmap: ImageBitmap;
+  readonly pixels: Pixels;
   readonly successors: ReadonlyMap<Texture, Texture>;
 }
 
@@ -60,20 +82,20 @@ export class Picture {
   /** Uploads a level without showing it. All its textures share one source and so one piece of GPU memory. */
   async prepare(
     level: number,
-    bitmap: ImageBitmap,
+    pixels: Pixels,
     uploads: Uploads,
     signal: AbortSignal,
   ): Promise<Texture["source"]> {
-    const { source } = new Texture(bitmap);
+    const source = isCompressed(pixels) ? pixels.source : new Texture(pixels).source;
     const successors = new Map<Texture, Texture>();
     for (const { base } of this.slots) {
       if (successors.has(base)) continue;
-      const next = base.clone();
+      const next = isCompressed(pixels) ? blocksLike(pixels, base) : base.clone();
       next.source = source;
       next.needsUpdate = true;
       successors.set(base, next);
     }
-    this.levels.set(level, { bitmap, successors });
+    this.levels.set(level, { pixels, successors });
     try {
       await Promise.all([...successors.values()].map((texture) => uploads.texture(texture, signal)));
     } catch (error) {
@@ -94,8 +116,7 @@ export class Picture {
     if (!made) return;
     this.levels.delete(level);
     for (const texture of made.successors.values()) texture.dispose();
-    // Decoded pixels lie outside the JavaScript heap; its collector would let them pile up.
-    made.bitmap.close();
+    discard(made.pixels);
   }
 
   dispose(): void {
@@ -105,4 +126,15 @@ export class Picture {
       if (base.source.data instanceof ImageBitmap) base.source.data.close();
     }
   }
+}
+
+/** A texture of a KTX2 file's blocks and mipmaps that is sampled, placed and coloured like another one. */
+function blocksLike(pixels: CompressedTexture, base: Texture): Texture {
+  const next = pixels.clone();
+  next.copy(base as CompressedTexture);
+  next.mipmaps = pixels.mipmaps;
+  next.format = pixels.format;
+  next.type = pixels.type;
+  next.generateMipmaps = false; // the GPU cannot make blocks
+  return next;
 }

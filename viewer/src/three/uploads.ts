@@ -49,8 +49,7 @@ export class Uploads {
 
   /** Queues a picture; resolves when the GPU has it, mipmaps included. */
   texture(texture: Texture, signal?: AbortSignal): Promise<void> {
-    const { width, height } = texture.image as { width: number; height: number };
-    return this.add(width * height * 4, () => this.renderer.initTexture(texture), signal);
+    return this.add(textureBytes(texture), () => this.renderer.initTexture(texture), signal);
   }
 
   /** Sends one slice: at least one upload, then more while they fit. Call once per frame, before drawing. */
@@ -108,6 +107,14 @@ export class Uploads {
       renderer.xr.enabled = xr;
     }
   }
+}
+
+/** Bytes that are sent for a texture: its blocks with their mipmaps, or pixels of which the GPU makes them. */
+function textureBytes(texture: Texture): number {
+  const blocks = (texture.mipmaps ?? []) as { data?: ArrayBufferView }[];
+  if (blocks.length > 0) return blocks.reduce((sum, { data }) => sum + (data?.byteLength ?? 0), 0);
+  const { width, height } = texture.image as { width: number; height: number };
+  return width * height * 4;
 }
 
 /** Bytes of all vertex attributes and the index. */

@@ -1,0 +1,71 @@
+"""KTX2 pictures, which stay compressed in GPU memory, through an encoder that the artist installs.
+
+Basis Universal as WebAssembly (npm's ktx2-encoder): one command installs it wherever Node.js runs, and the same code
+gives the same bytes on every machine. Colour is ETC1S: small, and its blocks, one hue in four shades each, suit
+pictures. Normals and data are UASTC: their channels are independent of each other, which such blocks cannot hold.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ModelError
+from .settings import Role
+
+MAX_PIXELS = 12 << 20  # of one picture: what the encoder takes within WebAssembly's memory
+BLOCK = 4  # pixels: the sides of a compressed picture are multiples of this
+IDENTIFIER = b"\xabKTX 20\xbb\r\n\x1a\n"
+PACKAGE = "ktx2-encoder"
+REMEDY = f"install Node.js 18 or newer, then: npm install --global {PACKAGE}"
+HERE = Path(__file__).resolve().parent
+
+
+@cache
+def find_encoder() -> tuple[str, str]:
+    """Node.js and the folder of the encoder's package: this checkout's, else the artist's global one.
+
+    Raises ModelError when either is missing.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    package = HERE.parent / "viewer" / "node_modules" / PACKAGE
+    if npm is not None and not package.is_dir():
+        asked = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=False)
+        package = Path(asked.stdout.strip()) / PACKAGE
+    if node is not None and package.is_dir():
+        return node, str(package)
+    raise ModelError("KTX2 pictures need an encoder that is not installed", remedy=REMEDY)
+
+
+def encode(pixels: npt.NDArray[np.uint8], role: Role) -> bytes:
+    """A KTX2 file with all its mipmaps of pixels (h, w, 3 or 4) whose sides are multiples of four."""
+    node, package = find_encoder()
+    height, width, channels = pixels.shape
+    opaque = np.full((height, width, 4 - channels), 255, np.uint8)
+    command = [node, str(HERE / "ktx2_encoder.mjs"), package, json.dumps([width, height, role])]
+    done = subprocess.run(command, input=np.dstack([pixels, opaque]).tobytes(), capture_output=True, check=False)
+    if done.returncode != 0 or not done.stdout.startswith(IDENTIFIER):
+        said = done.stderr.decode(errors="replace").strip().splitlines() or [f"code {done.returncode}"]
+        raise ModelError(f"the KTX2 encoder failed on {width}×{height} pixels: {said[-1][:200]}", remedy=REMEDY)
+    return done.stdout
+
+
+def gpu_bytes(width: int, height: int, role: Role, alpha: bool) -> int:
+    """Bytes in the memory of a headset's GPU, mipmaps included: blocks of ETC2 or ASTC.
+
+    ETC1S without alpha becomes ETC2 RGB with 8 bytes a block; everything else has 16. (A desktop GPU without ETC2
+    takes BC7, 16 bytes in any case.)
+    """
+    block = 8 if role == "color" and not alpha else 16
+    total = 0
+    while True:
+        total += -(-width // BLOCK) * -(-height // BLOCK) * block
+        if width == height == 1:
+            return total
+        width, height = max(1, width // 2), max(1, height // 2)
