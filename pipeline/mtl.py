@@ -13,7 +13,8 @@ from PIL import Image
 
 from .document import Json
 from .errors import ModelError
-from .pictures import MAX_PIXELS, srgb_to_linear
+from .pictures import MAX_PIXELS
+from .textures import srgb_to_linear
 from .translated import Translated
 
 # Map statements that have a place in glTF; `bump` and `map_bump` only where the picture is a normal map.

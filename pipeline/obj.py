@@ -13,9 +13,9 @@ import numpy as np
 from .document import resolve
 from .errors import ModelError
 from .mtl import picture_names, read_materials
-from .pictures import srgb_to_linear
 from .polygons import triangulate
 from .surface import AnyArray, BoolArray, FloatArray
+from .textures import srgb_to_linear
 from .translated import HARD_EDGE, LINES, POINTS, Part, Translated, corner_normals, indexed, require_finite
 
 _LIBRARY = re.compile(rb"^[ \t]*mtllib[ \t]+(.+?)[ \t]*$", re.MULTILINE)

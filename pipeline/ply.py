@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ModelError
-from .pictures import srgb_to_linear
 from .polygons import triangulate
 from .surface import AnyArray, FloatArray, IntArray
+from .textures import srgb_to_linear
 from .translated import LINES, PLAIN, POINTS, Part, Translated, corner_normals, indexed, require_finite
 
 _TYPES = {"char": "i1", "uchar": "u1", "int8": "i1", "uint8": "u1", "short": "i2", "ushort": "u2", "int16": "i2",

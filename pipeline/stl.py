@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from .errors import ModelError
-from .pictures import srgb_to_linear
 from .surface import AnyArray, FloatArray
+from .textures import srgb_to_linear
 from .translated import HARD_EDGE, PLAIN, Part, Translated, corner_normals, indexed, require_finite
 
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
