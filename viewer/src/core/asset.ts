@@ -65,7 +65,10 @@ export interface TreeState {
   readonly uvLength: readonly number[];
   /** By region: whether it may be culled by its cone of normals. */
   readonly cullable: readonly boolean[];
-  /** Half a step of the quantisation grid, in units of the tree's space: no refinement gets below it. */
+  /**
+   * Half a step of the quantisation grid, in units of the tree's space: no refinement gets below it. 0 for a skin,
+   * whose grid has the scale of its bind pose.
+   */
   readonly halfStep: number;
   readonly placements: readonly Matrix4[] | null;
 }
@@ -251,7 +254,7 @@ export class AssetState {
       // Without a measured length the picture is taken to lie across the region once: too coarse rather than never.
       uvLength: tree.regions.map(({ metresPerUv, sphere }) => metresPerUv ?? 2 * sphere[3]),
       cullable: tree.regions.map(({ cone }, region) => rigid && cone !== null && allSolid[region] === true),
-      halfStep: tree.grid.range / (2 ** tree.grid.bits - 1) / 2,
+      halfStep: tree.kind === "skinned" ? 0 : tree.grid.range / (2 ** tree.grid.bits - 1) / 2,
       placements: null,
     };
   }

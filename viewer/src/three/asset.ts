@@ -6,6 +6,7 @@ import {
   Matrix4,
   Mesh,
   type Object3D,
+  SkinnedMesh,
 } from "three";
 import type { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 import type { AssetState } from "../core/asset.ts";
@@ -274,7 +275,8 @@ export class Asset extends Group {
 
   /** Where a tree's meshes belong: below the node, in a frame that undoes it when positions are the asset's. */
   private placeOf(tree: Tree, node: Object3D): Object3D {
-    if (tree.space === "mesh" || tree.regions.length === 1) return node;
+    // Bones place a skin, whatever its node does.
+    if (tree.space === "mesh" || tree.kind === "skinned" || tree.regions.length === 1) return node;
     const toNode = new Matrix4();
     for (let each: Object3D | null = node; each && each !== this.base.root; each = each.parent) {
       each.updateMatrix();
@@ -325,16 +327,29 @@ function drawableRegion(
     geometries.map((geometry, j) => {
       const model = drawing.kinds[kinds[j] ?? -1];
       if (!model) throw new Error(`primitive ${j} is of kind ${kinds[j]}, which the base does not draw`);
-      const mesh = new Mesh(geometry, model.material);
+      const mesh = likeModel(model, geometry);
       mesh.name = model.name;
       mesh.layers.mask = model.layers.mask;
       mesh.castShadow = model.castShadow;
       mesh.receiveShadow = model.receiveShadow;
       mesh.renderOrder = model.renderOrder;
+      mesh.frustumCulled = model.frustumCulled;
       return mesh;
     }),
   );
   return { geometries, meshes };
+}
+
+/** A mesh that deforms as the base's does: by the same bones, by the same morph weights. */
+function likeModel(model: Mesh, geometry: BufferGeometry): Mesh {
+  const skinned = model instanceof SkinnedMesh;
+  const mesh = skinned ? new SkinnedMesh(geometry, model.material) : new Mesh(geometry, model.material);
+  if (skinned) (mesh as SkinnedMesh).bind(model.skeleton, model.bindMatrix);
+  if (model.morphTargetInfluences) {
+    mesh.morphTargetInfluences = model.morphTargetInfluences;
+    mesh.morphTargetDictionary = model.morphTargetDictionary;
+  }
+  return mesh;
 }
 
 function freeRegion({ geometries, meshes }: DrawableRegion): void {

@@ -1,5 +1,5 @@
 import type { Texture } from "three";
-import { type AnimationClip, Group, type Material, Mesh, type Object3D } from "three";
+import { type AnimationClip, Group, type Material, Mesh, type Object3D, PropertyBinding } from "three";
 import type { GLTFLoader, GLTFParser } from "three/examples/jsm/loaders/GLTFLoader.js";
 
 /** One place where a material uses a picture: `material[slot]` is the texture object. */
@@ -36,6 +36,8 @@ export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise
   const gltf = await loader.parseAsync(bytes, "");
   const { parser } = gltf;
   const nodes = (await nodesOf(parser, gltf.scene)).map(lift);
+  const drawn = nodes.map((node, index) => primitivesOf(parser, node, index));
+  shareMorphWeights(gltf.scene, gltf.animations, drawn);
   const image = await imagesBySource(parser);
   const slots: TextureSlot[][] = (parser.json.images ?? []).map(() => []);
   const meshes: Mesh[] = [];
@@ -61,18 +63,17 @@ export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise
     nodes,
     meshes,
     slots,
-    primitives: (node) => primitivesOf(parser, nodes[node] ?? null, node),
+    primitives: (node) => drawn[node] ?? [],
     textures: () => [...used],
   };
 }
 
 /**
  * three.js makes a mesh of one primitive the node itself. Its regions come and go while the node, its children
- * and the animation that moves it stay, so the mesh goes below a node of its own. Meshes that deform are left
- * alone: their tracks and skeletons are bound to the mesh.
+ * and the animation that moves it stay, so the mesh goes below a node of its own.
  */
 function lift(object: Object3D | null): Object3D | null {
-  if (!(object instanceof Mesh) || object.morphTargetInfluences || "skeleton" in object) return object;
+  if (!(object instanceof Mesh)) return object;
   const node = new Group();
   node.copy(object as unknown as Group, false);
   const { parent } = object;
@@ -90,6 +91,42 @@ function lift(object: Object3D | null): Object3D | null {
   }
   node.add(object);
   return node;
+}
+
+/**
+ * Gives the primitives of each node one set of morph weights, held by the node, and lets the tracks move that. The
+ * tracks were bound to meshes, which come and go; every tier's meshes share the node's weights.
+ */
+function shareMorphWeights(
+  base: Object3D,
+  animations: readonly AnimationClip[],
+  drawn: readonly Mesh[][],
+): void {
+  const holders = new Map<Object3D, Object3D>();
+  for (const meshes of drawn) {
+    const [first] = meshes;
+    const node = first?.parent;
+    if (!first?.morphTargetInfluences || !node) continue;
+    const { morphTargetInfluences, morphTargetDictionary } = first;
+    Object.assign(node, { morphTargetInfluences, morphTargetDictionary });
+    for (const mesh of meshes) {
+      mesh.morphTargetInfluences = morphTargetInfluences;
+      holders.set(mesh, node);
+    }
+  }
+  for (const clip of animations) {
+    const moved = new Set<Object3D>();
+    clip.tracks = clip.tracks.filter((track) => {
+      const { nodeName, propertyName } = PropertyBinding.parseTrackName(track.name);
+      if (propertyName !== "morphTargetInfluences") return true;
+      const object = PropertyBinding.findNode(base, nodeName) as Object3D;
+      const holder = holders.get(object) ?? object;
+      if (moved.has(holder)) return false;
+      moved.add(holder);
+      track.name = `${holder.uuid}.${propertyName}`;
+      return true;
+    });
+  }
 }
 
 /** The texture object in a slot, or null. Materials have no typed list of their maps. */
