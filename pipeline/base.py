@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 
 from .document import Document, Json, item, items, label, read_accessor, texture_slots
-from .draco import EncodedPrimitive
+from .draco import FLOAT, EncodedPrimitive
 from .glb import DRACO, GENERATOR, GlbWriter
+from .keyframes import compact_keys
 from .scene import POINTER, POINTS_AND_LINES, Scene, carried, pointed_at
 from .settings import Role
 from .textures import Level, slot_role
 
 STATIC_NODE = "StreamXR static geometry"
 WEBP = "EXT_texture_webp"
+Packed = tuple[int, int, int]  # a source accessor, how many of its values, and as which component type
 MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
@@ -184,16 +186,32 @@ def _copy_accessor(
 
 
 def _animations_and_skins(document: Document, out: Json, writer: GlbWriter, copied: dict[int, int]) -> None:
+    packed: dict[Packed, int] = {}
     for index, animation in enumerate(items(out, "animations")):
-        place = label("animation", index, animation)
-        for sampler in items(animation, "samplers", place):
-            sampler["input"] = _copy_accessor(document, writer, sampler.get("input"), place, copied, bounds=True)
-            sampler["output"] = _copy_accessor(document, writer, sampler.get("output"), place, copied)
+        _animation(document, animation, writer, packed, label("animation", index, animation))
     for index, skin in enumerate(items(out, "skins")):
         if skin.get("inverseBindMatrices") is not None:
             skin["inverseBindMatrices"] = _copy_accessor(
                 document, writer, skin["inverseBindMatrices"], label("skin", index, skin), copied
             )
+
+
+def _animation(document: Document, animation: Json, writer: GlbWriter, packed: dict[Packed, int], place: str) -> None:
+    """Pack the keyframes of an animation; what several samplers share is stored once."""
+    paths = {c["sampler"]: str(c["target"].get("path")) for c in items(animation, "channels", place)}
+    for number, sampler in enumerate(items(animation, "samplers", place)):
+        times = read_accessor(document, sampler.get("input"), place)
+        values = read_accessor(document, sampler.get("output"), place, normalize=False)
+        source = item(document.json, "accessors", sampler["output"], place)
+        how = sampler.get("interpolation", "LINEAR")
+        keys = compact_keys(times, values, source["componentType"], paths.get(number, ""), how)
+        said = {"normalized": True} if keys.normalized or source.get("normalized") else {}
+        at, held = (sampler["input"], len(keys.times), 0), (sampler["output"], len(keys.values), keys.component)
+        if at not in packed:
+            packed[at] = writer.add_packed(keys.times, FLOAT, bounds=len(keys.times) > 0)
+        if held not in packed:
+            packed[held] = writer.add_packed(keys.values, keys.component, type=source["type"], **said)
+        sampler["input"], sampler["output"] = packed[at], packed[held]
 
 
 def _point_at_meshes(out: Json, where: dict[int, int]) -> None:

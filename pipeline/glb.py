@@ -24,6 +24,8 @@ class GlbWriter:
         self.views: list[Json] = []
         self.accessors: list[Json] = []
         self._chunk = bytearray()
+        self._packed = bytearray()
+        self._packed_view: int | None = None
 
     def add_view(self, content: bytes, stride: int | None = None) -> int:
         self._chunk += b"\0" * (-len(self._chunk) % 4)
@@ -59,6 +61,18 @@ class GlbWriter:
             accessor["max"] = [float(v) for v in values.max(axis=0)]
         self.accessors.append(accessor)
         return len(self.accessors) - 1
+
+    def add_packed(self, values: AnyArray, component: int, *, bounds: bool = False, **extra: Any) -> int:
+        """An accessor over (n, k) values that shares one view with all others of its sort: of the many small ones of
+        an animation, views alone would take kilobytes of JSON."""
+        if self._packed_view is None:
+            self._packed_view = len(self.views)
+            self.views.append({"buffer": 0})
+        index = self.add_accessor(values, component, view=False, bounds=bounds, **extra)
+        self._packed += b"\0" * (-len(self._packed) % 4)
+        self.accessors[index] |= {"bufferView": self._packed_view, "byteOffset": len(self._packed)}
+        self._packed += values.tobytes()
+        return index
 
     def add_primitive(self, primitive: EncodedPrimitive, material: int | None) -> Json:
         """A glTF primitive whose attributes and indices live in its Draco stream."""
@@ -111,6 +125,10 @@ class GlbWriter:
 
     def finish(self, document: Json) -> bytes:
         """The GLB file of a document whose arrays refer to what was added here."""
+        if self._packed_view is not None:
+            self._chunk += b"\0" * (-len(self._chunk) % 4)
+            self.views[self._packed_view] |= {"byteOffset": len(self._chunk), "byteLength": len(self._packed)}
+            self._chunk += self._packed
         if self.accessors:
             document["accessors"] = self.accessors
         if self.views:

@@ -1,9 +1,10 @@
 """How far a tier of a skinned or morphed mesh is from its source in every pose, and the sphere that holds it.
 
-Both are mapped onto each other before anything moves, where limbs are apart: each vertex of one to the nearest
-point of the other. In a pose the distance of a vertex to its image bounds its distance to the posed surface; the
-vertices for which that is the largest so far are asked for their true nearest point. What a triangle's inside may be
-further away than its corners is measured once, at rest, and stretched as the matrices stretch.
+Points of both are mapped onto each other before anything moves, where limbs are apart: each to the nearest point of
+the other surface. In a pose the distance of a point to its image bounds its distance to the posed surface; the points
+for which that is the largest so far are asked for their true nearest point. What lies between the points is allowed
+for twice: by how much the bound at rest exceeds what they show there, stretched as the matrices stretch, and by the
+tolerance that errors have anyway.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from .closest import ClosestPoints, barycentric
-from .geometric_error import GeometricError, geometric_error
+from .geometric_error import TOLERANCE, GeometricError, geometric_error
 from .pose import Body, Drawing
 from .surface import FloatArray, IntArray, Surface, unique_rows, without_degenerates
+
+POINTS = 20_000  # of a surface that are followed, or its vertices if those are more
+FINEST_CUT = 12  # parts of an edge between points
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,14 @@ class PosedSurface:
 
 
 @dataclass(frozen=True)
-class _Images:
-    """For each vertex of one surface a point on the other: the vertices (n, 3) around it and their weights."""
+class _Points:
+    """Points of a surface: the vertices (n, s) around each and their weights."""
 
     vertices: IntArray
     weights: FloatArray
 
     def of(self, values: FloatArray) -> FloatArray:
-        """Values (…, m, 3) of the other surface's vertices at the images."""
+        """What values (…, m, 3) of the surface's vertices are at the points."""
         image: FloatArray = np.einsum("ns,...nsj->...nj", self.weights, values[..., self.vertices, :])
         return image
 
@@ -54,22 +58,27 @@ def posed_error(source: PosedSurface, tier: PosedSurface, drawings: Sequence[Dra
     floor: the quantisation step, as for `geometric_error`.
     """
     rest = geometric_error(source.welded(), tier.welded(), floor)
-    there, back = _images(source, tier), _images(tier, source)
-    first = _distances(source.body.positions, there.of(tier.body.positions))
-    second = _distances(tier.body.positions, back.of(source.body.positions))
-    inside = max(0.0, rest.bound - max(float(first.max()), float(second.max())))
+    fine, coarse = _points(source), _points(tier)
+    on_tier, on_source = _images(fine, source, tier), _images(coarse, tier, source)
+    at_rest = max(
+        float(_distances(fine.of(source.body.positions), on_tier.of(tier.body.positions)).max()),
+        float(_distances(coarse.of(tier.body.positions), on_source.of(source.body.positions)).max()),
+    )
     worst = mean = 0.0
     for drawing in drawings:
-        poses = drawing.chosen(len(first) + len(second))
+        poses = drawing.chosen(len(fine.weights) + len(coarse.weights))
         for pose in poses:
-            fine, coarse = source.body.posed(drawing, pose), tier.body.posed(drawing, pose)
-            far = _distances(fine, there.of(coarse))
+            ours, theirs = source.body.posed(drawing, pose), tier.body.posed(drawing, pose)
+            far, points = _distances(fine.of(ours), on_tier.of(theirs)), fine.of(ours)
             mean += float(far.mean()) / (len(poses) * len(drawings))
-            worst = _furthest(worst, far, fine, coarse, tier.triangles)
-            worst = _furthest(worst, _distances(coarse, back.of(fine)), coarse, fine, source.triangles)
+            worst = _furthest(worst, far, points, theirs, tier.triangles)
+            far, points = _distances(coarse.of(theirs), on_source.of(ours)), coarse.of(theirs)
+            worst = _furthest(worst, far, points, ours, source.triangles)
+    morphs = _reach(fine.of(source.body.deltas) - on_tier.of(tier.body.deltas), drawings)
+    morphs = max(morphs, _reach(coarse.of(tier.body.deltas) - on_source.of(source.body.deltas), drawings))
+    between = max(0.0, rest.bound - at_rest)
     stretch = max(stretched(d) for d in drawings)
-    slack = stretch * (inside + max(_morphed(source, tier, there, drawings), _morphed(tier, source, back, drawings)))
-    return GeometricError(worst + slack, mean)
+    return GeometricError(worst * (1.0 + TOLERANCE) + stretch * (between + morphs * (1.0 + TOLERANCE)), mean)
 
 
 def motion_sphere(bodies: Sequence[Body], drawings: Sequence[Drawing]) -> tuple[float, float, float, float]:
@@ -89,11 +98,23 @@ def stretched(drawing: Drawing) -> float:
     return max(float(np.linalg.svd(drawing.matrices[:, :, :3, :3], compute_uv=False).max()), 1e-12)
 
 
-def _images(surface: PosedSurface, other: PosedSurface) -> _Images:
-    found = ClosestPoints(other.body.positions, other.triangles).query(surface.body.positions)
+def _points(surface: PosedSurface) -> _Points:
+    """A triangular grid on every triangle, or, of many triangles, their corners."""
+    count = len(surface.triangles)
+    parts = int(min((2 * POINTS / count) ** 0.5, FINEST_CUT))
+    if parts < 2:
+        own = np.unique(surface.triangles)
+        return _Points(own[:, None], np.ones((len(own), 1)))
+    grid = np.array([(i, j, parts - i - j) for i in range(parts + 1) for j in range(parts + 1 - i)]) / parts
+    return _Points(np.repeat(surface.triangles, len(grid), axis=0), np.tile(grid, (count, 1)))
+
+
+def _images(points: _Points, surface: PosedSurface, other: PosedSurface) -> _Points:
+    """The nearest points of the other surface at rest."""
+    found = ClosestPoints(other.body.positions, other.triangles).query(points.of(surface.body.positions))
     vertices = other.triangles[found.triangles]
     weights = np.clip(barycentric(found.points, other.body.positions[vertices]), 0.0, 1.0)
-    return _Images(vertices, weights / weights.sum(axis=1, keepdims=True))
+    return _Points(vertices, weights / weights.sum(axis=1, keepdims=True))
 
 
 def _distances(points: FloatArray, images: FloatArray) -> FloatArray:
@@ -108,13 +129,6 @@ def _furthest(worst: float, far: FloatArray, points: FloatArray, other: FloatArr
         return worst
     true = ClosestPoints(other, triangles).query(points[candidates]).distances
     return max(worst, float(np.minimum(true, far[candidates]).max()))
-
-
-def _morphed(surface: PosedSurface, other: PosedSurface, images: _Images, drawings: Sequence[Drawing]) -> float:
-    """How much further apart morph targets can bring vertices and their images than the poses show."""
-    if len(surface.body.deltas) == 0:
-        return 0.0
-    return _reach(surface.body.deltas - images.of(other.body.deltas), drawings)
 
 
 def _reach(deltas: FloatArray, drawings: Sequence[Drawing]) -> float:

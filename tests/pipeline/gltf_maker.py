@@ -198,6 +198,77 @@ def morphing_quad() -> Maker:
     return maker
 
 
+def bending_arm(rings: int = 60, sectors: int = 30) -> Maker:
+    """A bumpy limb of two materials on three bones, which two animations bend, twist and move."""
+    maker = Maker()
+    direction, normals, uv, triangles = bumpy_sphere(rings, sectors)
+    positions = (direction * np.array([0.2, 1.5, 0.2])).astype("<f4")
+    along = np.clip((positions[:, 1] + 1.5) / 3 * 2, 0, 2)
+    weights = np.clip(1 - np.abs(along[:, None] - np.arange(3)), 0, 1)
+    weights = np.concatenate([weights, np.zeros((len(weights), 1))], axis=1).astype("<f4")
+    joints = np.where(weights > 0, np.array([0, 1, 2, 0]), 0).astype("<u1")
+    color = maker.picture(noise(64), "color")
+    maker.material(name="skin", pbrMetallicRoughness={"baseColorTexture": {"index": color}})
+    maker.material(name="glove")
+    hand = positions[triangles][:, :, 1].mean(axis=1) > 0.8
+    more = {"NORMAL": normals, "TEXCOORD_0": uv, "JOINTS_0": joints, "WEIGHTS_0": weights}
+    primitives = [maker.primitive(positions, triangles[h], m, **more) for m, h in ((0, ~hand), (1, hand))]
+    mesh = maker.mesh(*primitives, name="arm")
+    wrist = maker.node(root=False, name="wrist", translation=[0, 1.5, 0])
+    elbow = maker.node(root=False, name="elbow", translation=[0, 1.5, 0], children=[wrist])
+    shoulder = maker.node(name="shoulder", translation=[0, -1.5, 0], children=[elbow])
+    inverse = np.tile(np.eye(4), (3, 1, 1))
+    inverse[:, 3, 1] = [1.5, 0, -1.5]
+    maker.json["skins"] = [
+        {
+            "joints": [shoulder, elbow, wrist],
+            "inverseBindMatrices": maker.accessor(inverse.reshape(3, 16).astype("<f4")),
+        }
+    ]
+    maker.node(mesh=mesh, skin=0, name="limb", translation=[9, 9, 9])
+    times = maker.accessor(np.array([0, 1, 2], "<f4"), min=[0], max=[2])
+    bend = maker.accessor(np.array([[0, 0, 0, 1], [0, 0, 0.6, 0.8], [0, 0, -0.6, 0.8]], "<f4"))
+    twist = maker.accessor(np.array([[0, 0, 0, 1], [0, 0.8, 0, 0.6], [0.6, 0, 0, 0.8]], "<f4"))
+    walk = maker.accessor(np.array([[0, -1.5, 0], [3, -1.5, 0], [0, 1, 2]], "<f4"))
+    for name, moves in (
+        ("bend", [(elbow, bend, "rotation")]),
+        ("go", [(wrist, twist, "rotation"), (shoulder, walk, "translation")]),
+    ):
+        maker.json.setdefault("animations", []).append(
+            {
+                "name": name,
+                "samplers": [{"input": times, "output": output} for _, output, _ in moves],
+                "channels": [{"sampler": i, "target": {"node": n, "path": p}} for i, (n, _, p) in enumerate(moves)],
+            }
+        )
+    return maker
+
+
+def morphing_ball(rings: int = 40, sectors: int = 40) -> Maker:
+    """A bumpy ball with three named morph targets, one of which moves little, and an animation of weights."""
+    maker = Maker()
+    positions, normals, uv, triangles = bumpy_sphere(rings, sectors)
+    up = np.maximum(0, positions[:, 1:2] - 0.6)
+    deltas = [positions * np.array([0.5, 0, 0]), up * np.array([0, 1.5, 0.4]), np.roll(positions, 1, axis=1) * 0.3]
+    primitive = maker.primitive(positions, triangles, NORMAL=normals, TEXCOORD_0=uv)
+    primitive["targets"] = [
+        {"POSITION": maker.accessor(d.astype("<f4"), min=d.min(axis=0).tolist(), max=d.max(axis=0).tolist())}
+        for d in deltas
+    ]
+    mesh = maker.mesh(primitive, weights=[0.25, 0, 0], extras={"targetNames": ["wide", "horn", "swirl"]})
+    face = maker.node(mesh=mesh, name="face", scale=[2, 2, 2])
+    times = maker.accessor(np.array([0, 1], "<f4"), min=[0], max=[1])
+    moves = maker.accessor(np.array([0, 0, 0, 1, 1.5, 0.5], "<f4"))
+    maker.json["animations"] = [
+        {
+            "name": "talk",
+            "samplers": [{"input": times, "output": moves}],
+            "channels": [{"sampler": 0, "target": {"node": face, "path": "weights"}}],
+        }
+    ]
+    return maker
+
+
 def save(maker: Maker, folder: Path, name: str) -> Path:
     path = folder / f"{name}.glb"
     path.write_bytes(maker.glb())

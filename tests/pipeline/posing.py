@@ -1,0 +1,162 @@
+"""Pose glTF files as a viewer does, at any time of an animation; nothing of the pipeline's own posing in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import DracoPy
+import gltf_maker as make
+import numpy as np
+import numpy.typing as npt
+from builds import Built, draco_stream
+from scipy.spatial.transform import Rotation, Slerp
+from streamxr.pipeline.document import Document, read_accessor
+from streamxr.pipeline.surface import Surface
+
+Floats = npt.NDArray[np.float64]
+Json = dict[str, Any]
+
+
+@dataclass
+class Vertices:
+    """The vertices of one mesh, all primitives one after the other; triangles (m, 3) between them."""
+
+    positions: Floats
+    joints: npt.NDArray[np.int64]
+    weights: Floats
+    deltas: Floats
+    triangles: npt.NDArray[np.int64]
+
+    def morphed(self, weights: Floats) -> Floats:
+        return self.positions + np.einsum("k,knj->nj", weights, self.deltas)
+
+    def surface(self, positions: Floats) -> Surface:
+        none = np.zeros(len(self.triangles), np.int64)
+        return Surface(positions, self.triangles, none, np.zeros((len(self.triangles), 3, 2)))
+
+
+class Posed:
+    """A document whose nodes stand as they do at a time of one of its animations."""
+
+    def __init__(self, document: Document, animation: int | None, time: float) -> None:
+        self.document = document
+        self.nodes: list[Json] = [dict(node) for node in document.json.get("nodes", [])]
+        self.weights: dict[int, Floats] = {}
+        for index, node in enumerate(self.nodes):
+            mesh = document.json["meshes"][node["mesh"]] if "mesh" in node else {}
+            targets = max((len(p.get("targets", [])) for p in mesh.get("primitives", [])), default=0)
+            self.weights[index] = np.array(node.get("weights", mesh.get("weights", [0.0] * targets)))
+        if animation is not None:
+            self._move(document.json["animations"][animation], time)
+        self.parents = {c: i for i, n in enumerate(self.nodes) for c in n.get("children", [])}
+
+    def _move(self, animation: Json, time: float) -> None:
+        for channel in animation["channels"]:
+            sampler = animation["samplers"][channel["sampler"]]
+            times = read_accessor(self.document, sampler["input"], "t").reshape(-1).astype(float)
+            values = read_accessor(self.document, sampler["output"], "v").astype(float)
+            node, path = channel["target"]["node"], channel["target"]["path"]
+            if path == "weights":
+                values = values.reshape(len(times), -1)
+            at = float(np.clip(time, times[0], times[-1]))
+            if len(times) == 1 or sampler.get("interpolation") == "STEP":
+                now = values[max(0, int(np.searchsorted(times, at, side="right")) - 1)]
+            elif path == "rotation":
+                now = Slerp(times, Rotation.from_quat(values))(at).as_quat()
+            else:
+                now = np.array([np.interp(at, times, column) for column in values.T])
+            if path == "weights":
+                self.weights[node] = now
+            else:
+                self.nodes[node][path] = now.tolist()
+
+    def world(self, node: int) -> Floats:
+        holder = self.nodes[node]
+        local = np.eye(4)
+        if "matrix" in holder:
+            local = np.array(holder["matrix"], float).reshape(4, 4).T
+        else:
+            turn = Rotation.from_quat(holder.get("rotation", [0, 0, 0, 1])).as_matrix()
+            local[:3, :3] = turn * np.array(holder.get("scale", [1, 1, 1]))
+            local[:3, 3] = holder.get("translation", [0, 0, 0])
+        return self.world(self.parents[node]) @ local if node in self.parents else local
+
+    def draw(self, node: int, vertices: Vertices) -> Floats:
+        """Where a node draws the vertices of its mesh, in the asset's space."""
+        positions = vertices.morphed(self.weights[node]) if len(vertices.deltas) else vertices.positions
+        if "skin" not in self.nodes[node]:
+            return positions @ self.world(node)[:3, :3].T + self.world(node)[:3, 3]
+        skin = self.document.json["skins"][self.nodes[node]["skin"]]
+        inverse = np.tile(np.eye(4), (len(skin["joints"]), 1, 1))
+        if "inverseBindMatrices" in skin:
+            inverse = (
+                read_accessor(self.document, skin["inverseBindMatrices"], "b").reshape(-1, 4, 4).transpose(0, 2, 1)
+            )
+        matrices = np.stack([self.world(j) @ i for j, i in zip(skin["joints"], inverse, strict=False)])
+        homogeneous = np.concatenate([positions, np.ones((len(positions), 1))], axis=1)
+        return np.einsum("ns,nsij,nj->ni", vertices.weights, matrices[vertices.joints][:, :, :3], homogeneous)
+
+
+def tiers(built: Built, tree: Json) -> list[Vertices]:
+    """The vertices of each tier of a chain, as a decoder sees them: the first from the base."""
+    document, chunk = built.base
+    files = [(document, chunk, document["meshes"][document["nodes"][tree["nodes"][0]]["mesh"]])]
+    for region in tree["regions"]:
+        if region["refinement"]:
+            finer, its = make.unpack((built.root / region["refinement"]["uri"]).read_bytes())
+            files.append((finer, its, finer["meshes"][0]))
+    return [_vertices(_document(d, c), [p for p in m["primitives"] if p.get("mode", 4) == 4]) for d, c, m in files]
+
+
+def source_vertices(document: Document, mesh: int) -> Vertices:
+    return _vertices(document, document.json["meshes"][mesh]["primitives"])
+
+
+def base_document(built: Built) -> Document:
+    return _document(*built.base)
+
+
+def _document(json: Json, chunk: bytes) -> Document:
+    return Document("file", json, (chunk,), {}, "", 0)
+
+
+def _vertices(document: Document, primitives: list[Json]) -> Vertices:
+    parts = []
+    offset = 0
+    for primitive in primitives:
+        stream = draco_stream(document.json, document.buffers[0], primitive)
+        found: dict[str, Any] = {}
+        if stream is None:
+            found = {n: read_accessor(document, a, n) for n, a in primitive["attributes"].items()}
+            count = len(found["POSITION"])
+            corners = np.arange(count)
+            if "indices" in primitive:
+                corners = read_accessor(document, primitive["indices"], "i").astype(np.int64)
+            triangles = corners.reshape(-1, 3)
+        else:
+            decoded: Any = DracoPy.decode(stream)
+            count = len(decoded.points)
+            for name, key in primitive["extensions"]["KHR_draco_mesh_compression"]["attributes"].items():
+                values = np.asarray(decoded.get_attribute_by_unique_id(key)["data"]).reshape(count, -1)
+                accessor = document.json["accessors"][primitive["attributes"][name]]
+                found[name] = values / np.iinfo(values.dtype).max if accessor.get("normalized") else values
+            triangles = np.asarray(decoded.faces).reshape(-1, 3).astype(np.int64)
+        sets = [n.split("_")[1] for n in sorted(found) if n.startswith("JOINTS_")]
+        joints = np.concatenate([np.zeros((count, 1), np.int64)] + [found[f"JOINTS_{s}"] for s in sets], axis=1)
+        weights = np.concatenate([np.zeros((count, 1))] + [found[f"WEIGHTS_{s}"] for s in sets], axis=1)
+        total = weights.sum(axis=1, keepdims=True)
+        weights = np.where(total > 0, weights / np.where(total > 0, total, 1), np.eye(weights.shape[1])[0])
+        targets = [read_accessor(document, t["POSITION"], "t") for t in primitive.get("targets", [])]
+        deltas = np.stack(targets).astype(float) if targets else np.zeros((0, count, 3))
+        parts.append(
+            Vertices(found["POSITION"].astype(float), joints.astype(np.int64), weights, deltas, triangles + offset)
+        )
+        offset += count
+    return Vertices(
+        np.concatenate([p.positions for p in parts]),
+        np.concatenate([p.joints for p in parts]),
+        np.concatenate([p.weights for p in parts]),
+        np.concatenate([p.deltas for p in parts], axis=1),
+        np.concatenate([p.triangles for p in parts]),
+    )
