@@ -23,11 +23,11 @@ def test_a_step_is_at_most_a_quarter_of_a_texel(texels: int, span: float, start:
     uv = start + span * np.random.default_rng(1).random((50, 2))
     positions = np.random.default_rng(2).uniform(-1, 1, (50, 3))
     triangles = np.arange(48).reshape(-1, 3)
-    encoded = encode_primitive(
-        {"POSITION": positions, "TEXCOORD_0": uv}, triangles, GRID, Settings(), texels=texels, keep_order=True
-    )
-    assert encoded.order is not None
-    moved = np.abs(encoded.attributes["TEXCOORD_0"].values - uv[encoded.order]).max()
+    numbers = np.repeat(np.arange(50, dtype=np.float32)[:, None], 3, axis=1)  # a target tells which vertex is which
+    attributes = {"POSITION": positions, "TEXCOORD_0": uv}
+    encoded = encode_primitive(attributes, triangles, GRID, Settings(), [{"POSITION": numbers}], texels=texels)
+    order = encoded.targets[0]["POSITION"][:, 0].astype(int)
+    moved = np.abs(encoded.attributes["TEXCOORD_0"].values - uv[order]).max()
     float32 = np.abs(uv).max() * 2.0**-23
     assert moved <= 0.5 * 0.25 / texels + float32
 
