@@ -66,7 +66,11 @@ def plain_glb(path: Path, target: Path, *, smooth: bool = False) -> Path:
         named["TEXCOORD_0"] = source.surface.uv
     columns = [values.reshape(-1, values.shape[2]).astype("<f4") for values in named.values()]
     rows, index = np.unique(np.concatenate(columns, axis=1), axis=0, return_inverse=True)
-    write_glb(target, dict(zip(named, np.split(rows, np.cumsum([c.shape[1] for c in columns])[:-1], axis=1), strict=True)), index)
+    write_glb(
+        target,
+        dict(zip(named, np.split(rows, np.cumsum([c.shape[1] for c in columns])[:-1], axis=1), strict=True)),
+        index,
+    )
     return target
 
 
@@ -74,7 +78,9 @@ def write_glb(target: Path, attributes: dict[str, npt.NDArray[np.float32]], inde
     writer = GlbWriter()
     primitive = {
         "attributes": {
-            name: writer.add_accessor(np.ascontiguousarray(values, "<f4"), 5126, view=True, vertex=True, bounds=name == "POSITION")
+            name: writer.add_accessor(
+                np.ascontiguousarray(values, "<f4"), 5126, view=True, vertex=True, bounds=name == "POSITION"
+            )
             for name, values in attributes.items()
         },
         "indices": writer.add_accessor(index.reshape(-1, 1).astype("<u4"), 5125, view=True),
