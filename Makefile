@@ -3,7 +3,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup test soak check format lock system samples clean
+.PHONY: demo setup test soak check format lock system samples bench-pipeline clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,12 @@ format: setup
 
 samples: setup
 	@$(PY) models/make_samples.py
+
+# MODELS: a folder with DamagedHelmet.glb and pirate.obj; ARGS=--quick for a look at it
+MODELS ?= models/src
+bench-pipeline: setup
+	@cd benchmarks/pipeline && npm ci --loglevel=error
+	@$(PY) benchmarks/pipeline --models $(MODELS) $(ARGS)
 
 system:
 	@PYTHON=$(PYTHON) scripts/system-deps.sh

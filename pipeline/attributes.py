@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .closest import ClosestPoints, barycentric
-from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, face_normals, unique_rows
+from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, face_normals, rows_in, unique_rows
 
 # Corners ask the source a little inside their triangle, so that each side of a hard edge finds its own
 # side of the source.
@@ -89,12 +89,15 @@ def _snap_to_source(
     source: Source, theirs: np.ndarray, surface: Surface, vertices: IntArray, normals: FloatArray
 ) -> FloatArray:
     own = source.surface
+    used = np.unique(vertices)
+    shared = rows_in(own.positions, surface.positions[used])
+    corners = own.triangles[theirs].reshape(-1)
+    there = np.flatnonzero(shared[corners])
     rows = np.concatenate(
-        [own.positions[own.triangles[theirs]].reshape(-1, 3), source.corners["NORMAL"][theirs].reshape(-1, 3)], axis=1
+        [own.positions[corners[there]], source.corners["NORMAL"][theirs].reshape(-1, 3)[there]], axis=1
     )
     distinct, _ = unique_rows(rows)
     # Rank positions of both sides together: equal rank means the same position, bit for bit.
-    used = np.unique(vertices)
     _, rank = unique_rows(np.concatenate([distinct[:, :3], surface.positions[used]]))
     known = rank[: len(distinct)]
     order = np.argsort(known, kind="stable")

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pymeshlab
+from scipy.spatial import cKDTree
 
 from .surface import FloatArray, IntArray
 
 # MeshLab's grid misses the nearest triangle of a few per cent of far points when it has few cells: seen with
 # up to 30 triangles, never with 300. Small surfaces are searched triangle by triangle.
 SEARCH_ALL_BELOW = 200
+FEW = 300  # triangles for each point: with more, trees of them are quicker than making the grid
+NEAR = 8  # triangles by whose centroids a first distance is found
 
 
 @dataclass(frozen=True)
@@ -37,14 +42,22 @@ class ClosestPoints:
         # Of triangles that lie on each other one is enough: they fill the same cells of the grid, and each query
         # there would look at all of them.
         self._distinct = _distinct(triangles)
+
+    @cached_property
+    def _meshes(self) -> Any:
         count = len(self._distinct)
-        self._meshes = pymeshlab.MeshSet(verbose=False)
+        meshes = pymeshlab.MeshSet(verbose=False)
         mesh = pymeshlab.Mesh(
             vertex_matrix=np.ascontiguousarray(self.corners[self._distinct].reshape(-1, 3)),
             face_matrix=np.arange(3 * count, dtype=np.int32).reshape(-1, 3),
             v_scalar_array=np.repeat(np.arange(count, dtype=np.float64), 3),
         )
-        self._meshes.add_mesh(mesh)
+        meshes.add_mesh(mesh)
+        return meshes
+
+    @cached_property
+    def _balls(self) -> _Balls:
+        return _Balls(self.corners[self._distinct])
 
     def _search_all(self, points: FloatArray) -> Closest:
         best = Closest(np.zeros(len(points), np.int64), points.copy(), np.full(len(points), np.inf))
@@ -69,6 +82,10 @@ class ClosestPoints:
             return Closest(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0))
         if len(self._distinct) < SEARCH_ALL_BELOW:
             return self._search_all(points)
+        # MeshLab makes its grid anew for every query, which few points are not worth.
+        if len(points) * FEW < len(self._distinct):
+            found = self._balls.query(points)
+            return Closest(self._distinct[found.triangles], found.points, found.distances)
         meshes = self._meshes
         meshes.add_mesh(pymeshlab.Mesh(vertex_matrix=np.ascontiguousarray(points)))
         meshes.transfer_attributes_per_vertex(
@@ -100,6 +117,50 @@ def _distinct(triangles: IntArray) -> IntArray:
     new = np.ones(len(rows), np.bool_)
     new[1:] = (np.diff(rows[order], axis=0) != 0).any(axis=1)
     return np.sort(order[new])
+
+
+class _Balls:
+    """Triangles by the ball around each: the nearest one's centroid is within a known distance plus its radius.
+
+    Radii differ by powers of two, so there is a tree for each.
+    """
+
+    def __init__(self, corners: FloatArray) -> None:
+        self._corners = corners
+        self._centroids = (corners[:, 0] + corners[:, 1] + corners[:, 2]) / 3.0
+        squared = [_squared(corners[:, k] - self._centroids) for k in range(3)]
+        radius = np.sqrt(np.maximum(np.maximum(*squared[:2]), squared[2]))
+        power = np.ceil(np.log2(np.maximum(radius, radius.max() * 1e-6 + 1e-300)))
+        self._trees = [
+            (own, float(radius[own].max()) * 1.0001, cKDTree(self._centroids[own], compact_nodes=False))
+            for own in (np.flatnonzero(power == p) for p in np.unique(power))
+        ]
+
+    def query(self, points: FloatArray) -> Closest:
+        best = Closest(np.zeros(len(points), np.int64), points.copy(), np.full(len(points), np.inf))
+        everyone = np.arange(len(points))
+        for own, _, tree in self._trees:
+            _, near = tree.query(points, k=min(NEAR, len(own)))
+            near = near.reshape(len(points), -1)
+            self._improve(best, points, np.repeat(everyone, near.shape[1]), own[near.reshape(-1)])
+        for own, radius, tree in self._trees:
+            found = tree.query_ball_point(points, best.distances + radius, return_sorted=True)
+            counts = np.fromiter(map(len, found), np.int64, len(found))
+            if counts.any():
+                candidates = own[np.concatenate([np.asarray(f, np.int64) for f in found])]
+                self._improve(best, points, np.repeat(everyone, counts), candidates)
+        return best
+
+    def _improve(self, best: Closest, points: FloatArray, who: IntArray, candidates: IntArray) -> None:
+        """Keep for each point `who` the nearest of its candidates, where it is nearer than what is known."""
+        feet = closest_on_triangles(points[who], self._corners[candidates])
+        far = np.linalg.norm(points[who] - feet, axis=1)
+        order = np.lexsort([candidates, far, who])
+        first = order[np.flatnonzero(np.diff(who[order], prepend=-1))]
+        first = first[far[first] < best.distances[who[first]]]
+        best.triangles[who[first]] = candidates[first]
+        best.points[who[first]] = feet[first]
+        best.distances[who[first]] = far[first]
 
 
 def closest_on_triangles(points: FloatArray, corners: FloatArray) -> FloatArray:

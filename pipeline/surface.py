@@ -99,7 +99,9 @@ def unique_rows(rows: AnyArray) -> tuple[AnyArray, IntArray]:
     order = np.lexsort(rows.T[::-1])
     ordered = rows[order]
     new = np.ones(len(rows), np.bool_)
-    new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    new[1:] = ordered[1:, 0] != ordered[:-1, 0]
+    for column in range(1, rows.shape[1]):  # reducing a short axis is slow in NumPy
+        new[1:] |= ordered[1:, column] != ordered[:-1, column]
     inverse = np.empty(len(rows), np.int64)
     inverse[order] = np.cumsum(new) - 1
     return ordered[new], inverse
