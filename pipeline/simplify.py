@@ -100,7 +100,14 @@ def _welded(positions: FloatArray, triangles: IntArray, kinds: IntArray, uv: Flo
 
 
 def _decimate(
-    positions: FloatArray, triangles: IntArray, uv: FloatArray, target: int, locked: FloatArray, *, textured: bool
+    positions: FloatArray,
+    triangles: IntArray,
+    uv: FloatArray,
+    target: int,
+    locked: FloatArray,
+    *,
+    textured: bool,
+    optimal: bool = True,
 ) -> tuple[FloatArray, IntArray, FloatArray]:
     """Decimate to `target` faces; locked vertices and the edges between them survive as they are.
 
@@ -144,7 +151,7 @@ def _decimate(
         "qualitythr": 0.3,
         "preserveboundary": False,
         "boundaryweight": 1.0,
-        "optimalplacement": True,
+        "optimalplacement": optimal,
         "preservenormal": True,  # no cost in error, and far fewer folded triangles along locked borders
         "planarquadric": False,
         "selected": len(frozen) > 0,
@@ -164,6 +171,11 @@ def _decimate(
     if len(frozen):
         own = ~rows_in(moved, anchors)[faces].any(axis=1)
         faces, wedges = faces[own], wedges[own]
+    used = moved[faces].reshape(-1, 3)
+    reach = float(np.linalg.norm(high - low))
+    if optimal and ((used < low - reach) | (used > high + reach)).any():
+        # Texture coordinates of billions make the quadrics so ill-conditioned that vertices fly away.
+        return _decimate(positions, triangles, uv, target, locked, textured=textured, optimal=False)
     return moved, faces, wedges
 
 

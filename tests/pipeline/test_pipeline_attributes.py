@@ -11,6 +11,8 @@ import pytest
 from builds import Built
 from scipy.spatial import cKDTree
 from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.simplify import simplify
+from streamxr.pipeline.surface import Surface, unique_rows, without_degenerates
 
 SIDE = 40  # squares along an edge of the box
 SMALL = Settings(leaf_triangles=2000, base_triangles=500)
@@ -138,3 +140,16 @@ def test_a_texel_is_as_long_as_the_manifest_says(field: Built) -> None:
     """UV covers 0.8 by 0.7 of the picture over a square of one metre, a little more for its bumps."""
     root = field.manifest["trees"][0]["regions"][0]
     assert root["metresPerUv"] == pytest.approx((1 / (0.8 * 0.7)) ** 0.5, rel=0.12)
+
+
+def test_wild_texture_coordinates_throw_no_vertex_out_of_the_model() -> None:
+    positions, _, uv, triangles = make.bumpy_sphere(20, 30)
+    random = np.random.default_rng(0)
+    wild = 10.0 ** random.uniform(-33, 33, uv.shape) * random.choice([-1, 1], uv.shape)
+    welded, index = unique_rows(positions.astype(np.float64))
+    kinds = np.zeros(len(triangles), np.int64)
+    surface = without_degenerates(Surface(welded, index[triangles], kinds, wild[triangles]))
+    for target in (600, 300, 80):
+        simple = simplify(surface, target)
+        assert len(simple.triangles) <= target
+        assert np.abs(simple.positions).max() < 5
