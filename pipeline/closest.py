@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import pymeshlab
 
-from .surface import FloatArray, IntArray
+from .surface import BoolArray, FloatArray, IntArray
 
 # MeshLab's grid misses the nearest triangle of a few per cent of far points when it has few cells: seen with
 # up to 30 triangles, never with 300. Small surfaces are searched triangle by triangle.
 SEARCH_ALL_BELOW = 200
+FAR_OUT = 10.0  # times the size of a surface without its last percent
 
 
 @dataclass(frozen=True)
@@ -26,29 +27,47 @@ class Closest:
 class ClosestPoints:
     """Answers closest-point queries against one surface.
 
-    The triangle of each answer is found by giving the three corners of triangle i the scalar i and
-    letting MeshLab interpolate it at the closest point: barycentric weights sum to one, so the scalar
-    comes back as i to within rounding.
+    Of triangles that lie on each other one is enough: they fill the same cells of the grid, and each query there
+    would look at all of them. Nor may a stray vertex stretch the grid until all the rest lies in one cell: the few
+    triangles that reach far out are searched one by one, and only points out there ask a grid of everything.
     """
 
     def __init__(self, positions: FloatArray, triangles: IntArray) -> None:
         self.triangles = triangles
         self.corners = positions[triangles]
-        # Of triangles that lie on each other one is enough: they fill the same cells of the grid, and each query
-        # there would look at all of them.
         self._distinct = _distinct(triangles)
-        count = len(self._distinct)
-        self._meshes = pymeshlab.MeshSet(verbose=False)
-        mesh = pymeshlab.Mesh(
-            vertex_matrix=np.ascontiguousarray(self.corners[self._distinct].reshape(-1, 3)),
-            face_matrix=np.arange(3 * count, dtype=np.int32).reshape(-1, 3),
-            v_scalar_array=np.repeat(np.arange(count, dtype=np.float64), 3),
-        )
-        self._meshes.add_mesh(mesh)
+        low, high = _bulk(self.corners[self._distinct])
+        stray = _outside(self.corners[self._distinct], low, high).any(axis=1)
+        few = 0 < stray.sum() < SEARCH_ALL_BELOW
+        self._low: FloatArray = low if few else np.full(3, -np.inf)
+        self._high: FloatArray = high if few else np.full(3, np.inf)
+        self._stray = self._distinct[stray if few else np.zeros_like(stray)]
+        self._near = _Grid(self.corners, self._distinct[~stray] if few else self._distinct)
+        self._whole = _Grid(self.corners, self._distinct) if few else self._near
 
-    def _search_all(self, points: FloatArray) -> Closest:
-        best = Closest(np.zeros(len(points), np.int64), points.copy(), np.full(len(points), np.inf))
-        for index in self._distinct:
+    def query(self, points: FloatArray) -> Closest:
+        """Nearest triangles of the surface for (q, 3) points."""
+        if len(points) == 0:
+            return Closest(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0))
+        if len(self._distinct) < SEARCH_ALL_BELOW:
+            return self._search_each(self._distinct, points)
+        far = _outside(points, self._low, self._high)
+        if not far.any():
+            return self._search_each(self._stray, points, self._near.query(points))
+        found = Closest(np.zeros(len(points), np.int64), np.empty((len(points), 3)), np.empty(len(points)))
+        parts = [(far, self._whole.query(points[far]))]
+        if not far.all():
+            near = points[~far]
+            parts.append((~far, self._search_each(self._stray, near, self._near.query(near))))
+        for mine, part in parts:
+            found.triangles[mine], found.points[mine] = part.triangles, part.points
+            found.distances[mine] = part.distances
+        return found
+
+    def _search_each(self, triangles: IntArray, points: FloatArray, best: Closest | None = None) -> Closest:
+        """The best there is so far, or one of `triangles`."""
+        best = best or Closest(np.zeros(len(points), np.int64), points.copy(), np.full(len(points), np.inf))
+        for index in triangles:
             candidate = closest_on_triangles(points, np.broadcast_to(self.corners[index], (len(points), 3, 3)))
             distances = np.linalg.norm(points - candidate, axis=1)
             nearer = distances < best.distances
@@ -57,18 +76,28 @@ class ClosestPoints:
             best.distances[nearer] = distances[nearer]
         return best
 
-    def _reach(self, points: FloatArray) -> float:
-        """More than the distance of any point to the surface: the diagonal of the box around both."""
-        low = np.minimum(points.min(axis=0), self.corners.min(axis=(0, 1)))
-        high = np.maximum(points.max(axis=0), self.corners.max(axis=(0, 1)))
-        return float(np.linalg.norm(high - low)) * 1.01 + 1e-9
+
+class _Grid:
+    """MeshLab's grid over some triangles of a surface.
+
+    The triangle of each answer is found by giving the three corners of triangle i the scalar i and
+    letting MeshLab interpolate it at the closest point: barycentric weights sum to one, so the scalar
+    comes back as i to within rounding.
+    """
+
+    def __init__(self, corners: FloatArray, chosen: IntArray) -> None:
+        self._chosen = chosen
+        self._corners = corners[chosen]
+        count = len(chosen)
+        self._meshes = pymeshlab.MeshSet(verbose=False)
+        mesh = pymeshlab.Mesh(
+            vertex_matrix=np.ascontiguousarray(self._corners.reshape(-1, 3)),
+            face_matrix=np.arange(3 * count, dtype=np.int32).reshape(-1, 3),
+            v_scalar_array=np.repeat(np.arange(count, dtype=np.float64), 3),
+        )
+        self._meshes.add_mesh(mesh)
 
     def query(self, points: FloatArray) -> Closest:
-        """Nearest triangles of the surface for (q, 3) points."""
-        if len(points) == 0:
-            return Closest(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0))
-        if len(self._distinct) < SEARCH_ALL_BELOW:
-            return self._search_all(points)
         meshes = self._meshes
         meshes.add_mesh(pymeshlab.Mesh(vertex_matrix=np.ascontiguousarray(points)))
         meshes.transfer_attributes_per_vertex(
@@ -87,10 +116,30 @@ class ClosestPoints:
         )
         answer = meshes.current_mesh()
         scalars = np.asarray(answer.vertex_scalar_array())
-        triangles = self._distinct[np.clip(np.rint(scalars).astype(np.int64), 0, len(self._distinct) - 1)]
+        triangles = self._chosen[np.clip(np.rint(scalars).astype(np.int64), 0, len(self._chosen) - 1)]
         nearest = np.array(answer.vertex_matrix(), np.float64, order="C")
         meshes.delete_current_mesh()
         return Closest(triangles, nearest, np.linalg.norm(points - nearest, axis=1))
+
+    def _reach(self, points: FloatArray) -> float:
+        """More than the distance of any point to the surface: the diagonal of the box around both."""
+        low = np.minimum(points.min(axis=0), self._corners.min(axis=(0, 1)))
+        high = np.maximum(points.max(axis=0), self._corners.max(axis=(0, 1)))
+        return float(np.linalg.norm(high - low)) * 1.01 + 1e-9
+
+
+def _bulk(corners: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """A box FAR_OUT times as large as that around nearly all of triangles (m, 3, 3); endless for a few triangles."""
+    if len(corners) < SEARCH_ALL_BELOW:
+        return np.full(3, -np.inf), np.full(3, np.inf)
+    low, high = np.percentile(corners.reshape(-1, 3), [1, 99], axis=0)
+    middle, half = (low + high) * 0.5, float((high - low).max()) * 0.5 * FAR_OUT
+    return middle - half, middle + half
+
+
+def _outside(points: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
+    """Which points (…, 3) are outside a box."""
+    return np.asarray(((points < low) | (points > high)).any(axis=-1))
 
 
 def _distinct(triangles: IntArray) -> IntArray:

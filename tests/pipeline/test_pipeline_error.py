@@ -11,6 +11,7 @@ from builds import Built
 from hypothesis import given
 from hypothesis import strategies as st
 from sampled_distance import distances, sampled_distance
+from streamxr.pipeline.closest import ClosestPoints, closest_on_triangles
 from streamxr.pipeline.document import read_document
 from streamxr.pipeline.geometric_error import TOLERANCE, geometric_error
 from streamxr.pipeline.scene import read_scene
@@ -149,3 +150,17 @@ def root_surface(built: Built, tree: dict) -> Surface:
         view = document["bufferViews"][primitive["extensions"]["KHR_draco_mesh_compression"]["bufferView"]]
         parts.append(decode_stream(chunk[view["byteOffset"] : view["byteOffset"] + view["byteLength"]], kind))
     return merge(parts)
+
+
+@pytest.mark.parametrize("away", [50.0, 1e8])
+def test_a_stray_vertex_neither_hides_the_nearest_triangle_nor_makes_all_of_them_be_looked_at(away: float) -> None:
+    positions, _, _, triangles = make.bumpy_sphere(30, 40)
+    positions = positions.astype(np.float64)
+    positions[600] *= away
+    near = np.random.default_rng(0).normal(size=(400, 3))
+    points = np.concatenate([near, positions[600] * np.array([[0.9], [0.5], [0.2]]) + 0.01])
+    found = ClosestPoints(positions, triangles).query(points)
+    corners = positions[triangles]
+    for point, distance in zip(points, found.distances, strict=True):
+        feet = closest_on_triangles(np.broadcast_to(point, (len(corners), 3)), corners)
+        assert distance == pytest.approx(np.linalg.norm(feet - point, axis=1).min(), rel=1e-4, abs=away * 1e-7)
