@@ -26,7 +26,7 @@ test: setup
 	@$(MAKE) --no-print-directory check
 	@$(PY) -m pytest $(ARGS)
 
-# The long tests: thousands of mutated models. ARGS="--models DIR" mutates the models below DIR too.
+# The long tests: thousands of mutated models. ARGS=--models=DIR mutates the models below DIR too.
 soak: setup
 	@$(PY) -m pytest -m soak $(ARGS)
 

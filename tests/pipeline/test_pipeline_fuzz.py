@@ -30,7 +30,7 @@ def test_thousands_of_mutants_do_so_too(pytestconfig: pytest.Config) -> None:
     outcomes, findings = fuzz(range(10_000, 16_000), seeds())
     folder: Path | None = pytestconfig.getoption("models")
     if folder is not None:
-        more, found = fuzz(range(200), models_below(folder))
+        more, found = fuzz(range(300), models_below(folder))
         outcomes, findings = outcomes + more, findings + found
     assert not findings, shown(findings)
     assert outcomes.total() >= 6000
