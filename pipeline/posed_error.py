@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from .surface import FloatArray, IntArray, Surface, unique_rows, without_degener
 
 POINTS = 20_000  # of a surface that are followed, or its vertices if those are more
 FINEST_CUT = 12  # parts of an edge between points
+MANY_TARGETS = 6  # morph targets of which every combination is looked at
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ def posed_error(source: PosedSurface, tier: PosedSurface, drawings: Sequence[Dra
     """Bound the two-sided distance in the space that the drawings draw in, over all their poses and with every
     morph target applied from zero to one, or as far as an animation does.
 
+    What weights do to the way from a point to its image is affine, so it is longest with each target at an end of its
+    range: all such ends are looked at, or, of many targets, each alone, all but one, and all.
+
     floor: the quantisation step, as for `geometric_error`.
     """
     rest = geometric_error(source.welded(), tier.welded(), floor)
@@ -65,6 +70,7 @@ def posed_error(source: PosedSurface, tier: PosedSurface, drawings: Sequence[Dra
         float(_distances(coarse.of(tier.body.positions), on_source.of(source.body.positions)).max()),
     )
     worst = mean = 0.0
+    drawings = [*drawings, *_with_targets(drawings, len(source.body.deltas))]
     for drawing in drawings:
         poses = drawing.chosen(len(fine.weights) + len(coarse.weights))
         for pose in poses:
@@ -74,11 +80,9 @@ def posed_error(source: PosedSurface, tier: PosedSurface, drawings: Sequence[Dra
             worst = _furthest(worst, far, points, theirs, tier.triangles)
             far, points = _distances(coarse.of(theirs), on_source.of(ours)), coarse.of(theirs)
             worst = _furthest(worst, far, points, ours, source.triangles)
-    morphs = _reach(fine.of(source.body.deltas) - on_tier.of(tier.body.deltas), drawings)
-    morphs = max(morphs, _reach(coarse.of(tier.body.deltas) - on_source.of(source.body.deltas), drawings))
     between = max(0.0, rest.bound - at_rest)
     stretch = max(stretched(d) for d in drawings)
-    return GeometricError(worst * (1.0 + TOLERANCE) + stretch * (between + morphs * (1.0 + TOLERANCE)), mean)
+    return GeometricError(worst * (1.0 + TOLERANCE) + stretch * between, mean)
 
 
 def motion_sphere(bodies: Sequence[Body], drawings: Sequence[Drawing]) -> tuple[float, float, float, float]:
@@ -96,6 +100,25 @@ def motion_sphere(bodies: Sequence[Body], drawings: Sequence[Drawing]) -> tuple[
 def stretched(drawing: Drawing) -> float:
     """How much a drawing's matrices stretch the direction they stretch most."""
     return max(float(np.linalg.svd(drawing.matrices[:, :, :3, :3], compute_uv=False).max()), 1e-12)
+
+
+def _with_targets(drawings: Sequence[Drawing], targets: int) -> list[Drawing]:
+    """The ends of the weights' ranges, as poses."""
+    if targets == 0:
+        return []
+    low, high = _ranges(drawings, targets)
+    if targets <= MANY_TARGETS:
+        ends = np.array(list(product((0, 1), repeat=targets)))
+    else:
+        one = np.eye(targets, dtype=np.int64)
+        ends = np.concatenate([0 * one[:1], one, 1 - one, 0 * one[:1] + 1])
+    return [Drawing(drawings[0].matrices[:1], np.where(ends == 1, high, low))]
+
+
+def _ranges(drawings: Sequence[Drawing], targets: int) -> tuple[FloatArray, FloatArray]:
+    """The least and the largest weight (k,) of each morph target: zero and one, or what an animation applies."""
+    used = np.concatenate([d.weights[:, :targets] for d in drawings])
+    return np.minimum(used.min(axis=0), 0.0), np.maximum(used.max(axis=0), 1.0)
 
 
 def _points(surface: PosedSurface) -> _Points:
@@ -135,8 +158,7 @@ def _reach(deltas: FloatArray, drawings: Sequence[Drawing]) -> float:
     """The longest sum of deltas (k, n, 3), each applied from zero to one or as far as a drawing does."""
     if len(deltas) == 0:
         return 0.0
-    used = np.concatenate([d.weights[:, : len(deltas)] for d in drawings])
-    low, high = np.minimum(used.min(axis=0), 0.0), np.maximum(used.max(axis=0), 1.0)
+    low, high = _ranges(drawings, len(deltas))
     ends = np.stack([low[:, None, None] * deltas, high[:, None, None] * deltas])
     box = np.maximum(-ends.min(axis=0).sum(axis=0), ends.max(axis=0).sum(axis=0))
     return float(np.linalg.norm(box, axis=1).max())

@@ -98,6 +98,8 @@ export class Uploads {
     renderer.setRenderTarget(this.target);
     geometry.setDrawRange(0, 0);
     this.mesh.geometry = geometry;
+    this.mesh.morphTargetInfluences = undefined;
+    this.mesh.updateMorphTargets();
     try {
       renderer.render(this.scene, this.camera);
     } finally {
@@ -117,9 +119,11 @@ function textureBytes(texture: Texture): number {
   return width * height * 4;
 }
 
-/** Bytes of all vertex attributes and the index. */
+/** Bytes of all vertex attributes, morph targets and the index. */
 export function geometryBytes(geometry: BufferGeometry): number {
   let bytes = geometry.index?.array.byteLength ?? 0;
-  for (const attribute of Object.values(geometry.attributes)) bytes += attribute.array.byteLength;
+  const morphs = Object.values(geometry.morphAttributes).flatMap((targets) => targets ?? []);
+  for (const attribute of [...Object.values(geometry.attributes), ...morphs])
+    bytes += attribute.array.byteLength;
   return bytes;
 }
