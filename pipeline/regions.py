@@ -20,7 +20,7 @@ from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
 from .geometric_error import GeometricError, geometric_error
 from .scene import TreeSource
 from .settings import Settings
-from .simplify import NOTHING, simplify
+from .simplify import NOTHING, room_for_lines, simplify, strayed
 from .surface import (
     FloatArray,
     IntArray,
@@ -43,6 +43,8 @@ IMPROVEMENT = 0.85
 # Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
 # share of a region's triangles, regions get larger, and fewer.
 BORDER_SHARE = 0.25
+STRAY_SHARE = 0.03  # of a tier's area may show another material than the source does there
+STRAY_GROWTH = 4  # times the triangles that the base should have: it may become so large for exact materials
 
 
 class Run(Protocol):
@@ -221,11 +223,19 @@ def merge_and_simplify(children: Sequence[Surface], target: int, locked: FloatAr
 
 
 def chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
-    """Coarser and coarser versions of the root, coarsest first; those that hardly shrink are left out."""
+    """Coarser and coarser versions of the root, coarsest first; those that hardly shrink are left out.
+
+    A tier that would show too much of its area in another material is made large enough for exact lines instead, or
+    left out where that is hardly smaller than the one before, unless the base would grow past STRAY_GROWTH.
+    """
     coarse: list[Surface] = []
     surface = root
     for target in targets:
         coarser = simplify(surface, target)
+        room = room_for_lines(surface)
+        joint = room > target  # else the lines are exact
+        if joint and len(surface.triangles) <= STRAY_GROWTH * targets[-1] and strayed(root, coarser) > STRAY_SHARE:
+            coarser = simplify(surface, room)
         if len(coarser.triangles) > WORTHWHILE * len(surface.triangles):
             continue
         surface = coarser

@@ -1,0 +1,110 @@
+"""What simplification keeps: thin spikes, the direction of normals, the place of materials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gltf_maker as make
+import numpy as np
+import pytest
+from builds import Built, in_this_process
+from sampled_distance import distances
+from streamxr.pipeline.attributes import transfer
+from streamxr.pipeline.closest import FEW, ClosestPoints, barycentric
+from streamxr.pipeline.document import read_document
+from streamxr.pipeline.regions import STRAY_SHARE, build_tree
+from streamxr.pipeline.scene import TreeSource, read_scene
+from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.simplify import simplify, strayed
+from streamxr.pipeline.surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows
+
+Build = Callable[..., Built]
+
+
+def tree_of(built: Built) -> TreeSource:
+    (tree,) = read_scene(read_document(built.root.parent / "model.glb")).trees
+    return tree
+
+
+def spiked_ball() -> tuple[Surface, np.ndarray]:
+    """A ball with three thin curved spikes, and their tips."""
+    positions, _, _, triangles = make.bumpy_sphere(90, 120)
+    welded, index = unique_rows(np.asarray(positions, np.float64))
+    triangles = index[triangles]
+    a, b, c = triangles.T
+    triangles = triangles[(a != b) & (b != c) & (c != a)]
+    tips = []
+    for direction in np.eye(3):
+        root = int(np.argmax(welded @ direction))
+        tip = welded[root] * 1.6
+        welded[root] = tip
+        tips.append(tip)
+    count = len(triangles)
+    return Surface(welded, triangles, np.zeros(count, np.int64), np.zeros((count, 3, 2))), np.array(tips)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.03])
+def test_the_tips_of_thin_spikes_survive(share: float) -> None:
+    ball, tips = spiked_ball()
+    small = simplify(ball, round(share * len(ball.triangles)))
+    assert len(small.triangles) <= share * len(ball.triangles) + 2
+    assert distances(tips, small.positions[small.triangles]).max() < 0.02
+
+
+def test_normals_are_within_ten_degrees_at_half_the_triangles(build: Build) -> None:
+    source = tree_of(build(make.textured_sphere(60, 80))).source
+    small = simplify(source.surface, len(source.surface.triangles) // 2)
+    kinds = list(tree_of(build(make.textured_sphere(60, 80))).kinds)
+    ours = transfer(source, small, kinds)["NORMAL"].mean(axis=1)
+    where = small.positions[small.triangles].mean(axis=1)
+    found = ClosestPoints(source.surface.positions, source.surface.triangles).query(where)
+    nearest = source.surface.positions[source.surface.triangles[found.triangles]]
+    theirs = np.einsum("ij,ijk->ik", barycentric(found.points, nearest), source.corners["NORMAL"][found.triangles])
+    cosine = np.einsum("ij,ij->i", ours, theirs) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
+    _, area = face_normals(small.positions, small.triangles)
+    assert np.average(np.degrees(np.arccos(np.clip(cosine, -1, 1))), weights=area) < 10
+
+
+def test_few_points_find_the_same_distances_as_many() -> None:
+    ball, _ = spiked_ball()
+    rng = np.random.default_rng(3)
+    points = rng.normal(size=(len(ball.triangles) // FEW - 1, 3))
+    many = np.concatenate([points, rng.normal(size=(len(ball.triangles), 3))])
+    surface = ClosestPoints(ball.positions, ball.triangles)
+    few = surface.query(points)
+    assert few.distances == pytest.approx(surface.query(many).distances[: len(points)], abs=1e-6)
+    assert few.distances == pytest.approx(distances(points, ball.positions[ball.triangles]), abs=1e-9)
+
+
+def chequered(cells: int, side: int) -> Surface:
+    """A hilly square whose materials change from cell to cell: more lines than a coarse tier has room for."""
+    u, v = (g.reshape(-1) for g in np.meshgrid(np.linspace(0, 1, side + 1), np.linspace(0, 1, side + 1)))
+    positions = np.stack([u, 0.05 * np.sin(9 * u) * np.cos(7 * v), v], axis=1)
+    quad = (np.arange(side)[:, None] * (side + 1) + np.arange(side)).reshape(-1)
+    a, b, c, d = (quad + k for k in (0, 1, side + 1, side + 2))
+    triangles = np.concatenate([np.stack([a, c, b], axis=1), np.stack([b, c, d], axis=1)])
+    middle = positions[triangles].mean(axis=1)
+    kinds = (np.floor(middle[:, 0] * cells) + np.floor(middle[:, 2] * cells)).astype(np.int64) % 2
+    return merge([Surface(positions, triangles, kinds, positions[triangles][:, :, [0, 2]].copy())])
+
+
+def test_a_surface_on_its_own_materials_does_not_stray() -> None:
+    board = chequered(4, 24)
+    assert strayed(board, board) == 0
+    swapped = Surface(board.positions, board.triangles, 1 - board.kinds, board.uv)
+    assert strayed(board, swapped) > 0.9
+
+
+def test_the_coarsest_tier_shows_at_most_three_per_cent_in_the_wrong_material() -> None:
+    board = chequered(12, 48)
+    alone = simplify(board, 500)
+    assert strayed(board, alone) > STRAY_SHARE  # what the collapse would do by itself
+    kinds = tuple(PrimitiveKind(k, ("POSITION", "TEXCOORD_0")) for k in (0, 1))
+    origin = TreeSource("static", (), None, 1.0, kinds, Source(board, {}))
+    root = build_tree(origin, 1200, Settings(), in_this_process).regions[0]
+    shown = [
+        Surface(p.attributes["POSITION"].values.astype(np.float64), p.triangles,
+                np.full(len(p.triangles), k), np.zeros((len(p.triangles), 3, 2)))
+        for k, p in root.primitives
+    ]  # fmt: skip
+    assert strayed(board, merge(shown)) <= STRAY_SHARE
