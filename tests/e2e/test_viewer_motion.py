@@ -41,7 +41,7 @@ def visit(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterato
     command = [script("streamxr"), "build", folder, "-o", bundle, "--base-triangles", "300"]
     subprocess.run(command, check=True)
     with serve(bundle) as site:
-        visit = Visit(browser, site, "camera=0,1,6,0,1,0")
+        visit = Visit(browser, site, "camera=0,1,3,0,1,0")
         visit.settle()
         yield visit
         visit.close()
