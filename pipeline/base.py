@@ -19,7 +19,8 @@ from .document import Document, Json, item, items, label, read_accessor, texture
 from .draco import FLOAT, EncodedPrimitive
 from .glb import DRACO, GENERATOR, GlbWriter
 from .keyframes import compact_keys
-from .scene import POINTER, POINTS_AND_LINES, Scene, carried, pointed_at
+from .primitives import POINTS_AND_LINES, carried
+from .scene import POINTER, Scene, pointed_at
 from .settings import Role
 from .textures import Level, slot_role
 

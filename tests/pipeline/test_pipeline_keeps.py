@@ -9,9 +9,9 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built, khronos_errors
-from streamxr.pipeline.deforming import quantise_weights
 from streamxr.pipeline.document import Document, read_accessor
-from streamxr.pipeline.scene import read_triangles
+from streamxr.pipeline.primitives import read_triangles
+from streamxr.pipeline.rig import quantise_weights
 from streamxr.pipeline.surface import face_normals
 from streamxr.pipeline.validate import decode_stream, validate
 

@@ -1,0 +1,191 @@
+"""The primitives of a glTF mesh: their triangles, attributes and morph targets, checked, and what else they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from json import dumps as json_text
+from typing import Any
+
+import numpy as np
+
+from .document import Document, Json, integer, item, items, label, numbers, read_accessor, texture_slots
+from .errors import ModelError
+from .surface import AnyArray, IntArray, PrimitiveKind
+
+MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
+POINTS_AND_LINES = (0, 1, 2, 3)
+TRANSFORM = "KHR_texture_transform"
+VARIANTS = "KHR_materials_variants"
+# Components of each attribute that glTF knows, by its name without the set's number.
+SHAPES = {
+    "POSITION": (3,),
+    "NORMAL": (3,),
+    "TANGENT": (4,),
+    "TEXCOORD": (2,),
+    "COLOR": (3, 4),
+    "JOINTS": (4,),
+    "WEIGHTS": (4,),
+}
+
+
+def primitives_of(document: Document, mesh: int) -> list[tuple[str, Json]]:
+    holder = item(document.json, "meshes", mesh, "meshes")
+    place = label("mesh", mesh, holder)
+    primitives = holder.get("primitives")
+    if not isinstance(primitives, list) or not all(isinstance(p, dict) for p in primitives):
+        raise ModelError("primitives must be an array of objects", place=place)
+    result = []
+    for index, primitive in enumerate(primitives):
+        if primitive.get("mode", 4) not in range(7):
+            raise ModelError(f"mode {primitive['mode']!r} does not exist", place=f"{place}, primitive {index}")
+        if primitive.get("material") is not None:
+            item(document.json, "materials", primitive["material"], f"{place}, primitive {index}")
+        _check_variants(document, primitive, f"{place}, primitive {index}")
+        result.append((f"{place}, primitive {index}" if len(primitives) > 1 else place, primitive))
+    return result
+
+
+def read_triangles(document: Document, primitive: Json, vertices: int, place: str) -> IntArray:
+    """The (m, 3) vertex indices of a primitive, strips and fans expanded."""
+    if primitive.get("indices") is None:
+        indices = np.arange(vertices, dtype=np.int64)
+    else:
+        values = read_accessor(document, primitive["indices"], f"{place}, indices")
+        if values.shape[1] != 1 or values.dtype.kind != "u":
+            raise ModelError("indices must be unsigned scalars", place=place)
+        indices = values.reshape(-1).astype(np.int64)
+    if len(indices) and int(indices.max()) >= vertices:
+        bad = int(np.argmax(indices >= vertices))
+        raise ModelError(
+            f"index {int(indices[bad]):,} (number {bad:,}) is past the end of its {vertices:,} vertices",
+            place=place,
+            remedy="the mesh is damaged: export it again",
+        )
+    mode = primitive.get("mode", 4)
+    if mode == 4:
+        return indices[: len(indices) // 3 * 3].reshape(-1, 3)
+    if len(indices) < 3:
+        return np.zeros((0, 3), np.int64)
+    if mode == 5:  # strip: every other triangle is wound the other way
+        strip = np.stack([indices[:-2], indices[1:-1], indices[2:]], axis=1)
+        strip[1::2] = strip[1::2][:, [1, 0, 2]]
+        return strip
+    return np.stack([np.full(len(indices) - 2, indices[0]), indices[1:-1], indices[2:]], axis=1)
+
+
+def read_attributes(document: Document, primitive: Json, place: str) -> dict[str, AnyArray]:
+    """The vertex attributes of a primitive, normalised ones as floats; all of one length and of glTF's shapes."""
+    named = primitive.get("attributes")
+    if not isinstance(named, dict) or "POSITION" not in named:
+        raise ModelError("has no POSITION", place=place)
+    result: dict[str, AnyArray] = {}
+    for name in sorted(named):
+        values = read_accessor(document, named[name], f"{place}, {name}")
+        if name == "COLOR_0" and values.dtype.kind == "u":
+            values = values.astype(np.float32) / np.iinfo(values.dtype).max
+        result[name] = values
+    count = len(result["POSITION"])
+    for name, values in result.items():
+        if len(values) != count:
+            raise ModelError(f"{name} has {len(values):,} values for {count:,} vertices", place=place)
+        shape = SHAPES.get(name.split("_")[0])
+        if shape is not None and values.shape[1] not in shape:
+            raise ModelError(f"{name} must be a VEC{' or VEC'.join(map(str, shape))}", place=place)
+        if name.startswith("JOINTS_") and values.dtype.kind != "u":
+            raise ModelError(f"{name} must be unsigned integers", place=place)
+    return result
+
+
+def read_targets(document: Document, primitive: Json, vertices: int, place: str) -> list[dict[str, AnyArray]]:
+    """The morph targets of a primitive: float32 deltas (n, 3) by attribute name, tangents left out."""
+    listed = primitive.get("targets", [])
+    if not isinstance(listed, list):
+        raise ModelError("targets must be an array", place=place)
+    result = []
+    for target in listed:
+        if not isinstance(target, dict):
+            raise ModelError("a morph target must be an object", place=place)
+        deltas = {}
+        for name, index in sorted(target.items()):
+            if name == "TANGENT":
+                continue
+            values = read_accessor(document, index, f"{place}, morph target {name}").astype(np.float32)
+            if len(values) != vertices or values.shape[1] != SHAPES.get(name.split("_")[0], (0,))[0]:
+                raise ModelError(f"morph target {name} does not fit its {vertices:,} vertices", place=place)
+            if np.abs(values).max(initial=0.0) > MAX_EXTENT:
+                raise ModelError(f"morph target {name} moves past any real size", place=place)
+            deltas[name] = values
+        result.append(deltas)
+    return result
+
+
+def primitive_kind(document: Document, primitive: Json, attributes: dict[str, AnyArray]) -> PrimitiveKind:
+    """The kind of a primitive of which these attributes are kept."""
+    return PrimitiveKind(
+        primitive.get("material"),
+        tuple(sorted(attributes)),
+        carried(primitive),
+        _uv_scale(document, primitive.get("material")),
+        "COLOR_0" in attributes and deep_colors(attributes["COLOR_0"]),
+    )
+
+
+def carried(primitive: Json) -> str:
+    """What a primitive says besides its geometry, as JSON: extras, and extensions such as material variants."""
+    said = {key: primitive[key] for key in ("extensions", "extras") if primitive.get(key)}
+    return json_text(said, sort_keys=True) if said else ""
+
+
+def deep_colors(colors: AnyArray) -> bool:
+    """Whether bytes would lose more of the colours (0…1) than float32 does."""
+    codes = colors.astype(np.float64) * 255
+    return bool(np.abs(codes - np.rint(codes)).max(initial=0.0) > 1e-3)
+
+
+def needs_tangents(document: Document, material: Any) -> bool:
+    """Whether a material has a direction on the surface but no normal map, from whose UV a runtime could derive it."""
+    if material is None:
+        return False
+    holder = item(document.json, "materials", material, "materials")
+    clearcoat = (holder.get("extensions") or {}).get("KHR_materials_clearcoat")
+    directed = "KHR_materials_anisotropy" in (holder.get("extensions") or {})
+    directed |= isinstance(clearcoat, dict) and "clearcoatNormalTexture" in clearcoat
+    return directed and "normalTexture" not in holder
+
+
+def count_triangles(json: Json, primitives: Sequence[tuple[str, Json]]) -> int:
+    """About how many triangles there are: what shares of the base are reckoned by."""
+    total = 0
+    for place, primitive in primitives:
+        if not is_triangles(primitive):
+            continue
+        named = primitive.get("attributes")
+        corners = primitive.get("indices", named.get("POSITION") if isinstance(named, dict) else None)
+        total += integer(item(json, "accessors", corners, place), "count", place) // 3
+    return total
+
+
+def is_triangles(primitive: Json) -> bool:
+    return primitive.get("mode", 4) not in POINTS_AND_LINES
+
+
+def _check_variants(document: Document, primitive: Json, place: str) -> None:
+    extensions = primitive.get("extensions")
+    variants = extensions.get(VARIANTS) if isinstance(extensions, dict) else None
+    for mapping in items(variants, "mappings", place) if isinstance(variants, dict) else []:
+        item(document.json, "materials", mapping.get("material"), f"{place}, {VARIANTS}")
+
+
+def _uv_scale(document: Document, material: Any) -> float:
+    """How many times the pictures of a material fit into one unit of TEXCOORD_0, by area: the least of them all,
+    since that one needs the most texels."""
+    if material is None:
+        return 1.0
+    scales = []
+    for _, info in texture_slots(item(document.json, "materials", material, "materials")):
+        extensions = info.get("extensions")
+        transform = extensions.get(TRANSFORM) if isinstance(extensions, dict) else None
+        scale = transform.get("scale", [1, 1]) if isinstance(transform, dict) else [1, 1]
+        u, v = numbers(scale, 2, label("material", material, {}) + f", {TRANSFORM}, scale")
+        scales.append(abs(u * v) ** 0.5)
+    return min((s for s in scales if s > 0), default=1.0)
