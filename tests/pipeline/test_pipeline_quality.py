@@ -8,7 +8,7 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built, in_this_process
-from sampled_distance import distances
+from sampled_distance import Target
 from streamxr.pipeline.attributes import transfer
 from streamxr.pipeline.closest import FEW, ClosestPoints, barycentric
 from streamxr.pipeline.document import read_document
@@ -48,7 +48,7 @@ def test_the_tips_of_thin_spikes_survive(share: float) -> None:
     ball, tips = spiked_ball()
     small = simplify(ball, round(share * len(ball.triangles)))
     assert len(small.triangles) <= share * len(ball.triangles) + 2
-    assert distances(tips, small.positions[small.triangles]).max() < 0.02
+    assert Target(small).distances(tips).max() < 0.02
 
 
 def test_normals_are_within_ten_degrees_at_half_the_triangles(build: Build) -> None:
@@ -73,7 +73,7 @@ def test_few_points_find_the_same_distances_as_many() -> None:
     surface = ClosestPoints(ball.positions, ball.triangles)
     few = surface.query(points)
     assert few.distances == pytest.approx(surface.query(many).distances[: len(points)], abs=1e-6)
-    assert few.distances == pytest.approx(distances(points, ball.positions[ball.triangles]), abs=1e-9)
+    assert few.distances == pytest.approx(Target(ball).distances(points), abs=1e-9)
 
 
 def chequered(cells: int, side: int) -> Surface:

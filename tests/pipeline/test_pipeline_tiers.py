@@ -10,13 +10,12 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built
-from sampled_distance import distances
+from sampled_distance import Target
 from streamxr.pipeline.document import read_document
 from streamxr.pipeline.scene import read_scene
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.surface import Surface, merge, open_edges, rows_in
 from streamxr.pipeline.validate import decode_refinement, validate
-from test_pipeline_error import root_surface
 
 Build = Callable[..., Built]
 
@@ -96,7 +95,7 @@ def test_a_tier_that_hardly_lowers_the_error_is_dropped(build: Build) -> None:
         (one,) = built.manifest["trees"]
         below = by_tier(built)
         chain = [root_surface(built, one), *(merge(list(below[tier].values())) for tier in sorted(below))]
-        means = [float(distances(source, s.positions[s.triangles]).mean()) for s in chain]
+        means = [float(Target(s).distances(source).mean()) for s in chain]
         assert all(fine <= 0.86 * coarse for coarse, fine in pairwise(means[:-1]))
 
 
