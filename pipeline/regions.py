@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
-from typing import Any, Protocol
+from typing import Any, Protocol, overload
 
 import numpy as np
 
@@ -91,6 +91,25 @@ class Tree:
     regions: tuple[Region, ...]
 
 
+class Tasks(Sequence[tuple[Any, ...]]):
+    """Argument tuples made when they are asked for: every tier's are as large as the source."""
+
+    def __init__(self, count: int, make: Callable[[int], tuple[Any, ...]]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Any, ...]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[Any, ...]]: ...
+    def __getitem__(self, index: int | slice) -> tuple[Any, ...] | list[tuple[Any, ...]]:
+        places = range(self._count)[index]
+        return self._make(places) if isinstance(places, int) else [self._make(i) for i in places]
+
+
 @dataclass(frozen=True)
 class _Finished:
     """What a worker returns for one region."""
@@ -114,14 +133,15 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, run:
     tiers = _merge_up(source, leaf_of, borders, run)
     tiers = [(0, [surface]) for surface in chain(tiers[0][1][0], above)] + tiers
 
-    tasks = []
-    for number, (level, surfaces) in enumerate(tiers):
-        exact = number == len(tiers) - 1
-        region_of = leaf_of >> (2 * (len(borders) - level))
-        for index, surface in enumerate(surfaces):
-            piece = source.part(region_of == index) if level else source
-            tasks.append((surface, piece, origin.kinds, grid, settings, exact))
-    finished = iter(run("regions", finish_region, tasks))
+    regions = [(number, index) for number, (_, surfaces) in enumerate(tiers) for index in range(len(surfaces))]
+
+    def task(place: int) -> tuple[Any, ...]:
+        number, index = regions[place]
+        level, surfaces = tiers[number]
+        piece = source.part(leaf_of >> (2 * (len(borders) - level)) == index) if level else source
+        return surfaces[index], piece, origin.kinds, grid, settings, number == len(tiers) - 1
+
+    finished = iter(run("regions", finish_region, Tasks(len(regions), task)))
     done: list[list[_Finished]] = [[next(finished) for _ in surfaces] for _, surfaces in tiers]
     coarsest, finest = (length_in(e, source.surface, origin.scale) for e in settings.errors)
     kept = _worthwhile(done, coarsest, finest)

@@ -1,6 +1,6 @@
 // glTF-Transform at its best for what the pipeline is compared with, as one process each:
 //   node peers.mjs simplify IN OUT RATIO               one simplified GLB, uncompressed
-//   node peers.mjs lods IN FOLDER '[{ratio, pixels}]'  levels of detail: simplify, Draco, WebP at `pixels`
+//   node peers.mjs lods IN FOLDER '[{ratio, pixels, bits, speed}]'  levels of detail: simplify, Draco, WebP at `pixels`
 //   node peers.mjs versions
 // Prints what was written, as JSON.
 import { createRequire } from 'node:module';
@@ -15,7 +15,7 @@ import sharp from 'sharp';
 const [command, input, output, argument] = process.argv.slice(2);
 
 // The pipeline's own quantisation and qualities, so that bytes buy the same.
-const DRACO = { method: 'edgebreaker', encodeSpeed: 3, decodeSpeed: 3, quantizeNormal: 8, quantizeTexcoord: 12 };
+const DRACO = { method: 'edgebreaker', quantizeNormal: 8, quantizeTexcoord: 12 };
 const ROLES = [
   { slots: /^normalTexture$/, quality: 90 },
   { slots: /^(?!normalTexture$)/, quality: 80 },
@@ -54,12 +54,12 @@ if (command === 'simplify') {
   await source.transform(dedup({ propertyTypes: [PropertyType.ACCESSOR, PropertyType.TEXTURE] }), weld());
   mkdirSync(output, { recursive: true });
   const levels = [];
-  for (const [index, { ratio, pixels, bits }] of JSON.parse(argument).entries()) {
+  for (const [index, { ratio, pixels, bits, speed }] of JSON.parse(argument).entries()) {
     const document = cloneDocument(source);
     const steps = ratio < 1 ? [reduced(ratio)] : [];
     for (const role of ROLES)
       steps.push(textureCompress({ encoder: sharp, targetFormat: 'webp', resize: [pixels, pixels], ...role }));
-    await document.transform(...steps, prune(), draco({ ...DRACO, quantizePosition: bits }));
+    await document.transform(...steps, prune(), draco({ ...DRACO, encodeSpeed: speed, decodeSpeed: speed, quantizePosition: bits }));
     const file = `${output}/lod${index}.glb`;
     await io.write(file, document);
     levels.push({ triangles: triangles(document), pixels, bytes: statSync(file).size });
