@@ -94,7 +94,7 @@ def test_a_tier_that_hardly_lowers_the_error_is_dropped(build: Build) -> None:
         source = source_surface(built).positions[::9]
         (one,) = built.manifest["trees"]
         below = by_tier(built)
-        chain = [root_surface(built, one), *(merge(list(below[tier].values())) for tier in sorted(below))]
+        chain = [decoded_regions(built, one)[0], *(merge(list(below[tier].values())) for tier in sorted(below))]
         means = [float(Target(s).distances(source).mean()) for s in chain]
         assert all(fine <= 0.86 * coarse for coarse, fine in pairwise(means[:-1]))
 
