@@ -9,7 +9,7 @@ from typing import Any
 import gltf_maker as make
 import numpy as np
 import pytest
-from builds import Built
+from builds import Built, decoded_regions
 from sampled_distance import Target
 from streamxr.pipeline.document import read_document
 from streamxr.pipeline.scene import read_scene
