@@ -66,7 +66,7 @@ Peers: {peers}.
 
 - gltfpack: `-sp -sv -se 1 -noq -kv -si RATIO`. `-se 1` lets the ratio decide, `-noq` spares it rounding.
 - glTF-Transform: functions in one Node process: weld, simplify (error 1, borders free), WebP by sharp, Draco at our
-  quantisation (14/12/8 bits) and our speed. What levels share is done once.
+  quantisation (14/12/8 bits). What levels share is done once.
 - Ours: what `streamxr build` writes, decoded: quantisation included. The dragon's 3 % is the end of a chain below
   two splits.
 - Distances: 400,000 samples by area each way, and every vertex; MeshLab's distance filter.

@@ -127,7 +127,7 @@ def tables(models: dict[str, Model], scratch: Path, *, repetitions: int) -> list
         Table("Bytes of everything, KB",
               ["model", "ours", "its at Draco speed 5", "ratio", "its at 3", "ratio", "our base", "our triangles",
                "its triangles"], size_rows,
-              "Ours holds one more level of each picture, inside the base. Draco's speed is 5 by default; ours is 3."),
+              "Ours holds one more level of each picture, in the base. 5 is its default speed of Draco, 3 is ours."),
         Table(f"Time and memory, {repetitions} interleaved runs",
               ["model", "our wall s", "its wall s", "ratio", "our CPU s", "its CPU s", "our peak MB", "its peak MB"],
               time_rows, "Wall time: median (least–most). Memory: proportional set size, summed over all processes."),
