@@ -22,23 +22,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .connection import Connection, ConnectionLimits, RefusalError
 from .metrics import TEXT_FORMAT, Metrics, RoomCensus
+from .open_room import OpenRoom
 from .origins import origin_allowed
-from .poses import PoseUp
 from .protocol import (
     MAX_CONTROL_BYTES,
     ROOM_NAME,
     SUBPROTOCOL,
-    ClientMessage,
     CloseCode,
     Drain,
-    ErrorCode,
-    Hello,
     Limits,
-    ProtocolError,
-    Stats,
     encode_control,
 )
-from .room import Broadcast, Effect, Room, RoomFullError, Send
+from .room import Room
+from .visit import Visit
 
 log = logging.getLogger("streamxr.relay")
 
@@ -84,38 +80,6 @@ def create_app(settings: RelaySettings | None = None) -> Starlette:
     )
     app.state.relay = relay
     return app
-
-
-@dataclass(slots=True)
-class OpenRoom:
-    """A room that somebody is in, and the connection that each participant has."""
-
-    name: str
-    room: Room
-    labelled: bool
-    seats: dict[int, Connection] = field(default_factory=dict)
-
-    def deliver(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            text = encode_control(effect.message)
-            match effect:
-                case Send(to=pid):
-                    self.seats[pid].send(text)
-                case Broadcast(skip=skip):
-                    for pid, connection in self.seats.items():
-                        if pid != skip:
-                            connection.send(text)
-
-    def tick(self, now: float) -> None:
-        """Offer everyone this tick's frame: the same bytes, or the keyframe to whoever missed one."""
-        frame = self.room.tick(now)
-        keyframe: bytes | None = None
-        for connection in self.seats.values():
-            if connection.missed_tick:
-                keyframe = keyframe or self.room.keyframe(now)
-                connection.offer(keyframe, now)
-            elif frame is not None:
-                connection.offer(frame, now)
 
 
 class Relay:
@@ -263,49 +227,3 @@ def _room_name(websocket: WebSocket) -> str:
     """All that follows /ws/. Starlette's own path parameter would drop a line feed at the end."""
     path: str = websocket.scope["path"]
     return path.partition("/ws/")[2]
-
-
-class Visit:
-    """One connection's stay in one room: it begins with hello and ends when the socket is gone."""
-
-    def __init__(self, relay: Relay, connection: Connection, room_name: str) -> None:
-        self._relay = relay
-        self._connection = connection
-        self._room_name = room_name
-        self._seat: tuple[OpenRoom, int] | None = None
-
-    def handle(self, message: ClientMessage | PoseUp) -> None:
-        """Obey one message.
-
-        Raises:
-            ProtocolError, RefusalError
-        """
-        if self._seat is None:
-            if not isinstance(message, Hello):
-                raise ProtocolError(ErrorCode.STATE, "say hello first")
-            self._join(message)
-        elif isinstance(message, Stats):
-            counts = self._relay.metrics.counts
-            counts.bandwidth_bps[self._connection] = message.bandwidth_bps
-            counts.cdn_bytes += message.cdn_bytes
-        else:
-            opened, pid = self._seat
-            opened.deliver(opened.room.handle(pid, message, self._relay.now()))
-
-    def end(self) -> None:
-        if self._seat:
-            opened, pid = self._seat
-            del opened.seats[pid]
-            opened.deliver(opened.room.leave(pid, self._relay.now()))
-            self._relay.close_room_if_empty(opened)
-
-    def _join(self, hello: Hello) -> None:
-        opened = self._relay.open_room(self._room_name)
-        try:
-            pid, effects = opened.room.join(hello, self._relay.now())
-        except RoomFullError as full:
-            raise RefusalError(CloseCode.LIMIT, str(full)) from None
-        opened.seats[pid] = self._connection
-        self._seat = (opened, pid)
-        self._connection.greeted = True
-        opened.deliver(effects)

@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from starlette.websockets import WebSocket
-from streamxr.relay.app import OpenRoom, RelaySettings
+from streamxr.relay.app import RelaySettings
 from streamxr.relay.connection import Connection, ConnectionLimits
 from streamxr.relay.metrics import Counts
+from streamxr.relay.open_room import OpenRoom
 from streamxr.relay.poses import PoseUp, decode_tick
 from streamxr.relay.protocol import CloseCode, Hello
 from streamxr.relay.room import Room
