@@ -1,5 +1,6 @@
 /** What the eye demands of the regions of one asset, seen from one view: the planner's sight of the world. */
 import { type AssetState, IDENTITY, type TreeState } from "./asset.ts";
+import type { Region } from "./bundle.ts";
 import { facesAway, look, type Matrix4, type Sight, type View } from "./gaze.ts";
 
 /** What the eye demands of a region, at the most demanding of all nodes that draw it. */
@@ -12,10 +13,14 @@ export interface Demand {
   readonly weight: number;
   /** Metres per unit of the tree's space at that node. */
   readonly scale: number;
+  /** Half the angle under which its sphere is seen at the nearest, radians. */
+  readonly radius: number;
 }
 
 /** What is only about to be seen counts for half: the head may turn elsewhere. */
 const AHEAD_WEIGHT = 0.5;
+/** A texture's need is taken on pieces that are seen under less than this: within them it hardly differs, radians. */
+const PATCH_RADIUS = 0.1;
 /** What is in flight stays wanted this far past the edge of the view (as a share of its distance, 3°) … */
 const EDGE_SLACK = 0.05;
 /** … and past its need, so that a trembling head does not start and abort the same file again and again. */
@@ -41,7 +46,7 @@ export class TreeSight {
   readonly #view: View;
   readonly #placements: readonly Placement[];
   readonly #demands: (Demand | undefined)[];
-  readonly #sight: Sight = { weight: 0, need: 0 };
+  readonly #sight: Sight = { weight: 0, need: 0, radius: 0 };
 
   constructor(asset: AssetState, state: TreeState, view: View) {
     this.state = state;
@@ -58,6 +63,7 @@ export class TreeSight {
       need: Number.POSITIVE_INFINITY,
       weight: 0,
       scale: this.#placements[0]?.scale ?? 1,
+      radius: 0,
     };
     for (const at of this.#placements) {
       this.#take(best, region, at, this.#view, 1);
@@ -80,24 +86,38 @@ export class TreeSight {
   }
 
   /**
-   * Octaves of visible error that the refinement of `file` takes away from where `shown` is drawn: the mean over the
-   * children of log2(max(error, need, half a grid step) before ÷ after), times the weight.
+   * Octaves of visible error that the refinement of `file` takes away from where `shown` is drawn: over its children,
+   * log2(max(error, need, half a grid step) before ÷ after), times their weights.
    *
    * @param shown the region that is drawn now: `file` itself, or an ancestor in a chain of only children
    */
   refinementGain(shown: number, file: number): number {
-    const { weight, need, scale } = this.demand(shown);
-    if (weight === 0) return 0;
     const { regions } = this.state.tree;
-    const floor = Math.max(need, this.state.halfStep * scale);
-    const before = (regions[shown]?.error ?? 0) * scale;
-    if (before <= floor) return 0;
-    const children = regions[file]?.children ?? [];
-    let octaves = 0;
-    for (const child of children) {
-      octaves += Math.log2(before / Math.max((regions[child]?.error ?? 0) * scale, floor));
+    const before = regions[shown]?.error ?? 0;
+    let gain = 0;
+    for (const child of regions[file]?.children ?? []) {
+      const { weight, need, scale } = this.demand(child);
+      if (weight === 0) continue;
+      const floor = Math.max(need, this.state.halfStep * scale);
+      if (before * scale <= floor) continue;
+      gain += weight * Math.log2((before * scale) / Math.max((regions[child]?.error ?? 0) * scale, floor));
     }
-    return (weight * octaves) / Math.max(1, children.length);
+    return gain;
+  }
+
+  /** Whether a region is seen, and its error with it. Nothing below it is needed where not. */
+  isTooCoarse(region: number): boolean {
+    const { weight, need, error, scale } = this.demand(region);
+    return weight > 0 && error > Math.max(need, this.state.halfStep * scale);
+  }
+
+  /** Regions that together cover what is seen of the tree, small enough that each is seen as one. */
+  *patches(region = 0): Generator<number> {
+    const { weight, radius } = this.demand(region);
+    if (weight === 0) return;
+    const { children } = this.state.tree.regions[region] as Region;
+    if (children.length === 0 || radius < PATCH_RADIUS) yield region;
+    else for (const child of children) yield* this.patches(child);
   }
 
   /**
@@ -136,11 +156,12 @@ export class TreeSight {
       best.scale = at.scale;
     }
     best.weight = Math.max(best.weight, weight);
+    best.radius = Math.max(best.radius, sight.radius);
   }
 
   /** The sphere of a region, wider by a share of its distance, as one node draws it and one view sees it. */
   #look(region: number, at: Placement, view: View, slack: number): Sight {
-    const { sphere, cone } = this.state.tree.regions[region] as TreeState["tree"]["regions"][number];
+    const { sphere, cone } = this.state.tree.regions[region] as Region;
     const m = at.matrix;
     const x = el(m, 0) * sphere[0] + el(m, 4) * sphere[1] + el(m, 8) * sphere[2] + el(m, 12);
     const y = el(m, 1) * sphere[0] + el(m, 5) * sphere[1] + el(m, 9) * sphere[2] + el(m, 13);

@@ -3,8 +3,10 @@ import type { Download, FileState } from "./asset.ts";
 
 /** Fewer requests than this leave the link idle between one file's last byte and the next one's first. */
 const MIN_REQUESTS = 2;
-/** What is down to this much time arrives before an abort would free the link. */
+/** What is down to this much time arrives before an abort would free the link … */
 const NEARLY_DONE_MS = 100;
+/** … and so much is in the server's socket already, and comes whether it is wanted or not. */
+const SOCKET_BYTES = 256 * 1024;
 
 /** Bytes of a file that are still to come. */
 export function remaining({ download, received }: FileState): number {
@@ -45,6 +47,6 @@ export class InFlight {
   }
 
   nearlyDone(file: FileState): boolean {
-    return remaining(file) <= this.#bytesPerMs * NEARLY_DONE_MS;
+    return remaining(file) <= Math.max(SOCKET_BYTES, this.#bytesPerMs * NEARLY_DONE_MS);
   }
 }
