@@ -1,4 +1,6 @@
 /** Heads over time: generated ones, which go by the scene they look at, and recorded ones from JSON files. */
+
+import type { Network } from "../src/core/bandwidth.ts";
 import {
   EYE_TRACKED_UNCERTAINTY,
   HEAD_GAZE_UNCERTAINTY,
@@ -10,7 +12,6 @@ import {
   type Vec3,
   type View,
 } from "../src/core/gaze.ts";
-import type { Network } from "../src/core/bandwidth.ts";
 import { seeded } from "./random.ts";
 
 /** How a head may move in a scene. Metres and radians. */
@@ -88,7 +89,8 @@ export function recordedHead(name: string, json: unknown): HeadTrace {
   samples.forEach((sample, i) => {
     const fits = Array.isArray(sample) && (sample.length === 8 || sample.length === 11);
     if (!fits || !sample.every(Number.isFinite)) throw wrong(`sample ${i} is not of 8 or 11 numbers`);
-    if (i > 0 && !(sample[0] > (samples[i - 1]?.[0] ?? 0))) throw wrong(`sample ${i} is not after the one before`);
+    if (i > 0 && !(sample[0] > (samples[i - 1]?.[0] ?? 0)))
+      throw wrong(`sample ${i} is not after the one before`);
   });
   const start = samples[0]?.[0] ?? 0;
   const moment = (now: number): Sample => {
@@ -149,7 +151,8 @@ function still({ at }: Stand, now: number): Moment {
 /** Both ways as far as a neck likes to turn, in 12 s, at no more than 60° a second. */
 function looksAround(stand: Stand, now: number): Moment {
   const t = now / 1000;
-  const yaw = 55 * RADIANS * Math.sin((2 * Math.PI * t) / 12) + 12 * RADIANS * Math.sin((2 * Math.PI * t) / 5.3);
+  const yaw =
+    55 * RADIANS * Math.sin((2 * Math.PI * t) / 12) + 12 * RADIANS * Math.sin((2 * Math.PI * t) / 5.3);
   return { ...still(stand, now), yaw, pitch: 6 * RADIANS * Math.sin((2 * Math.PI * t) / 7) };
 }
 
@@ -223,9 +226,5 @@ function rotateBy([x, y, z, w]: Quaternion, v: Vec3): Vec3 {
   const tx = 2 * (y * v[2] - z * v[1]);
   const ty = 2 * (z * v[0] - x * v[2]);
   const tz = 2 * (x * v[1] - y * v[0]);
-  return [
-    v[0] + w * tx + y * tz - z * ty,
-    v[1] + w * ty + z * tx - x * tz,
-    v[2] + w * tz + x * ty - y * tx,
-  ];
+  return [v[0] + w * tx + y * tz - z * ty, v[1] + w * ty + z * tx - x * tz, v[2] + w * tz + x * ty - y * tx];
 }

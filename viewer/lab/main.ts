@@ -7,8 +7,8 @@ import { generatedNetworks, type NetworkTrace, recordedNetwork } from "./network
 import { allPolicies } from "./policies.ts";
 import { replay } from "./replay.ts";
 import { html } from "./report.ts";
-import { type Pair, summary } from "./summary.ts";
 import { oneAsset, readBundle, room, type Scene } from "./scene.ts";
+import { type Pair, summary } from "./summary.ts";
 
 const HELP = `Replays head traces × network traces × policies on a bundle, in virtual time.
 

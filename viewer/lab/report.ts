@@ -1,2 +1,4 @@
 import type { Pair } from "./summary.ts";
-export function html(_pairs: readonly Pair[]): string { return ""; }
+export function html(_pairs: readonly Pair[]): string {
+  return "";
+}

@@ -46,7 +46,8 @@ const EYE_HEIGHT = 1.6;
 
 /** @throws Error when something is missing or not what it should be */
 export async function readBundle(folder: string): Promise<Bundle> {
-  const json = async (name: string): Promise<unknown> => JSON.parse(await readFile(join(folder, name), "utf8"));
+  const json = async (name: string): Promise<unknown> =>
+    JSON.parse(await readFile(join(folder, name), "utf8"));
   const catalogue = parseCatalogue(await json("bundle.json"));
   const manifests = new Map<string, Manifest>();
   for (const [name, entry] of Object.entries(catalogue.assets)) {

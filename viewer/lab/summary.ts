@@ -51,7 +51,12 @@ export function medianRatio(pairs: readonly Pair[], policy: string, measure: Mea
 
 export function summary(pairs: readonly Pair[]): string {
   const scenes = [...new Set(pairs.map(({ scene }) => scene))];
-  const parts = scenes.map((scene) => table(scene, pairs.filter((pair) => pair.scene === scene)));
+  const parts = scenes.map((scene) =>
+    table(
+      scene,
+      pairs.filter((pair) => pair.scene === scene),
+    ),
+  );
   const narrow = pairs.filter(({ megabits }) => megabits <= NARROW_MEGABITS);
   if (scenes.length > 1) parts.push(table("all", pairs));
   if (narrow.length > 0) parts.push(table(`all pairs at ≤ ${NARROW_MEGABITS} Mbit/s`, narrow));
@@ -77,7 +82,8 @@ function table(title: string, pairs: readonly Pair[]): string {
       results.filter((each) => each.policy === policy).map(({ outcome }) => outcome),
     );
     const mid = (measure: Measure) => median(outcomes.map(measure));
-    const share = (part: Measure) => `${Math.round(100 * mid((each) => part(each) / Math.max(1, each.bytes)))} %`;
+    const share = (part: Measure) =>
+      `${Math.round(100 * mid((each) => part(each) / Math.max(1, each.bytes)))} %`;
     return [
       policy,
       `${(mid(({ firstFrameMs }) => firstFrameMs) / 1000).toFixed(2)} s`,

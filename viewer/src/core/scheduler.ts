@@ -10,7 +10,7 @@ import { TreeSight } from "./demand.ts";
 import type { View } from "./gaze.ts";
 import { InFlight, remaining } from "./in-flight.ts";
 import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
-import { type Outlook, textureGains, type Wish, Wishes } from "./wishes.ts";
+import { type Outlook, type Wish, Wishes } from "./wishes.ts";
 
 export { type Demand, demandOf } from "./demand.ts";
 export type { Wish } from "./wishes.ts";
@@ -32,8 +32,6 @@ export const DEFAULT_LIMITS: Limits = {
   lookahead: 8,
 };
 
-/** A wish displaces a request in flight when it is worth so many times more per remaining byte. */
-const OUTBID = 4;
 export interface Plan {
   /** To be started now, in this order. */
   readonly start: readonly Wish[];
@@ -69,6 +67,7 @@ class Planning {
   readonly #view: View;
   readonly #limits: Limits;
   readonly #now: number;
+
   readonly #start: Wish[] = [];
   readonly #waiting: Wish[] = [];
   readonly #abort = new Set<Download>();
@@ -78,8 +77,6 @@ class Planning {
   readonly #inFlight: InFlight;
   #gpuBytes = 0;
   #sights: TreeSight[][] = [];
-  /** By asset, texture and level: the gain over the base's. */
-  readonly #textureGains = new Map<number, number[][]>();
   readonly #outlook: Outlook = {
     isComing: (file) => this.#isComing(file),
     mayStart: (file) => this.#mayStart(file),
@@ -177,7 +174,7 @@ class Planning {
       if (full && this.#waiting.length >= this.#limits.lookahead) break;
       const { download, gain, score } = wish;
       // What does not fit holds up everything after it, or small files would starve a large one for ever.
-      full ||= !this.#inFlight.fits(download) && !this.#outbid(wish);
+      full ||= !this.#inFlight.fits(download);
       if (full) {
         this.#waiting.push({ download, gain, score });
       } else {
@@ -189,49 +186,6 @@ class Planning {
       this.#taken.add(download);
       wish.taken?.();
     }
-  }
-
-  /** Aborts what is in flight and worth far less than a wish, if then that fits. */
-  #outbid(wish: Wish): boolean {
-    if (1 > 0) return false;
-    const { kind } = wish.download;
-    if (kind !== "refinement" && kind !== "texture") return false;
-    const losers: { file: FileState; score: number }[] = [];
-    this.#assets.forEach((asset, a) => {
-      for (const file of asset.files) {
-        if (file.stage !== "loading" || this.#abort.has(file.download) || this.#inFlight.nearlyDone(file))
-          continue;
-        const gain = this.#gainInFlight(a, file);
-        if (gain === null) continue;
-        // Its latency is paid: what is left costs the bytes that are left.
-        const score = gain / (remaining(file) + 1);
-        if (score * OUTBID < wish.score) losers.push({ file, score });
-      }
-    });
-    losers.sort((x, y) => x.score - y.score);
-    for (const [i, { file }] of losers.entries()) {
-      this.#inFlight.remove(file.download);
-      if (!this.#inFlight.fits(wish.download)) continue;
-      for (const loser of losers.slice(0, i + 1)) this.#abortNow(loser.file);
-      return true;
-    }
-    for (const { file } of losers) this.#inFlight.add(file.download, remaining(file));
-    return false;
-  }
-
-  /** Null for what is never aborted. */
-  #gainInFlight(a: number, { download }: FileState): number | null {
-    if (download.kind === "refinement") {
-      return this.#sights[a]?.[download.tree]?.refinementGain(download.region, download.region) ?? null;
-    }
-    if (download.kind !== "texture") return null;
-    let gains = this.#textureGains.get(a);
-    if (!gains) {
-      gains = textureGains(download.asset, this.#sights[a] ?? []);
-      this.#textureGains.set(a, gains);
-    }
-    const levels = gains[download.texture] ?? [];
-    return (levels[download.level] ?? 0) - (levels[download.asset.levels[download.texture] ?? 0] ?? 0);
   }
 
   /** Whether a file may take its memory, after releasing what is far less useful. Bases always may. */

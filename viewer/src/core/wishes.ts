@@ -71,7 +71,9 @@ export class Wishes {
     this.#assets = assets;
     this.#sights = sights;
     this.#outlook = outlook;
-    for (const asset of assets) this.#wishForBasics(asset, view);
+    let complete = true;
+    for (const asset of assets) complete = this.#wishForBasics(asset, view) && complete;
+    if (!complete) return;
     const items = [...this.#refinements(), ...this.#levels()];
     const backlog = new Backlog(items.flatMap(({ direct }) => direct.blocks));
     for (const { direct, steps } of items) {
@@ -89,7 +91,12 @@ export class Wishes {
     return undefined;
   }
 
-  #wishForBasics(asset: AssetState, view: View): void {
+  /** False while the base of something that is seen is still to come: seen at all comes before seen better. */
+  #wishForBasics(asset: AssetState, view: View): boolean {
+    const { base } = asset;
+    if (!this.#outlook.mayStart(base) && !this.#outlook.mayStart(asset.manifestFile)) {
+      return base.stage !== "loading" || !assetWeight(asset, view).seen;
+    }
     const { weight, seen } = assetWeight(asset, view);
     for (const file of [asset.base, asset.manifestFile]) {
       if (!this.#outlook.mayStart(file)) continue;
@@ -100,6 +107,7 @@ export class Wishes {
       const score = ((seen ? FIRST : TURN_LIKELIHOOD) * share * (gain + EPSILON)) / bytes;
       this.#heap.push({ download: file.download, gain, score });
     }
+    return !seen || !(base.stage === "loading" || this.#outlook.mayStart(base));
   }
 
   *#refinements(): Generator<Item> {
@@ -170,7 +178,7 @@ export class Wishes {
         followers.push(this.#job(sight, child, file.download));
       }
     }
-    return { gain: sight.refinementGain(shown, region), bytes, followers };
+    return { gain: sight.refinementGain(shown, region), bytes: bytes, followers };
   }
 
   *#levels(): Generator<Item> {
