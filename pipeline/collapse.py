@@ -88,26 +88,27 @@ def _push_edges(
 def _keeps_topology(mesh: Mesh, state: State, a: int, b: int) -> bool:
     """The link condition: the ends share no neighbour but those across their faces, and a chord between two
     borders is none that would pinch the surface."""
-    state.mark[-1] += 2
-    touched, counted = state.mark[-1] - 1, state.mark[-1]
+    triangles, following, mark, border = mesh.triangles, state.following, state.mark, mesh.border
+    mark[-1] += 2
+    touched, counted = mark[-1] - 1, mark[-1]
     shared = common = 0
     corner = state.head[a]
     while corner >= 0:
         f = corner // 3
         for k in range(3):
-            u = mesh.triangles[f, k]
-            state.mark[u] = touched
+            u = triangles[f, k]
+            mark[u] = touched
             shared += u == b
-        corner = state.following[corner]
-    state.mark[a] = state.mark[b] = counted
+        corner = following[corner]
+    mark[a] = mark[b] = counted
     corner = state.head[b]
     while corner >= 0:
         for k in range(3):
-            u = mesh.triangles[corner // 3, k]
-            if state.mark[u] == touched:
-                state.mark[u] = counted
+            u = triangles[corner // 3, k]
+            if mark[u] == touched:
+                mark[u] = counted
                 common += 1
-        corner = state.following[corner]
+        corner = following[corner]
     if common != shared or shared > 2:
         return False
     if shared == 1 or not (state.edged[a] and state.edged[b]):
@@ -115,23 +116,24 @@ def _keeps_topology(mesh: Mesh, state: State, a: int, b: int) -> bool:
     corner = state.head[a]
     while corner >= 0:
         f, k = corner // 3, corner % 3
-        if mesh.triangles[f, (k + 1) % 3] == b and mesh.border[f, k]:
+        if triangles[f, (k + 1) % 3] == b and border[f, k]:
             return True
-        if mesh.triangles[f, (k + 2) % 3] == b and mesh.border[f, (k + 2) % 3]:
+        if triangles[f, (k + 2) % 3] == b and border[f, (k + 2) % 3]:
             return True
-        corner = state.following[corner]
+        corner = following[corner]
     return False
 
 
 @compiled
 def _flips(mesh: Mesh, state: State, v: int, other: int, place: FloatArray) -> bool:
     """Whether a face of v, but not of `other`, would turn over in space when v goes to its new place."""
+    triangles, following = mesh.triangles, state.following
     p = mesh.positions
     corner = state.head[v]
     while corner >= 0:
         f, k = corner // 3, corner % 3
-        i, j = mesh.triangles[f, (k + 1) % 3], mesh.triangles[f, (k + 2) % 3]
-        corner = state.following[corner]
+        i, j = triangles[f, (k + 1) % 3], triangles[f, (k + 2) % 3]
+        corner = following[corner]
         if other in (i, j):
             continue
         ex, ey, ez = p[j, 0] - p[i, 0], p[j, 1] - p[i, 1], p[j, 2] - p[i, 2]

@@ -42,27 +42,34 @@ def without_stale(heap: Heap, size: int, state: State) -> int:
 
 @compiled
 def rise(heap: Heap, i: int) -> None:
-    cost, a, b, c, d = heap.cost[i], heap.entry[i, 0], heap.entry[i, 1], heap.entry[i, 2], heap.entry[i, 3]
-    while i > 0 and heap.cost[(i - 1) >> 1] > cost:
-        move(heap, (i - 1) >> 1, i)
-        i = (i - 1) >> 1
-    heap.cost[i] = cost
-    heap.entry[i, 0], heap.entry[i, 1], heap.entry[i, 2], heap.entry[i, 3] = a, b, c, d
+    costs, entries = heap.cost, heap.entry
+    cost, a, b, c, d = costs[i], entries[i, 0], entries[i, 1], entries[i, 2], entries[i, 3]
+    while i > 0 and costs[(i - 1) >> 1] > cost:
+        above = (i - 1) >> 1
+        costs[i] = costs[above]
+        for k in range(4):
+            entries[i, k] = entries[above, k]
+        i = above
+    costs[i] = cost
+    entries[i, 0], entries[i, 1], entries[i, 2], entries[i, 3] = a, b, c, d
 
 
 @compiled
 def sink(heap: Heap, i: int, size: int) -> None:
-    cost, a, b, c, d = heap.cost[i], heap.entry[i, 0], heap.entry[i, 1], heap.entry[i, 2], heap.entry[i, 3]
+    costs, entries = heap.cost, heap.entry
+    cost, a, b, c, d = costs[i], entries[i, 0], entries[i, 1], entries[i, 2], entries[i, 3]
     while 2 * i + 1 < size:
         child = 2 * i + 1
-        if child + 1 < size and heap.cost[child + 1] < heap.cost[child]:
+        if child + 1 < size and costs[child + 1] < costs[child]:
             child += 1
-        if heap.cost[child] >= cost:
+        if costs[child] >= cost:
             break
-        move(heap, child, i)
+        costs[i] = costs[child]
+        for k in range(4):
+            entries[i, k] = entries[child, k]
         i = child
-    heap.cost[i] = cost
-    heap.entry[i, 0], heap.entry[i, 1], heap.entry[i, 2], heap.entry[i, 3] = a, b, c, d
+    costs[i] = cost
+    entries[i, 0], entries[i, 1], entries[i, 2], entries[i, 3] = a, b, c, d
 
 
 @compiled

@@ -120,9 +120,9 @@ def start(mesh: Mesh) -> State:
 @compiled
 def evaluate(mesh: Mesh, state: State, a: int, b: int, group: Group, place: FloatArray) -> float:
     """The cost of collapsing an edge, and the new vertex' place."""
-    p, q = mesh.positions, group.quadric
+    p, q, quadrics = mesh.positions, group.quadric, state.quadrics
     for k in range(10):
-        q[k] = state.quadrics[a, k] + state.quadrics[b, k]
+        q[k] = quadrics[a, k] + quadrics[b, k]
     still = mesh.locked[a] or mesh.locked[b]
     if still:
         keep = a if mesh.locked[a] else b

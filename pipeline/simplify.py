@@ -177,6 +177,8 @@ def _once(surface: Surface, target: int, locked: FloatArray) -> Surface | None:
 
 def _wedges(surface: Surface) -> tuple[IntArray, IntArray]:
     """The wedge (m, 3) at each corner, and a corner of each wedge: a position with a kind and texture coordinates."""
+    if not surface.uv.any() and (surface.kinds == surface.kinds[0]).all():
+        return surface.triangles, np.zeros(len(surface.positions), np.int64)
     kinds = np.repeat(surface.kinds, 3)[:, None]
     rows = np.concatenate([surface.triangles.reshape(-1, 1), kinds, surface.uv.reshape(-1, 2)], axis=1)
     distinct, wedges = unique_rows(rows)
