@@ -13,6 +13,7 @@ from typing import Final
 from .poses import PoseUp, encode_record, encode_tick
 from .protocol import (
     MAX_PID,
+    ClientMessage,
     ErrorCode,
     Hello,
     Joined,
@@ -20,8 +21,8 @@ from .protocol import (
     Limits,
     Profile,
     ProtocolError,
+    Role,
     ServerMessage,
-    Stats,
     Update,
     Updated,
     Welcome,
@@ -98,15 +99,20 @@ class Room:
         newcomer = Participant(pid, hello.name, hello.color)
         welcome = Welcome(
             pid=pid,
+            resume="none",
+            role=Role.EDITOR,
             tick_hz=self.tick_hz,
             server_ms=to_tick_ms(now),
             limits=self.limits,
             participants=self.participants,
+            incarnation="none",
+            rev=0,
+            objects=(),
         )
         self._present[pid] = newcomer
         return pid, [Send(pid, welcome), Broadcast(Joined(pid, hello.name, hello.color), skip=pid)]
 
-    def handle(self, pid: int, message: PoseUp | Update | Hello | Stats, now: float) -> list[Effect]:
+    def handle(self, pid: int, message: PoseUp | ClientMessage, now: float) -> list[Effect]:
         """What follows from one message of a participant who is present.
 
         Raises:
@@ -128,8 +134,8 @@ class Room:
                 return [Broadcast(Updated(pid, participant.name, participant.color))]
             case Hello():
                 raise ProtocolError(ErrorCode.STATE, "hello was already said")
-            case Stats():
-                return []  # measured by the shell, nothing of the room's
+            case _:
+                return []
 
     def leave(self, pid: int, now: float) -> list[Effect]:
         """Free a seat. Leaving twice is no error: a socket may be lost in more than one way."""

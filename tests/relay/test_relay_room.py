@@ -34,7 +34,7 @@ ZOE = Hello(1, "Zoë", "#00ff00")
 
 
 def a_room(seats: int = 200) -> Room:
-    return Room(Limits(seats, poses_per_s=90, control_per_s=20, control_bytes=16384), tick_hz=30)
+    return Room(Limits(seats, objects=500, poses_per_s=90, control_per_s=20, control_bytes=16384), tick_hz=30)
 
 
 def pose(byte: int, flags: int = 0) -> PoseUp:
