@@ -14,10 +14,11 @@ VIEWER := viewer/dist/index.html
 PORT ?= 8080
 RELAY_PORT ?= 8787
 HOST ?= 127.0.0.1
+COMPANY ?= 8
 ARGS ?=
 
 demo: setup
-	@exec $(PY) scripts/demo.py --host $(HOST) --port $(PORT) --relay-port $(RELAY_PORT)
+	@exec $(PY) scripts/demo.py --host $(HOST) --port $(PORT) --relay-port $(RELAY_PORT) --company $(COMPANY)
 
 setup: $(STAMPS)/python $(VIEWER)
 

@@ -10,6 +10,7 @@ import click
 
 from .app import RelaySettings
 from .server import RelayServer, listen
+from .simulate import simulate
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,6 +31,9 @@ Examples:
 @click.version_option(package_name="streamxr", prog_name="streamxr-relay")
 def main() -> None:
     """Presence for StreamXR: people in a room see each other's head and hands."""
+
+
+main.add_command(simulate)
 
 
 def _option(name: str, parameter: str | None = None, **how: Any) -> Callable[[Command], Command]:
