@@ -152,7 +152,13 @@ class Drain:
     type: str = field(default="drain", init=False)
 
 
-ServerMessage = Welcome | Joined | Left | Updated | Error | Drain
+@dataclass(frozen=True, slots=True)
+class Pace:
+    tick_hz: int
+    type: str = field(default="pace", init=False)
+
+
+ServerMessage = Welcome | Joined | Left | Updated | Error | Drain | Pace
 
 
 def parse_control(text: str) -> ClientMessage | None:
