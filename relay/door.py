@@ -90,7 +90,7 @@ class DoorWebSocketProtocol(WebSocketsSansIOProtocol):
         return self.transport.get_write_buffer_size()
 
     def write(self, frame: Frame) -> None:
-        if self.close_sent or self.conn.state is not OPEN:
+        if self.close_sent or self.conn.state is not OPEN or self.transport.is_closing():
             return
         framed = frame.framed
         if len(framed) > self._max_unsent:
