@@ -52,6 +52,7 @@ class RelaySettings:
     origins: tuple[str, ...] = ()
     tick: TickPolicy = field(default_factory=TickPolicy)
     max_participants: int = 200
+    max_objects: int = 500
     connection: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_rooms: int = 1_000
     max_connections: int = 2_000
@@ -64,6 +65,7 @@ class RelaySettings:
     def limits(self) -> Limits:
         return Limits(
             participants=self.max_participants,
+            objects=self.max_objects,
             poses_per_s=self.connection.poses_per_s,
             control_per_s=self.connection.control_per_s,
             control_bytes=MAX_CONTROL_BYTES,
@@ -198,7 +200,7 @@ class Relay:
         origin = headers.get("origin")
         if not origin_allowed(origin, headers.get("host"), self.settings.origins):
             log.warning("refused a page of origin %r; to allow it, add --origin %s", origin, origin)
-            return RefusalError(CloseCode.ORIGIN, "this page's origin is not allowed here")
+            return RefusalError(CloseCode.FORBIDDEN, "this page's origin is not allowed here")
         if not ROOM_NAME.fullmatch(_room_name(websocket)):
             return RefusalError(CloseCode.ROOM, "a room's name is 1 to 64 of A-Z a-z 0-9 . _ -")
         if SUBPROTOCOL not in websocket.scope["subprotocols"]:

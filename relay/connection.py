@@ -18,6 +18,7 @@ from .door import EXTENSION, DoorWebSocketProtocol
 from .frames import Frame, text_frame
 from .line import Line, QueuedLine
 from .metrics import Counts
+from .moves import OBJECT_MOVES, Moves, decode_moves_up
 from .poses import ACK_UP, decode_ack_up, decode_pose_up
 from .protocol import (
     MAX_CONTROL_BYTES,
@@ -57,7 +58,7 @@ class RefusalError(Exception):
         self.reason = reason
 
 
-Handler = Callable[[ClientMessage], None]
+Handler = Callable[[ClientMessage | Moves], None]
 Put = Callable[[int, bytes, float], None]  # flags, body, now: a pose goes to its place
 
 
@@ -85,7 +86,7 @@ class Connection:
         self._closed = False
 
     async def run(self, handle: Handler) -> None:
-        """Serve an accepted socket until it is gone. `handle` is given each control message in turn and may
+        """Serve an accepted socket until it is gone. `handle` is given each message but poses in turn and may
         raise ProtocolError (the sender is told) or RefusalError (the socket is closed)."""
         self._handle = handle
         overdue = asyncio.get_running_loop().call_later(self._limits.hello_timeout_s, self._hello_overdue)
@@ -191,15 +192,21 @@ class Connection:
         counts.received_bytes += len(payload)
         if not self._pose_allowance.take(now):
             raise ProtocolError(ErrorCode.RATE, f"more than {self._limits.poses_per_s} poses per second")
-        if payload[:1] == _ACK:
-            self._credit.answer(decode_ack_up(payload), now, self.tick_period_s)
-            return
-        flags, _, ack_tick, body = decode_pose_up(payload)
-        if self._put is None:
-            raise ProtocolError(ErrorCode.STATE, "say hello first")
-        self._put(flags, body, now)
+        kind = payload[0] if payload else 0
+        if kind == ACK_UP:
+            ack_tick = decode_ack_up(payload)
+        elif kind == OBJECT_MOVES:
+            moves = decode_moves_up(payload)
+            ack_tick = moves.tick_ms
+            if self._handle:
+                self._handle(moves)
+        else:
+            flags, _, ack_tick, body = decode_pose_up(payload)
+            if self._put is None:
+                raise ProtocolError(ErrorCode.STATE, "say hello first")
+            self._put(flags, body, now)
+            counts.poses += 1
         self._credit.answer(ack_tick, now, self.tick_period_s)
-        counts.poses += 1
 
     def _obey_text(self, text: str) -> None:
         self._counts.received_bytes += len(text)
@@ -224,9 +231,6 @@ class Connection:
     def _hello_overdue(self) -> None:
         if not self.greeted:
             self.close(CloseCode.IDLE, f"no hello within {self._limits.hello_timeout_s:g} s")
-
-
-_ACK: Final = bytes((ACK_UP,))
 
 
 async def _first_of(*works: Any) -> None:

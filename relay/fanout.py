@@ -48,7 +48,7 @@ class Fanout:
         self._client_bps = client_bps
         self._sent = 0  # serial of the newest change that was sent
         self._keyframe_at = -math.inf
-        self._cached: tuple[float, Frame] | None = None
+        self._keyframe: Frame | None = None  # of this tick
         self._cells: list[Cell] = []
         self._divided_at = -math.inf
         self._turn = 0
@@ -57,6 +57,7 @@ class Fanout:
 
     def tick(self, now: float, people: int, hz: float) -> Ticked:
         """The frames of this tick. `people`: how many are present; `hz`: how often this is called."""
+        self._keyframe = None
         limit = self._full_up_to * (HYSTERESIS if self.in_cells else 1.0)
         if (people > limit) != self.in_cells:
             self.in_cells = not self.in_cells
@@ -73,9 +74,8 @@ class Fanout:
 
     def keyframe(self, now: float) -> Frame:
         """Everyone's pose, for whoever joined or missed a tick. Call it after `tick`, at the same time."""
-        if self._cached is None or self._cached[0] != now:
-            self._cached = (now, _frame(now, self._bodies.everyone(now)))
-        return self._cached[1]
+        self._keyframe = self._keyframe or _frame(now, self._bodies.everyone(now))
+        return self._keyframe
 
     def _start_over(self, now: float) -> Frame:
         self._keyframe_at = now
@@ -102,7 +102,7 @@ class Fanout:
         if refresh:
             self._refreshed_at[turn] = now
 
-        shared = _frame(now, far) if far or refresh else None
+        shared = _frame(now, far) if far or (refresh and turn == 0) else None
         block = b"".join(far)
         chunks = [[fresh[pid] for pid in cell.pids if pid in fresh] for cell in self._cells]
         of_pid: dict[int, Frame | None] = {}

@@ -12,11 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from .protocol import VERSION, ErrorCode, ProtocolError
+from .protocol import MAX_COORDINATE_M, VERSION, ErrorCode, Point, ProtocolError, Quat
 
 POSE_UP: Final = 1
 TICK_DOWN: Final = 2
-OBJECT_MOVES: Final = 3  # reserved
 ACK_UP: Final = 4
 
 LEFT_VALID: Final = 1
@@ -25,7 +24,6 @@ FLOAT32: Final = 4
 KNOWN_FLAGS: Final = LEFT_VALID | RIGHT_VALID | FLOAT32
 BOTH_HANDS: Final = LEFT_VALID | RIGHT_VALID
 
-MAX_COORDINATE_M: Final = 10_000.0  # beyond this a float32 step exceeds 1 mm
 MAX_MILLIMETRES: Final = 32_767
 MAX_AGE_MS: Final = 255  # one byte; older reads as "255 or more"
 
@@ -41,17 +39,6 @@ _UP_MM_BYTES = _UP_HEADER.size + _BODY_MM_BYTES
 _UP_F32_BYTES = _UP_HEADER.size + _BODY_F32_BYTES
 _ACK_START = bytes((ACK_UP, 0, 0, 0))
 RECORD_HEADER_BYTES: Final = _RECORD_HEADER.size
-
-Vec3 = tuple[float, float, float]
-Quat = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Where something is and how it is turned: `p` in metres, `q` a unit quaternion x, y, z, w."""
-
-    p: Vec3
-    q: Quat
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,26 +177,44 @@ def pack_body(body: Body) -> tuple[int, bytes]:
         ValueError: a coordinate is not finite or further out than MAX_COORDINATE_M.
     """
     points = (body.head, body.left, body.right)
-    reach = max(abs(x) if math.isfinite(x) else math.inf for point in points if point for x in point.p)
-    if reach > MAX_COORDINATE_M:
-        raise ValueError(f"coordinate {reach} m: poses reach {MAX_COORDINATE_M:.0f} m from the room's origin")
     flags = (LEFT_VALID if body.left else 0) | (RIGHT_VALID if body.right else 0)
-    if _millimetres(reach) > MAX_MILLIMETRES:
+    if needs_float32(*(point for point in points if point)):
         return flags | FLOAT32, b"".join(_pack_f32(point) for point in points)
     return flags, b"".join(_pack_mm(point) for point in points)
 
 
+def needs_float32(*points: Point) -> bool:
+    """Whether a coordinate is beyond what 16 bits of millimetres hold.
+
+    Raises:
+        ValueError: a coordinate is not finite or further out than MAX_COORDINATE_M.
+    """
+    reach = max(abs(x) if math.isfinite(x) else math.inf for point in points for x in point.p)
+    if reach > MAX_COORDINATE_M:
+        raise ValueError(f"coordinate {reach} m: poses reach {MAX_COORDINATE_M:.0f} m from the room's origin")
+    return _millimetres(reach) > MAX_MILLIMETRES
+
+
+def pack_point(point: Point) -> tuple[int, bytes]:
+    """Flags (FLOAT32 or 0) and wire form of one point, 10 or 16 bytes. Raises as `needs_float32`."""
+    return (FLOAT32, _pack_f32(point)) if needs_float32(point) else (0, _pack_mm(point))
+
+
+def unpack_point(flags: int, packed: bytes) -> Point:
+    if flags & FLOAT32:
+        x, y, z, q = _POINT_F32.unpack(packed)
+        return Point((x, y, z), unpack_quaternion(q))
+    x, y, z, q = _POINT_MM.unpack(packed)
+    return Point((x * 0.001, y * 0.001, z * 0.001), unpack_quaternion(q))
+
+
 def unpack_body(flags: int, body: bytes) -> Body:
     """The numbers of a body in wire form, as `PoseUp` and `PoseRecord` carry it."""
-    points = []
-    layout = _POINT_F32 if flags & FLOAT32 else _POINT_MM
-    scale = 1.0 if flags & FLOAT32 else 0.001
-    for x, y, z, packed in layout.iter_unpack(body):
-        points.append(Point((x * scale, y * scale, z * scale), unpack_quaternion(packed)))
+    size = len(body) // 3
     return Body(
-        points[0],
-        points[1] if flags & LEFT_VALID else None,
-        points[2] if flags & RIGHT_VALID else None,
+        unpack_point(flags, body[:size]),
+        unpack_point(flags, body[size : 2 * size]) if flags & LEFT_VALID else None,
+        unpack_point(flags, body[2 * size :]) if flags & RIGHT_VALID else None,
     )
 
 

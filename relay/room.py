@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from .bodies import Bodies
+from .moves import Moves
 from .poses import to_tick_ms
 from .protocol import (
     MAX_PID,
+    ClientMessage,
     ErrorCode,
     Hello,
     Joined,
@@ -21,8 +23,8 @@ from .protocol import (
     Limits,
     Profile,
     ProtocolError,
+    Role,
     ServerMessage,
-    Stats,
     Update,
     Updated,
     Welcome,
@@ -94,15 +96,20 @@ class Room:
         newcomer = Participant(pid, hello.name, hello.color)
         welcome = Welcome(
             pid=pid,
+            resume="none",
+            role=Role.EDITOR,
             tick_hz=self.tick_hz,
             server_ms=to_tick_ms(now),
             limits=self.limits,
             participants=self.participants,
+            incarnation="none",
+            rev=0,
+            objects=(),
         )
         self._present[pid] = newcomer
         return pid, [Send(pid, welcome), Broadcast(Joined(pid, hello.name, hello.color), skip=pid)]
 
-    def handle(self, pid: int, message: Update | Hello | Stats, now: float) -> list[Effect]:  # noqa: ARG002
+    def handle(self, pid: int, message: Moves | ClientMessage, now: float) -> list[Effect]:  # noqa: ARG002
         """What follows from one message of a participant who is present.
 
         Raises:
@@ -120,8 +127,8 @@ class Room:
                 return [Broadcast(Updated(pid, participant.name, participant.color))]
             case Hello():
                 raise ProtocolError(ErrorCode.STATE, "hello was already said")
-            case Stats():
-                return []  # measured by the shell, nothing of the room's
+            case _:
+                return []
 
     def leave(self, pid: int, now: float) -> list[Effect]:
         """Free a seat. Leaving twice is no error: a socket may be lost in more than one way."""

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .connection import Connection, RefusalError
+from .moves import Moves
 from .open_room import OpenRoom
 from .protocol import ClientMessage, CloseCode, ErrorCode, Hello, ProtocolError, Stats
 from .room import RoomFullError
@@ -21,7 +22,7 @@ class Visit:
         self._room_name = room_name
         self._seat: tuple[OpenRoom, int] | None = None
 
-    def handle(self, message: ClientMessage) -> None:
+    def handle(self, message: ClientMessage | Moves) -> None:
         """Obey one message.
 
         Raises:

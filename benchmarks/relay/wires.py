@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import socket
 import struct
-import urllib.request
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np

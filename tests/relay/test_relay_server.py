@@ -40,7 +40,7 @@ def test_a_late_joiner_sees_those_who_stand_still(relay: RunningRelay) -> None:
         ada.move(3.0)
         ada.see(ada.pid, 3.0)
         with relay.join("late", "Zoë") as zoe:
-            assert zoe.welcome["participants"] == [{"pid": ada.pid, "name": "Ada", "color": "#ff8800"}]
+            assert zoe.welcome["participants"] == [{"pid": ada.pid, "name": "Ada", "color": "#ff8800", "away": False}]
             zoe.see(ada.pid, 3.0)
 
 
@@ -69,7 +69,7 @@ def test_rooms_do_not_hear_each_other(relay: RunningRelay) -> None:
         zoe.see(ada.pid, 1.0)
         # All of them have pid 1 or 2 in their own room; nobody's pose is at 9 in room a.
         assert [message for message in ada.heard if message.get("name") == "Bob"] == []
-        assert zoe.welcome["participants"] == [{"pid": ada.pid, "name": "Ada", "color": "#ff8800"}]
+        assert zoe.welcome["participants"] == [{"pid": ada.pid, "name": "Ada", "color": "#ff8800", "away": False}]
         assert bob.welcome["participants"] == []
 
 

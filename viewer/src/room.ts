@@ -3,21 +3,24 @@
  * and comes back by itself when the line is lost.
  */
 import {
-  type BodyPose,
   type ClientMessage,
   cleanName,
-  decodeTick,
   encodeControl,
-  encodePose,
   FINAL_CLOSE_CODES,
   isColor,
   isRoomName,
   type Limits,
-  type PoseRecord,
   type Profile,
-  ProtocolError,
   parseControl,
   SUBPROTOCOL,
+} from "./core/control.ts";
+import {
+  type BodyPose,
+  decodeTick,
+  encodePose,
+  holdsMoves,
+  type PoseRecord,
+  ProtocolError,
 } from "./core/protocol.ts";
 
 export type RoomState =
@@ -243,7 +246,7 @@ export class Room {
     this.heardAt = performance.now();
     try {
       if (typeof data === "string") this.hearControl(data);
-      else if (data instanceof ArrayBuffer) this.hearTick(data);
+      else if (data instanceof ArrayBuffer && !holdsMoves(data)) this.hearTick(data);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.emit("error", { code: "relay", message: error.message });
@@ -267,11 +270,11 @@ export class Room {
         this.sayWhoIAm();
         break;
       case "joined":
-        this.seat({ pid: message.pid, name: message.name, color: message.color });
+        this.seat({ pid: message.pid, name: message.name, color: message.color, away: false });
         break;
       case "updated":
         if (this.present.has(message.pid)) {
-          const profile = { pid: message.pid, name: message.name, color: message.color };
+          const { type: _, ...profile } = message;
           this.present.set(message.pid, profile);
           this.emit("updated", profile);
         }

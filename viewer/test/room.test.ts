@@ -103,9 +103,9 @@ test("two people see each other's avatar move, rename and leave", async () => {
   const zoe = enter({ room: "two", name: "Zoë", color: "#00ff00" });
   const adaSeesZoe = next(ada, "joined");
   const zoeSeesAda = next(zoe, "joined");
-  assert.deepEqual(await zoeSeesAda, { pid: ada.pid, name: "Ada", color: "#ff8800" });
-  assert.deepEqual(await adaSeesZoe, { pid: zoe.pid, name: "Zoë", color: "#00ff00" });
-  assert.deepEqual(zoe.participants, [{ pid: ada.pid, name: "Ada", color: "#ff8800" }]);
+  assert.deepEqual(await zoeSeesAda, { pid: ada.pid, name: "Ada", color: "#ff8800", away: false });
+  assert.deepEqual(await adaSeesZoe, { pid: zoe.pid, name: "Zoë", color: "#00ff00", away: false });
+  assert.deepEqual(zoe.participants, [{ pid: ada.pid, name: "Ada", color: "#ff8800", away: false }]);
 
   for (const x of [1, -2.5]) {
     const seen = next(zoe, "poses", ({ records }) => records.some((r) => r.pose.head.position[0] === x));
@@ -118,7 +118,7 @@ test("two people see each other's avatar move, rename and leave", async () => {
 
   const renamed = next(zoe, "updated");
   ada.update({ name: "Eve" });
-  assert.deepEqual(await renamed, { pid: ada.pid, name: "Eve", color: "#ff8800" });
+  assert.deepEqual(await renamed, { pid: ada.pid, name: "Eve", color: "#ff8800", away: false });
 
   const gone = next(zoe, "left");
   const { pid } = ada;
