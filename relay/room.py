@@ -1,4 +1,4 @@
-"""One room: who is present and where they are. A pure state machine: no sockets, no clock, no awaits.
+"""One room: who is present. Where they are is in its `bodies`. A pure state machine: no sockets, no clock, no awaits.
 
 Whoever drives it passes `now` (seconds on a monotonic clock that is the relay's own, the same for every
 call) and carries out the effects it returns, in order.
@@ -10,7 +10,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from .poses import PoseUp, encode_record, encode_tick
+from .bodies import Bodies
+from .moves import Moves
+from .poses import to_tick_ms
 from .protocol import (
     MAX_PID,
     ClientMessage,
@@ -28,7 +30,6 @@ from .protocol import (
     Welcome,
 )
 
-KEYFRAME_INTERVAL_S: Final = 1.0  # repairs whatever a delta missed, and shows a client that the relay lives
 PID_REUSE_DELAY_S: Final = 60.0  # longer than any frame can lie in a buffer: an old pose never moves a new avatar
 
 
@@ -60,10 +61,6 @@ class Participant:
     pid: int
     name: str
     color: str
-    flags: int = 0
-    body: bytes | None = None  # wire form; None until the first pose
-    posed_at: float = 0.0
-    changed: bool = False  # since the last frame
 
     @property
     def profile(self) -> Profile:
@@ -75,10 +72,10 @@ class Room:
         """`limits` and `tick_hz` are what newcomers are told; the seats are counted here."""
         self.limits = limits
         self.tick_hz = tick_hz
+        self.bodies = Bodies()
         self._present: dict[int, Participant] = {}
         self._fresh_pid = 1  # 0 means nobody
         self._freed: deque[tuple[float, int]] = deque()  # (when, pid), oldest first
-        self._keyframe_at = -KEYFRAME_INTERVAL_S
 
     def __len__(self) -> int:
         return len(self._present)
@@ -112,7 +109,7 @@ class Room:
         self._present[pid] = newcomer
         return pid, [Send(pid, welcome), Broadcast(Joined(pid, hello.name, hello.color), skip=pid)]
 
-    def handle(self, pid: int, message: PoseUp | ClientMessage, now: float) -> list[Effect]:
+    def handle(self, pid: int, message: Moves | ClientMessage, now: float) -> list[Effect]:  # noqa: ARG002
         """What follows from one message of a participant who is present.
 
         Raises:
@@ -121,10 +118,6 @@ class Room:
         """
         participant = self._present[pid]
         match message:
-            case PoseUp(flags=flags, body=body):
-                participant.changed |= participant.flags != flags or participant.body != body
-                participant.flags, participant.body, participant.posed_at = flags, body, now
-                return []
             case Update(name=name, color=color):
                 before = participant.profile
                 participant.name = name or participant.name
@@ -141,27 +134,9 @@ class Room:
         """Free a seat. Leaving twice is no error: a socket may be lost in more than one way."""
         if self._present.pop(pid, None) is None:
             return []
+        self.bodies.remove(pid)
         self._freed.append((now, pid))
         return [Broadcast(Left(pid))]
-
-    def tick(self, now: float) -> bytes | None:
-        """The frame of this tick, the same for everyone: what changed since the last, or, once a second,
-        the keyframe. None when there is nothing to say."""
-        if now - self._keyframe_at >= KEYFRAME_INTERVAL_S:
-            self._keyframe_at = now
-            frame = self.keyframe(now)
-        else:
-            changed = [p for p in self._present.values() if p.changed]
-            if not changed:
-                return None
-            frame = _frame(changed, now)
-        for participant in self._present.values():
-            participant.changed = False
-        return frame
-
-    def keyframe(self, now: float) -> bytes:
-        """Everyone's pose, for whoever joined or missed a tick. Call it after `tick`, at the same time."""
-        return _frame([p for p in self._present.values() if p.body is not None], now)
 
     def _take_pid(self, now: float) -> int:
         if self._fresh_pid <= MAX_PID:
@@ -171,17 +146,3 @@ class Room:
         if self._freed and now - self._freed[0][0] >= PID_REUSE_DELAY_S:
             return self._freed.popleft()[1]
         raise RoomFullError(f"{MAX_PID} participants came and went within {PID_REUSE_DELAY_S:.0f} s")
-
-
-def to_tick_ms(now: float) -> int:
-    """The relay's clock on the wire: whole milliseconds modulo 2³² (49.7 days)."""
-    return int(now * 1000.0) & 0xFFFFFFFF
-
-
-def _frame(participants: list[Participant], now: float) -> bytes:
-    records = [
-        encode_record(p.pid, p.flags, int((now - p.posed_at) * 1000.0), p.body)
-        for p in participants
-        if p.body is not None
-    ]
-    return encode_tick(to_tick_ms(now), records)

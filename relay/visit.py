@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from .connection import Connection, RefusalError
+from .moves import Moves
 from .open_room import OpenRoom
-from .poses import PoseUp
 from .protocol import ClientMessage, CloseCode, ErrorCode, Hello, ProtocolError, Stats
 from .room import RoomFullError
 
@@ -21,7 +22,7 @@ class Visit:
         self._room_name = room_name
         self._seat: tuple[OpenRoom, int] | None = None
 
-    def handle(self, message: ClientMessage | PoseUp) -> None:
+    def handle(self, message: ClientMessage | Moves) -> None:
         """Obey one message.
 
         Raises:
@@ -55,4 +56,5 @@ class Visit:
         opened.seats[pid] = self._connection
         self._seat = (opened, pid)
         self._connection.greeted = True
+        self._connection.place_poses(partial(opened.room.bodies.put, pid))
         opened.deliver(effects)
