@@ -22,7 +22,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .addresses import AddressCensus
 from .connection import Connection, ConnectionLimits, RefusalError
-from .metrics import TEXT_FORMAT, Metrics, RoomCensus
+from .logs import about
+from .metrics import TEXT_FORMAT, Metrics, RoomCensus, State
 from .open_room import OpenRoom
 from .origins import origin_allowed
 from .pace import Pressure, TickPolicy
@@ -59,6 +60,7 @@ class RelaySettings:
     max_per_address: int = 100  # connections; 0 is no limit
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For is believed
     labelled_rooms: int = 100
+    client_series: int = 0  # clients with bandwidth series of their own
     drain_s: float = 3.0
 
     @property
@@ -94,7 +96,7 @@ class Relay:
     def __init__(self, settings: RelaySettings) -> None:
         self.settings = settings
         self.draining = False
-        self.metrics = Metrics(self._census)
+        self.metrics = Metrics(self._census, self._state, settings.client_series)
         self._rooms: dict[str, OpenRoom] = {}
         self._free_labels = settings.labelled_rooms
         self._connections: set[Connection] = set()
@@ -142,7 +144,7 @@ class Relay:
             self._connections.discard(connection)
             self._addresses.leave(address)
             counts.connections = len(self._connections)
-            counts.bandwidth_bps.pop(connection, None)
+            counts.reported.pop(connection, None)
 
     def open_room(self, name: str) -> OpenRoom:
         """The room of that name, opened if nobody is in it yet.
@@ -172,6 +174,7 @@ class Relay:
         self.draining = True
         leaving = list(self._connections)
         log.info("draining %d connections", len(leaving))
+        started = self.now()
         for connection in leaving:
             connection.send(encode_control(Drain(random.randrange(MAX_RETRY_MS))))
         for connection in leaving:
@@ -182,6 +185,7 @@ class Relay:
             await asyncio.sleep(0.01)
         for connection in list(self._connections):
             connection.evict(CloseCode.RESTART, "the relay restarts")
+        log.info("drained in %.1f s", self.now() - started)
 
     async def healthz(self, _request: Request) -> Response:
         late = self.now() - self._ticked_at
@@ -234,10 +238,15 @@ class Relay:
                     opened.tick(started, pressed=pressed)
                 except Exception:
                     # A fault in one room must not stop the others; its people come back to a fresh one.
-                    log.exception("room %s failed and is closed", opened.name)
+                    about(log, room=opened.name).exception("the room failed and is closed")
                     for connection in opened.seats.values():
                         connection.close(CloseCode.INTERNAL, "the room failed")
+            self.metrics.tick_late_seconds.observe(started - due)
             self.metrics.tick_seconds.observe(self.now() - started)
+
+    def _state(self) -> State:
+        limits = self.settings
+        return State(len(self._rooms), limits.max_rooms, limits.max_connections, self.draining)
 
     def _census(self) -> Iterator[RoomCensus]:
         for opened in self._rooms.values():

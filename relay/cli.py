@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import click
 
 from .app import RelaySettings
+from .logs import FORMATS, set_up_logs
 from .pace import TickPolicy
 from .server import RelayServer, listen
 from .simulate import simulate
@@ -120,6 +120,12 @@ def _networks(_context: click.Context, _parameter: click.Parameter, entries: tup
     help="Rooms with series of their own in /metrics; further ones are summed as `other`.",
 )
 @_option(
+    "--client-series",
+    default=DEFAULTS.client_series,
+    type=click.IntRange(0, 1_000),
+    help="Clients, the slowest, whose bandwidth has a series of its own in /metrics, as room/pid.",
+)
+@_option(
     "--drain-seconds",
     default=DEFAULTS.drain_s,
     type=click.FloatRange(0),
@@ -131,6 +137,12 @@ def _networks(_context: click.Context, _parameter: click.Parameter, entries: tup
     default="info",
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="How much to say on stderr.",
+)
+@_option(
+    "--log-format",
+    default="text",
+    type=click.Choice(FORMATS),
+    help="json: one object a line, with room and participant where it concerns one.",
 )
 def serve(
     host: str,
@@ -146,9 +158,11 @@ def serve(
     max_per_address: int,
     trusted_proxies: tuple[str, ...],
     labelled_rooms: int,
+    client_series: int,
     drain_seconds: float,
     workers: int,
     log_level: str,
+    log_format: str,
 ) -> None:
     """Run the relay until SIGTERM or Ctrl-C; a second one does not wait for anybody.
 
@@ -160,7 +174,7 @@ def serve(
             "land in different ones and not see each other. One process serves hundreds; beyond that, run "
             "one relay per group of rooms."
         )
-    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    set_up_logs(log_level, log_format)
     settings = RelaySettings(
         origins=origins,
         tick=TickPolicy(tick_hz, fast_up_to, full_up_to, client_bps),
@@ -170,6 +184,7 @@ def serve(
         max_per_address=max_per_address,
         trusted_proxies=trusted_proxies,
         labelled_rooms=labelled_rooms,
+        client_series=client_series,
         drain_s=drain_seconds,
     )
     try:

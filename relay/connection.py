@@ -32,7 +32,9 @@ from .protocol import (
 )
 from .rate import TokenBucket
 
+NO_CLOSE_FRAME: Final = 1006
 MAX_REASON_BYTES: Final = 123  # RFC 6455, 5.5: a control frame holds 125, the code takes two
+AGE_SAMPLE: Final = 16  # one answer of so many is measured
 LEAST_WAITING_BYTES: Final = 1024  # a small room's tick need not wait for a few others to leave
 
 
@@ -84,6 +86,8 @@ class Connection:
         self._credit = Credit()
         self._no_room_since: float | None = None
         self._closed = False
+        self.close_code = NO_CLOSE_FRAME
+        self.close_reason = ""
 
     async def run(self, handle: Handler) -> None:
         """Serve an accepted socket until it is gone. `handle` is given each message but poses in turn and may
@@ -140,17 +144,19 @@ class Connection:
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close after the control messages that wait."""
-        if self._end(code):
+        if self._end(code, reason):
             self._line.close(code, _fit(reason))
 
     def evict(self, code: CloseCode, reason: str) -> None:
         """Close without waiting for the client to read anything."""
-        self._end(code)
+        self._end(code, reason)
         self._line.evict(code, _fit(reason))
 
-    def _end(self, code: CloseCode) -> bool:
+    def _end(self, code: CloseCode, reason: str) -> bool:
         was_open = not self._closed
         self._closed = True
+        if was_open:
+            self.close_code, self.close_reason = code, reason
         self._counts.closes[code] += was_open
         return was_open
 
@@ -166,6 +172,8 @@ class Connection:
         while True:
             event = await self._websocket.receive()
             if event["type"] == "websocket.disconnect":
+                if not self._closed:
+                    self.close_code = event.get("code") or NO_CLOSE_FRAME
                 return
             text: str | None = event.get("text")
             if text is None:
@@ -206,7 +214,11 @@ class Connection:
                 raise ProtocolError(ErrorCode.STATE, "say hello first")
             self._put(flags, body, now)
             counts.poses += 1
-        self._credit.answer(ack_tick, now, self.tick_period_s)
+        answered_ms = self._credit.answer(ack_tick, now, self.tick_period_s)
+        if answered_ms is not None:
+            counts.answers += 1
+            if counts.answers % AGE_SAMPLE == 0:
+                counts.observe_age_s(answered_ms * 0.001)
 
     def _obey_text(self, text: str) -> None:
         self._counts.received_bytes += len(text)

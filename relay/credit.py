@@ -41,14 +41,15 @@ class Credit:
         self._under_way.append(tick_ms)
         self._sent_at = now
 
-    def answer(self, tick_ms: int, now: float, period_s: float) -> None:
-        """The client has received that tick, and so all before it. What is not under way is no news.
+    def answer(self, tick_ms: int, now: float, period_s: float) -> float | None:
+        """The client has received that tick, and so all before it: how many milliseconds ago it was made. None
+        of what is not under way, which is no news.
 
         `period_s` is the time from one tick to the next.
         """
         under_way = self._under_way
         if tick_ms not in under_way:
-            return
+            return None
         while under_way.popleft() != tick_ms:
             pass
         self._answers = True
@@ -57,6 +58,7 @@ class Credit:
         if round_trip_ms < self._smallest_ms:
             self._smallest_ms = round_trip_ms
             self._limit = min(max(math.ceil(round_trip_ms / 1000.0 / period_s) + SPARE, LEAST), MOST)
+        return round_trip_ms
 
     def silent_for(self, now: float) -> float:
         """Seconds since the last answer of a client that used to answer and owes one; 0 for any other."""

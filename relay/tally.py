@@ -52,7 +52,7 @@ class Tally:
     poses_sent: int = 0
     poses_received: int = 0
     ticks_received: int = 0
-    ticks_missed: int = 0  # that somebody else in the room received
+    ticks_missed: int = 0  # that should have come in the gaps between those received
     thrown: int = 0
     denied: int = 0
     errors: Counter[str] = field(default_factory=Counter)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
 from .connection import Connection, RefusalError
+from .logs import about
+from .metrics import Reported
 from .moves import Moves
 from .open_room import OpenRoom
-from .protocol import ClientMessage, CloseCode, ErrorCode, Hello, ProtocolError, Stats
+from .protocol import ClientMessage, CloseCode, Denied, ErrorCode, Hello, ProtocolError, Stats
 from .room import RoomFullError
 
 if TYPE_CHECKING:
     from .app import Relay
+
+log = logging.getLogger("streamxr.relay")
 
 
 class Visit:
@@ -21,6 +26,7 @@ class Visit:
         self._connection = connection
         self._room_name = room_name
         self._seat: tuple[OpenRoom, int] | None = None
+        self._log = about(log, room=room_name)
 
     def handle(self, message: ClientMessage | Moves) -> None:
         """Obey one message.
@@ -34,13 +40,27 @@ class Visit:
             self._join(message)
         elif isinstance(message, Stats):
             counts = self._relay.metrics.counts
-            counts.bandwidth_bps[self._connection] = message.bandwidth_bps
+            opened, pid = self._seat
+            counts.reported[self._connection] = Reported(f"{opened.name}/{pid}", message.bandwidth_bps)
             counts.cdn_bytes += message.cdn_bytes
         else:
             opened, pid = self._seat
-            opened.deliver(opened.room.handle(pid, message, self._relay.now()))
+            effects = opened.room.handle(pid, message, self._relay.now())
+            for effect in effects:
+                if isinstance(effect.message, Denied):
+                    self._relay.metrics.counts.denials[effect.message.reason] += 1
+            opened.deliver(effects)
 
     def end(self) -> None:
+        """The socket is gone."""
+        connection = self._connection
+        what = "left" if self._seat else "never joined"
+        self._log.info(
+            "%s%s",
+            what,
+            f": {connection.close_reason}" if connection.close_reason else "",
+            extra={"code": int(connection.close_code)},
+        )
         if self._seat:
             opened, pid = self._seat
             del opened.seats[pid]
@@ -56,5 +76,7 @@ class Visit:
         opened.seats[pid] = self._connection
         self._seat = (opened, pid)
         self._connection.greeted = True
+        self._log.add(participant=pid)
+        self._log.info("joined")
         self._connection.place_poses(partial(opened.room.bodies.put, pid))
         opened.deliver(effects)

@@ -8,7 +8,6 @@ import json
 import random
 import struct
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -19,12 +18,13 @@ from .poses import POSE_UP, TICK_DOWN, pack_quaternion
 from .protocol import VERSION
 from .tally import Tally
 from .throws import CARRY_STEPS, Carry
-from .walks import FLAGS, Walk
+from .walks import FLAGS, STEPS_PER_S, Walk
 
 KEPT_STEPS: Final = 128  # of one's own, to tell how old a pose is that somebody received: 4 s at 30 Hz
 BACKOFF_S: Final = 0.5  # doubles with each attempt
 MOST_BACKOFF_S: Final = 15.0
 ARRIVAL_S: Final = 20.0
+LATE_TICKS: Final = 1.75  # a gap of more ticks than this has one missing
 SETTLED_S: Final = 5.0  # in for this long: the next loss is waited for from the start
 FINAL_CODES: Final = frozenset((1008, 1009, 4401, 4403, 4404, 4409, 4426))
 
@@ -33,7 +33,6 @@ _TICK_HEADER = struct.Struct("<xxHI")  # count, tick_ms
 _RECORD_HEADER = struct.Struct("<HBB")
 _RECORD_MM_BYTES: Final = 34
 _IDENTITY = struct.pack("<I", pack_quaternion((0.0, 0.0, 0.0, 1.0)))
-_TICK_MEMORY: Final = 512
 _STRIDE: Final = 40_503  # a prime: over time every record of a frame is sampled, near the front and near the end
 
 
@@ -54,31 +53,6 @@ class SimulatedRoom:
     objects: dict[int, Shared] = field(default_factory=dict)
     incarnation: object = None
     rev: int = -1
-    ticks: int = 0
-    _numbers: dict[int, int] = field(default_factory=dict)  # tick_ms → how many ticks came before
-    _newest: int = 0
-    _order: deque[int] = field(default_factory=deque)
-
-    def tick_number(self, tick_ms: int) -> int | None:
-        """Ticks are counted when the first walker receives them. None: an old one."""
-        number = self._numbers.get(tick_ms)
-        if number is not None:
-            return number
-        if self._order and (tick_ms - self._newest) & 0x80000000:
-            return None
-        self._newest = tick_ms
-        self.ticks += 1
-        self._numbers[tick_ms] = self.ticks
-        self._order.append(tick_ms)
-        if len(self._order) > _TICK_MEMORY:
-            del self._numbers[self._order.popleft()]
-        return self.ticks
-
-    def start_over(self) -> None:
-        """A new relay or a new life of the room: its clock and its objects are others."""
-        self.objects.clear()
-        self._numbers.clear()
-        self._order.clear()
 
     def hear(self, message: dict[str, Any]) -> None:
         rev = message["rev"]
@@ -137,7 +111,6 @@ class Walker:
         self._step = 0
         self._sent: list[tuple[bytes, float]] = [(b"", 0.0)] * KEPT_STEPS
         self._tick_ms = 0
-        self._tick_number: int | None = None
         self._sampled: list[float] = []
         self._until_sample = 1
         self._cursor = seed
@@ -234,6 +207,8 @@ class Walker:
                 self._hear_object(message)
             case "welcome":
                 self._enter(message)
+            case "pace":
+                self.tick_hz = message["tick_hz"]
             case "drain":
                 self._retry_s = message["retry_ms"] / 1000.0
             case "denied":
@@ -248,14 +223,14 @@ class Walker:
         count, tick_ms = _TICK_HEADER.unpack_from(buffer, start)
         tally = self._tally
         tally.poses_received += count
-        if tick_ms != self._tick_ms or self._tick_number is None:
+        if tick_ms != self._tick_ms:
+            gap_s = ((tick_ms - self._tick_ms) & 0xFFFFFFFF) * 0.001
+            # Steps are taken at STEPS_PER_S, so of faster ticks some may have nothing to say.
+            expected = gap_s * min(self.tick_hz, STEPS_PER_S)
+            if self._tick_ms and expected > LATE_TICKS:
+                tally.ticks_missed += round(expected) - 1
+            tally.ticks_received += 1
             self._tick_ms = tick_ms
-            number = self.room.tick_number(tick_ms)
-            if number is not None:
-                if self._tick_number is not None and number > self._tick_number:
-                    tally.ticks_missed += number - self._tick_number - 1
-                tally.ticks_received += 1
-                self._tick_number = number
         self._until_sample -= 1
         if self._until_sample <= 0:
             self._until_sample = tally.sample_every
@@ -278,7 +253,7 @@ class Walker:
             self._tally.present -= 1
         self.pid = 0
         self.present.clear()
-        self._carry = self._asked_for = self._tick_number = None
+        self._carry = self._asked_for = None
         self._socket = None
         if self._gone and not self._gone.done():
             self._gone.set_result((code, reason))
@@ -298,7 +273,7 @@ class Walker:
         incarnation = welcome.get("incarnation")
         if not room.walkers or incarnation != room.incarnation:
             room.incarnation = incarnation
-            room.start_over()
+            room.objects.clear()
             room.rev = welcome.get("rev", -1)
             for each in welcome.get("objects") or ():
                 room.objects[each["id"]] = Shared(each["owner"], each["epoch"])
