@@ -80,6 +80,8 @@ $(VIEWER): $(STAMPS)/node $(VIEWER_SOURCES)
 lock:
 	uv pip compile pyproject.toml --extra pipeline --extra relay --extra publish --group dev --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+	uv pip compile pyproject.toml --extra relay --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q -c requirements.lock -o deploy/relay.lock
 	rm -rf viewer/node_modules $(STAMPS)/node  # or npm leaves the other platforms' packages out
 	cd viewer && npm install --package-lock-only --no-audit --no-fund
 
