@@ -80,10 +80,10 @@ def write_nginx(folder: Path, *, relay_port: int, alive_port: int, listen: str, 
     (folder / "tmp").mkdir(exist_ok=True)
     text = (DEPLOY / "nginx/nginx.conf").read_text()
     for there, here in (
+        ("/tmp/", f"{folder}/tmp/"),
         ("server relay:8787", f"server 127.0.0.1:{relay_port}"),
         ("127.0.0.1:8081", f"127.0.0.1:{alive_port}"),
         ("/srv/bundle", str(bundle)),
-        ("/tmp/", f"{folder}/tmp/"),
         ("/dev/stderr", f"{folder}/error.log"),
         ("/dev/stdout", f"{folder}/access.log"),
     ):
