@@ -131,14 +131,16 @@ def rooms_table(found: dict[str, dict[str, Any]]) -> list[str]:
 
 def slow_table(found: dict[str, Any]) -> list[str]:
     minute = found["minute"]
+    if any("failed" in found[run] for run in ("without", "beside", "minute")):
+        return ["## One who reads nothing and one who reads 50 KB/s among 150", "", "The run failed.", ""]
     ratio = found["beside"]["p99_ms"] / found["without"]["p99_ms"]
     seen = [size / 1e6 for size in minute["memory_bytes"]]
     slow_age = minute.get("slow_p99_ms")
     return [
         "## One who reads nothing and one who reads 50 KB/s among 150",
         "",
-        f"- The others' p99: {found['beside']['p99_ms']:.1f} ms beside them, {found['without']['p99_ms']:.1f} ms without "
-        f"(ratio {ratio:.2f}).",
+        f"- The others' p99: {found['beside']['p99_ms']:.1f} ms beside them, "
+        f"{found['without']['p99_ms']:.1f} ms without (ratio {ratio:.2f}).",
         f"- Age of what the slow one reads: p99 {slow_age:.0f} ms." if slow_age else "- The slow one read nothing.",
         f"- The server's memory over {len(seen) - 1} s: {min(seen):.1f}–{max(seen):.1f} MB, at the end {seen[-1]:.1f}.",
         "",
@@ -193,12 +195,12 @@ def chart(found: dict[str, list[dict[str, Any]]]) -> str:
             f'<path d="M{left} {y(ms):.1f}H{width - right}" stroke="{ink}"{dashed}/>'
             f'<text x="{left - 6}" y="{y(ms) + 4:.1f}" text-anchor="end">{ms}</text>'
         )
-    for people in (10, 20, 50, 100, 200, 500, 1000):
-        if people <= most:
-            parts.append(
-                f'<path d="M{x(people):.1f} {top}V{height - bottom}" stroke="#eee"/>'
-                f'<text x="{x(people):.1f}" y="{height - bottom + 18}" text-anchor="middle">{people}</text>'
-            )
+    parts += [
+        f'<path d="M{x(people):.1f} {top}V{height - bottom}" stroke="#eee"/>'
+        f'<text x="{x(people):.1f}" y="{height - bottom + 18}" text-anchor="middle">{people}</text>'
+        for people in (10, 20, 50, 100, 200, 500, 1000)
+        if people <= most
+    ]
     middle = (left + width - right) / 2
     parts.append(f'<text x="{middle:.0f}" y="{height - 8}" text-anchor="middle">participants in one room</text>')
     parts.append(
