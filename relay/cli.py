@@ -131,6 +131,11 @@ def _networks(_context: click.Context, _parameter: click.Parameter, entries: tup
     type=click.FloatRange(0),
     help="On SIGTERM or Ctrl-C, spread the closing of connections over this long.",
 )
+@_option(
+    "--fast-path/--no-fast-path",
+    default=True,
+    help="Read and write poses past ASGI; without, more slowly, on the libraries' public interfaces alone.",
+)
 @_option("--workers", default=1, type=int, help="Always 1: a room lives in one process.")
 @_option(
     "--log-level",
@@ -160,6 +165,7 @@ def serve(
     labelled_rooms: int,
     client_series: int,
     drain_seconds: float,
+    fast_path: bool,
     workers: int,
     log_level: str,
     log_format: str,
@@ -195,7 +201,7 @@ def serve(
     bound_port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"streamxr-relay: ws://{shown}:{bound_port}/ws/{{room}}  (Ctrl-C to stop)", err=True)
-    server = RelayServer(settings, log_level="warning" if log_level == "info" else log_level)
+    server = RelayServer(settings, fast_path=fast_path, log_level="warning" if log_level == "info" else log_level)
     server.run(sockets=[listener])
 
 

@@ -236,16 +236,18 @@ class Swarm:
         """Everything: for probes, and until everyone is greeted."""
         kept, at = client.kept, 0
         while len(kept) - at >= 2:
-            view = memoryview(kept)
             if len(kept) - at < 10 and kept[at + 1] & 127 >= 126:
                 break
+            view = memoryview(kept)
             body, length = header(view, at)
             if body + length > len(kept):
                 view.release()
                 break
             payload = bytes(view[body : body + length])
-            self.take(client, view, at, body, length)
-            view.release()
+            try:
+                self.take(client, view, at, body, length)
+            finally:
+                view.release()
             opcode = kept[at] & 15
             if opcode in (1, 2) and client.greeted and self.measuring:
                 ages = self.wire.ages(client, payload, int(time.perf_counter() * 1e6) & 0xFFFFFFFF)

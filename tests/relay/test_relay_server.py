@@ -83,7 +83,7 @@ def test_what_the_relay_says_is_in_the_schema(relay: RunningRelay) -> None:
             validator.validate(message)
 
 
-@pytest.mark.parametrize("vector", POSES["up_invalid"], ids=lambda v: v["name"])
+@pytest.mark.parametrize("vector", POSES["up_invalid"] + POSES["ack_invalid"], ids=lambda v: v["name"])
 def test_a_malformed_pose_costs_only_its_sender(relay: RunningRelay, vector: dict[str, str]) -> None:
     frame = bytes.fromhex(vector["hex"] if "hex" in vector else vector["repeat"][0] * int(vector["repeat"][1]))
     with relay.join("bad") as ada, relay.join("bad", "Mallory") as mallory:
