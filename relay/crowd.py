@@ -17,7 +17,7 @@ from .walker import SimulatedRoom, Walker, end_all
 from .walks import STEPS_PER_S, walks
 
 NAMES: Final = ("Ada", "Alan", "Barbara", "Donald", "Edsger", "Frances", "Grace", "Hedy", "Jean", "Katherine", "Leslie")
-ARRIVING: Final = 16  # at once; the viewers of a real room do not come in the same second either
+ARRIVING: Final = 64  # at once; the viewers of a real room do not come in the same second either
 SAMPLES_PER_S: Final = 4_000
 PACE_S: Final = 0.002
 GOODBYE_S: Final = 3.0
