@@ -21,7 +21,7 @@ LOOP_S: Final = 24  # a step comes again after this long; no pose is under way f
 LOOPS: Final = 24
 FLAGS: Final = BOTH_HANDS
 
-NEAREST_M: Final = 2.5  # from the middle of the room, where things stand to be looked at
+NEAREST_M: Final = 3.0  # from the middle of the room, where things stand to be looked at
 FURTHEST_M: Final = 28.0  # with the loop around it, still within 16-bit millimetres
 M_PER_ROOT_PERSON: Final = 0.9  # a crowd spreads so that everyone has 2.5 m² of their own
 
@@ -78,7 +78,7 @@ def _loop(chance: random.Random) -> Loop:
     """A closed curve of three harmonics with head and hands above it; every part comes round in LOOP_S."""
     height = chance.uniform(1.5, 1.85)
     harmonics = [
-        (k, chance.uniform(0.4, 1.1) / k, chance.uniform(0.0, math.tau), chance.uniform(0.4, 1.1) / k)
+        (k, chance.uniform(0.6, 1.3) / k, chance.uniform(0.0, math.tau), chance.uniform(0.6, 1.3) / k)
         for k in (1, 2, 3)
     ]
     look = chance.uniform(0.0, math.tau)
