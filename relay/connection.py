@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .door import EXTENSION, Door
 from .metrics import Counts
+from .moves import OBJECT_MOVES, Moves, decode_moves_up
 from .poses import PoseUp, decode_pose_up
 from .protocol import (
     MAX_CONTROL_BYTES,
@@ -32,12 +33,14 @@ from .protocol import (
 from .rate import TokenBucket
 
 MAX_REASON_BYTES: Final = 123  # RFC 6455, 5.5: a control frame holds 125, the code takes two
+_OBJECT_MOVES: Final = bytes((OBJECT_MOVES,))
 LAST_WORDS_S: Final = 1.0  # how long a close frame may wait where there is no door
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     hello_timeout_s: float = 5.0
+    idle_timeout_s: float = 60.0  # no frame of any kind; a page that is there answers ticks at least
     stall_timeout_s: float = 3.0  # one write that takes longer costs the client its seat
     poses_per_s: int = 90  # a headset at 90 Hz that does not heed tick_hz
     control_per_s: int = 20
@@ -57,7 +60,7 @@ class RefusalError(Exception):
         self.reason = reason
 
 
-Handler = Callable[[ClientMessage | PoseUp], None]
+Handler = Callable[[ClientMessage | PoseUp | Moves], None]
 
 
 class Connection:
@@ -66,6 +69,8 @@ class Connection:
     ) -> None:
         self.missed_tick = True  # a newcomer has seen nothing yet
         self.greeted = False  # set by the handler that accepted a hello
+        self.welcomed = False  # set by the room: has heard welcome, and hears what came about after it
+        self.close_code = 1006  # of whoever closed first; 1006 when nobody did
         self._websocket = websocket
         self._limits = limits
         self._clock = clock
@@ -73,11 +78,13 @@ class Connection:
         self._door: Door | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         now = clock()
         self._pose_allowance = TokenBucket(limits.poses_per_s, limits.poses_per_s, now)
+        self._move_allowance = TokenBucket(limits.poses_per_s, limits.poses_per_s, now)
         self._control_allowance = TokenBucket(limits.control_per_s, 2 * limits.control_per_s, now)
         self._offence_allowance = TokenBucket(limits.offences_per_s, limits.offence_burst, now)
         self._controls: deque[str] = deque()
         self._queued_bytes = 0
-        self._frame: bytes | None = None
+        self._frames: deque[bytes] = deque()
+        self._heard_at = now
         self._wake = asyncio.Event()
         self._sending_since: float | None = None
         self._closing: tuple[CloseCode, str] | None = None
@@ -118,10 +125,13 @@ class Connection:
         self._controls.append(text)
         self._wake.set()
 
-    def offer(self, frame: bytes, now: float) -> None:
-        """Send this tick unless the one before is still unsent; then `missed_tick` asks for a keyframe."""
-        if self._frame is None and self._sending_since is None:
-            self._frame = frame
+    def offer(self, frame: bytes | None, moves: bytes | None, now: float) -> None:
+        """Send this tick, its poses and object moves, unless the one before is still unsent; then `missed_tick`
+        asks for keyframes."""
+        if now - self._heard_at > self._limits.idle_timeout_s:
+            self.close(CloseCode.IDLE, f"nothing was heard for {self._limits.idle_timeout_s:g} s")
+        if not self._frames and self._sending_since is None:
+            self._frames.extend(part for part in (frame, moves) if part is not None)
             self.missed_tick = False
             self._wake.set()
             return
@@ -134,6 +144,7 @@ class Connection:
         """Close after the control messages that are queued."""
         if not self._closing and not self._evicted:
             self._closing = (code, _fit(reason))
+            self.close_code = code
             self._counts.closes[code] += 1
             self._wake.set()
 
@@ -144,6 +155,7 @@ class Connection:
         if not self._closing:
             self._counts.closes[code] += 1
         self._evicted = (code, _fit(reason))
+        self.close_code = code
         if self._door:
             self._door.close_now(*self._evicted)
         for task in self._tasks:
@@ -153,6 +165,8 @@ class Connection:
         while True:
             event = await self._websocket.receive()
             if event["type"] == "websocket.disconnect":
+                if not self._closing and not self._evicted:
+                    self.close_code = event.get("code") or 1006
                 return
             if self._closing:
                 continue
@@ -165,14 +179,18 @@ class Connection:
             except RefusalError as refusal:
                 self.close(refusal.code, refusal.reason)
 
-    def _accept(self, event: MutableMapping[str, Any]) -> ClientMessage | PoseUp | None:
-        now = self._clock()
+    def _accept(self, event: MutableMapping[str, Any]) -> ClientMessage | PoseUp | Moves | None:
+        now = self._heard_at = self._clock()
         text: str | None = event.get("text")
         if text is None:
             frame: bytes = event["bytes"]
             self._counts.received_bytes += len(frame)
-            if not self._pose_allowance.take(now):
-                raise ProtocolError(ErrorCode.RATE, f"more than {self._limits.poses_per_s} poses per second")
+            are_moves = frame[:1] == _OBJECT_MOVES
+            if not (self._move_allowance if are_moves else self._pose_allowance).take(now):
+                what = "frames of object moves" if are_moves else "poses"
+                raise ProtocolError(ErrorCode.RATE, f"more than {self._limits.poses_per_s} {what} per second")
+            if are_moves:
+                return decode_moves_up(frame)
             pose = decode_pose_up(frame)
             self._counts.poses += 1
             return pose
@@ -198,13 +216,13 @@ class Connection:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._controls or self._frame is not None:
+                while self._controls or self._frames:
                     if self._controls:
                         text = self._controls.popleft()
                         self._queued_bytes -= len(text)
                         await self._send({"type": "websocket.send", "text": text}, len(text))
-                    elif self._frame is not None:
-                        frame, self._frame = self._frame, None
+                    else:
+                        frame = self._frames.popleft()
                         await self._send({"type": "websocket.send", "bytes": frame}, len(frame))
                 if self._closing:
                     code, reason = self._closing
