@@ -128,7 +128,7 @@ class Room:
         self.limits = limits
         self.tick_hz = tick_hz
         self.incarnation = new_key()
-        self.objects = objects or Objects(limits.objects)
+        self.objects = Objects(limits.objects) if objects is None else objects  # an empty one is false
         self._grace_s = grace_s
         self._new_key = new_key
         self._present: dict[int, Participant] = {}
