@@ -10,8 +10,10 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
@@ -24,6 +26,7 @@ from .addresses import AddressCensus
 from .connection import Connection, ConnectionLimits, RefusalError
 from .logs import about
 from .metrics import TEXT_FORMAT, Metrics, RoomCensus, State
+from .objects import Kept, Objects
 from .open_room import OpenRoom
 from .origins import origin_allowed
 from .pace import Pressure, TickPolicy
@@ -36,7 +39,9 @@ from .protocol import (
     Limits,
     encode_control,
 )
-from .room import Room
+from .room import GRACE_S, Room
+from .store import Store
+from .tokens import TokenKeys
 from .visit import Visit
 
 log = logging.getLogger("streamxr.relay")
@@ -61,7 +66,10 @@ class RelaySettings:
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For is believed
     labelled_rooms: int = 100
     client_series: int = 0  # clients with bandwidth series of their own
+    grace_s: float = GRACE_S  # for which a seat waits for somebody whose line is lost
     drain_s: float = 3.0
+    state: Path | None = None  # file in which shared objects are kept
+    tokens: TokenKeys | None = None  # with none, whoever comes may enter
 
     @property
     def limits(self) -> Limits:
@@ -101,6 +109,9 @@ class Relay:
         self._free_labels = settings.labelled_rooms
         self._connections: set[Connection] = set()
         self._addresses = AddressCensus(settings.max_per_address)
+        self.tokens = settings.tokens
+        self._entering: dict[str, list[Callable[[OpenRoom | None], None]]] = {}
+        self._store = Store(settings.state, settings.max_rooms) if settings.state else None
         self._started_at = time.monotonic()
         self._ticked_at = -TICK_STALL_S
 
@@ -118,6 +129,10 @@ class Relay:
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
+            if self._store:
+                for opened in self._rooms.values():
+                    opened.save_moves()
+                self._store.close()
 
     async def websocket(self, websocket: WebSocket) -> None:
         """One client, from handshake to goodbye. Refusals come as close codes: a browser hides HTTP ones."""
@@ -140,33 +155,70 @@ class Relay:
         try:
             await connection.run(visit.handle)
         finally:
-            visit.end()
+            visit.end(connection.close_code)
             self._connections.discard(connection)
             self._addresses.leave(address)
             counts.connections = len(self._connections)
             counts.reported.pop(connection, None)
 
-    def open_room(self, name: str) -> OpenRoom:
-        """The room of that name, opened if nobody is in it yet.
+    def enter_room(self, name: str, enter: Callable[[OpenRoom | None], None]) -> None:
+        """Call `enter` with the room of that name: at once, or when what is kept of it has been read. None: that
+        cannot be read.
 
         Raises:
             RefusalError: the relay holds as many rooms as it may.
         """
         found = self._rooms.get(name)
         if found:
-            return found
-        if len(self._rooms) >= self.settings.max_rooms:
-            raise RefusalError(CloseCode.LIMIT, f"this relay holds {self.settings.max_rooms} rooms")
-        labelled = self._free_labels > 0
-        self._free_labels -= labelled
-        room = Room(self.settings.limits, self.settings.tick.hz)
-        opened = self._rooms[name] = OpenRoom(name, room, self.settings.tick, labelled=labelled)
-        return opened
+            enter(found)
+        elif name in self._entering:
+            self._entering[name].append(enter)
+        else:
+            self._check_room_count()
+            if self._store is None:
+                enter(self._open_room(name, None))
+            else:
+                self._entering[name] = [enter]
+                self._store.load(name, partial(self._enter_kept, name))
 
     def close_room_if_empty(self, opened: OpenRoom) -> None:
-        if not opened.seats and self._rooms.get(opened.name) is opened:
-            del self._rooms[opened.name]
-            self._free_labels += opened.labelled
+        if len(opened.room) == 0 and self._rooms.get(opened.name) is opened:
+            self._forget_room(opened)
+            if self._store and len(opened.room.objects) == 0:
+                self._store.forget(opened.name)
+
+    def _enter_kept(self, name: str, kept: Kept | None) -> None:
+        entering = self._entering.pop(name)
+        opened = self._open_room(name, kept) if kept else None
+        for enter in entering:
+            enter(opened)
+        if opened:
+            self.close_room_if_empty(opened)
+
+    def _open_room(self, name: str, kept: Kept | None) -> OpenRoom:
+        labelled = self._free_labels > 0
+        self._free_labels -= labelled
+        limits = self.settings.limits
+        room = Room(limits, self.settings.tick.hz, Objects(limits.objects, kept), self.settings.grace_s)
+        opened = self._rooms[name] = OpenRoom(
+            name, room, self.settings.tick, labelled=labelled, store=self._store, on_failure=self._forget_room
+        )
+        return opened
+
+    def _forget_room(self, opened: OpenRoom) -> None:
+        del self._rooms[opened.name]
+        self._free_labels += opened.labelled
+
+    def _check_room_count(self) -> None:
+        if len(self._rooms) + len(self._entering) < self.settings.max_rooms:
+            return
+        # A room in which everyone is away gives way to people who are here.
+        deserted = next((opened for opened in self._rooms.values() if not opened.seats), None)
+        if deserted is None:
+            raise RefusalError(CloseCode.LIMIT, f"this relay holds {self.settings.max_rooms} rooms")
+        for profile in deserted.room.participants:
+            deserted.deliver(deserted.room.leave(profile.pid, self.now()))
+        self.close_room_if_empty(deserted)
 
     async def drain(self) -> None:
         """Send everyone away, gently: not ready, a word with a random time to come back, then close codes
@@ -236,11 +288,11 @@ class Relay:
             for opened in list(self._rooms.values()):
                 try:
                     opened.tick(started, pressed=pressed)
+                    self.close_room_if_empty(opened)
                 except Exception:
                     # A fault in one room must not stop the others; its people come back to a fresh one.
                     about(log, room=opened.name).exception("the room failed and is closed")
-                    for connection in opened.seats.values():
-                        connection.close(CloseCode.INTERNAL, "the room failed")
+                    opened.fail("the room failed")
             self.metrics.tick_late_seconds.observe(started - due)
             self.metrics.tick_seconds.observe(self.now() - started)
 
@@ -250,7 +302,7 @@ class Relay:
 
     def _census(self) -> Iterator[RoomCensus]:
         for opened in self._rooms.values():
-            yield RoomCensus(opened.name, opened.labelled, users=len(opened.room), objects=0)
+            yield RoomCensus(opened.name, opened.labelled, users=len(opened.room), objects=len(opened.room.objects))
 
 
 def _room_name(websocket: WebSocket) -> str:

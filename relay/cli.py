@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -11,8 +14,11 @@ import click
 from .app import RelaySettings
 from .logs import FORMATS, set_up_logs
 from .pace import TickPolicy
+from .protocol import Role
 from .server import RelayServer, listen
 from .simulate import simulate
+from .store import StoreError
+from .tokens import Claims, TokenKeys
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -52,6 +58,51 @@ def _networks(_context: click.Context, _parameter: click.Parameter, entries: tup
         except ValueError as error:
             raise click.BadParameter(f"{error}; expected an address or a network such as 10.0.0.0/8") from None
     return entries
+
+
+SECRET_VARIABLE: Final = "STREAMXR_RELAY_TOKEN_SECRET"
+
+_secret_file = _option(
+    "--token-secret-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"File with the secret of join tokens, or {SECRET_VARIABLE} with the secret itself. Several, separated by "
+    "white space: the first signs, all are trusted. Default: no tokens, and whoever comes may enter.",
+)
+
+
+def _token_keys(secret_file: Path | None) -> TokenKeys | None:
+    """The secrets of the file, or else of the environment: never an option's value, which `ps` would show."""
+    where = str(secret_file) if secret_file else SECRET_VARIABLE
+    try:
+        text = secret_file.read_text("utf-8") if secret_file else os.environ.get(SECRET_VARIABLE)
+        return None if text is None else TokenKeys(text.split())
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{where}: {error}") from None
+
+
+@main.command()
+@click.option("--room", required=True, help="The room it opens; * for every room.")
+@click.option("--sub", required=True, help="Whom it is for, as your system calls them; never shown to others.")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.EDITOR.value,
+    show_default=True,
+    help="What they may do to shared objects.",
+)
+@click.option(
+    "--ttl", type=click.IntRange(1), default=3600, show_default=True, help="Seconds for which it may be used to join."
+)
+@_secret_file
+def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | None) -> None:
+    """Print a join token, signed with the secret that `serve` is given too."""
+    keys = _token_keys(token_secret_file)
+    if keys is None:
+        raise click.UsageError(f"a secret is needed: --token-secret-file or {SECRET_VARIABLE}")
+    try:
+        click.echo(keys.sign(Claims(room, sub, Role(role), int(time.time()) + ttl)))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command(epilog=EPILOG)
@@ -136,6 +187,19 @@ def _networks(_context: click.Context, _parameter: click.Parameter, entries: tup
     default=True,
     help="Read and write poses past ASGI; without, more slowly, on the libraries' public interfaces alone.",
 )
+@_option(
+    "--grace-seconds",
+    default=DEFAULTS.grace_s,
+    type=click.FloatRange(0),
+    help="Keep the seat of somebody whose line is lost for this long.",
+)
+@_option("--max-objects", default=DEFAULTS.max_objects, type=click.IntRange(0, 500), help="Shared objects in one room.")
+@_option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File in which shared objects are kept over a restart; default: nothing is kept.",
+)
+@_secret_file
 @_option("--workers", default=1, type=int, help="Always 1: a room lives in one process.")
 @_option(
     "--log-level",
@@ -166,6 +230,10 @@ def serve(
     client_series: int,
     drain_seconds: float,
     fast_path: bool,
+    grace_seconds: float,
+    max_objects: int,
+    state: Path | None,
+    token_secret_file: Path | None,
     workers: int,
     log_level: str,
     log_format: str,
@@ -192,6 +260,10 @@ def serve(
         labelled_rooms=labelled_rooms,
         client_series=client_series,
         drain_s=drain_seconds,
+        grace_s=grace_seconds,
+        max_objects=max_objects,
+        state=state,
+        tokens=_token_keys(token_secret_file),
     )
     try:
         listener = listen(host, port)
@@ -201,7 +273,10 @@ def serve(
     bound_port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"streamxr-relay: ws://{shown}:{bound_port}/ws/{{room}}  (Ctrl-C to stop)", err=True)
-    server = RelayServer(settings, fast_path=fast_path, log_level="warning" if log_level == "info" else log_level)
+    try:
+        server = RelayServer(settings, fast_path=fast_path, log_level="warning" if log_level == "info" else log_level)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
     server.run(sockets=[listener])
 
 

@@ -41,6 +41,7 @@ LEAST_WAITING_BYTES: Final = 1024  # a small room's tick need not wait for a few
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
     hello_timeout_s: float = 5.0
+    idle_timeout_s: float = 60.0  # no frame of any kind; a page that is there answers ticks at least
     stall_timeout_s: float = 3.0  # no room for a tick for this long costs the client its seat
     answer_timeout_s: float = 10.0  # so does no answer to ticks; a page that compiles shaders may take seconds
     poses_per_s: int = 90  # a headset at 90 Hz that does not heed tick_hz
@@ -70,6 +71,7 @@ class Connection:
     ) -> None:
         self.missed_tick = True  # a newcomer has seen nothing yet
         self.greeted = False  # set by the handler that accepted a hello
+        self.welcomed = False  # set by the room: has heard welcome, and hears what came about after it
         self.tick_period_s = 1.0 / 30.0
         self._websocket = websocket
         self._limits = limits
@@ -81,10 +83,12 @@ class Connection:
         self._put: Put | None = None
         now = clock()
         self._pose_allowance = TokenBucket(limits.poses_per_s, limits.poses_per_s, now)
+        self._move_allowance = TokenBucket(limits.poses_per_s, limits.poses_per_s, now)
         self._control_allowance = TokenBucket(limits.control_per_s, 2 * limits.control_per_s, now)
         self._offence_allowance = TokenBucket(limits.offences_per_s, limits.offence_burst, now)
         self._credit = Credit()
         self._no_room_since: float | None = None
+        self._heard_at = now
         self._closed = False
         self.close_code = NO_CLOSE_FRAME
         self.close_reason = ""
@@ -122,22 +126,26 @@ class Connection:
         if self._line.unsent() > self._limits.control_queue_bytes:
             self.evict(CloseCode.SLOW, "control messages were not read in time")
 
-    def offer(self, frame: Frame, tick_ms: int, now: float) -> None:
-        """Send this tick, unless earlier ones are under way; then `missed_tick` asks for a keyframe."""
+    def offer(self, frames: list[Frame], tick_ms: int, now: float) -> None:
+        """Send this tick, all of its frames, unless earlier ones are under way; then `missed_tick` asks for
+        keyframes."""
         if self._closed:
             return
-        if not self._credit.allows(now):
+        if now - self._heard_at > self._limits.idle_timeout_s:
+            self.close(CloseCode.IDLE, f"nothing was heard for {self._limits.idle_timeout_s:g} s")
+        elif not self._credit.allows(now):
             self._skip()
             if self._credit.silent_for(now) > self._limits.answer_timeout_s:
                 self.evict(CloseCode.SLOW, f"no tick was answered for {self._limits.answer_timeout_s:g} s")
-        elif not self._line.ready(max(len(frame), LEAST_WAITING_BYTES)):
+        elif not self._line.ready(max(sum(map(len, frames)), LEAST_WAITING_BYTES)):
             self._skip()
             if self._no_room_since is None:
                 self._no_room_since = now
             elif now - self._no_room_since > self._limits.stall_timeout_s:
                 self.evict(CloseCode.SLOW, f"nothing was read for {self._limits.stall_timeout_s:g} s")
         else:
-            self._write(frame)
+            for frame in frames:
+                self._write(frame)
             self._credit.sent(tick_ms, now)
             self._no_room_since = None
             self.missed_tick = False
@@ -198,9 +206,11 @@ class Connection:
         now = self._clock()
         counts = self._counts
         counts.received_bytes += len(payload)
-        if not self._pose_allowance.take(now):
-            raise ProtocolError(ErrorCode.RATE, f"more than {self._limits.poses_per_s} poses per second")
+        self._heard_at = now
         kind = payload[0] if payload else 0
+        if not (self._move_allowance if kind == OBJECT_MOVES else self._pose_allowance).take(now):
+            what = "frames of object moves" if kind == OBJECT_MOVES else "poses"
+            raise ProtocolError(ErrorCode.RATE, f"more than {self._limits.poses_per_s} {what} per second")
         if kind == ACK_UP:
             ack_tick = decode_ack_up(payload)
         elif kind == OBJECT_MOVES:
@@ -221,10 +231,11 @@ class Connection:
                 counts.observe_age_s(answered_ms * 0.001)
 
     def _obey_text(self, text: str) -> None:
+        now = self._heard_at = self._clock()
         self._counts.received_bytes += len(text)
         if len(text) > MAX_CONTROL_BYTES or len(text.encode()) > MAX_CONTROL_BYTES:
             raise RefusalError(CloseCode.TOO_BIG, f"a control message has at most {MAX_CONTROL_BYTES} bytes")
-        if not self._control_allowance.take(self._clock()):
+        if not self._control_allowance.take(now):
             raise ProtocolError(ErrorCode.RATE, f"more than {self._limits.control_per_s} control messages per second")
         message = parse_control(text)
         if message is not None and self._handle is not None:

@@ -23,6 +23,7 @@ MAX_COORDINATE_M: Final = 10_000.0  # beyond this a float32 step exceeds 1 mm
 MAX_SCALE: Final = 1000.0
 MAX_U32: Final = 0xFFFF_FFFF  # object ids, epochs and refs
 MAX_REV: Final = 2**53 - 1  # the largest whole number that JSON readers agree on
+MAX_TOKEN_CHARACTERS: Final = 1024
 MIN_QUATERNION_LENGTH: Final = 1e-6  # below this nothing is left of a direction
 MAX_SIGNAL_CHARACTERS: Final = 8 * 1024  # an SDP offer of a video call is 2 to 6 KiB
 
@@ -30,11 +31,13 @@ ROOM_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
 _ASSET = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")  # as in the bundle's catalogue
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,1024}")
+_TOKEN = re.compile(f"[A-Za-z0-9_.-]{{1,{MAX_TOKEN_CHARACTERS}}}")
 _OPAQUE = re.compile(f"[^\ud800-\udfff]{{1,{MAX_SIGNAL_CHARACTERS}}}")
 # Printable text: no control characters, line separators, bidirectional overrides or lone surrogates, with
 # which one participant could break or forge what others see.
-_NAME = re.compile("[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,64}")
+_PRINTABLE = "[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+_NAME = re.compile(_PRINTABLE + "{1,64}")
+SUBJECT: Final = re.compile(_PRINTABLE + "{1,128}")  # of a join token
 
 
 class CloseCode(IntEnum):
@@ -402,7 +405,7 @@ _EXPECTED: Final = {
     _NAME: "1 to 64 printable characters",
     _ASSET: "the id of an asset: 1 to 128 of a-z 0-9 . _ -, the first a letter or digit",
     _KEY: "1 to 64 of A-Z a-z 0-9 _ -",
-    _TOKEN: "a join token, at most 1024 characters",
+    _TOKEN: f"a join token, at most {MAX_TOKEN_CHARACTERS} characters",
     _OPAQUE: f"text of 1 to {MAX_SIGNAL_CHARACTERS} characters",
 }
 

@@ -63,6 +63,11 @@ class RunningRelay:
             client.welcome = client.hear("welcome")
             yield client
 
+    def away(self, room: str = "hall") -> list[int]:
+        """The pids of those in a room whose lines are lost."""
+        with self.join(room, "Onlooker") as onlooker:
+            return [one["pid"] for one in onlooker.welcome["participants"] if one["away"]]
+
     def stop(self) -> None:
         self.server.stop()
         self._thread.join(PATIENCE_S)

@@ -87,7 +87,7 @@ class Line:
         self.connection = Connection(self.websocket, ConnectionLimits(), lambda: self.now, self.counts)
         self.pid, _ = opened.room.join(Hello(1, "Zoë", "#00ff00"), 0.0)
         opened.seats[self.pid] = self.connection
-        self.connection.greeted = True
+        self.connection.greeted = self.connection.welcomed = True
 
     async def start(self) -> asyncio.Task[None]:
         await self.websocket.accept()

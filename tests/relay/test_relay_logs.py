@@ -78,8 +78,8 @@ def test_the_relay_says_who_came_who_went_and_why() -> None:
         _, err = process.communicate(timeout=PATIENCE_S)
     lines = [json.loads(line) for line in err.splitlines()]
     said = [(line.get("room"), line.get("participant"), line["message"].partition(":")[0]) for line in lines]
-    for room in ("hall", "attic"):
-        assert said.index((room, 1, "joined")) < said.index((room, 1, "left"))
+    for room, end in (("hall", "left"), ("attic", "gone")):
+        assert said.index((room, 1, "joined")) < said.index((room, 1, end))
     banned = next(line for line in lines if line.get("code") == 4429)
     assert "too many offences" in banned["message"]
     assert not any("Ada" in line for line in err.splitlines())  # names are people's own
