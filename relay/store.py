@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from .logs import about
 from .objects import Kept
 from .protocol import Deleted, Grabbed, ObjectEvent, Point, Released, SharedObject, Spawned
 
@@ -165,7 +166,7 @@ class Store:
         try:
             return _kept(self._db, room)
         except sqlite3.Error as error:
-            log.error("cannot read room %s from %s: %s", room, self.path, error)
+            about(log, room=room).error("cannot read the room from %s: %s", self.path, error)
             return None
 
 

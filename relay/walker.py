@@ -116,7 +116,7 @@ class Walker:
         self._cursor = seed
         self._carry: Carry | None = None
         self._asked_for: int | None = None
-        self._next_grab = self._pause()
+        self.next_grab = self._pause()  # step
 
     async def live(self, connect: Connect, door: asyncio.Semaphore) -> None:
         """Be in the room until `leave`, or until the relay says to stay away.
@@ -316,8 +316,8 @@ class Walker:
                 self._tally.thrown += 1
                 pose = {"p": [x / 1000.0, y / 1000.0, z / 1000.0], "q": [0, 0, 0, 1]}
                 self._say({"type": "release", "id": carry.id, "epoch": carry.epoch, "pose": pose})
-        elif step >= self._next_grab:
-            self._next_grab = step + self._pause()
+        elif step >= self.next_grab:
+            self.next_grab = step + self._pause()
             free = [key for key, shared in self.room.objects.items() if shared.owner is None]
             if free:
                 self._asked_for = self._chance.choice(free)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 from stack import DEPLOY, ROOT, free_ports, program, write_certificate, write_nginx
-from streamxr.relay.cli import serve
+from streamxr.relay.cli import SECRET_VARIABLE, serve
 
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -73,7 +73,7 @@ def test_what_is_mounted_is_there() -> None:
             source = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", mount).split(":")[0]
             if source.startswith("./deploy") and source != "./deploy/nginx/tls":  # which an operator brings
                 assert (ROOT / source).exists(), source
-            elif not source.startswith("."):
+            elif not source.startswith("."):  # a volume
                 assert source in COMPOSE["volumes"]
 
 
@@ -98,7 +98,7 @@ def test_only_nginx_is_reached_from_outside_and_nobody_has_a_default_password() 
 
 
 def test_variables_of_the_relay_are_those_of_its_options() -> None:
-    known = {parameter.envvar for parameter in serve.params if parameter.envvar}
+    known = {parameter.envvar for parameter in serve.params if parameter.envvar} | {SECRET_VARIABLE}
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     used = set(SERVICES["relay"]["environment"]) | set(re.findall(r"STREAMXR_RELAY_\w+", dockerfile))
     assert used <= known

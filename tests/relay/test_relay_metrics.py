@@ -85,3 +85,11 @@ def test_a_pose_is_as_old_as_the_client_took_to_say_that_it_has_it() -> None:
         eventually(measured)
         assert relay.metric("streamxr_relay_pose_age_seconds_sum") >= 0.019
         assert relay.metric('streamxr_relay_pose_age_seconds_bucket{le="0.01"}') == 0
+
+
+def test_denials_are_counted_by_reason() -> None:
+    with running_relay() as relay, relay.join() as ada:
+        ada.say({"type": "grab", "id": 12345})
+        ada.hear("denied")
+        assert relay.metric('streamxr_relay_denials_total{reason="unknown"}') == 1
+        assert relay.metric('streamxr_relay_denials_total{reason="held"}') == 0

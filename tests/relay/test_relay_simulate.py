@@ -160,6 +160,23 @@ def test_who_is_not_let_in_says_why_and_fails() -> None:
         assert "4413: the relay is full" in err
 
 
+def test_what_is_grabbed_is_thrown_and_let_go() -> None:
+    async def reach(port: int) -> None:
+        crowd = Crowd(Plan(f"ws://127.0.0.1:{port}", participants=4, objects=1))
+        for walker in crowd.walkers:
+            walker.next_grab = 0
+        stop = asyncio.Event()
+        running = asyncio.create_task(crowd.run(stop))
+        await until(lambda: crowd.tally.thrown > 0)
+        await until(lambda: any(thing.owner is None and thing.epoch > 0 for thing in crowd.rooms[0].objects.values()))
+        assert not crowd.tally.errors
+        stop.set()
+        await running
+
+    with running_relay() as relay:
+        asyncio.run(reach(relay.port))
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="drains on SIGTERM")
 def test_after_a_drain_200_clients_are_all_back_and_nobody_sees_a_ghost() -> None:
     limits = ("--drain-seconds", "0.5", "--max-participants", "250")
