@@ -144,19 +144,19 @@ async def _simulate(plan: Plan, token: str | None, duration: float | None, *, as
         loop.call_later(duration, stop.set)
     report = Report(crowd)
     running = asyncio.create_task(crowd.run(stop))
-    console = Console(stderr=False, highlight=False)
+    stopping = asyncio.create_task(stop.wait())
+    console = Console(highlight=False)
     last: dict[str, Any] = {}
-    with Live(console=console, auto_refresh=False, transient=True) if not as_json else _Silent() as live:
-        while not stop.is_set() and not crowd.is_over:
-            done, _ = await asyncio.wait([running, asyncio.ensure_future(stop.wait())], timeout=REPORT_S)
-            if running in done:
+    with contextlib.nullcontext() if as_json else Live(console=console, auto_refresh=False, transient=True) as live:
+        while not crowd.is_over:
+            done, _ = await asyncio.wait([running, stopping], timeout=REPORT_S, return_when=asyncio.FIRST_COMPLETED)
+            if done:
                 break
-            if not stop.is_set():
-                last = report.latest()
-                if as_json:
-                    click.echo(json.dumps(last))
-                else:
-                    live.update(_table(plan, last, crowd.tally.last_reason), refresh=True)
+            last = report.latest()
+            if live is None:
+                click.echo(json.dumps(last))
+            else:
+                live.update(_table(plan, last, crowd.tally.last_reason), refresh=True)
     total = report.total()
     stop.set()
     await running
@@ -170,14 +170,6 @@ async def _simulate(plan: Plan, token: str | None, duration: float | None, *, as
     if not crowd.tally.joins:
         click.echo(f"nobody got into {plan.url}: {crowd.tally.last_reason or 'no answer'}", err=True)
     return crowd.tally.joins > 0
-
-
-class _Silent:
-    def __enter__(self) -> Any:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
 
 
 def _table(plan: Plan, figures: dict[str, Any], reason: str) -> Table:
