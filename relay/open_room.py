@@ -40,6 +40,7 @@ class OpenRoom:
     seats: dict[int, Connection] = field(default_factory=dict)
     _waiting: deque[_Waiting] = field(default_factory=deque)
     _saved_at: float = 0.0
+    _failed: bool = False
 
     @property
     def can_keep(self) -> bool:
@@ -97,6 +98,9 @@ class OpenRoom:
 
     def fail(self, reason: str) -> None:
         """Send everyone away: they come back to the room as it was kept, or to a fresh one."""
+        if self._failed:
+            return
+        self._failed = True
         self._waiting.clear()
         for connection in self.seats.values():
             connection.close(CloseCode.INTERNAL, reason)
@@ -109,6 +113,7 @@ class OpenRoom:
             self.fail("shared objects could not be written down")
             return
         waiting.durable = True
+        # After a failure the queue is empty, whatever else turns out to be written.
         while self._waiting and self._waiting[0].durable:
             self._carry(self._waiting.popleft().effects)
 
