@@ -3,7 +3,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup test soak check format lock system samples bench-pipeline clean
+.PHONY: demo setup test soak check format lock system samples bench-pipeline bench-relay clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -49,6 +49,11 @@ MODELS ?= models/src
 bench-pipeline: setup
 	@cd benchmarks/pipeline && npm ci --loglevel=error
 	@$(PY) benchmarks/pipeline --models $(MODELS) $(ARGS)
+
+# ARGS=--quick for a look at it
+bench-relay: setup
+	@cd benchmarks/relay && npm ci --loglevel=error
+	@$(PY) benchmarks/relay $(ARGS)
 
 system:
 	@PYTHON=$(PYTHON) scripts/system-deps.sh

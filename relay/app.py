@@ -22,11 +22,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from .addresses import AddressCensus
 from .connection import Connection, ConnectionLimits, RefusalError
 from .metrics import TEXT_FORMAT, Metrics, RoomCensus
 from .objects import Kept, Objects
 from .open_room import OpenRoom
 from .origins import origin_allowed
+from .pace import Pressure, TickPolicy
 from .protocol import (
     MAX_CONTROL_BYTES,
     ROOM_NAME,
@@ -53,12 +55,14 @@ class RelaySettings:
     """Everything an operator may set; the defaults are the documented ones."""
 
     origins: tuple[str, ...] = ()
-    tick_hz: int = 30
+    tick: TickPolicy = field(default_factory=TickPolicy)
     max_participants: int = 200
     max_objects: int = 500
     connection: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_rooms: int = 1_000
     max_connections: int = 2_000
+    max_per_address: int = 100  # connections; 0 is no limit
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For is believed
     labelled_rooms: int = 100
     grace_s: float = GRACE_S  # for which a seat waits for somebody whose line is lost
     drain_s: float = 3.0
@@ -102,6 +106,7 @@ class Relay:
         self._rooms: dict[str, OpenRoom] = {}
         self._free_labels = settings.labelled_rooms
         self._connections: set[Connection] = set()
+        self._addresses = AddressCensus(settings.max_per_address)
         self.tokens = settings.tokens
         self._entering: dict[str, list[Callable[[OpenRoom | None], None]]] = {}
         self._store = Store(settings.state, settings.max_rooms) if settings.state else None
@@ -129,7 +134,8 @@ class Relay:
 
     async def websocket(self, websocket: WebSocket) -> None:
         """One client, from handshake to goodbye. Refusals come as close codes: a browser hides HTTP ones."""
-        refusal = self._refusal(websocket)
+        address = websocket.client.host if websocket.client else ""
+        refusal = self._refusal(websocket, address)
         try:
             await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
             if refusal:
@@ -142,12 +148,14 @@ class Relay:
         connection = Connection(websocket, self.settings.connection, self.now, counts)
         visit = Visit(self, connection, _room_name(websocket))
         self._connections.add(connection)
+        self._addresses.enter(address)
         counts.connections = len(self._connections)
         try:
             await connection.run(visit.handle)
         finally:
             visit.end(connection.close_code)
             self._connections.discard(connection)
+            self._addresses.leave(address)
             counts.connections = len(self._connections)
             counts.bandwidth_bps.pop(connection, None)
 
@@ -189,8 +197,10 @@ class Relay:
         labelled = self._free_labels > 0
         self._free_labels -= labelled
         limits = self.settings.limits
-        room = Room(limits, self.settings.tick_hz, Objects(limits.objects, kept), self.settings.grace_s)
-        opened = self._rooms[name] = OpenRoom(name, room, labelled, self._store, self._forget_room)
+        room = Room(limits, self.settings.tick.hz, Objects(limits.objects, kept), self.settings.grace_s)
+        opened = self._rooms[name] = OpenRoom(
+            name, room, self.settings.tick, labelled=labelled, store=self._store, on_failure=self._forget_room
+        )
         return opened
 
     def _forget_room(self, opened: OpenRoom) -> None:
@@ -239,7 +249,7 @@ class Relay:
     async def exposition(self, _request: Request) -> Response:
         return Response(self.metrics.exposition(), headers={"content-type": TEXT_FORMAT})
 
-    def _refusal(self, websocket: WebSocket) -> RefusalError | None:
+    def _refusal(self, websocket: WebSocket, address: str) -> RefusalError | None:
         headers = websocket.headers
         origin = headers.get("origin")
         if not origin_allowed(origin, headers.get("host"), self.settings.origins):
@@ -253,19 +263,29 @@ class Relay:
             return RefusalError(CloseCode.RESTART, "the relay restarts")
         if len(self._connections) >= self.settings.max_connections:
             return RefusalError(CloseCode.LIMIT, f"this relay holds {self.settings.max_connections} connections")
+        if self._addresses.is_full(address):
+            log.warning(
+                "refused a connection beyond %d from %s; if that is a proxy of yours, add --trusted-proxy %s",
+                self.settings.max_per_address,
+                address,
+                address,
+            )
+            return RefusalError(CloseCode.LIMIT, "too many connections from this address")
         return None
 
     async def _tick_forever(self) -> None:
-        period = 1.0 / self.settings.tick_hz
+        period = 1.0 / self.settings.tick.hz
+        pressure = Pressure()
         due = self.now()
         while True:
             # After an overrun the missed ticks are not made up for: their poses are in the next frame.
             due = max(due + period, self.now())
             await asyncio.sleep(due - self.now())
             started = self._ticked_at = self.now()
+            pressed = pressure.observe(started - due, period, started)
             for opened in list(self._rooms.values()):
                 try:
-                    opened.tick(started)
+                    opened.tick(started, pressed=pressed)
                     self.close_room_if_empty(opened)
                 except Exception:
                     # A fault in one room must not stop the others; its people come back to a fresh one.

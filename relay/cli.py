@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import time
@@ -12,6 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from .app import RelaySettings
+from .pace import TickPolicy
 from .protocol import Role
 from .server import RelayServer, listen
 from .store import StoreError
@@ -43,6 +45,15 @@ def _option(name: str, parameter: str | None = None, **how: Any) -> Callable[[Co
     variable = "STREAMXR_RELAY_" + name.removeprefix("--").replace("-", "_").upper()
     names = (name, parameter) if parameter else (name,)
     return click.option(*names, envvar=variable, show_envvar=True, show_default=True, **how)
+
+
+def _networks(_context: click.Context, _parameter: click.Parameter, entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        try:
+            ipaddress.ip_network(entry)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}; expected an address or a network such as 10.0.0.0/8") from None
+    return entries
 
 
 SECRET_VARIABLE: Final = "STREAMXR_RELAY_TOKEN_SECRET"
@@ -102,7 +113,30 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
     "by spaces), * for any. Default: pages from this host when it is an address or a local name, and from "
     "localhost.",
 )
-@_option("--tick-hz", default=DEFAULTS.tick_hz, type=click.IntRange(1, 120), help="Pose frames per second.")
+@_option(
+    "--tick-hz",
+    default=DEFAULTS.tick.hz,
+    type=click.IntRange(1, 120),
+    help="Pose frames per second in small rooms; above 30, half as many in larger ones and under load.",
+)
+@_option(
+    "--fast-up-to",
+    default=DEFAULTS.tick.fast_up_to,
+    type=click.IntRange(0),
+    help="Participants up to which a room is small.",
+)
+@_option(
+    "--full-up-to",
+    default=DEFAULTS.tick.full_up_to,
+    type=click.IntRange(0),
+    help="Participants up to which everyone gets every pose; beyond, those who are far at 5 Hz. 65535: always.",
+)
+@_option(
+    "--client-bps",
+    default=DEFAULTS.tick.client_bps,
+    type=click.IntRange(100_000),
+    help="Bits per second of poses for one client where there are more than that.",
+)
 @_option(
     "--max-participants",
     default=DEFAULTS.max_participants,
@@ -111,6 +145,21 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
 )
 @_option("--max-rooms", default=DEFAULTS.max_rooms, type=click.IntRange(1), help="Rooms open at once.")
 @_option("--max-connections", default=DEFAULTS.max_connections, type=click.IntRange(1), help="Connections in all.")
+@_option(
+    "--max-per-address",
+    default=DEFAULTS.max_per_address,
+    type=click.IntRange(0),
+    help="Connections from one address (IPv6: one /64 network); 0 is no limit.",
+)
+@_option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    callback=_networks,
+    metavar="ADDRESS",
+    help="Proxy, or network of proxies (10.0.0.0/8), whose X-Forwarded-For tells a client's address; repeat for "
+    "more (in the variable: separated by spaces).",
+)
 @_option(
     "--labelled-rooms",
     default=DEFAULTS.labelled_rooms,
@@ -122,6 +171,11 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
     default=DEFAULTS.drain_s,
     type=click.FloatRange(0),
     help="On SIGTERM or Ctrl-C, spread the closing of connections over this long.",
+)
+@_option(
+    "--fast-path/--no-fast-path",
+    default=True,
+    help="Read and write poses past ASGI; without, more slowly, on the libraries' public interfaces alone.",
 )
 @_option(
     "--grace-seconds",
@@ -148,11 +202,17 @@ def serve(
     port: int,
     origins: tuple[str, ...],
     tick_hz: int,
+    fast_up_to: int,
+    full_up_to: int,
+    client_bps: int,
     max_participants: int,
     max_rooms: int,
     max_connections: int,
+    max_per_address: int,
+    trusted_proxies: tuple[str, ...],
     labelled_rooms: int,
     drain_seconds: float,
+    fast_path: bool,
     grace_seconds: float,
     max_objects: int,
     state: Path | None,
@@ -173,10 +233,12 @@ def serve(
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
     settings = RelaySettings(
         origins=origins,
-        tick_hz=tick_hz,
+        tick=TickPolicy(tick_hz, fast_up_to, full_up_to, client_bps),
         max_participants=max_participants,
         max_rooms=max_rooms,
         max_connections=max_connections,
+        max_per_address=max_per_address,
+        trusted_proxies=trusted_proxies,
         labelled_rooms=labelled_rooms,
         drain_s=drain_seconds,
         grace_s=grace_seconds,
@@ -193,7 +255,7 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"streamxr-relay: ws://{shown}:{bound_port}/ws/{{room}}  (Ctrl-C to stop)", err=True)
     try:
-        server = RelayServer(settings, log_level="warning" if log_level == "info" else log_level)
+        server = RelayServer(settings, fast_path=fast_path, log_level="warning" if log_level == "info" else log_level)
     except StoreError as error:
         raise click.ClickException(str(error)) from None
     server.run(sockets=[listener])

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from .connection import Connection
-from .protocol import CloseCode, Deleted, Grabbed, Released, Spawned, Welcome, encode_control
-from .room import Broadcast, Effect, Room, Send, to_tick_ms
+from .fanout import Fanout
+from .frames import BINARY, Frame, text_frame
+from .pace import TickPolicy
+from .poses import to_tick_ms
+from .protocol import CloseCode, Deleted, Grabbed, Pace, Released, Spawned, Welcome, encode_control
+from .room import Broadcast, Effect, Room, Send
 from .store import Store
 
 SAVE_INTERVAL_S: Final = 0.15  # so that a move is on the disk within 250 ms
@@ -28,19 +32,37 @@ class _Waiting:
     durable: bool
 
 
-@dataclass(slots=True)
 class OpenRoom:
-    """A room that somebody is in, and the connection that each participant has."""
+    """A room that somebody is in, and the connection that each participant has.
 
-    name: str
-    room: Room
-    labelled: bool
-    store: Store | None = None
-    on_failure: Callable[[OpenRoom], None] = lambda _: None
-    seats: dict[int, Connection] = field(default_factory=dict)
-    _waiting: deque[_Waiting] = field(default_factory=deque)
-    _saved_at: float = 0.0
-    _failed: bool = False
+    At half the rate every other tick is for every other participant, by pid. So a large room's frames leave in two
+    smaller bursts, and nobody's is late because of all the others'.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        room: Room,
+        policy: TickPolicy,
+        *,
+        labelled: bool,
+        store: Store | None = None,
+        on_failure: Callable[[OpenRoom], None] = lambda _: None,
+    ) -> None:
+        self.name = name
+        self.room = room
+        self.labelled = labelled
+        self.store = store
+        self.on_failure = on_failure
+        self.seats: dict[int, Connection] = {}
+        self._policy = policy
+        self._fanouts = [Fanout(room.bodies, policy.full_up_to, policy.client_bps) for _ in range(2)]
+        self._moves: list[list[Frame]] = [[], []]  # by half: object moves that it has not been told yet
+        self._halved = False
+        self._ticks = 0
+        self._waiting: deque[_Waiting] = deque()
+        self._saved_at = 0.0
+        self._failed = False
 
     @property
     def can_keep(self) -> bool:
@@ -71,30 +93,64 @@ class OpenRoom:
         else:
             self._carry(effects)
 
-    def tick(self, now: float) -> None:
-        """Let time pass, save what moved, and offer everyone this tick: the same bytes, or keyframes to whoever
-        missed one."""
+    def tick(self, now: float, *, pressed: bool = False) -> None:
+        """Let time pass, save what moved, and offer this tick to whoever it is for: the same bytes, or keyframes
+        to whoever missed one."""
         self.deliver(self.room.advance(now))
         if self.store and now - self._saved_at >= SAVE_INTERVAL_S:
             self._saved_at = now
             self.save_moves()
+        people = len(self.seats)
+        halved = self._policy.halved(people, is_halved=self._halved, pressed=pressed)
+        if halved is not self._halved:
+            self._set_pace(halved)
+        self._ticks += 1
+        half = self._ticks & 1 if halved else 0
+        fanout = self._fanouts[half]
         tick_ms = to_tick_ms(now)
-        frame = self.room.tick(now)
-        moves = self.room.objects.tick(now, tick_ms)
-        keyframe: bytes | None = None
-        for connection in self.seats.values():
-            if not connection.welcomed:
+        ticked = fanout.tick(now, people, self.room.tick_hz)
+        moves = self._moves_for(half, now, tick_ms)
+        keyframes: list[Frame] = []
+        for pid, connection in self.seats.items():
+            if (halved and pid & 1 != half) or not connection.welcomed:
                 continue
             if connection.missed_tick:
-                keyframe = keyframe or self.room.keyframe(now)
-                connection.offer(keyframe, self.room.objects.keyframe(now, tick_ms), now)
-            elif frame is not None or moves is not None:
-                connection.offer(frame, moves, now)
+                keyframes = keyframes or self._keyframes(fanout, now, tick_ms)
+                connection.tick_period_s = 1.0 / self.room.tick_hz
+                connection.offer(keyframes, tick_ms, now)
+            else:
+                frame = ticked.of_pid.get(pid, ticked.shared)
+                if frame is not None:
+                    connection.offer([*moves, frame], tick_ms, now)
+                elif moves:
+                    connection.offer(moves, tick_ms, now)
 
     def save_moves(self) -> None:
         """Have written down where objects are that are being moved."""
         if self.store and (moved := self.room.objects.take_moved()):
             self.store.write_moves(self.name, moved, partial(self._saved, [identity for identity, _ in moved]))
+
+    def _moves_for(self, half: int, now: float, tick_ms: int) -> list[Frame]:
+        """The frames of object moves since the last tick of this half."""
+        moves = self.room.objects.tick(now, tick_ms)
+        if moves is not None:
+            frame = Frame(BINARY, (moves,))
+            for waiting in self._moves if self._halved else self._moves[:1]:
+                waiting.append(frame)
+        due, self._moves[half] = self._moves[half], []
+        return due
+
+    def _keyframes(self, fanout: Fanout, now: float, tick_ms: int) -> list[Frame]:
+        moves = self.room.objects.keyframe(now, tick_ms)
+        return [fanout.keyframe(now)] if moves is None else [fanout.keyframe(now), Frame(BINARY, (moves,))]
+
+    def _set_pace(self, halved: bool) -> None:
+        self._halved = halved
+        self._moves = [[], []]
+        self.room.tick_hz = self._policy.hz // 2 if halved else self._policy.hz
+        for connection in self.seats.values():
+            connection.missed_tick = True  # the half it moves to has not told it everything
+        self.deliver([Broadcast(Pace(self.room.tick_hz))])
 
     def fail(self, reason: str) -> None:
         """Send everyone away: they come back to the room as it was kept, or to a fresh one."""
@@ -123,7 +179,7 @@ class OpenRoom:
 
     def _carry(self, effects: list[Effect]) -> None:
         for effect in effects:
-            text = encode_control(effect.message)
+            frame = text_frame(encode_control(effect.message))
             match effect:
                 case Send(to=pid):
                     connection = self.seats.get(pid)
@@ -131,8 +187,8 @@ class OpenRoom:
                         continue  # gone while this waited for the disk
                     connection.welcomed |= isinstance(effect.message, Welcome)
                     if connection.welcomed:
-                        connection.send(text)
+                        connection.post(frame)
                 case Broadcast(skip=skip):
                     for pid, connection in self.seats.items():
                         if pid != skip and connection.welcomed:
-                            connection.send(text)
+                            connection.post(frame)

@@ -1,4 +1,4 @@
-"""Binary pose frames: one body up, one tick down.
+"""Binary pose frames: one body up, one tick down, and the answer of those who have no body to send.
 
 All numbers are little-endian. `docs/protocol.md` is the specification, `tests/vectors/protocol/poses.json`
 holds byte vectors that this module and `viewer/src/core/protocol.ts` both reproduce.
@@ -10,12 +10,13 @@ import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from .protocol import MAX_COORDINATE_M, VERSION, ErrorCode, Point, ProtocolError, Quat
 
 POSE_UP: Final = 1
 TICK_DOWN: Final = 2
+ACK_UP: Final = 4
 
 LEFT_VALID: Final = 1
 RIGHT_VALID: Final = 2
@@ -26,7 +27,7 @@ BOTH_HANDS: Final = LEFT_VALID | RIGHT_VALID
 MAX_MILLIMETRES: Final = 32_767
 MAX_AGE_MS: Final = 255  # one byte; older reads as "255 or more"
 
-_UP_HEADER = struct.Struct("<BBHI")  # type, flags, seq, ack_tick
+_UP_HEADER = struct.Struct("<BBHI")  # type, flags, seq, ack_tick; an ack is no more than that
 _DOWN_HEADER = struct.Struct("<BBHI")  # type, version, count, tick_ms
 _RECORD_HEADER = struct.Struct("<HBB")  # pid, flags, age_ms
 _POINT_MM = struct.Struct("<hhhI")
@@ -36,6 +37,8 @@ _BODY_MM_BYTES = 3 * _POINT_MM.size
 _BODY_F32_BYTES = 3 * _POINT_F32.size
 _UP_MM_BYTES = _UP_HEADER.size + _BODY_MM_BYTES
 _UP_F32_BYTES = _UP_HEADER.size + _BODY_F32_BYTES
+_ACK_START = bytes((ACK_UP, 0, 0, 0))
+RECORD_HEADER_BYTES: Final = _RECORD_HEADER.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,7 @@ class Body:
     right: Point | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PoseUp:
+class PoseUp(NamedTuple):
     """What a participant sent. `body` stays in wire form: the relay passes it on and needs no numbers."""
 
     flags: int
@@ -88,7 +90,9 @@ def decode_pose_up(frame: bytes) -> PoseUp:
     want = _UP_F32_BYTES if flags & FLOAT32 else _UP_MM_BYTES
     if size != want:
         raise ProtocolError(ErrorCode.POSE, f"pose of {size} bytes; flags {flags:#04x} means {want}")
-    body = _without_invalid_hands(frame[_UP_HEADER.size :], flags)
+    body = frame[_UP_HEADER.size :]
+    if flags & BOTH_HANDS != BOTH_HANDS:
+        body = _without_invalid_hands(body, flags)
     if flags & FLOAT32:
         _check_coordinates(body)
     return PoseUp(flags, seq, ack_tick, body)
@@ -100,14 +104,40 @@ def encode_pose_up(body: Body, seq: int, ack_tick: int) -> bytes:
     return _UP_HEADER.pack(POSE_UP, flags, seq & 0xFFFF, ack_tick & 0xFFFFFFFF) + packed
 
 
+def decode_ack_up(frame: bytes) -> int:
+    """`ack_tick` of an ack frame: what a pose would have said, from somebody who has none to send.
+
+    Raises:
+        ProtocolError: code `pose`, when type, length or a reserved byte is not as it must be.
+    """
+    if len(frame) != _UP_HEADER.size or frame[:4] != _ACK_START:
+        raise ProtocolError(ErrorCode.POSE, f"not an ack frame: {len(frame)} bytes, starting with {frame[:4].hex()}")
+    ack_tick: int = _UP_HEADER.unpack(frame)[3]
+    return ack_tick
+
+
+def encode_ack_up(ack_tick: int) -> bytes:
+    """The frame a client sends that has received a tick and has no pose to send: 8 bytes."""
+    return _UP_HEADER.pack(ACK_UP, 0, 0, ack_tick & 0xFFFFFFFF)
+
+
+def to_tick_ms(now: float) -> int:
+    """The relay's clock on the wire: whole milliseconds modulo 2³² (49.7 days)."""
+    return int(now * 1000.0) & 0xFFFFFFFF
+
+
 def encode_record(pid: int, flags: int, age_ms: int, body: bytes) -> bytes:
     return _RECORD_HEADER.pack(pid, flags, min(age_ms, MAX_AGE_MS)) + body
 
 
 def encode_tick(tick_ms: int, records: Sequence[bytes]) -> bytes:
     """One frame for everybody in the room, from records made by `encode_record`."""
-    header = _DOWN_HEADER.pack(TICK_DOWN, VERSION, len(records), tick_ms & 0xFFFFFFFF)
-    return b"".join((header, *records))
+    return b"".join((tick_header(tick_ms, len(records)), *records))
+
+
+def tick_header(tick_ms: int, count: int) -> bytes:
+    """The start of a tick frame of so many records."""
+    return _DOWN_HEADER.pack(TICK_DOWN, VERSION, count, tick_ms & 0xFFFFFFFF)
 
 
 def decode_tick(frame: bytes) -> Tick:
@@ -220,8 +250,6 @@ def unpack_quaternion(packed: int) -> Quat:
 
 def _without_invalid_hands(body: bytes, flags: int) -> bytes:
     """Zeroed slots compare equal and let no bytes through that nobody checked."""
-    if flags & BOTH_HANDS == BOTH_HANDS:
-        return body
     point = len(body) // 3
     left = body[point : 2 * point] if flags & LEFT_VALID else bytes(point)
     right = body[2 * point :] if flags & RIGHT_VALID else bytes(point)

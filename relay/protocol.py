@@ -324,8 +324,14 @@ class Drain:
     type: str = field(default="drain", init=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    tick_hz: int
+    type: str = field(default="pace", init=False)
+
+
 ObjectEvent = Spawned | Grabbed | Released | Deleted
-ServerMessage = Welcome | Joined | Left | Updated | ObjectEvent | Denied | SignalFrom | Error | Drain
+ServerMessage = Welcome | Joined | Left | Updated | ObjectEvent | Denied | SignalFrom | Error | Drain | Pace
 
 
 def parse_control(text: str) -> ClientMessage | None:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from .bodies import Bodies
 from .moves import Moves
 from .objects import Objects
-from .poses import PoseUp, encode_record, encode_tick
+from .poses import to_tick_ms
 from .protocol import (
     MAX_PID,
     ClientMessage,
@@ -43,7 +44,6 @@ from .protocol import (
 )
 from .rate import TokenBucket
 
-KEYFRAME_INTERVAL_S: Final = 1.0  # repairs whatever a delta missed, and shows a client that the relay lives
 PID_REUSE_DELAY_S: Final = 60.0  # longer than any frame can lie in a buffer: an old pose never moves a new avatar
 GRACE_S: Final = 30.0  # for which a seat is kept for somebody whose line is lost
 # Characters per second. One sender must not be able to fill a receiver's queue of 256 KiB.
@@ -95,10 +95,6 @@ class Participant:
     may_signal: TokenBucket
     may_be_signalled: TokenBucket
     away_since: float | None = None
-    flags: int = 0
-    body: bytes | None = None  # wire form; None until the first pose
-    posed_at: float = 0.0
-    changed: bool = False  # since the last frame
 
     @property
     def profile(self) -> Profile:
@@ -127,6 +123,7 @@ class Room:
         come twice."""
         self.limits = limits
         self.tick_hz = tick_hz
+        self.bodies = Bodies()
         self.incarnation = new_key()
         self.objects = Objects(limits.objects) if objects is None else objects  # an empty one is false
         self._grace_s = grace_s
@@ -135,7 +132,6 @@ class Room:
         self._pids: dict[str, int] = {}  # by key
         self._fresh_pid = 1  # 0 means nobody
         self._freed: deque[tuple[float, int]] = deque()  # (when, pid), oldest first
-        self._keyframe_at = -KEYFRAME_INTERVAL_S
 
     def __len__(self) -> int:
         """How many have a seat, present or away."""
@@ -175,7 +171,7 @@ class Room:
         joined = Broadcast(Joined(pid, hello.name, hello.color), skip=pid)
         return pid, [*effects, *self._welcome(newcomer, hello, now), joined]
 
-    def handle(self, pid: int, message: PoseUp | Moves | ClientMessage, now: float) -> list[Effect]:
+    def handle(self, pid: int, message: Moves | ClientMessage, now: float) -> list[Effect]:
         """What follows from one message of a participant who is present.
 
         Raises:
@@ -184,10 +180,6 @@ class Room:
         """
         participant = self._present[pid]
         match message:
-            case PoseUp(flags=flags, body=body):
-                participant.changed |= participant.flags != flags or participant.body != body
-                participant.flags, participant.body, participant.posed_at = flags, body, now
-                return []
             case Moves(records=records):
                 self.objects.move(pid, records, now)
                 return []
@@ -220,6 +212,7 @@ class Room:
         if participant is None:
             return []
         del self._pids[participant.key]
+        self.bodies.remove(pid)
         self._freed.append((now, pid))
         return [*_broadcasts(self.objects.leave(pid)), Broadcast(Left(pid))]
 
@@ -230,25 +223,6 @@ class Room:
             if participant.away_since is not None and now - participant.away_since >= self._grace_s:
                 effects += self.leave(participant.pid, now)
         return effects
-
-    def tick(self, now: float) -> bytes | None:
-        """The frame of this tick, the same for everyone: what changed since the last, or, once a second,
-        the keyframe. None when there is nothing to say."""
-        if now - self._keyframe_at >= KEYFRAME_INTERVAL_S:
-            self._keyframe_at = now
-            frame = self.keyframe(now)
-        else:
-            changed = [p for p in self._present.values() if p.changed]
-            if not changed:
-                return None
-            frame = _frame(changed, now)
-        for participant in self._present.values():
-            participant.changed = False
-        return frame
-
-    def keyframe(self, now: float) -> bytes:
-        """Everyone's pose, for whoever joined or missed a tick. Call it after `tick`, at the same time."""
-        return _frame([p for p in self._present.values() if p.body is not None], now)
 
     def _come_back(self, participant: Participant, hello: Hello, who: Credentials, now: float) -> list[Effect]:
         before = participant.profile
@@ -315,19 +289,5 @@ class Room:
         raise RoomFullError(f"{MAX_PID} participants came and went within {PID_REUSE_DELAY_S:.0f} s")
 
 
-def to_tick_ms(now: float) -> int:
-    """The relay's clock on the wire: whole milliseconds modulo 2³² (49.7 days)."""
-    return int(now * 1000.0) & 0xFFFFFFFF
-
-
 def _broadcasts(events: list[ObjectEvent]) -> list[Effect]:
     return [Broadcast(event) for event in events]
-
-
-def _frame(participants: list[Participant], now: float) -> bytes:
-    records = [
-        encode_record(p.pid, p.flags, int((now - p.posed_at) * 1000.0), p.body)
-        for p in participants
-        if p.body is not None
-    ]
-    return encode_tick(to_tick_ms(now), records)

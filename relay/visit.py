@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .connection import Connection, RefusalError
 from .moves import Moves
 from .open_room import OpenRoom
-from .poses import PoseUp
 from .protocol import (
     ClientMessage,
     CloseCode,
@@ -40,7 +40,7 @@ class Visit:
         self._seat: tuple[OpenRoom, int] | None = None
         self._over = False
 
-    def handle(self, message: ClientMessage | PoseUp | Moves) -> None:
+    def handle(self, message: ClientMessage | Moves) -> None:
         """Obey one message.
 
         Raises:
@@ -104,6 +104,7 @@ class Visit:
             return
         opened.sit(pid, self._connection)
         self._seat = (opened, pid)
+        self._connection.place_poses(partial(opened.room.bodies.put, pid))
         opened.deliver(effects)
 
 

@@ -22,6 +22,7 @@ from streamxr.relay.protocol import (
     Joined,
     Left,
     Limits,
+    Pace,
     Point,
     Profile,
     ProtocolError,
@@ -60,6 +61,7 @@ MESSAGES: list[ServerMessage] = [
     SignalFrom(2, '{"sdp":"v=0\\r\\n"}'),
     Error(ErrorCode.POSE, "pose of 3 bytes"),
     Drain(2500),
+    Pace(30),
 ]
 
 

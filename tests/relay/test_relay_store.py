@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 import subprocess
@@ -15,9 +16,11 @@ from typing import Any
 import pytest
 from relay_server import PATIENCE_S, Client, eventually, running_relay
 from streamxr.relay.app import RelaySettings
+from streamxr.relay.frames import Frame
 from streamxr.relay.moves import Move, encode_moves
 from streamxr.relay.objects import Kept
 from streamxr.relay.open_room import OpenRoom
+from streamxr.relay.pace import TickPolicy
 from streamxr.relay.poses import pack_point
 from streamxr.relay.protocol import (
     Cause,
@@ -211,8 +214,8 @@ class Ear:
         self.heard: list[str] = []
         self.closed: int | None = None
 
-    def send(self, text: str) -> None:
-        self.heard.append(text.split('"type":"')[1].split('"')[0])
+    def post(self, frame: Frame) -> None:
+        self.heard.append(json.loads(frame.payload)["type"])
 
     def close(self, code: int, _reason: str) -> None:
         self.closed = int(code)
@@ -220,7 +223,7 @@ class Ear:
 
 def a_room_on(store: SlowStore) -> tuple[OpenRoom, Room]:
     room = Room(RelaySettings().limits, 30)
-    return OpenRoom("hall", room, labelled=True, store=store), room  # type: ignore[arg-type]
+    return OpenRoom("hall", room, TickPolicy(), labelled=True, store=store), room  # type: ignore[arg-type]
 
 
 def seat(opened: OpenRoom) -> tuple[int, Ear]:

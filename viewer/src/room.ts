@@ -17,6 +17,7 @@ import {
 import {
   type BodyPose,
   decodeTick,
+  encodeAck,
   encodePose,
   holdsMoves,
   type PoseRecord,
@@ -71,6 +72,8 @@ const SILENCE_MS = 10_000;
 const SETTLED_MS = 10_000;
 /** Bytes not yet taken by the network. With more than this, a pose would be old before it leaves. */
 const MAX_BUFFERED = 4096;
+/** Periods of the tick without a pose of one's own after which ticks are answered by themselves. */
+const SILENT_PERIODS = 1.5;
 
 /**
  * Milliseconds to wait before attempt number `attempt` (0: the first after a loss): exponential, capped, and
@@ -259,7 +262,7 @@ export class Room {
       case "welcome":
         this.ownPid = message.pid;
         this.allowed = message.limits;
-        this.periodMs = 1000 / Math.min(message.tickHz, message.limits.posesPerSecond);
+        this.keepPace(message.tickHz);
         this.ackTick = 0;
         this.joinedAt = performance.now();
         for (const profile of message.participants) this.present.set(profile.pid, profile);
@@ -285,6 +288,9 @@ export class Room {
       case "error":
         this.emit("error", { code: message.code, message: message.message });
         break;
+      case "pace":
+        this.keepPace(message.tickHz);
+        break;
       case "drain":
         this.drainMs = message.retryMs;
         break;
@@ -294,8 +300,21 @@ export class Room {
   private hearTick(frame: ArrayBuffer): void {
     const { tickMs, records } = decodeTick(frame);
     this.ackTick = tickMs;
+    this.answer();
     const others = records.filter((record) => this.present.has(record.pid));
     if (others.length > 0) this.emit("poses", { tickMs, records: others });
+  }
+
+  /** A pose tells the relay which tick came; whoever has sent none lately must say so, or gets no more. */
+  private answer(): void {
+    const socket = this.socket;
+    if (this.current !== "joined" || !socket || socket.readyState !== socket.OPEN) return;
+    if (performance.now() - this.sentAt > SILENT_PERIODS * this.periodMs)
+      socket.send(encodeAck(this.ackTick));
+  }
+
+  private keepPace(tickHz: number): void {
+    this.periodMs = 1000 / Math.min(tickHz, this.allowed?.posesPerSecond ?? tickHz);
   }
 
   private seat(profile: Profile): void {

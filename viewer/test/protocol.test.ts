@@ -14,6 +14,7 @@ import {
   type BodyPose,
   decodeMoves,
   decodeTick,
+  encodeAck,
   encodeMoves,
   encodePose,
   holdsMoves,
@@ -49,6 +50,7 @@ interface PoseVectors {
     records: (BodyVector & { pid: number; age_ms: number })[];
   }[];
   down_invalid: { name: string; hex: string }[];
+  ack: { name: string; hex: string; ack_tick: number }[];
 }
 interface MovesVector {
   name: string;
@@ -129,6 +131,10 @@ test("a pose encodes to the bytes of the vectors", () => {
   for (const vector of poses.up) {
     assert.equal(hex(encodePose(body(vector), vector.seq, vector.ack_tick)), vector.hex, vector.name);
   }
+});
+
+test("an ack encodes to the bytes of the vectors", () => {
+  for (const vector of poses.ack) assert.equal(hex(encodeAck(vector.ack_tick)), vector.hex, vector.name);
 });
 
 test("a pose that is nowhere is refused", () => {

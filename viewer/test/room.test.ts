@@ -172,6 +172,28 @@ test("a pose that is nowhere is not sent", async () => {
   assert.deepEqual(errors, []);
 });
 
+test("who sends no pose answers every tick by itself, and who sends one answers in it", async () => {
+  const said: Uint8Array[] = [];
+  class Overheard extends NodeWebSocket {
+    override send(data: string | Uint8Array): void {
+      if (typeof data !== "string") said.push(data);
+      super.send(data);
+    }
+  }
+  const WebSocket = Overheard as unknown as NonNullable<RoomOptions["WebSocket"]>;
+  const [ada, zoe] = [enter({ room: "silent" }), enter({ room: "silent", name: "Zoë", WebSocket })];
+  await Promise.all([joined(ada), joined(zoe)]);
+  ada.sendPose(at(1));
+  const { tickMs } = await next(zoe, "poses");
+  const newest = said.at(-1);
+  assert.ok(newest);
+  assert.equal(newest[0], 4);
+  assert.equal(new DataView(newest.buffer).getUint32(4, true), tickMs);
+  zoe.sendPose(at(2));
+  assert.equal(said.at(-1)?.[0], 1);
+  assert.equal(new DataView(said.at(-1)?.buffer as ArrayBuffer).getUint32(4, true), tickMs);
+});
+
 test("stats reach the relay's metrics", async () => {
   const own = await startRelay();
   const ada = enter({ relay: own.url });

@@ -198,6 +198,10 @@ export interface ErrorMessage {
   readonly code: string;
   readonly message: string;
 }
+export interface Pace {
+  readonly type: "pace";
+  readonly tickHz: number;
+}
 export interface Drain {
   readonly type: "drain";
   readonly retryMs: number;
@@ -212,7 +216,8 @@ export type ServerMessage =
   | Denied
   | SignalFrom
   | ErrorMessage
-  | Drain;
+  | Drain
+  | Pace;
 
 export function isRoomName(name: string): boolean {
   return ROOM_NAME.test(name);
@@ -347,6 +352,8 @@ export function parseControl(text: string): ServerMessage | null {
       };
     case "drain":
       return { type, retryMs: whole(message, "retry_ms", 0, 600_000) };
+    case "pace":
+      return { type, tickHz: whole(message, "tick_hz", 1, 120) };
     default:
       return null;
   }

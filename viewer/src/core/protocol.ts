@@ -10,6 +10,7 @@ export const VERSION = 1;
 const POSE_UP = 1;
 const TICK_DOWN = 2;
 const OBJECT_MOVES = 3;
+const ACK_UP = 4;
 const LEFT_VALID = 1;
 const RIGHT_VALID = 2;
 const FLOAT32 = 4;
@@ -92,6 +93,17 @@ export function encodePose(pose: BodyPose, seq: number, ackTick: number): Uint8A
     if (point) writePoint(view, at, point, float32);
     at += pointBytes;
   }
+  return frame;
+}
+
+/**
+ * The frame that says which tick came, from whoever has no pose to say it with: 8 bytes.
+ * @param ackTick `tickMs` of the last tick received
+ */
+export function encodeAck(ackTick: number): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(HEADER_BYTES);
+  frame[0] = ACK_UP;
+  new DataView(frame.buffer).setUint32(4, ackTick >>> 0, true);
   return frame;
 }
 
