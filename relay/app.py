@@ -206,8 +206,10 @@ class Relay:
         return opened
 
     def _forget_room(self, opened: OpenRoom) -> None:
-        del self._rooms[opened.name]
-        self._free_labels += opened.labelled
+        # A room may fail when it is long empty, and another one of its name be open.
+        if self._rooms.get(opened.name) is opened:
+            del self._rooms[opened.name]
+            self._free_labels += opened.labelled
 
     def _check_room_count(self) -> None:
         if len(self._rooms) + len(self._entering) < self.settings.max_rooms:

@@ -62,6 +62,7 @@ class OpenRoom:
         self._ticks = 0
         self._waiting: deque[_Waiting] = deque()
         self._saved_at = 0.0
+        self._failed = False
 
     @property
     def can_keep(self) -> bool:
@@ -153,6 +154,9 @@ class OpenRoom:
 
     def fail(self, reason: str) -> None:
         """Send everyone away: they come back to the room as it was kept, or to a fresh one."""
+        if self._failed:
+            return
+        self._failed = True
         self._waiting.clear()
         for connection in self.seats.values():
             connection.close(CloseCode.INTERNAL, reason)
@@ -165,6 +169,7 @@ class OpenRoom:
             self.fail("shared objects could not be written down")
             return
         waiting.durable = True
+        # After a failure the queue is empty, whatever else turns out to be written.
         while self._waiting and self._waiting[0].durable:
             self._carry(self._waiting.popleft().effects)
 

@@ -34,6 +34,7 @@ class RawWebSocket:
         self.socket.sendall(frame(TEXT, json.dumps(HELLO | {"name": name}).encode()))
         while True:
             opcode, payload = self.receive()
+            assert opcode != CLOSE, f"not welcome: {payload!r}"
             if opcode == TEXT and json.loads(payload)["type"] == "welcome":
                 return int(json.loads(payload)["pid"])
 
