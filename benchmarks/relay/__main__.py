@@ -151,8 +151,9 @@ def run(contender: Contender, load: Load) -> dict[str, Any]:
 
 
 def warm_up(contender: Contender, port: int) -> None:
-    """What the first connections alone cost must not count for those that are measured."""
-    asked = asdict(Load(contender.wire, port, 20, rooms=2, warm_s=0.2, measure_s=0.3))
+    """What the first connections alone cost must not count for those that are measured. In rooms of their own: the
+    relay keeps the seats of people who vanish for a while, and their last poses."""
+    asked = asdict(Load(contender.wire, port, 20, rooms=2, prefix="warm", warm_s=0.2, measure_s=0.3))
     subprocess.run([sys.executable, str(HERE / "swarm.py"), json.dumps(asked)], capture_output=True, check=False)
     time.sleep(0.3)
 

@@ -33,6 +33,7 @@ class Load:
     port: int
     people: int
     rooms: int = 1
+    prefix: str = "bench"  # of the rooms' names
     hz: float = 30.0
     warm_s: float = 2.0
     measure_s: float = 5.0
@@ -124,7 +125,7 @@ class Swarm:
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             x = (index % side / side - 0.5) * load.side_m
             z = (index // side / side - 0.5) * load.side_m
-            client = Client(index, line, f"bench-{index % load.rooms}", x, z)
+            client = Client(index, line, f"{load.prefix}-{index % load.rooms}", x, z)
             # Probes are spread over the order in which the server serves its clients.
             client.is_probe = index % max(1, load.people // PROBES) == 0 and index >= load.stalled + load.slow
             self.wire.connect(client, load.port)
