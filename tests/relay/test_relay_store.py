@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from relay_process import RELAY, serving
 from relay_server import PATIENCE_S, Client, eventually, running_relay
 from streamxr.relay.app import RelaySettings
 from streamxr.relay.frames import Frame
@@ -37,7 +38,6 @@ from streamxr.relay.protocol import (
 )
 from streamxr.relay.room import Room
 from streamxr.relay.store import Store, StoreError
-from test_relay_cli import RELAY, serving
 from websockets.sync.client import connect
 
 HERE = Point((0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
