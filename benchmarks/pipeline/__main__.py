@@ -53,7 +53,8 @@ def main() -> None:
             text += [table.markdown() for table in tables]
             print("\n".join(text[-len(tables) :]), flush=True)
     if not asked.quick and not asked.only:
-        DOCUMENT.write_text("\n".join(text), encoding="utf-8")
+        relay = "".join(DOCUMENT.read_text("utf-8").partition("\n# The relay\n")[1:]) if DOCUMENT.exists() else ""
+        DOCUMENT.write_text("\n".join(text) + relay, encoding="utf-8")
 
 
 def heading(versions: dict[str, str]) -> str:
