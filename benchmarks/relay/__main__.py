@@ -32,7 +32,7 @@ LOAD_CORE = "1"
 RESULTS = HERE / "results.json"
 PEOPLE = (10, 25, 40, 50, 60, 75, 100, 150, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100, 1200)
 QUICK_PEOPLE = (25, 100, 500)
-LIMIT_MS = 50.0
+FULL_UP_TO = 150  # up to here a relay as it comes sends everything, too
 OUT_AFTER = 2  # sizes beyond the limit in a row, and a contender is no longer asked
 PARTS = ("sizes", "rooms", "slow", "memory")
 
@@ -77,7 +77,8 @@ def sizes(repetitions: int, seconds: float, quick: bool) -> dict[str, list[dict[
         runs: dict[str, list[dict[str, Any]]] = {key: [] for key in found}
         for _ in range(repetitions):
             for contender in CONTENDERS:
-                if beyond[contender.key] < OUT_AFTER:
+                as_full = contender.key == "cells" and people <= FULL_UP_TO
+                if beyond[contender.key] < OUT_AFTER and not as_full:
                     load = Load(contender.wire, 0, people, measure_s=seconds)
                     runs[contender.key].append(run(contender, load))
         for key, several in runs.items():
@@ -133,21 +134,25 @@ def run(contender: Contender, load: Load) -> dict[str, Any]:
         warm_up(contender, server.port)
         before = rss_bytes(server.pid)
         asked = asdict(load) | {"port": server.port, "pid": server.pid}
-        done = subprocess.run(
-            ["taskset", "-c", LOAD_CORE, sys.executable, str(HERE / "swarm.py"), json.dumps(asked)],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=load.measure_s + 120.0,
-        )
-    if done.returncode:
-        failed = done.stderr.strip().splitlines()[-1:]
-        result: dict[str, Any] = {"people": load.people, "rooms": load.rooms, "failed": " ".join(failed)}
-    else:
-        result = json.loads(done.stdout)
+        result = loaded(asked, load.measure_s + 120.0)
     result["memory_before"] = before
     say(contender, load, result)
     return result
+
+
+def loaded(asked: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+    """What the swarm measured, or why it could not."""
+    command = ["taskset", "-c", LOAD_CORE, sys.executable, str(HERE / "swarm.py"), json.dumps(asked)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        failed = f"not done after {timeout_s:.0f} s"
+    else:
+        if not done.returncode:
+            result: dict[str, Any] = json.loads(done.stdout)
+            return result
+        failed = " ".join(done.stderr.strip().splitlines()[-1:])
+    return {"people": asked["people"], "rooms": asked["rooms"], "failed": failed}
 
 
 def warm_up(contender: Contender, port: int) -> None:

@@ -174,7 +174,7 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
 
 def chart(found: dict[str, list[dict[str, Any]]]) -> str:
     """Participants against p99, both on logarithmic scales, with the limit."""
-    left, right, top, bottom, width, height = 64, 250, 20, 48, 860, 420
+    left, right, top, bottom, width, height = 64, 340, 20, 48, 960, 420
     most = max(result["people"] for results in found.values() for result in results)
 
     def x(people: float) -> float:
