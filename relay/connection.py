@@ -49,7 +49,7 @@ class ConnectionLimits:
     # Offences (bad or too many messages) are forgiven at this rate; the burst is what a hiccup may cost.
     offences_per_s: float = 5.0
     offence_burst: int = 50
-    control_queue_bytes: int = 256 * 1024
+    control_queue_bytes: int = 512 * 1024  # the welcome to 1,000 people with the longest names and 500 objects fits
 
 
 class RefusalError(Exception):

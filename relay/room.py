@@ -46,7 +46,7 @@ from .rate import TokenBucket
 
 PID_REUSE_DELAY_S: Final = 60.0  # longer than any frame can lie in a buffer: an old pose never moves a new avatar
 GRACE_S: Final = 30.0  # for which a seat is kept for somebody whose line is lost
-# Characters per second. One sender must not be able to fill a receiver's queue of 256 KiB.
+# Characters per second. One sender must not be able to fill a receiver's queue of 512 KiB.
 SIGNAL_SENT: Final = 16_384
 SIGNAL_RECEIVED: Final = 65_536
 

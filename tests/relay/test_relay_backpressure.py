@@ -262,7 +262,7 @@ def test_control_messages_keep_their_order(with_a_line: Callable[[Scenario], Non
 def test_too_many_control_messages_that_wait_cost_the_seat(with_a_line: Callable[[Scenario], None]) -> None:
     async def scenario(_room: Room, line: Line) -> None:
         line.hold_up()
-        for _ in range(255):
+        for _ in range(520):
             line.connection.send("x" * 1000)
         assert line.counts.closes[CloseCode.SLOW] == 0
         for _ in range(10):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from streamxr.relay.connection import ConnectionLimits
 from streamxr.relay.objects import Kept, Objects
 from streamxr.relay.protocol import (
     Error,
@@ -22,6 +23,7 @@ from streamxr.relay.protocol import (
     Spawned,
     Updated,
     Welcome,
+    encode_control,
 )
 from streamxr.relay.room import GRACE_S, SIGNAL_SENT, Broadcast, Credentials, Effect, Room, RoomFullError, Send
 
@@ -218,3 +220,16 @@ def test_a_room_that_kept_no_object_still_counts_on() -> None:
     (effect,) = room.handle(ada, Spawn(1, "chair", HERE, 1.0), 0.0)
     assert isinstance(effect.message, Spawned)
     assert (effect.message.rev, effect.message.id) == (9, 4)
+
+
+def test_the_largest_welcome_fits_the_queue_of_control_messages() -> None:
+    """Or the longest names would keep newcomers out."""
+    limits = Limits(1000, objects=500, poses_per_s=90, control_per_s=20, control_bytes=16384)
+    room = Room(limits, tick_hz=30)
+    there = Point((-1234.567891, 1234.567891, -1234.567891), (-0.123456, -0.123456, -0.123456, -0.123456))
+    for _ in range(999):
+        ada, effects = room.join(Hello(1, "🦊" * 64, "#ff8800"), 0.0)
+    for _ in range(500):
+        room.handle(ada, Spawn(2**32 - 1, "a" * 128, there, 123.456789), 0.0)
+    _, effects = room.join(ADA, 0.0)
+    assert len(encode_control(welcome_of(effects)).encode()) < ConnectionLimits().control_queue_bytes
