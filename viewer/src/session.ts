@@ -5,6 +5,7 @@ import { Fetcher } from "./core/fetcher.ts";
 import { ManifestError, parseCatalogue } from "./core/manifest.ts";
 import { DEFAULT_LIMITS, type Limits } from "./core/scheduler.ts";
 import { type Host, Streamer } from "./core/streamer.ts";
+import { limitsFor } from "./device.ts";
 import { type RequestHook, Requests } from "./requests.ts";
 
 export interface SessionOptions {
@@ -46,11 +47,12 @@ export class Session {
         wait,
         bandwidth: this.bandwidth,
         fromCache: this.requests.fromCache,
+        offline,
         // Browsers offer hashes to secure contexts alone.
         ...(globalThis.crypto?.subtle ? { subtle: crypto.subtle } : {}),
       }),
       bandwidth: this.bandwidth,
-      limits: { ...DEFAULT_LIMITS, ...limits },
+      limits: { ...DEFAULT_LIMITS, ...limitsFor(navigator), ...limits },
     });
   }
 
@@ -131,6 +133,11 @@ function* urisOf(manifest: Manifest): Generator<string> {
   for (const { regions } of manifest.trees) {
     for (const { refinement } of regions) if (refinement) yield refinement.uri;
   }
+}
+
+function offline(): Promise<void> | null {
+  if (navigator.onLine) return null;
+  return new Promise((resolve) => addEventListener("online", () => resolve(), { once: true }));
 }
 
 function wait(ms: number, signal: AbortSignal): Promise<void> {
