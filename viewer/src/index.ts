@@ -14,6 +14,7 @@
 import type { Camera, WebGLRenderer } from "three";
 import type { AssetState } from "./core/asset.ts";
 import type { Catalogue } from "./core/bundle.ts";
+import { pixelTolerance } from "./device.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import type { Asset } from "./three/asset.ts";
 import { type DecoderFiles, ThreeHost } from "./three/host.ts";
@@ -31,6 +32,10 @@ export interface StreamXROptions extends SessionOptions {
   readonly transcoder?: DecoderFiles;
   /** A session that is fetching already; one is made when there is none. */
   readonly session?: Session;
+  /** `pointer`: on a screen, the mouse is taken for a hint at where its user looks. A headset tells by itself. */
+  readonly gaze?: "head" | "pointer";
+  /** Milliseconds in which tiers fade into each other; 0: they are exchanged at once. */
+  readonly fadeMs?: number;
   /** Notes what every frame draws. */
   readonly recorder?: Recorder;
 }
@@ -41,7 +46,8 @@ export class StreamXR {
   readonly host: ThreeHost;
 
   private readonly renderer: WebGLRenderer;
-  private readonly view: CameraView;
+  /** What is seen, and where the gaze came from. */
+  readonly view: CameraView;
   private readonly catalogues = new Map<string, Promise<Catalogue>>();
   private readonly waiting = new Map<
     AssetState,
@@ -57,9 +63,13 @@ export class StreamXR {
       options.decoder,
       options.transcoder ?? null,
       options.recorder ?? null,
+      options.fadeMs,
     );
     this.renderer = options.renderer;
-    this.view = new CameraView(options.renderer);
+    this.view = new CameraView(options.renderer, {
+      pointer: options.gaze === "pointer",
+      pixelTolerance: pixelTolerance(navigator),
+    });
     this.host.onBase = (asset) => {
       this.shown.add(asset);
       this.waiting.get(asset.state)?.resolve(asset);
@@ -124,12 +134,13 @@ export class StreamXR {
     if (this.renderer.getContext().isContextLost()) return;
     const now = performance.now();
     this.host.uploads.slice();
-    for (const asset of this.shown) asset.update(dt);
+    for (const asset of this.shown) asset.update(dt, now, camera);
     this.session.streamer.update(this.view.read(camera, this.session.bandwidth.network(now), now), now);
   }
 
   dispose(): void {
     for (const asset of [...this.shown]) this.unload(asset);
     this.host.dispose();
+    this.view.dispose();
   }
 }

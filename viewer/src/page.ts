@@ -5,6 +5,7 @@
 import type { AssetState } from "./core/asset.ts";
 import type { CatalogueEntry } from "./core/bundle.ts";
 import { HEAD_GAZE_UNCERTAINTY, type View } from "./core/gaze.ts";
+import { pixelTolerance } from "./device.ts";
 import { frame, type Layout, layOut, matrixOf } from "./layout.ts";
 import { notice } from "./notices.ts";
 import { type PageOptions, readOptions } from "./options.ts";
@@ -30,7 +31,10 @@ async function main(): Promise<void> {
   // Together with the catalogue, not after it. A failure is met where it is awaited.
   const show = import("./show.ts");
   show.catch(() => {});
-  const session = new Session({ record: options.debug });
+  const session = new Session({
+    record: options.debug,
+    ...(options.memory ? { limits: { gpuBytes: options.memory } } : {}),
+  });
   session.onFailure = ({ kind, asset, uri }, error) => {
     if (kind === "base" || kind === "manifest")
       notice(`${asset.id} cannot be shown in full: ${error.message}`);
@@ -80,7 +84,7 @@ function firstView(layout: Layout): View {
     eye,
     gaze: [x / length, y / length, z / length],
     gazeUncertaintyDegrees: HEAD_GAZE_UNCERTAINTY,
-    pixelsPerDegree: (innerHeight * devicePixelRatio) / FIELD_OF_VIEW,
+    pixelsPerDegree: (innerHeight * devicePixelRatio) / FIELD_OF_VIEW / pixelTolerance(navigator),
     near: 0.01,
     frustum: [],
   };

@@ -33,6 +33,7 @@ export async function start(exhibition: Exhibition): Promise<void> {
     decoder: beside(DRACO_DECODER),
     transcoder: beside(KTX2_TRANSCODER),
     session,
+    gaze: options.gaze,
     ...(recorder ? { recorder } : {}),
   });
 

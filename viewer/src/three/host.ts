@@ -5,6 +5,7 @@ import type { AssetState, Download, ManifestDownload } from "../core/asset.ts";
 import type { CutChange } from "../core/cut.ts";
 import type { Host } from "../core/streamer.ts";
 import { Asset, type AssetContext } from "./asset.ts";
+import { FADE_MS } from "./fades.ts";
 import type { Transcoder } from "./ktx2.ts";
 import type { Recorder } from "./recorder.ts";
 import { Uploads } from "./uploads.ts";
@@ -41,6 +42,7 @@ export class ThreeHost implements Host {
     decoder: DecoderFiles,
     transcoder: DecoderFiles | null,
     recorder: Recorder | null,
+    fadeMs = FADE_MS,
   ) {
     // A manager of our own: the page's default one may rewrite addresses or count our files.
     const manager = new LoadingManager();
@@ -54,6 +56,8 @@ export class ThreeHost implements Host {
       loader: new GLTFLoader(manager).setDRACOLoader(this.draco),
       uploads: this.uploads,
       recorder,
+      compiler: renderer,
+      fadeMs,
       transcode: (bytes) => this.transcode(bytes),
     };
     this.openTranscoder = async () => {
