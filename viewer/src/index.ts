@@ -14,6 +14,7 @@
 import type { Camera, WebGLRenderer } from "three";
 import type { AssetState } from "./core/asset.ts";
 import type { Catalogue } from "./core/bundle.ts";
+import { type Demand, demandOf } from "./core/demand.ts";
 import { pixelTolerance } from "./device.ts";
 import { Session, type SessionOptions } from "./session.ts";
 import type { Asset } from "./three/asset.ts";
@@ -53,7 +54,8 @@ export class StreamXR {
     AssetState,
     { resolve(asset: Asset): void; reject(error: Error): void }
   >();
-  private readonly shown = new Set<Asset>();
+  /** Assets whose base has arrived. */
+  readonly shown = new Set<Asset>();
   private loads = 0;
 
   constructor(options: StreamXROptions) {
@@ -136,6 +138,15 @@ export class StreamXR {
     this.host.uploads.slice();
     for (const asset of this.shown) asset.update(dt, now, camera);
     this.session.streamer.update(this.view.read(camera, this.session.bandwidth.network(now), now), now);
+  }
+
+  /**
+   * What the eye demands of a region, as it is seen now.
+   * @throws Error before the first `update`
+   */
+  demand(asset: AssetState, tree: number, region: number): Demand {
+    if (!this.view.latest) throw new Error("nothing has been seen yet: call update() first");
+    return demandOf(asset, tree, region, this.view.latest);
   }
 
   dispose(): void {

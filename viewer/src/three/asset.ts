@@ -13,7 +13,7 @@ import type { AssetState } from "../core/asset.ts";
 import type { Manifest, Tree } from "../core/bundle.ts";
 import type { CutChange } from "../core/cut.ts";
 import { type Base, nodesOf, parseBase, primitivesOf } from "./base.ts";
-import { type Compiler, Fades } from "./fades.ts";
+import type { Fades } from "./fades.ts";
 import type { Recorder } from "./recorder.ts";
 import {
   addToScene,
@@ -32,9 +32,8 @@ export interface AssetContext {
   readonly loader: GLTFLoader;
   readonly uploads: Uploads;
   readonly recorder: Recorder | null;
-  readonly compiler: Compiler;
-  /** Milliseconds of a fade between tiers; 0: none. */
-  readonly fadeMs: number;
+  /** Fades are code that the base does not need. */
+  readonly openFades: () => Promise<Fades>;
   /** A KTX2 file as blocks that the GPU reads. */
   readonly transcode: (bytes: ArrayBuffer) => Promise<CompressedTexture>;
 }
@@ -52,10 +51,12 @@ export class Asset extends Group {
   private readonly base: Base;
   private readonly context: AssetContext;
   private readonly pictures: Picture[];
-  private readonly fades: Fades;
+  /** Null until it has come: regions are exchanged at once. */
+  private fades: Fades | null = null;
   private trees: DrawableTree[] = [];
   /** Why the manifest does not fit the base, when it does not. */
   private mismatch: Error | null = null;
+  private disposed = false;
   private lastWorld: readonly number[] = [];
   /** Not wanted any more, but still fading away. */
   private readonly released = new Set<DrawableRegion>();
@@ -84,7 +85,6 @@ export class Asset extends Group {
     this.base = base;
     this.context = context;
     this.pictures = base.slots.map((slots) => new Picture(slots));
-    this.fades = new Fades(context.compiler, context.fadeMs);
     this.pictures.forEach((picture, image) => {
       for (const source of picture.baseSources) {
         context.recorder?.picture(source, { asset: state.id, image, level: 0 });
@@ -128,6 +128,7 @@ export class Asset extends Group {
       return;
     }
     this.lastWorld = [];
+    if (this.trees.some(({ tree }) => tree.regions.length > 1)) void this.prepareFades();
   }
 
   /** Decodes and uploads the children of a region; nothing of them is drawn. */
@@ -169,7 +170,7 @@ export class Asset extends Group {
       const released = drawable?.regions.get(child);
       drawable?.regions.delete(child);
       if (!released) continue;
-      if (this.fades.isVanishing(released)) this.released.add(released);
+      if (this.fades?.isVanishing(released)) this.released.add(released);
       else freeRegion(released);
     }
   }
@@ -182,10 +183,12 @@ export class Asset extends Group {
       indices.flatMap((index) => drawable.regions.get(index) ?? []);
     const shown = regions(show);
     for (const region of shown) addToScene(drawable, region);
-    this.fades.cross(regions(hide), shown, (region) => {
+    const gone = (region: DrawableRegion): void => {
       if (this.released.delete(region)) freeRegion(region);
       else removeFromScene(region);
-    });
+    };
+    if (this.fades) this.fades.cross(regions(hide), shown, gone);
+    else regions(hide).forEach(gone);
   }
 
   /** Every mesh that is drawn and stays: by tree and region, −1 for what no tree draws. */
@@ -202,7 +205,7 @@ export class Asset extends Group {
 
   /** Whether something is still fading. */
   get fading(): boolean {
-    return this.fades.active;
+    return this.fades?.active ?? false;
   }
 
   /** Decodes and uploads a level of a picture; it is not used yet. */
@@ -220,7 +223,7 @@ export class Asset extends Group {
 
   showLevel(image: number, level: number): void {
     this.pictures[image]?.show(level);
-    this.fades.follow();
+    this.fades?.follow();
   }
 
   releaseLevel(image: number, level: number): void {
@@ -234,16 +237,17 @@ export class Asset extends Group {
    */
   update(dt: number, now: number, camera: Camera): void {
     this.mixer?.update(dt);
-    this.fades.update(now, sceneOf(this), camera);
+    this.fades?.update(now, sceneOf(this), camera);
     // Outside a scene it is nowhere: what the page planned with remains.
     if (this.parent) this.locate();
   }
 
   override dispose(): void {
+    this.disposed = true;
     this.removeFromParent();
     this.mixer?.stopAllAction();
     this.mixer?.uncacheRoot(this.base.root);
-    this.fades.dispose();
+    this.fades?.dispose();
     for (const { regions } of this.trees) {
       for (const [index, region] of regions) if (index > 0) freeRegion(region);
     }
@@ -263,6 +267,16 @@ export class Asset extends Group {
       ...[...geometries].map((geometry) => uploads.geometry(geometry, signal)),
       ...this.base.textures().map((texture) => uploads.texture(texture, signal)),
     ]);
+  }
+
+  /** Without them, as where the code cannot be had, nothing is missing but the softness. */
+  private async prepareFades(): Promise<void> {
+    const fades = await this.context.openFades().catch(() => null);
+    if (!fades || this.disposed) return;
+    this.fades = fades;
+    for (const { tree, drawings } of this.trees) {
+      if (tree.regions.length > 1) fades.expect(drawings.flatMap(({ kinds }) => kinds));
+    }
   }
 
   private bindTree(tree: Tree, index: number): DrawableTree {
@@ -286,7 +300,6 @@ export class Asset extends Group {
     // Root meshes go where the regions go, so that one rule shows and hides them all.
     if (tree.regions.length > 1) {
       for (const { place, kinds } of drawings) place.add(...kinds);
-      this.fades.expect(drawings.flatMap(({ kinds }) => kinds));
     }
     this.watch(drawable, index, 0);
     return drawable;

@@ -1,7 +1,15 @@
-import { type Camera, type Material, type Mesh, type Object3D, type Scene, Texture, Vector2 } from "three";
+import {
+  type Camera,
+  Group,
+  type Material,
+  type Mesh,
+  type Scene,
+  Texture,
+  Vector2,
+  type WebGLRenderer,
+} from "three";
+import type { Veiled } from "./regions.ts";
 
-/** Milliseconds of a fade: shorter is a pop, longer holds the finer picture back. */
-export const FADE_MS = 200;
 /** However long a frame takes, it moves a fade on by no more than half, so that a slow device sees one too. */
 const MOST_PER_FRAME = 0.5;
 
@@ -10,10 +18,8 @@ export interface Fadable {
   readonly meshes: readonly (readonly Mesh[])[];
 }
 
-/** The programs of a renderer, made ready while it goes on drawing. */
-export interface Compiler {
-  compileAsync(object: Object3D, camera: Camera, scene: Scene): Promise<unknown>;
-}
+/** What compiles a renderer's programs: while it goes on drawing, where the browser can. */
+export type Compiler = Pick<WebGLRenderer, "compile" | "compileAsync" | "extensions">;
 
 /** A material's copy that draws only the pixels whose noise lies in [x, y). */
 interface Veil {
@@ -138,7 +144,9 @@ export class Fades {
   }
 
   private canFade({ meshes }: Fadable): boolean {
-    return meshes.flat().every((mesh) => this.ready.has(ownMaterial(mesh)));
+    return meshes.flat().every(({ material }) => {
+      return this.ready.has((material as Partial<Veiled>).veils ?? (material as Material));
+    });
   }
 
   private begin({ meshes }: Fadable, rise: number, fall: number | null, gone = (): void => {}): Fade {
@@ -176,35 +184,30 @@ export class Fades {
   }
 
   private async compile(scene: Scene, camera: Camera): Promise<void> {
-    const models = this.unready;
+    const { compiler } = this;
+    const standIns = new Group();
+    const owners = new Map<Material, Veil>();
+    for (const model of this.unready) {
+      const own = model.material as Material;
+      const veil = owners.get(own) ?? this.veil(own);
+      owners.set(own, veil);
+      const standIn = model.clone(false);
+      standIn.material = veil.material;
+      standIns.add(standIn);
+    }
     this.unready = [];
-    await Promise.all(
-      models.map(async (model) => {
-        const own = model.material as Material;
-        const veil = this.veil(own);
-        const standIn = model.clone(false);
-        standIn.material = veil.material;
-        await this.compiler.compileAsync(standIn, camera, scene).catch(() => {});
-        if (this.disposed) return;
-        this.pool.get(own)?.push(veil);
-        this.ready.add(own);
-      }),
-    );
+    if (compiler.extensions.has("KHR_parallel_shader_compile")) {
+      await compiler.compileAsync(standIns, camera, scene);
+    } else {
+      compiler.compile(standIns, camera, scene);
+    }
+    if (this.disposed) return;
+    for (const [own, veil] of owners) {
+      this.pool.get(own)?.push(veil);
+      this.ready.add(own);
+    }
   }
 }
-
-/** The part of its pixels that a material draws: 1 for those that are not fading. */
-export function shareOf(material: Material): number {
-  const range = veils.get(material)?.range;
-  return range ? range.y - range.x : 1;
-}
-
-/** A mesh's material, whether it is fading or not. */
-export function ownMaterial({ material }: Mesh): Material {
-  return veils.get(material as Material)?.own ?? (material as Material);
-}
-
-const veils = new WeakMap<Material, { readonly own: Material; readonly range: Vector2 }>();
 
 // Interleaved gradient noise (Jimenez 2014, Next Generation Post Processing in Call of Duty): neighbours differ much.
 const LEAVE_OUT = /* glsl */ `
@@ -216,7 +219,7 @@ const LEAVE_OUT = /* glsl */ `
 function veilOf(own: Material): Veil {
   const material = own.clone();
   const range = new Vector2(0, 1);
-  veils.set(material, { own, range });
+  Object.assign(material, { veils: own, fadeRange: range } satisfies Veiled);
   material.onBeforeCompile = (shader, renderer) => {
     own.onBeforeCompile(shader, renderer);
     shader.uniforms.fadeRange = { value: range };

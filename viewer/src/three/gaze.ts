@@ -1,14 +1,46 @@
 import { type Camera, Matrix4, type Quaternion, Vector3, type WebGLRenderer } from "three";
-import type { GazeRay } from "../core/gaze-sources.ts";
+import { type Gaze, type GazeRay, GazeTracker } from "../core/gaze-sources.ts";
 
 const direction = new Vector3();
 const toWorld = new Matrix4();
+
+/** Follows the gaze by what the device tells. Code that is only there where it tells something. */
+export class GazeReader {
+  private readonly tracker = new GazeTracker();
+  private readonly pointer: PointerRay | null;
+
+  /** @param pointer whether on a screen the mouse is taken for a hint */
+  constructor(
+    private readonly renderer: WebGLRenderer,
+    pointer: boolean,
+  ) {
+    this.pointer = pointer ? new PointerRay(renderer.domElement) : null;
+  }
+
+  /**
+   * @param now milliseconds
+   * @param camera the page's
+   * @param turned orientation of the head
+   */
+  read(now: number, head: Gaze, camera: Camera, turned: Quaternion): Gaze {
+    const { xr } = this.renderer;
+    if (xr.enabled && xr.isPresenting) {
+      return this.tracker.read(now, head, sessionRays(this.renderer, camera));
+    }
+    const ray = this.pointer?.read(camera, turned);
+    return this.tracker.read(now, head, ray ? [ray] : []);
+  }
+
+  dispose(): void {
+    this.pointer?.dispose();
+  }
+}
 
 /**
  * Rays of the session's input sources that may follow the eyes, in the scene's world.
  * @param camera the page's: what moves it moves everything of the session
  */
-export function sessionRays({ xr }: WebGLRenderer, camera: Camera): GazeRay[] {
+function sessionRays({ xr }: WebGLRenderer, camera: Camera): GazeRay[] {
   const frame = xr.getFrame();
   const space = xr.getReferenceSpace();
   const rays: GazeRay[] = [];
@@ -27,7 +59,7 @@ export function sessionRays({ xr }: WebGLRenderer, camera: Camera): GazeRay[] {
 }
 
 /** The mouse over a canvas as a ray; one ray for each move. Touches are no gaze: the finger covers what it points at. */
-export class PointerRay {
+class PointerRay {
   private place: { readonly x: number; readonly y: number } | null = null;
   private ray: GazeRay | null = null;
   private readonly ear = new AbortController();

@@ -5,7 +5,6 @@ import type { AssetState, Download, ManifestDownload } from "../core/asset.ts";
 import type { CutChange } from "../core/cut.ts";
 import type { Host } from "../core/streamer.ts";
 import { Asset, type AssetContext } from "./asset.ts";
-import { FADE_MS } from "./fades.ts";
 import type { Transcoder } from "./ktx2.ts";
 import type { Recorder } from "./recorder.ts";
 import { Uploads } from "./uploads.ts";
@@ -14,6 +13,8 @@ import { Uploads } from "./uploads.ts";
 const DECODERS = 2;
 /** A file that decodes for longer is taken for broken: large ones need under a second, milliseconds. */
 const DECODE_LIMIT_MS = 60_000;
+/** Milliseconds of a fade between tiers: shorter is a pop, longer holds the finer picture back. */
+const FADE_MS = 200;
 
 /** Addresses of a decoder's two files. */
 export interface DecoderFiles {
@@ -56,8 +57,7 @@ export class ThreeHost implements Host {
       loader: new GLTFLoader(manager).setDRACOLoader(this.draco),
       uploads: this.uploads,
       recorder,
-      compiler: renderer,
-      fadeMs,
+      openFades: async () => new (await import("./fades.ts")).Fades(renderer, fadeMs),
       transcode: (bytes) => this.transcode(bytes),
     };
     this.openTranscoder = async () => {

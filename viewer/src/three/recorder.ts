@@ -1,5 +1,5 @@
 import type { Material, Mesh, Texture } from "three";
-import { shareOf } from "./fades.ts";
+import type { Veiled } from "./regions.ts";
 
 /** One region as it was drawn in a frame: every count is of what reached the GPU, not of what was planned. */
 export interface DrawnRegion {
@@ -54,7 +54,7 @@ export class Recorder {
       const id = `${label.asset}/${label.tree}/${label.region}`;
       let drawn = this.regionsNow.get(id);
       if (!drawn) {
-        drawn = { ...label, share: shareOf(material), primitives: 0, triangles: 0 };
+        drawn = { ...label, share: shareOf(material as Partial<Veiled>), primitives: 0, triangles: 0 };
         this.regionsNow.set(id, drawn);
       }
       drawn.primitives++;
@@ -98,4 +98,8 @@ export class Recorder {
       if (picture) this.picturesNow.set(`${picture.asset}/${picture.image}/${picture.level}`, picture);
     }
   }
+}
+
+function shareOf({ fadeRange }: Partial<Veiled>): number {
+  return fadeRange ? fadeRange.y - fadeRange.x : 1;
 }

@@ -1,6 +1,5 @@
-import { type BufferGeometry, Mesh, type Object3D, SkinnedMesh } from "three";
+import { type BufferGeometry, type Material, Mesh, type Object3D, SkinnedMesh, type Vector2 } from "three";
 import type { Tree } from "../core/bundle.ts";
-import { ownMaterial } from "./fades.ts";
 
 /** A node that draws a tree: its region meshes come and go below `place`. */
 export interface Drawing {
@@ -62,6 +61,18 @@ export function removeFromScene({ meshes }: DrawableRegion): void {
 export function freeRegion(region: DrawableRegion): void {
   removeFromScene(region);
   for (const geometry of region.geometries) geometry.dispose();
+}
+
+/** What a material's copy that fades says of itself: see `Fades`. */
+export interface Veiled {
+  readonly veils: Material;
+  /** The range of noise values that it draws, in [0, 1]. */
+  readonly fadeRange: Vector2;
+}
+
+/** A mesh's material, whether it is fading or not. */
+export function ownMaterial({ material }: Mesh): Material {
+  return (material as Partial<Veiled>).veils ?? (material as Material);
 }
 
 /** A mesh that deforms as the base's does: by the same bones, by the same morph weights. */

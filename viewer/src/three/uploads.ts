@@ -1,5 +1,5 @@
 import {
-  Box2,
+  type Box2,
   type BufferGeometry,
   Camera,
   Mesh,
@@ -123,7 +123,8 @@ export class Uploads {
       if (skip) return;
       const bottom = Math.min(height, top + rows);
       texture.generateMipmaps = generateMipmaps && bottom === height;
-      const region = new Box2(new Vector2(0, top), new Vector2(width, bottom));
+      // Only these two are read: the class would be code that nothing else needs.
+      const region = { min: new Vector2(0, top), max: new Vector2(width, bottom) } as Box2;
       renderer.copyTextureToTexture(pixels, texture, region, region.min);
       texture.generateMipmaps = generateMipmaps;
     };

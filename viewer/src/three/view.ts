@@ -10,14 +10,15 @@ import {
 import type { Network } from "../core/bandwidth.ts";
 import {
   frustumPlanes,
+  HEAD_GAZE_UNCERTAINTY,
   type HeadPose,
   pixelsPerDegree,
   predictionHorizon,
   predictView,
   type View,
 } from "../core/gaze.ts";
-import { type Gaze, type GazeRay, GazeTracker } from "../core/gaze-sources.ts";
-import { PointerRay, sessionRays } from "./gaze.ts";
+import type { Gaze } from "../core/gaze-sources.ts";
+import type { GazeReader } from "./gaze.ts";
 
 /** Milliseconds of poses kept: enough for the velocity over 0.1 s at any frame rate that is worth predicting at. */
 const HISTORY_MS = 400;
@@ -38,8 +39,10 @@ export interface CameraViewOptions {
 export class CameraView {
   /** Where the gaze of the last view came from, for the HUD and the trace. */
   gaze: Gaze | null = null;
-  private readonly tracker = new GazeTracker();
-  private readonly pointer: PointerRay | null;
+  latest: View | null = null;
+  private reader: GazeReader | null = null;
+  private opening = false;
+  private disposed = false;
   private readonly poses: HeadPose[] = [];
   private readonly position = new Vector3();
   private readonly forward = new Vector3();
@@ -51,12 +54,16 @@ export class CameraView {
   constructor(
     private readonly renderer: WebGLRenderer,
     private readonly options: CameraViewOptions = {},
-  ) {
-    this.pointer = options.pointer ? new PointerRay(renderer.domElement) : null;
+  ) {}
+
+  /** The head's, at the last view. */
+  get pose(): HeadPose | null {
+    return this.poses.at(-1) ?? null;
   }
 
   dispose(): void {
-    this.pointer?.dispose();
+    this.disposed = true;
+    this.reader?.dispose();
   }
 
   /** `now` in milliseconds. In an XR session the session's own camera counts, which spans both eyes. */
@@ -69,8 +76,13 @@ export class CameraView {
     this.forward.set(0, 0, -1).applyQuaternion(this.rotation);
     this.clip.copy(seen.matrixWorld).invert().premultiply(seen.projectionMatrix);
     const { projection, height } = this.lens(seen, presenting);
-    const rays = presenting ? sessionRays(this.renderer, camera) : this.pointerRays(seen);
-    this.gaze = this.tracker.read(now, this.forward.toArray(), rays);
+    if (!this.opening && (presenting || this.options.pointer)) void this.open();
+    const head: Gaze = {
+      source: "head",
+      direction: this.forward.toArray(),
+      uncertaintyDegrees: HEAD_GAZE_UNCERTAINTY,
+    };
+    this.gaze = this.reader?.read(now, head, camera, this.rotation) ?? head;
     const view: View = {
       eye: this.position.toArray(),
       gaze: this.gaze.direction,
@@ -84,12 +96,16 @@ export class CameraView {
     while (this.poses[0] && now - this.poses[0].time > HISTORY_MS) this.poses.shift();
     const horizon = predictionHorizon(network.ttfbMs, TYPICAL_BYTES, network.bytesPerSecond);
     const ahead = predictView(view, this.poses, horizon);
-    return ahead ? { ...view, ahead } : view;
+    this.latest = ahead ? { ...view, ahead } : view;
+    return this.latest;
   }
 
-  private pointerRays(camera: Camera): GazeRay[] {
-    const ray = this.pointer?.read(camera, this.rotation);
-    return ray ? [ray] : [];
+  /** Where it cannot be had, the head's forward is what is known. */
+  private async open(): Promise<void> {
+    this.opening = true;
+    const code = await import("./gaze.ts").catch(() => null);
+    if (code && !this.disposed)
+      this.reader = new code.GazeReader(this.renderer, this.options.pointer ?? false);
   }
 
   /** The projection and height in pixels of one eye. */
