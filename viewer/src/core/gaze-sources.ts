@@ -3,7 +3,7 @@
  *
  * Pure, as all of the core: rays and times come in, a gaze and its uncertainty come out.
  */
-import type { Vec3 } from "./gaze.ts";
+import { EYE_TRACKED_UNCERTAINTY, isEyeTracked, type Vec3 } from "./gaze.ts";
 
 /** A ray that may say where the eyes look, as a unit vector in world space. */
 export interface GazeRay {
@@ -25,10 +25,6 @@ export interface Gaze {
   readonly uncertaintyDegrees: number;
 }
 
-/** Accuracy of headsets' eye trackers with calibration drift and latency, degrees. */
-export const EYE_TRACKED_UNCERTAINTY = 3;
-/** A gaze ray within this angle of the head's forward may be the head itself, degrees. */
-const HEAD_DIRECTED_DEGREES = 0.5;
 /** People look at what they pinch when they pinch it, and elsewhere about a second later, milliseconds. */
 export const PINCH_FADE_MS = 1000;
 /** The eye is ahead of the mouse or with it, mostly within this, degrees; a mouse at rest says nothing after 3 s. */
@@ -40,17 +36,6 @@ const TRUST_MS = 10_000;
 const STILL_DEGREES = 0.5;
 
 const STILL_COSINE = Math.cos((STILL_DEGREES * Math.PI) / 180);
-
-/**
- * Whether a WebXR `gaze` input source follows the eyes: some devices report the head's own direction. True when one of
- * the last rays departed from the head's forward of the same moment.
- *
- * @param samples pairs of unit vectors of the same moments: the source's ray and the head's forward
- */
-export function isEyeTracked(samples: readonly { readonly ray: Vec3; readonly forward: Vec3 }[]): boolean {
-  const cosine = Math.cos((HEAD_DIRECTED_DEGREES * Math.PI) / 180);
-  return samples.some(({ ray, forward }) => dot(ray, forward) < cosine);
-}
 
 /** Follows the rays of a session over its frames. */
 export class GazeTracker {

@@ -8,8 +8,6 @@
  * derivation and the sources.
  */
 
-export { EYE_TRACKED_UNCERTAINTY, isEyeTracked } from "./gaze-sources.ts";
-
 export type Vec3 = readonly [number, number, number];
 /** Unit quaternion x, y, z, w. */
 export type Quaternion = readonly [number, number, number, number];
@@ -42,6 +40,8 @@ export const FOVEAL_ANGLE = 1 / 48;
 export const ACUITY_SLOPE = 0.022;
 /** Smallest error that counts on the display, pixels. */
 export const PIXEL_TOLERANCE = 1;
+/** Accuracy of headsets' eye trackers with calibration drift and latency, degrees. */
+export const EYE_TRACKED_UNCERTAINTY = 3;
 /** Without a tracker: most of the time the eyes are within this angle of the head's forward, degrees. */
 export const HEAD_GAZE_UNCERTAINTY = 15;
 /** A head's motion is not carried further than this: later it has turned or stopped, milliseconds and degrees. */
@@ -49,6 +49,9 @@ export const PREDICTION_LIMIT_MS = 1000;
 export const PREDICTION_LIMIT_DEGREES = 30;
 /** Poses over this span give the head's velocity: shorter is noise of the tracker, longer is the past, milliseconds. */
 const VELOCITY_SPAN_MS = 100;
+/** A gaze ray within this angle of the head's forward may be the head itself, degrees. */
+const HEAD_DIRECTED_DEGREES = 0.5;
+
 const DEGREES = 180 / Math.PI;
 
 /**
@@ -250,6 +253,17 @@ export function predictView(view: View, poses: readonly HeadPose[], horizonMs: n
  */
 export function predictionHorizon(ttfbMs: number, bytes: number, bytesPerSecond: number): number {
   return Math.min(PREDICTION_LIMIT_MS, ttfbMs + (1000 * bytes) / Math.max(1, bytesPerSecond));
+}
+
+/**
+ * Whether a WebXR `gaze` input source follows the eyes: some devices report the head's own direction. True when one of
+ * the last rays departed from the head's forward of the same moment.
+ *
+ * @param samples pairs of unit vectors of the same moments: the source's ray and the head's forward
+ */
+export function isEyeTracked(samples: readonly { readonly ray: Vec3; readonly forward: Vec3 }[]): boolean {
+  const cosine = Math.cos(HEAD_DIRECTED_DEGREES / DEGREES);
+  return samples.some(({ ray, forward }) => dot(ray, forward) < cosine);
 }
 
 /** The turn that leads from one orientation to another, as a unit axis in world space and an angle of 0 to π. */

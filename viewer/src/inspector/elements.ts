@@ -1,14 +1,14 @@
 /** Pieces of the panel, and numbers as people read them. */
 
 export const STYLE = `
-#hud { position: fixed; left: 16px; top: 16px; width: 316px; max-height: calc(100vh - 96px); overflow: auto; z-index: 2;
+#hud { position: fixed; left: 16px; top: 16px; width: 340px; max-height: calc(100vh - 96px); overflow: auto; z-index: 2;
   padding: 14px 16px 12px; border-radius: 14px; color: #e8eef4; background: rgba(20, 27, 36, 0.86); box-shadow: 0 10px 40px rgba(20, 27, 36, 0.25);
   font: 12px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-variant-numeric: tabular-nums; scrollbar-width: thin; scrollbar-color: #45525f transparent; }
 #hud .big { font-size: 24px; line-height: 1.15; font-weight: 600; letter-spacing: -0.01em; }
 #hud .big small { font-size: 13px; font-weight: 500; color: #9fb0c0; margin-left: 4px; }
 #hud .quiet { color: #9fb0c0; }
-#hud .key::before { content: ""; display: inline-block; width: 8px; height: 8px; border-radius: 2px; margin-right: 5px; background: var(--key); }
-#hud .keys { display: flex; flex-wrap: wrap; gap: 0 12px; color: #9fb0c0; }
+#hud .key::before { content: ""; display: inline-block; width: 8px; height: 8px; border-radius: 2px; margin-right: 4px; background: var(--key); }
+#hud .keys { display: flex; flex-wrap: wrap; gap: 0 9px; color: #9fb0c0; font-size: 11px; margin-bottom: 4px; }
 #hud canvas { display: block; width: 100%; height: 40px; margin: 6px 0 4px; }
 #hud h2 { margin: 11px 0 4px; font-size: 10.5px; font-weight: 600; letter-spacing: 0.08em; text-transform: uppercase; color: #7d90a3; }
 #hud .row { display: flex; justify-content: space-between; gap: 10px; }
@@ -97,6 +97,7 @@ export function bits(bytesPerSecond: number): string {
 }
 
 export function bytes(amount: number): string {
+  if (amount >= 1e9) return `${(amount / 1e9).toFixed(2)} GB`;
   if (amount >= 1e6) return `${(amount / 1e6).toFixed(amount >= 1e8 ? 0 : 1)} MB`;
   if (amount >= 1e4 || amount === 0) return `${(amount / 1e3).toFixed(0)} KB`;
   return `${(amount / 1e3).toFixed(1)} KB`;
@@ -109,6 +110,7 @@ export function count(amount: number): string {
 /** Three digits, whatever the size. */
 export function figure(amount: number): string {
   if (amount === 0) return "0";
+  if (amount >= 1e9) return `${(amount / 1e9).toFixed(2)} GB`;
   if (amount >= 1e6) return `${(amount / 1e6).toPrecision(3)}M`;
   if (amount >= 1e3) return `${(amount / 1e3).toPrecision(3)}k`;
   return amount >= 0.01 ? String(Number(amount.toPrecision(2))) : amount.toExponential(0);

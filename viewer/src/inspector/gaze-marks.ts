@@ -38,7 +38,7 @@ export class GazeMarks {
   private readonly scene = new Scene();
   private readonly dot = new Mesh(band(0, 1), mark(0.95));
   private readonly outline = new Mesh(band(1, 1.35), mark(0.5, 0x10202c));
-  private readonly ray = new Mesh(tube(), mark(0.55));
+  private readonly ray = new Mesh(tube(), mark(0.5));
   private readonly ring = new Mesh(band(0.985, 1), mark(0.7));
   private readonly next = new Mesh(band(0.985, 1), mark(0.3));
   private readonly turned = new Quaternion();
@@ -75,7 +75,7 @@ export class GazeMarks {
     this.place(this.ring, view, 1, radius);
     this.next.visible = view.ahead !== undefined;
     if (view.ahead) this.place(this.next, view.ahead, 1, radius);
-    this.aim(this.ray, this.eye.set(...view.eye).addScaledVector(UP, -CHIN), place, size * 0.18);
+    this.aim(this.ray, this.eye.set(...view.eye).addScaledVector(UP, -CHIN), place, size * 0.3);
     const { autoClear } = renderer;
     const shadows = renderer.shadowMap.needsUpdate;
     renderer.autoClear = false;
@@ -147,9 +147,9 @@ function band(inner: number, outer: number): BufferGeometry {
   });
 }
 
-/** An open cylinder of radius 1 about y, from −½ to ½. */
+/** An open cone about y, from a point at −½ to radius 1 at ½: near the eye it must not fill the picture. */
 function tube(): BufferGeometry {
-  return strip(8, (turn, side) => [Math.cos(turn), side - 0.5, Math.sin(turn)]);
+  return strip(8, (turn, side) => [side * Math.cos(turn), side - 0.5, side * Math.sin(turn)]);
 }
 
 /** Quads between two closed lines. */

@@ -122,10 +122,11 @@ export class Hud {
     const { autoReset } = this.renderer.info;
     this.renderer.info.autoReset = false;
     const { render } = this.renderer.info;
-    const measured = { ...render };
+    const { calls, triangles, points, lines } = render;
     this.overlay.render(this.renderer, camera, this.streamxr.shown, now);
     this.marks.render(this.renderer, camera, gaze, latest, this.streamxr.session.streamer.assets);
-    Object.assign(render, measured);
+    // Not the frame's number: skeletons and geometries are brought up to date once for each.
+    Object.assign(render, { calls, triangles, points, lines });
     this.renderer.info.autoReset = autoReset;
   }
 
@@ -195,9 +196,9 @@ export class Hud {
     );
     this.averages.replaceChildren(
       keys([
-        [FAST, `fast ${bits(fastBytesPerSecond)}`],
+        [FAST, `fast ${bits(fastBytesPerSecond).split(" ")[0]}`],
         [SLOW, `slow ${bits(slowBytesPerSecond)}`],
-        ["#5d6e7e", `first byte ${ttfbMs.toFixed(0)} ms`],
+        ["#5d6e7e", `${ttfbMs.toFixed(0)} ms to first byte`],
       ]),
     );
     const rate = ((bandwidth.totalBytes - this.lastBytes) * 1000) / elapsed;
