@@ -23,6 +23,7 @@ export interface SessionOptions {
 export class Session {
   readonly requests: Requests;
   readonly bandwidth: BandwidthEstimator;
+  readonly fetcher: Fetcher;
   readonly streamer: Streamer;
   /** Files that were given up, newest last. */
   readonly failures: { readonly download: Download; readonly error: Error }[] = [];
@@ -38,19 +39,20 @@ export class Session {
     this.attached = new Promise((resolve) => {
       this.settle = resolve;
     });
+    this.fetcher = new Fetcher({
+      request: this.requests.send,
+      now: () => performance.now(),
+      random: Math.random,
+      wait,
+      bandwidth: this.bandwidth,
+      fromCache: this.requests.fromCache,
+      offline,
+      // Browsers offer hashes to secure contexts alone.
+      ...(globalThis.crypto?.subtle ? { subtle: crypto.subtle } : {}),
+    });
     this.streamer = new Streamer({
       host: this.relayedHost(),
-      fetcher: new Fetcher({
-        request: this.requests.send,
-        now: () => performance.now(),
-        random: Math.random,
-        wait,
-        bandwidth: this.bandwidth,
-        fromCache: this.requests.fromCache,
-        offline,
-        // Browsers offer hashes to secure contexts alone.
-        ...(globalThis.crypto?.subtle ? { subtle: crypto.subtle } : {}),
-      }),
+      fetcher: this.fetcher,
       bandwidth: this.bandwidth,
       limits: { ...DEFAULT_LIMITS, ...limitsFor(navigator), ...limits },
     });
