@@ -21,7 +21,8 @@ CHROMIUM_FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 MAPS = 6  # of the helmet's material, as three.js counts: occlusion, roughness and metalness share one picture
-PATIENCE_MS = 120_000
+PATIENCE_MS = 60_000
+SETTLE_MS = 1000  # decoders are fetched, scripts compiled
 MEGABIT = 1_000_000 / 8
 
 # The size of what a frame drew must be enough; the number of its maps says that none is still missing.
@@ -66,7 +67,7 @@ def visit(browser: Browser, url: str, loader: str, finest: Finest, *, mbit: floa
         page.set_default_timeout(PATIENCE_MS)
         page.goto(f"{url}{loader}.html")
         page.locator("body[data-ready]").wait_for()
-        page.wait_for_load_state("networkidle")
+        page.wait_for_timeout(SETTLE_MS)
         devtools = context.new_cdp_session(page)
         devtools.send("Network.enable")
         rate = mbit * MEGABIT

@@ -74,6 +74,13 @@ function repack(json, rest) {
   return Buffer.concat([head, padded, rest]);
 }
 
+/** The viewer's build would find the viewer's copy. */
+function oneThree(build) {
+  build.onResolve({ filter: /^three($|[/])/ }, ({ path: name, pluginData, kind }) =>
+    pluginData === 'resolved' ? undefined : build.resolve(name, { kind, resolveDir: here, pluginData: 'resolved' }),
+  );
+}
+
 async function pages(folder) {
   mkdirSync(folder, { recursive: true });
   await esbuild.build({
@@ -84,10 +91,10 @@ async function pages(folder) {
     format: 'esm',
     minify: true,
     alias: { 'streamxr-viewer': path.join(here, '../../viewer/dist/viewer/module/streamxr-viewer.js') },
-    nodePaths: [path.join(here, 'node_modules')],
+    plugins: [{ name: 'one-three', setup: oneThree }],
     logLevel: 'error',
   });
   const libraries = path.join(here, 'node_modules/three/examples/jsm/libs/draco/gltf');
-  for (const name of ['draco_wasm_wrapper.js', 'draco_decoder.wasm'])
+  for (const name of ['draco_wasm_wrapper.js', 'draco_decoder.wasm', 'draco_decoder.js'])
     copyFileSync(path.join(libraries, name), path.join(folder, name));
 }

@@ -51,9 +51,9 @@ interface Waiting {
   reject(error: unknown): void;
 }
 
-/** Without a frame for this long, loading goes on by itself: a page may await its assets before it draws. */
+/** Without an `update` for this long, loading goes on by itself: a page may await its assets before it draws. */
 const IDLE_MS = 50;
-const IDLE_PERIOD_MS = 8;
+const IDLE_PERIOD_MS = 50;
 const PROGRESS_MS = 50;
 
 /**
@@ -124,8 +124,9 @@ export class StreamXR {
     const failure = this.session.failures.find(({ download }) => download === state.base.download);
     if (failure && state.base.stage === "failed") return Promise.reject(failure.error);
     const shown = new Promise<Asset>((resolve, reject) => this.waiting.set(state, { resolve, reject }));
+    // Asked for now, not in the next frame.
+    this.session.streamer.update(ANYWHERE, performance.now());
     this.idle ??= setInterval(() => this.goOn(), IDLE_PERIOD_MS);
-    this.goOn();
     return shown;
   }
 
@@ -154,7 +155,7 @@ export class StreamXR {
     this.host.dispose();
   }
 
-  /** What `update` does for a base, while nobody calls it. */
+  /** Plans for a base while nobody calls `update`. */
   private goOn(): void {
     const now = performance.now();
     if (now - this.updatedAt < IDLE_MS) return;

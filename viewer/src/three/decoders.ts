@@ -26,6 +26,9 @@ export const BASIS: DecoderFiles = {
   wasm: new URL(BASIS_WASM, import.meta.url).href,
 };
 
+/** One triangle as Draco: to decode it, a worker must have started and compiled the decoder. */
+const TRIANGLE = "RFJBQ08CAgEAAAABAwEAAQIBAQAJAwAAAgABAQACAwFAAQDIAAAAAAABAAAAAAAAAAAAAAAAAAAAAACAPwE=";
+
 interface Pool {
   readonly loader: DRACOLoader;
   users: number;
@@ -38,12 +41,23 @@ export function borrowDraco(files: DecoderFiles): DRACOLoader {
   let pool = pools.get(files.wasm);
   if (!pool) {
     const loader = new DRACOLoader(managerOf(files)).setDecoderPath({ ...files }).setWorkerLimit(DECODERS);
-    loader.preload();
+    for (let worker = 0; worker < DECODERS; worker++) warm(loader);
     pool = { loader, users: 0 };
     pools.set(files.wasm, pool);
   }
   pool.users++;
   return pool.loader;
+}
+
+/** three.js would start a worker when the first file is there: the base would wait for it. */
+function warm(loader: DRACOLoader): void {
+  const bytes = Uint8Array.from(atob(TRIANGLE), (character) => character.charCodeAt(0));
+  // Without a decoder the base says so.
+  loader.parse(
+    bytes.buffer,
+    (geometry) => geometry.dispose(),
+    () => {},
+  );
 }
 
 /** Ends the workers after their last user. */
