@@ -91,7 +91,7 @@ async function build() {
     minify: true,
     metafile: true,
     write: false,
-    legalComments: "eof", // three.js is MIT: its notice travels with it
+    legalComments: "none",
     chunkNames: "[name]-[hash]",
     // Hashes are taken before terser, so they must change when terser does.
     banner: { js: `/* terser ${require("terser/package.json").version} */` },
@@ -105,6 +105,8 @@ async function build() {
     ],
     outdir: out,
     define: beside("."),
+    plugins: [trimmedThree],
+    banner: { js: `${options.banner.js}${await threeNotice()}` },
   });
   await bundle({
     ...options,
@@ -123,6 +125,40 @@ async function build() {
     element: [...chunksOf(metafile, "src/element.ts", "src/three/booth.ts"), ...decoding],
   };
 }
+
+/** three.js is MIT: the notice of its own build travels with it. */
+async function threeNotice() {
+  return /\/\*\*?[\s\S]*?\*\//.exec(
+    await readFile(path.join(libraries, "../../../build/three.core.js"), "utf8"),
+  )[0];
+}
+
+/**
+ * three.js by its single modules, without what the page and the element never draw with: shaders of materials that
+ * glTF has not, and the filter for environments, which come filtered (three/environment.ts).
+ */
+const trimmedThree = {
+  name: "trimmed-three",
+  setup({ onResolve, onLoad }) {
+    const source = path.join(path.dirname(require.resolve("three")), "../src");
+    onResolve({ filter: /^three$/ }, () => ({ path: path.join(source, "Three.js"), sideEffects: false }));
+    const shaders =
+      /(mesh(lambert|phong|toon|matcap)|linedashed|equirect|background(Cube)?|cube|lights_(lambert|phong|toon)_\w+)\.glsl\.js$/;
+    onLoad({ filter: shaders }, async ({ path: file }) => ({
+      contents: (await readFile(file, "utf8")).replace(/`[^`]*`/g, '""'),
+    }));
+    onLoad({ filter: /PMREMGenerator\.js$/ }, () => ({ contents: "export class PMREMGenerator {}" }));
+    // three's own build does the same to its shaders.
+    onLoad({ filter: /\.glsl\.js$/ }, async ({ path: file }) => ({
+      contents: (await readFile(file, "utf8")).replace(/`[^`]*`/g, (shader) =>
+        shader
+          .replace(/[ \t]*\/\/.*/g, "")
+          .replace(/[ \t]*\/\*[\s\S]*?\*\//g, "")
+          .replace(/\s*\n\s*/g, "\n"),
+      ),
+    }));
+  },
+};
 
 /** esbuild bundles; terser then takes another 4 % off. */
 async function bundle(options) {
