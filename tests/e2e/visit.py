@@ -21,9 +21,10 @@ class Link:
     latency_ms: float
 
 
-# Nothing is on its way, and nothing more is wanted.
+# Nothing is on its way or fading, and nothing more is wanted.
 SETTLED = """() => {
     const { streamer } = window.streamxr?.session ?? {};
+    if ([...(window.streamxr?.streamxr.shown ?? [])].some(({ fading }) => fading)) return false;
     if (!streamer || streamer.assets.length === 0 || streamer.loading.length > 0 || !streamer.plan) return false;
     const files = streamer.assets.flatMap((asset) => [...asset.files]);
     const { start, waiting } = streamer.plan;

@@ -13,6 +13,8 @@
  */
 import type { Camera, WebGLRenderer } from "three";
 import type { AssetState } from "./core/asset.ts";
+import { type Demand, demandOf } from "./core/demand.ts";
+import { pixelTolerance } from "./device.ts";
 import { ANYWHERE, pageSession, type Session, type SessionOptions } from "./session.ts";
 import type { Asset } from "./three/asset.ts";
 import { BASIS, type DecoderFiles, DRACO } from "./three/decoders.ts";
@@ -33,6 +35,10 @@ export interface StreamXROptions extends SessionOptions {
   readonly decoder?: DecoderFiles;
   /** Another KTX2 transcoder: three's `examples/jsm/libs/basis/`. Fetched when a bundle needs it. */
   readonly transcoder?: DecoderFiles;
+  /** `pointer`: on a screen, the mouse is taken for a hint at where its user looks. A headset tells by itself. */
+  readonly gaze?: "head" | "pointer";
+  /** Milliseconds in which tiers fade into each other; 0: they are exchanged at once. */
+  readonly fadeMs?: number;
   /** Notes what every frame draws. */
   readonly recorder?: Recorder;
 }
@@ -63,21 +69,26 @@ const PROGRESS_MS = 50;
 export class StreamXR {
   readonly session: Session;
   readonly host: ThreeHost;
+  /** What is seen, and where the gaze came from. */
+  readonly view: CameraView;
+  /** Assets whose base has arrived. */
+  readonly shown = new Set<Asset>();
 
   private readonly renderer: WebGLRenderer;
-  private readonly view: CameraView;
   private readonly states = new Set<AssetState>();
   private readonly waiting = new Map<AssetState, Waiting>();
-  private readonly shown = new Set<Asset>();
   private idle: ReturnType<typeof setInterval> | undefined;
   private updatedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: StreamXROptions) {
     const { renderer, decoder = DRACO, transcoder = BASIS, recorder = null } = options;
     this.session = pageSession(options);
-    this.host = new ThreeHost(renderer, decoder, transcoder, recorder);
+    this.host = new ThreeHost(renderer, decoder, transcoder, recorder, options.fadeMs);
     this.renderer = renderer;
-    this.view = new CameraView(renderer);
+    this.view = new CameraView(renderer, {
+      pointer: options.gaze === "pointer",
+      pixelTolerance: pixelTolerance(navigator),
+    });
     this.host.onBase = (asset) => {
       this.shown.add(asset);
       this.settle(asset.state)?.resolve(asset);
@@ -144,15 +155,25 @@ export class StreamXR {
     if (this.renderer.getContext().isContextLost()) return;
     this.updatedAt = performance.now();
     this.host.uploads.slice();
-    for (const asset of this.shown) asset.update(dt);
+    for (const asset of this.shown) asset.update(dt, this.updatedAt, camera);
     const view = this.view.read(camera, this.session.bandwidth.network(this.updatedAt), this.updatedAt);
     for (const state of this.states) state.view = view;
     this.session.streamer.update(view, this.updatedAt);
   }
 
+  /**
+   * What the eye demands of a region, as it is seen now.
+   * @throws Error before the first `update`
+   */
+  demand(asset: AssetState, tree: number, region: number): Demand {
+    if (!this.view.latest) throw new Error("nothing has been seen yet: call update() first");
+    return demandOf(asset, tree, region, this.view.latest);
+  }
+
   dispose(): void {
     for (const state of [...this.states]) this.forget(state);
     this.host.dispose();
+    this.view.dispose();
   }
 
   /** Plans for a base while nobody calls `update`. */

@@ -4,6 +4,7 @@
  */
 import type { AssetState } from "./core/asset.ts";
 import type { CatalogueEntry } from "./core/bundle.ts";
+import { pixelTolerance } from "./device.ts";
 import { frame, type Layout, layOut, matrixOf, viewFrom } from "./layout.ts";
 import { notice } from "./notices.ts";
 import { type PageOptions, readOptions } from "./options.ts";
@@ -29,7 +30,10 @@ async function main(): Promise<void> {
   // Together with the catalogue, not after it. A failure is met where it is awaited.
   const show = import("./show.ts");
   show.catch(() => {});
-  const session = pageSession({ record: options.debug });
+  const session = pageSession({
+    record: options.debug,
+    ...(options.memory ? { limits: { gpuBytes: options.memory } } : {}),
+  });
   session.onFailure = ({ kind, asset, uri }, error) => {
     if (kind === "base" || kind === "manifest")
       notice(`${asset.id} cannot be shown in full: ${error.message}`);
@@ -45,7 +49,9 @@ async function main(): Promise<void> {
   }
   // Until there is a camera, what it will see decides what comes first.
   const viewpoint = frame(layout, FIELD_OF_VIEW, innerWidth / Math.max(1, innerHeight));
-  const stop = session.foresee(viewFrom(viewpoint, FIELD_OF_VIEW, innerHeight * devicePixelRatio));
+  const stop = session.foresee(
+    viewFrom(viewpoint, FIELD_OF_VIEW, (innerHeight * devicePixelRatio) / pixelTolerance(navigator)),
+  );
   try {
     const { start } = await show;
     stop();

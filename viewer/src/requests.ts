@@ -39,14 +39,22 @@ export class Requests {
     return new URL(uri, this.roots.get(uri) ?? document.baseURI).href;
   }
 
-  /** GETs a file. Rejects when there is no answer at all; a status is an answer. */
+  /**
+   * GETs a file. Rejects when there is no answer at all; a status is an answer.
+   * @param reload what the cache holds is damaged: go past it, and put the new one there
+   */
   readonly send = async (
     uri: string,
     signal?: AbortSignal,
+    reload = false,
   ): Promise<FetchResponse & { json(): Promise<unknown> }> => {
     const url = this.address(uri);
     // As three.js and <link rel=preload crossorigin> ask, so that all of them share the browser's cache.
-    let request = new Request(url, { signal: signal ?? null, credentials: "same-origin" });
+    let request = new Request(url, {
+      signal: signal ?? null,
+      credentials: "same-origin",
+      cache: reload ? "reload" : "default",
+    });
     if (this.hook) request = await this.hook(request);
     const record = this.open(url);
     try {

@@ -6,6 +6,7 @@ import { HEAD_GAZE_UNCERTAINTY, type View } from "./core/gaze.ts";
 import { ManifestError, parseCatalogue } from "./core/manifest.ts";
 import { DEFAULT_LIMITS, type Limits } from "./core/scheduler.ts";
 import { type Host, PLAN_INTERVAL_MS, Streamer } from "./core/streamer.ts";
+import { limitsFor } from "./device.ts";
 import { type RequestHook, Requests } from "./requests.ts";
 
 export interface SessionOptions {
@@ -61,11 +62,12 @@ export class Session {
         wait,
         bandwidth: this.bandwidth,
         fromCache: this.requests.fromCache,
+        offline,
         // Browsers offer hashes to secure contexts alone.
         ...(globalThis.crypto?.subtle ? { subtle: crypto.subtle } : {}),
       }),
       bandwidth: this.bandwidth,
-      limits: DEFAULT_LIMITS,
+      limits: { ...DEFAULT_LIMITS, ...limitsFor(navigator) },
     });
     this.adjust(options);
   }
@@ -217,6 +219,11 @@ function* urisOf(manifest: Manifest): Generator<string> {
   for (const { regions } of manifest.trees) {
     for (const { refinement } of regions) if (refinement) yield refinement.uri;
   }
+}
+
+function offline(): Promise<void> | null {
+  if (navigator.onLine) return null;
+  return new Promise((resolve) => addEventListener("online", () => resolve(), { once: true }));
 }
 
 function wait(ms: number, signal: AbortSignal): Promise<void> {

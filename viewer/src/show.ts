@@ -2,12 +2,12 @@ import { Vector3 } from "three";
 import type { Company } from "./company.ts";
 import type { Box } from "./core/bundle.ts";
 import { StreamXR } from "./index.ts";
+import type { Hud } from "./inspector/hud.ts";
 import { frame } from "./layout.ts";
 import { notice } from "./notices.ts";
 import type { Exhibition } from "./page.ts";
 import type { Asset } from "./three/asset.ts";
 import type { Avatars } from "./three/avatars.ts";
-import { Recorder } from "./three/recorder.ts";
 import { Caster } from "./three/shadow.ts";
 import { type Footprint, Stage } from "./three/stage.ts";
 
@@ -23,9 +23,10 @@ export async function start(exhibition: Exhibition): Promise<void> {
   const { options, session, assets, layout } = exhibition;
   const canvas = element<HTMLCanvasElement>("view");
   const stage = new Stage(canvas);
-  const recorder = options.debug ? new Recorder() : null;
+  const recorder = options.debug ? new (await import("./three/recorder.ts")).Recorder() : null;
   const streamxr = new StreamXR({
     renderer: stage.renderer,
+    gaze: options.gaze,
     ...(recorder ? { recorder } : {}),
   });
 
@@ -157,7 +158,7 @@ class Progress {
 
 /** The HUD is code that most visitors never need: it is fetched when it is first asked for. */
 class LazyHud {
-  private hud: { visible: boolean; update(now: number): void } | null = null;
+  private hud: Hud | null = null;
   private wanted = false;
 
   constructor(
@@ -181,12 +182,12 @@ class LazyHud {
   }
 
   update(now: number): void {
-    if (this.hud?.visible) this.hud.update(now);
+    this.hud?.update(now, this.stage.camera);
   }
 
   private async load(): Promise<void> {
     try {
-      const { Hud } = await import("./hud.ts");
+      const { Hud } = await import("./inspector/hud.ts");
       this.hud ??= new Hud(this.streamxr, this.stage.renderer);
       this.hud.visible = this.wanted;
     } catch (error) {

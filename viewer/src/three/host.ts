@@ -11,6 +11,8 @@ import { Uploads } from "./uploads.ts";
 
 /** A file that decodes for longer is taken for broken: large ones need under a second, milliseconds. */
 const DECODE_LIMIT_MS = 60_000;
+/** Milliseconds of a fade between tiers: shorter is a pop, longer holds the finer picture back. */
+const FADE_MS = 200;
 
 /** The three.js side of the streamer: turns files into things on the GPU and shows them when it is told to. */
 export class ThreeHost implements Host {
@@ -36,12 +38,14 @@ export class ThreeHost implements Host {
     private readonly decoder: DecoderFiles,
     transcoder: DecoderFiles,
     recorder: Recorder | null,
+    fadeMs = FADE_MS,
   ) {
     this.uploads = new Uploads(renderer);
     this.context = {
       loader: new GLTFLoader(managerOf(decoder)).setDRACOLoader(borrowDraco(decoder)),
       uploads: this.uploads,
       recorder,
+      openFades: async () => new (await import("./fades.ts")).Fades(renderer, fadeMs),
       transcode: (bytes) => this.transcode(bytes),
     };
     this.openTranscoder = async () => {
