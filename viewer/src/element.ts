@@ -42,6 +42,7 @@ const awake = new Set<StreamXRViewer>();
  * - `alt`: what is shown, for those who cannot see it
  * - `poster`: a picture until the first frame; or anything with `slot="poster"`
  * - `animation`: name of the animation to play; the first one when it is left out
+ * - `gaze`: `pointer` takes the mouse for a hint at where its user looks; `head`, the default, takes the view's centre
  * - `exposure`: brightness of the light, 1 by default
  * - `xr`: offers “Enter VR” where the device can
  *
@@ -226,7 +227,7 @@ export class StreamXRViewer extends HTMLElement {
 
   private open(Room: typeof Booth): Booth {
     makeRoom(this);
-    this.booth = new Room(this.canvas);
+    this.booth = new Room(this.canvas, this.getAttribute("gaze") === "pointer" ? "pointer" : "head");
     awake.add(this);
     this.describe();
     return this.booth;

@@ -35,13 +35,16 @@ export class Booth {
   private disposed = false;
 
   /** @throws Error that says what to do when the browser has no WebGL 2 */
-  constructor(private readonly canvas: HTMLCanvasElement) {
+  constructor(
+    private readonly canvas: HTMLCanvasElement,
+    gaze: "head" | "pointer",
+  ) {
     const { renderer, fast } = createRenderer(canvas, { alpha: true });
     this.renderer = renderer;
     this.fast = fast;
     renderer.toneMapping = NeutralToneMapping;
     this.scene.environment = this.environment;
-    this.streamxr = new StreamXR({ renderer });
+    this.streamxr = new StreamXR({ renderer, gaze });
     const change = (): void => this.change();
     this.streamxr.host.onRegions = change;
     this.streamxr.host.onLevel = change;
