@@ -85,7 +85,7 @@ async function pages(folder) {
   mkdirSync(folder, { recursive: true });
   await esbuild.build({
     absWorkingDir: here,
-    entryPoints: ['raw', 'single', 'needle', 'ours'].map((name) => `pages/${name}.js`),
+    entryPoints: ['raw', 'single', 'needle', 'ours', 'ahead'].map((name) => `pages/${name}.js`),
     outdir: folder,
     bundle: true,
     format: 'esm',

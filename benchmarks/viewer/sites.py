@@ -29,6 +29,7 @@ LOADERS = {
     "single": "one Draco + WebP file, three.js",
     "needle": "Needle gltf-progressive",
     "ours": "StreamXR",
+    "ahead": "StreamXR, catalogue with the page",
 }
 PAGE = """<!doctype html><link rel="icon" href="data:,"><style>body {{ margin: 0 }}</style>
 <body><script type="module" src="{loader}.js"></script>"""
@@ -65,7 +66,7 @@ def make_site(model: Path, scratch: Path) -> Site:
     return Site(
         folder,
         Finest(catalogue["triangles"], pixels),
-        {"raw": 0.0, "single": 0.0, "needle": needle.largest / 100, "ours": ours / diagonal},
+        {"raw": 0, "single": 0, "needle": needle.largest / 100, "ours": ours / diagonal, "ahead": ours / diagonal},
     )
 
 

@@ -7,6 +7,7 @@ import { Asset, type AssetContext } from "./asset.ts";
 import { borrowDraco, DECODERS, type DecoderFiles, managerOf, releaseDraco } from "./decoders.ts";
 import type { Transcoder } from "./ktx2.ts";
 import type { Recorder } from "./recorder.ts";
+import { embeddedPictures } from "./textures.ts";
 import { Uploads } from "./uploads.ts";
 
 /** A file that decodes for longer is taken for broken: large ones need under a second, milliseconds. */
@@ -42,7 +43,9 @@ export class ThreeHost implements Host {
   ) {
     this.uploads = new Uploads(renderer);
     this.context = {
-      loader: new GLTFLoader(managerOf(decoder)).setDRACOLoader(borrowDraco(decoder)),
+      loader: new GLTFLoader(managerOf(decoder))
+        .setDRACOLoader(borrowDraco(decoder))
+        .register(embeddedPictures),
       uploads: this.uploads,
       recorder,
       openFades: async () => new (await import("./fades.ts")).Fades(renderer, fadeMs),
