@@ -237,7 +237,7 @@ CYCLE = f"""async (times) => {{
     const {{ streamxr: page, stage, frames, requests }} = window.streamxr;
     const settled = {SETTLED};
     for (let i = 0; i < times; i++) {{
-        const asset = await page.load("bundle.json", "koi");
+        const asset = await page.load("bundle.json", {{ asset: "koi" }});
         stage.scene.add(asset);
         while (!settled()) await new Promise(requestAnimationFrame);
         page.unload(asset);

@@ -23,13 +23,11 @@ const KEPT_RECORDS = 1000;
  * content, so one name on two hosts is one file, and the last host named for it is asked.
  */
 export class Requests {
+  hook: RequestHook | null = null;
+  record = false;
   /** Filled when `record` is set; the oldest are dropped. */
   readonly log: RequestRecord[] = [];
   private readonly roots = new Map<string, string>();
-
-  constructor(
-    private readonly options: { readonly hook?: RequestHook | undefined; readonly record?: boolean } = {},
-  ) {}
 
   /** Remembers where a bundle's file is. */
   place(uri: string, bundle: string): void {
@@ -57,7 +55,7 @@ export class Requests {
       credentials: "same-origin",
       cache: reload ? "reload" : "default",
     });
-    if (this.options.hook) request = await this.options.hook(request);
+    if (this.hook) request = await this.hook(request);
     const record = this.open(url);
     try {
       const response = await fetch(request);
@@ -85,7 +83,7 @@ export class Requests {
   };
 
   private open(url: string): RequestRecord | null {
-    if (!this.options.record) return null;
+    if (!this.record) return null;
     const record: RequestRecord = {
       url,
       start: performance.now(),

@@ -1,7 +1,7 @@
 import { Vector3 } from "three";
 import type { Company } from "./company.ts";
 import type { Box } from "./core/bundle.ts";
-import { type DecoderFiles, StreamXR } from "./index.ts";
+import { StreamXR } from "./index.ts";
 import type { Hud } from "./inspector/hud.ts";
 import { frame } from "./layout.ts";
 import { notice } from "./notices.ts";
@@ -10,10 +10,6 @@ import type { Asset } from "./three/asset.ts";
 import type { Avatars } from "./three/avatars.ts";
 import { Caster } from "./three/shadow.ts";
 import { type Footprint, Stage } from "./three/stage.ts";
-
-/** Set by the build: the decoders' files, relative to this one. */
-declare const DRACO_DECODER: DecoderFiles;
-declare const KTX2_TRANSCODER: DecoderFiles;
 
 /** A tab that slept must not make animations jump, seconds. */
 const LONGEST_STEP = 0.1;
@@ -30,9 +26,6 @@ export async function start(exhibition: Exhibition): Promise<void> {
   const recorder = options.debug ? new (await import("./three/recorder.ts")).Recorder() : null;
   const streamxr = new StreamXR({
     renderer: stage.renderer,
-    decoder: beside(DRACO_DECODER),
-    transcoder: beside(KTX2_TRANSCODER),
-    session,
     gaze: options.gaze,
     ...(recorder ? { recorder } : {}),
   });
@@ -118,10 +111,6 @@ export async function start(exhibition: Exhibition): Promise<void> {
       },
     });
   }
-}
-
-function beside({ js, wasm }: DecoderFiles): DecoderFiles {
-  return { js: new URL(js, import.meta.url).href, wasm: new URL(wasm, import.meta.url).href };
 }
 
 /** Where a box stands, in the world: centre and half sides on the floor, metres. */

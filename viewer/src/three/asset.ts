@@ -8,7 +8,7 @@ import {
   type Object3D,
   type Scene,
 } from "three";
-import type { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
+import type { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import type { AssetState } from "../core/asset.ts";
 import type { Manifest, Tree } from "../core/bundle.ts";
 import type { CutChange } from "../core/cut.ts";
@@ -61,20 +61,20 @@ export class Asset extends Group {
   /** Not wanted any more, but still fading away. */
   private readonly released = new Set<DrawableRegion>();
 
-  /** Parses and uploads the base. The asset is not in any scene yet. */
+  /**
+   * Parses the base. It is small, so that drawing it may upload it: a frame in which only uploads happen would be one
+   * frame later. The asset is not in any scene yet.
+   */
   static async load(
     state: AssetState,
     bytes: Uint8Array,
     context: AssetContext,
     signal: AbortSignal,
   ): Promise<Asset> {
-    const asset = new Asset(state, await parseBase(context.loader, exactBuffer(bytes)), context);
-    try {
-      await asset.upload(signal);
-    } catch (error) {
-      asset.dispose();
-      throw error;
-    }
+    const base = await parseBase(context.loader, exactBuffer(bytes));
+    const asset = new Asset(state, base, context);
+    if (signal.aborted) asset.dispose();
+    signal.throwIfAborted();
     return asset;
   }
 
@@ -257,16 +257,6 @@ export class Asset extends Group {
       for (const material of [mesh.material].flat()) material.dispose();
       if ("skeleton" in mesh) (mesh.skeleton as { dispose(): void }).dispose();
     }
-  }
-
-  /** Sends the whole base to the GPU, so that its first frame is not the one that waits. */
-  private async upload(signal: AbortSignal): Promise<void> {
-    const { uploads } = this.context;
-    const geometries = new Set(this.base.meshes.map((mesh) => mesh.geometry));
-    await Promise.all([
-      ...[...geometries].map((geometry) => uploads.geometry(geometry, signal)),
-      ...this.base.textures().map((texture) => uploads.texture(texture, signal)),
-    ]);
   }
 
   /** Without them, as where the code cannot be had, nothing is missing but the softness. */
