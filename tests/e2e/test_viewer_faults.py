@@ -132,7 +132,7 @@ def test_the_estimate_follows_the_throughput_of_all_requests_together(
 
 
 def test_what_the_cache_has_says_nothing_about_the_network(visit: Open) -> None:
-    page = visit("assets=lantern", link=Link(8, 20), size=SMALL)
+    page = visit("assets=lantern", size=SMALL)
     page.settle()
     page.page.reload(wait_until="commit")
     page.settle()
