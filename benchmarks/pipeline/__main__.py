@@ -53,7 +53,9 @@ def main() -> None:
             text += [table.markdown() for table in tables]
             print("\n".join(text[-len(tables) :]), flush=True)
     if not asked.quick and not asked.only:
-        DOCUMENT.write_text("\n".join(text), encoding="utf-8")
+        # What other benchmarks have written below stays.
+        _, mark, below = DOCUMENT.read_text("utf-8").partition("\n# The viewer")
+        DOCUMENT.write_text("\n".join(text) + mark + below, encoding="utf-8")
 
 
 def heading(versions: dict[str, str]) -> str:

@@ -108,6 +108,40 @@ def test_the_module_example_awaits_an_asset_and_draws_it_with_its_own_camera(vis
     assert colours(canvas.screenshot()) > 200
 
 
+TWO_RENDERERS = """<!doctype html><link rel="icon" href="data:,">
+    <script type="importmap">{"imports": {
+        "three": "https://cdn.jsdelivr.net/npm/three@0/build/three.module.js",
+        "three/addons/": "https://cdn.jsdelivr.net/npm/three@0/examples/jsm/",
+        "streamxr-viewer": "./viewer/module/streamxr-viewer.js"}}</script>
+    <script type="module">
+        import { WebGLRenderer } from "three";
+        import { StreamXR } from "streamxr-viewer";
+        const [one, two] = [0, 1].map(() => new StreamXR({ renderer: new WebGLRenderer() }));
+        const refusal = (promise) => promise.then(() => "none", (error) => error.message);
+        const stop = new AbortController();
+        const started = two.load("bundle.json", { asset: "koi", signal: stop.signal });
+        const refused = refusal(started);
+        await two.session.open("bundle.json").then(() => stop.abort(new Error("changed my mind")));
+        const load = (each) => each.load("bundle.json", { asset: "lantern" });
+        const [lantern] = await Promise.all([load(one), load(two)]);
+        window.shared = [one.session === two.session, one.session.streamer.assets.length];
+        window.refusals = [await refused, await refusal(one.load("bundle.json"))];
+        one.unload(lantern);
+        two.dispose();
+        window.left = one.session.streamer.assets.length;
+    </script>"""
+
+
+def test_two_renderers_share_one_session_and_what_is_unloaded_or_aborted_is_gone(visit_page: Open) -> None:
+    page = visit_page("two.html", TWO_RENDERERS)
+    page.wait_for_function("() => window.left !== undefined")
+    assert page.evaluate("shared") == [True, 2]
+    aborted, ambiguous = page.evaluate("refusals")
+    assert aborted == "changed my mind"
+    assert "name one asset" in ambiguous
+    assert page.evaluate("left") == 0
+
+
 def test_an_element_tells_what_happens(visit_page: Open) -> None:
     page = visit_page("one.html", element('src="bundle.json" asset="lantern" alt="A brass lantern"'))
     page.wait_for_function(ALL_LOADED)

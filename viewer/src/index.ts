@@ -136,7 +136,7 @@ export class StreamXR {
     if (failure && state.base.stage === "failed") return Promise.reject(failure.error);
     const shown = new Promise<Asset>((resolve, reject) => this.waiting.set(state, { resolve, reject }));
     // Asked for now, not in the next frame.
-    this.session.streamer.update(ANYWHERE, performance.now());
+    this.session.plan(ANYWHERE);
     this.idle ??= setInterval(() => this.goOn(), IDLE_PERIOD_MS);
     return shown;
   }
@@ -158,7 +158,7 @@ export class StreamXR {
     for (const asset of this.shown) asset.update(dt, this.updatedAt, camera);
     const view = this.view.read(camera, this.session.bandwidth.network(this.updatedAt), this.updatedAt);
     for (const state of this.states) state.view = view;
-    this.session.streamer.update(view, this.updatedAt);
+    this.session.plan(view);
   }
 
   /**
@@ -178,9 +178,7 @@ export class StreamXR {
 
   /** Plans for a base while nobody calls `update`. */
   private goOn(): void {
-    const now = performance.now();
-    if (now - this.updatedAt < IDLE_MS) return;
-    this.session.streamer.update(ANYWHERE, now);
+    if (performance.now() - this.updatedAt >= IDLE_MS) this.session.plan(ANYWHERE);
   }
 
   private forget(state: AssetState): void {

@@ -49,6 +49,8 @@ export class Session {
   onFailure: ((download: Download, error: Error) => void) | null = null;
 
   private readonly streamed = new Map<AssetState, Streamed>();
+  /** What the last plan was made for. */
+  private view = ANYWHERE;
   private readonly catalogues = new Map<string, Promise<Catalogue>>();
 
   constructor(options: SessionOptions = {}) {
@@ -114,15 +116,20 @@ export class Session {
     return this.add(chosen, entry, url);
   }
 
+  /** Plans for what is seen; assets that have a view of their own are planned for that one. */
+  plan(view: View): void {
+    this.view = view;
+    this.streamer.update(view, performance.now());
+  }
+
   /**
    * Plans again and again for a view that is only expected, until it is stopped: what is needed first is asked for
    * while three.js is still on its way.
    * @returns stops it
    */
   foresee(view: View): () => void {
-    const update = (): void => this.streamer.update(view, performance.now());
-    update();
-    const timer = setInterval(update, PLAN_INTERVAL_MS);
+    this.plan(view);
+    const timer = setInterval(() => this.plan(view), PLAN_INTERVAL_MS);
     return () => clearInterval(timer);
   }
 
@@ -176,17 +183,24 @@ export class Session {
     }
   }
 
+  /** A file has arrived: the next one is asked for now, not in the next frame, or the link would lie idle. */
+  private goOn(): void {
+    queueMicrotask(() => this.plan(this.view));
+  }
+
   private relayedHost(): Host {
     const hostOf = (asset: AssetState): Host | null => this.streamed.get(asset)?.host ?? null;
     // Nothing can be shown before it was prepared, so only `prepare` has to wait for the host.
     return {
       prepare: async (download, bytes, signal) => {
+        this.goOn();
         const host = await this.streamed.get(download.asset)?.attached;
         await host?.prepare(download, bytes, signal);
       },
       described: (asset) => {
         const streamed = this.streamed.get(asset);
         if (!streamed || !asset.manifest) return;
+        this.goOn();
         for (const uri of urisOf(asset.manifest)) this.requests.place(uri, streamed.bundle);
         if (streamed.host) streamed.host.described?.(asset);
         else void streamed.attached.then((host) => host.described?.(asset));

@@ -34,16 +34,20 @@ export function measure({ prepare, start, update = () => {} }) {
   const frames = [];
   let began = 0;
   let last = '';
+  let drawing = false;
   renderer.setAnimationLoop(() => {
     update(around, tools);
+    // One frame at a time, as a compositor has it: a CPU that draws would pile them up.
+    if (drawing) return;
     renderer.render(scene, camera);
     const drawn = drawnIn(scene);
-    const key = JSON.stringify(drawn);
-    if (key === last) return;
-    last = key;
-    // A frame counts when its pixels are there.
-    renderer.getContext().readPixels(0, 0, 1, 1, 6408, 5121, new Uint8Array(4));
-    frames.push({ at: performance.now() - began, ...drawn });
+    drawing = true;
+    whenDrawn(renderer.getContext(), () => {
+      drawing = false;
+      const key = JSON.stringify(drawn);
+      if (key !== last) frames.push({ at: performance.now() - began, ...drawn });
+      last = key;
+    });
   });
   Object.assign(window, {
     frames,
@@ -58,6 +62,17 @@ export function measure({ prepare, start, update = () => {} }) {
     bytes: () => performance.getEntriesByType('resource').reduce((sum, { transferSize }) => sum + transferSize, 0),
   });
   requestAnimationFrame(() => requestAnimationFrame(() => document.body.setAttribute('data-ready', '')));
+}
+
+/** A frame counts when its pixels are there. To read one would tell that too, but stop the page until then. */
+function whenDrawn(gl, done) {
+  const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+  gl.flush();
+  const look = () => {
+    if (gl.getSyncParameter(fence, gl.SYNC_STATUS) === gl.SIGNALED) done();
+    else setTimeout(look, 1);
+  };
+  look();
 }
 
 /** Triangles, primitives, and the sizes of the maps of what is shown. */
