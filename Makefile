@@ -3,7 +3,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup test soak check format lock system samples bench-pipeline bench-relay clean
+.PHONY: demo setup test soak check format lock system samples bench-pipeline bench-viewer bench-relay clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -50,6 +50,13 @@ MODELS ?= models/src
 bench-pipeline: setup
 	@cd benchmarks/pipeline && npm ci --loglevel=error
 	@$(PY) benchmarks/pipeline --models $(MODELS) $(ARGS)
+
+# MODEL: such as DamagedHelmet.glb, whose material has all five maps; ARGS=--quick for one run of each
+MODEL ?= models/src/DamagedHelmet.glb
+bench-viewer: setup
+	@scripts/system-deps.sh test
+	@cd benchmarks/viewer && npm ci --loglevel=error
+	@$(PY) benchmarks/viewer --model $(MODEL) $(ARGS)
 
 # ARGS=--quick for a look at it
 bench-relay: setup

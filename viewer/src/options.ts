@@ -9,6 +9,10 @@ export interface PageOptions {
   readonly relay: string | null;
   readonly name: string | null;
   readonly hud: boolean;
+  /** On a screen: whether the mouse hints at where its user looks. */
+  readonly gaze: "head" | "pointer";
+  /** GPU memory for what is streamed, bytes; null: by the class of the device. */
+  readonly memory: number | null;
   /** Eye and target, metres. */
   readonly camera: readonly [number, number, number, number, number, number] | null;
   /** Offers `window.streamxr`: what was drawn and requested, for tests. */
@@ -20,7 +24,7 @@ export interface PageOptions {
 const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
 /**
- * Reads `?bundle= &assets=a,b &room= &relay= &name= &hud=1 &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left
+ * Reads `?bundle= &assets=a,b &room= &relay= &name= &hud=1 &gaze=pointer &memory=MB &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left
  * at its default and named in `complaints`.
  * @param page address of the page
  */
@@ -45,6 +49,8 @@ export function readOptions(page: URL): PageOptions {
     relay: readRelay(query.get("relay"), page, complaints),
     name: name ? name : null,
     hud: flag("hud"),
+    gaze: query.get("gaze") === "pointer" ? "pointer" : "head",
+    memory: readMemory(query.get("memory"), complaints),
     camera: readCamera(query.get("camera"), complaints),
     debug: flag("debug"),
     complaints,
@@ -76,6 +82,14 @@ function readRelay(text: string | null, page: URL, complaints: string[]): string
     // Said below.
   }
   complaints.push(`relay=${text.slice(0, 80)} is no ws:// or wss:// address, nor a port like :8787.`);
+  return null;
+}
+
+function readMemory(text: string | null, complaints: string[]): number | null {
+  if (!text) return null;
+  const megabytes = Number(text);
+  if (megabytes > 0 && megabytes < 1e5) return megabytes * 1024 * 1024;
+  complaints.push("memory= wants megabytes of GPU memory, such as 256.");
   return null;
 }
 

@@ -17,6 +17,8 @@ test("an address without a query shows all of the bundle beside the page, alone"
     relay: null,
     name: null,
     hud: false,
+    gaze: "head",
+    memory: null,
     camera: null,
     debug: false,
   });

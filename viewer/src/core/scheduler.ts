@@ -68,7 +68,7 @@ export interface Plan {
 /**
  * What to start, abort and release now.
  *
- * @param view with `ahead`, also what is about to be seen counts
+ * @param view of every asset that has none of its own; with `ahead`, also what is about to be seen counts
  * @param now milliseconds, of the same clock as the assets' states
  */
 export function plan(
@@ -144,7 +144,7 @@ class Planning {
       if (asset.base.stage === "loading" || this.#mayStart(asset.base)) complete = false;
       for (const file of [asset.base, asset.manifestFile]) {
         if (!this.#mayStart(file)) continue;
-        const gain = assetWeight(asset, this.#view);
+        const gain = assetWeight(asset, asset.view ?? this.#view);
         // The most visible asset first, and all bases before all manifests; what is not seen is still wanted.
         const rank = file === asset.base ? 1e12 : 1e6;
         this.#wishes.push({
@@ -160,7 +160,7 @@ class Planning {
   #wishForDetail(): void {
     this.#sights = this.#assets.map((asset) =>
       asset.base.stage === "ready" || asset.base.stage === "preparing"
-        ? asset.trees.map((state) => new TreeSight(asset, state, this.#view))
+        ? asset.trees.map((state) => new TreeSight(asset, state, asset.view ?? this.#view))
         : [],
     );
     this.#abortUnseenRefinements();
