@@ -3,7 +3,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup test soak check format lock system samples bench-pipeline bench-viewer clean
+.PHONY: demo setup test soak check format lock system samples bench-pipeline bench-viewer bench-relay clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,10 +14,11 @@ VIEWER := viewer/dist/index.html
 PORT ?= 8080
 RELAY_PORT ?= 8787
 HOST ?= 127.0.0.1
+COMPANY ?= 8
 ARGS ?=
 
 demo: setup
-	@exec $(PY) scripts/demo.py --host $(HOST) --port $(PORT) --relay-port $(RELAY_PORT)
+	@exec $(PY) scripts/demo.py --host $(HOST) --port $(PORT) --relay-port $(RELAY_PORT) --company $(COMPANY)
 
 setup: $(STAMPS)/python $(VIEWER)
 
@@ -57,6 +58,11 @@ bench-viewer: setup
 	@cd benchmarks/viewer && npm ci --loglevel=error
 	@$(PY) benchmarks/viewer --model $(MODEL) $(ARGS)
 
+# ARGS=--quick for a look at it
+bench-relay: setup
+	@cd benchmarks/relay && npm ci --loglevel=error
+	@$(PY) benchmarks/relay $(ARGS)
+
 system:
 	@PYTHON=$(PYTHON) scripts/system-deps.sh
 
@@ -86,6 +92,8 @@ $(VIEWER): $(STAMPS)/node $(VIEWER_SOURCES)
 lock:
 	uv pip compile pyproject.toml --extra pipeline --extra relay --extra publish --group dev --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+	uv pip compile pyproject.toml --extra relay --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q -c requirements.lock -o deploy/relay.lock
 	rm -rf viewer/node_modules $(STAMPS)/node  # or npm leaves the other platforms' packages out
 	cd viewer && npm install --package-lock-only --no-audit --no-fund
 

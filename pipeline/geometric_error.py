@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .closest import DEPTH, BoxTree, ClosestPoints, nearest
 from .compiled import compiled
@@ -85,6 +84,8 @@ def _seen_from(coarse: Surface, on_fine: ClosestPoints) -> FloatArray:
 
 def _at_breaks(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: float) -> AnyArray:
     """Triangles of `coarse` at a border or a non-manifold edge that is not, within `floor`, one of both."""
+    from scipy.spatial import cKDTree  # here, since closed surfaces need none and it takes long to load
+
     broken = np.zeros(len(coarse.positions), np.bool_)
     breaks = _break_vertices(coarse), _break_vertices(fine)
     for own, mine, other, theirs in ((coarse, breaks[0], fine, breaks[1]), (fine, breaks[1], coarse, breaks[0])):

@@ -3,7 +3,7 @@ costs.
 
 The error of an edge is
 
-- the squared distance of the new place from the planes of all faces that were merged into it, by area
+- the squared distance of the new place from the planes of all faces that were merged into it, mostly by area
   (Garland and Heckbert, Surface simplification using quadric error metrics, 1997);
 - the same for planes through open edges and through the lines between wedges and kinds of faces, upright on the faces;
 - the squared difference between the texture coordinates of each new wedge and those that the faces merged into it
@@ -23,6 +23,7 @@ from .surface import AnyArray, BoolArray, FloatArray
 OPEN, LINE = 1, 2  # kinds of borders
 OPEN_WEIGHT = 1.0  # of planes through open edges, by squared length, against faces by area
 LINE_WEIGHT = 0.1  # of planes through lines between wedges or kinds
+EVEN = 0.3  # of the mean area, that every face weighs besides its own: the small ones at the tip of a spike count too
 STEEPEST = 100.0  # squared change of texture over place, over the mean: steeper faces count for less
 REGULAR = 1e-5  # of the quadric's trace: where it is flat, the new place tends to the edge's middle
 SHORT = 1e-9  # of an edge's squared length by area: among collapses that cost nothing, short edges go first
@@ -95,8 +96,11 @@ def start(mesh: Mesh) -> State:
         np.zeros(faces, np.bool_),
         np.zeros(count + 1, np.int32),
     )
+    total = 0.0
     for f in range(faces):
-        _add_face(mesh, state, f)
+        total += _normal(mesh.positions, mesh.triangles[f, 0], mesh.triangles[f, 1], mesh.triangles[f, 2])[3] * 0.5
+    for f in range(faces):
+        _add_face(mesh, state, f, EVEN * total / faces)
         for k in range(3):
             v = mesh.triangles[f, k]
             if state.head[v] < 0:
@@ -238,8 +242,8 @@ def _book_wedge(mesh: Mesh, state: State, wedge: int, moments: FloatArray, q: Fl
 
 
 @compiled
-def _add_face(mesh: Mesh, state: State, f: int) -> None:
-    """Book a face's plane, the planes through its borders, and its texture on its vertices and wedges."""
+def _add_face(mesh: Mesh, state: State, f: int, even: float) -> None:
+    """Book a face's plane with its area and `even` besides, the planes through its borders, and its texture."""
     a, b, c = mesh.triangles[f]
     nx, ny, nz, length = _normal(mesh.positions, a, b, c)
     if length == 0.0:
@@ -247,7 +251,7 @@ def _add_face(mesh: Mesh, state: State, f: int) -> None:
     p = mesh.positions
     offset = -(nx * p[a, 0] + ny * p[a, 1] + nz * p[a, 2])
     for k in range(3):
-        _add_plane(state.quadrics[mesh.triangles[f, k]], nx, ny, nz, offset, length * 0.5)
+        _add_plane(state.quadrics[mesh.triangles[f, k]], nx, ny, nz, offset, length * 0.5 + even)
     for k in range(3):
         if mesh.border[f, k] == 0:
             continue

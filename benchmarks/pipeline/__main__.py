@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -54,8 +55,9 @@ def main() -> None:
             print("\n".join(text[-len(tables) :]), flush=True)
     if not asked.quick and not asked.only:
         # What other benchmarks have written below stays.
-        _, mark, below = DOCUMENT.read_text("utf-8").partition("\n# The viewer")
-        DOCUMENT.write_text("\n".join(text) + mark + below, encoding="utf-8")
+        before = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else ""
+        below = re.search(r"\n# The (viewer|relay)\b.*", before, re.DOTALL)
+        DOCUMENT.write_text("\n".join(text) + (below[0] if below else ""), encoding="utf-8")
 
 
 def heading(versions: dict[str, str]) -> str:

@@ -56,8 +56,10 @@ def main() -> None:
     text = report(asked, site.errors, arrivals, version, runs)
     print(text)
     if not asked.quick:
-        before = DOCUMENT.read_text("utf-8").partition(MARK)[0].rstrip("\n")
-        DOCUMENT.write_text(f"{before}\n\n{text}", encoding="utf-8")
+        before, _, below = DOCUMENT.read_text("utf-8").partition(MARK)
+        relay = "".join(below.partition("\n# The relay\n")[1:])
+        above = before.rstrip("\n")
+        DOCUMENT.write_text(f"{above}\n\n{text}{relay}", encoding="utf-8")
 
 
 def report(

@@ -34,12 +34,12 @@ TOWARDS = """(id) => {
         + world[12 + i] - from);
 }"""
 # Where on the page an asset is.
-PLACE = """(id) => {
-    const [x, y, z] = (%s)(id);
-    const { stage, streamxr: { view: { latest: { eye } } } } = streamxr;
+PLACE = f"""(id) => {{
+    const [x, y, z] = ({TOWARDS})(id);
+    const {{ stage, streamxr: {{ view: {{ latest: {{ eye }} }} }} }} = streamxr;
     const point = stage.camera.position.clone().set(x + eye[0], y + eye[1], z + eye[2]).project(stage.camera);
     return [(point.x + 1) / 2 * innerWidth, (1 - point.y) / 2 * innerHeight];
-}""" % TOWARDS
+}}"""
 # The next request will be for one asset, because of one source of gaze.
 NEXT = """({ id, source }) => {
     const { start, waiting } = streamxr.session.streamer.plan;
@@ -68,17 +68,20 @@ def visit(browser: Browser, site: Site) -> Iterator[Visit]:
     visit.close()
 
 
+def fetched_next(visit: Visit, asset: str, source: str, hint: Callable[[int], None]) -> None:
+    """Hints fade: they are given again until the page has seen one."""
+    for attempt in range(100):
+        hint(attempt)
+        visit.see_frames(2)
+        if visit.page.evaluate(NEXT, {"id": asset, "source": source}):
+            return
+    pytest.fail(f"{asset} is looked at, and something else is next")
+
+
 def test_what_the_mouse_points_at_is_fetched_next(visit: Visit) -> None:
     for asset in ("lantern", "koi"):
         x, y = visit.page.evaluate(PLACE, asset)
-        # A mouse that rests says nothing any more after a while: it trembles until the page has seen it.
-        for tremble in range(200):
-            visit.page.mouse.move(x + tremble % 2, y)
-            visit.see_frames(2)
-            if visit.page.evaluate(NEXT, {"id": asset, "source": "pointer"}):
-                break
-        else:
-            pytest.fail(f"{asset} is pointed at, and something else is next")
+        fetched_next(visit, asset, "pointer", lambda attempt, x=x, y=y: visit.page.mouse.move(x + attempt % 2, y))
 
 
 def test_in_a_headset_what_the_eyes_look_at_is_fetched_next(visit: Visit) -> None:
@@ -94,8 +97,8 @@ def test_without_an_eye_tracker_a_pinch_tells_for_a_moment(visit: Visit) -> None
     visit.page.evaluate("headset.blind()")
     visit.wait(SOURCE, "head")
     for asset in ("koi", "lantern"):
-        visit.page.evaluate("(way) => headset.pinch(way)", visit.page.evaluate(TOWARDS, asset))
-        visit.wait(NEXT, {"id": asset, "source": "pinch"})
-        visit.page.evaluate("headset.release()")
+        way = visit.page.evaluate(TOWARDS, asset)
+        fetched_next(visit, asset, "pinch", lambda _, way=way: visit.page.evaluate("(way) => headset.pinch(way)", way))
+    visit.page.evaluate("headset.release()")
     visit.wait(SOURCE, "head")
     assert visit.crashes == []

@@ -42,6 +42,7 @@ interface Streamed {
 export class Session {
   readonly requests: Requests;
   readonly bandwidth: BandwidthEstimator;
+  readonly fetcher: Fetcher;
   readonly streamer: Streamer;
   /** Files that were given up, newest last. */
   readonly failures: { readonly download: Download; readonly error: Error }[] = [];
@@ -55,19 +56,20 @@ export class Session {
   constructor(options: SessionOptions = {}) {
     this.requests = new Requests();
     this.bandwidth = new BandwidthEstimator();
+    this.fetcher = new Fetcher({
+      request: this.requests.send,
+      now: () => performance.now(),
+      random: Math.random,
+      wait,
+      bandwidth: this.bandwidth,
+      fromCache: this.requests.fromCache,
+      offline,
+      // Browsers offer hashes to secure contexts alone.
+      ...(globalThis.crypto?.subtle ? { subtle: crypto.subtle } : {}),
+    });
     this.streamer = new Streamer({
       host: this.relayedHost(),
-      fetcher: new Fetcher({
-        request: this.requests.send,
-        now: () => performance.now(),
-        random: Math.random,
-        wait,
-        bandwidth: this.bandwidth,
-        fromCache: this.requests.fromCache,
-        offline,
-        // Browsers offer hashes to secure contexts alone.
-        ...(globalThis.crypto?.subtle ? { subtle: crypto.subtle } : {}),
-      }),
+      fetcher: this.fetcher,
       bandwidth: this.bandwidth,
       limits: { ...DEFAULT_LIMITS, ...limitsFor(navigator) },
     });

@@ -2,7 +2,7 @@
 
 export const STYLE = `
 #hud { position: fixed; left: 16px; top: 16px; width: 340px; max-height: calc(100vh - 96px); overflow: auto; z-index: 2;
-  padding: 14px 16px 12px; border-radius: 14px; color: #e8eef4; background: rgba(20, 27, 36, 0.86); box-shadow: 0 10px 40px rgba(20, 27, 36, 0.25);
+  padding: 14px 16px 12px; border-radius: 14px; color: #e8eef4; background: rgba(20, 27, 36, 0.92); box-shadow: 0 10px 40px rgba(20, 27, 36, 0.25);
   font: 12px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-variant-numeric: tabular-nums; scrollbar-width: thin; scrollbar-color: #45525f transparent; }
 #hud .big { font-size: 24px; line-height: 1.15; font-weight: 600; letter-spacing: -0.01em; }
 #hud .big small { font-size: 13px; font-weight: 500; color: #9fb0c0; margin-left: 4px; }
@@ -25,13 +25,13 @@ export const STYLE = `
 #hud td:first-child { text-align: left; overflow: hidden; text-overflow: ellipsis; }
 #hud tr.waiting { color: #9fb0c0; }
 #hud tr.loading td:first-child { background: linear-gradient(90deg, rgba(127, 209, 199, 0.32) var(--part), transparent var(--part)); border-radius: 3px; }
-#hud .tools { display: flex; gap: 6px; margin-top: 12px; }
+#hud .tools { display: flex; gap: 6px; margin: 10px 0; }
 #hud .tools button { flex: 1; padding: 4px 0; border: 0; border-radius: 7px; font: inherit; font-size: 11.5px; color: #e8eef4; background: rgba(255, 255, 255, 0.1); cursor: pointer; backdrop-filter: none; }
 #hud .tools button:hover { background: rgba(255, 255, 255, 0.18); }
 #hud .tools button:focus-visible { outline: 2px solid #7fd1c7; outline-offset: 1px; }
 #hud .tools button[aria-pressed="true"] { color: #14202b; background: #7fd1c7; }
 #hud .tools kbd { font: inherit; opacity: 0.6; margin-left: 4px; }
-#hud .legend { margin-top: 9px; }
+#hud .legend { margin: 0 0 8px; }
 #hud .legend i { display: block; height: 7px; border-radius: 4px; }
 @media (max-width: 520px) { #hud { left: 8px; right: 8px; top: 8px; width: auto; max-height: 46vh; } }
 @media (max-height: 420px) { #hud { max-height: calc(100vh - 70px); top: 8px; } }

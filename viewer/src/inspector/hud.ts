@@ -67,9 +67,8 @@ export class Hud {
     this.overlay = new Overlay((...region) => streamxr.demand(...region));
     this.trace = new Trace(streamxr, performance.now());
     this.root.ariaLabel = "What is streaming";
-    this.root.append(this.rate, this.averages, this.curve, this.totals);
+    this.root.append(this.rate, this.averages, this.curve, this.tools(), this.explanation, this.totals);
     this.root.append(title("Assets"), this.assets, title("Queue: the most gain per byte first"), this.queue);
-    this.root.append(this.tools(), this.explanation);
     document.head.append(node("style", { textContent: STYLE }));
     document.body.append(this.root);
     addEventListener("keydown", this.onKey);

@@ -62,14 +62,15 @@ export class Trace {
   private readonly plans: PlanEntry[] = [];
   private readonly arrivals: ArrivalEntry[] = [];
   private readonly stages = new WeakMap<FileState, FileState["stage"]>();
-  private lastPlan: Plan | null = null;
   private lastStep = Number.NEGATIVE_INFINITY;
   private window: { readonly since: number; readonly bytes: number; idle: boolean } | null = null;
 
   constructor(
     private readonly streamxr: StreamXR,
     private readonly began: number,
-  ) {}
+  ) {
+    streamxr.session.streamer.onPlan = (plan, now) => this.notePlan(plan, now);
+  }
 
   /** Milliseconds recorded so far. */
   get length(): number {
@@ -80,8 +81,6 @@ export class Trace {
   note(now: number): void {
     const ms = round(now - this.began);
     const { streamer } = this.streamxr.session;
-    if (streamer.plan && streamer.plan !== this.lastPlan) this.notePlan(streamer.plan, ms, now);
-    this.lastPlan = streamer.plan;
     if (now - this.lastStep < STEP_MS) return;
     this.lastStep = now;
     this.noteHead(ms);
@@ -111,13 +110,13 @@ export class Trace {
     };
   }
 
-  private notePlan(plan: Plan, ms: number, now: number): void {
+  private notePlan(plan: Plan, now: number): void {
     for (const wish of plan.start) this.wishes.set(wish.download, wish);
     for (const download of [...plan.abort, ...plan.evict]) this.wishes.delete(download);
     const { start, abort, evict } = plan;
     if (start.length + abort.length + evict.length === 0) return;
     push(this.plans, {
-      ms,
+      ms: round(now - this.began),
       bytesPerSecond: Math.round(this.streamxr.session.bandwidth.network(now).bytesPerSecond),
       start: start.map(({ download: { key, bytes }, gain, score }) => ({ key, bytes, gain, score })),
       abort: abort.map(({ key }) => key),
