@@ -1,8 +1,8 @@
 """Processes: each asset in one of its own, its regions in a few more, never more than `jobs` at work.
 
-A native crash must cost one model and not the build, so everything
-native runs in processes. A pool of tokens (as make's job server has) keeps the number of busy ones down. A model
-that is past its limits is ended with all its processes.
+A native crash must cost one model and not the build, so everything native runs in processes. A pool of tokens (as
+make's job server has) keeps the number of busy ones down. A model that is past its limits is ended with all its
+processes.
 """
 
 from __future__ import annotations

@@ -37,6 +37,8 @@ export interface StreamXROptions extends SessionOptions {
   readonly transcoder?: DecoderFiles;
   /** `pointer`: on a screen, the mouse is taken for a hint at where its user looks. A headset tells by itself. */
   readonly gaze?: "head" | "pointer";
+  /** Error on the screen that nobody minds, pixels: 1 by default; twice as much for who saves data. */
+  readonly tolerance?: number;
   /** Milliseconds in which tiers fade into each other; 0: they are exchanged at once. */
   readonly fadeMs?: number;
   /** Notes what every frame draws. */
@@ -87,7 +89,7 @@ export class StreamXR {
     this.renderer = renderer;
     this.view = new CameraView(renderer, {
       pointer: options.gaze === "pointer",
-      pixelTolerance: pixelTolerance(navigator),
+      pixelTolerance: pixelTolerance(navigator) * (options.tolerance ?? 1),
     });
     this.host.onBase = (asset) => {
       this.shown.add(asset);

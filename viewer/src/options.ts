@@ -13,6 +13,8 @@ export interface PageOptions {
   readonly gaze: "head" | "pointer";
   /** GPU memory for what is streamed, bytes; null: by the class of the device. */
   readonly memory: number | null;
+  /** Error on the screen that nobody minds, pixels; null: one. Twice as much for who saves data. */
+  readonly tolerance: number | null;
   /** Eye and target, metres. */
   readonly camera: readonly [number, number, number, number, number, number] | null;
   /** Offers `window.streamxr`: what was drawn and requested, for tests. */
@@ -24,8 +26,8 @@ export interface PageOptions {
 const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 
 /**
- * Reads `?bundle= &assets=a,b &room= &relay= &name= &hud=1 &gaze=pointer &memory=MB &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left
- * at its default and named in `complaints`.
+ * Reads `?bundle= &assets=a,b &room= &relay= &name= &hud=1 &gaze=pointer &memory=MB &tolerance=pixels &camera=x,y,z,tx,ty,tz &debug=1`.
+ * What is wrong is left at its default and named in `complaints`.
  * @param page address of the page
  */
 export function readOptions(page: URL): PageOptions {
@@ -51,6 +53,7 @@ export function readOptions(page: URL): PageOptions {
     hud: flag("hud"),
     gaze: query.get("gaze") === "pointer" ? "pointer" : "head",
     memory: readMemory(query.get("memory"), complaints),
+    tolerance: readTolerance(query.get("tolerance"), complaints),
     camera: readCamera(query.get("camera"), complaints),
     debug: flag("debug"),
     complaints,
@@ -90,6 +93,14 @@ function readMemory(text: string | null, complaints: string[]): number | null {
   const megabytes = Number(text);
   if (megabytes > 0 && megabytes < 1e5) return megabytes * 1024 * 1024;
   complaints.push("memory= wants megabytes of GPU memory, such as 256.");
+  return null;
+}
+
+function readTolerance(text: string | null, complaints: string[]): number | null {
+  if (!text) return null;
+  const pixels = Number(text);
+  if (pixels >= 0.1 && pixels <= 100) return pixels;
+  complaints.push("tolerance= wants pixels from 0.1 to 100, such as 2.");
   return null;
 }
 

@@ -50,7 +50,11 @@ async function main(): Promise<void> {
   // Until there is a camera, what it will see decides what comes first.
   const viewpoint = frame(layout, FIELD_OF_VIEW, innerWidth / Math.max(1, innerHeight));
   const stop = session.foresee(
-    viewFrom(viewpoint, FIELD_OF_VIEW, (innerHeight * devicePixelRatio) / pixelTolerance(navigator)),
+    viewFrom(
+      viewpoint,
+      FIELD_OF_VIEW,
+      (innerHeight * devicePixelRatio) / (pixelTolerance(navigator) * (options.tolerance ?? 1)),
+    ),
   );
   try {
     const { start } = await show;

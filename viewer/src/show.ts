@@ -27,6 +27,7 @@ export async function start(exhibition: Exhibition): Promise<void> {
   const streamxr = new StreamXR({
     renderer: stage.renderer,
     gaze: options.gaze,
+    ...(options.tolerance ? { tolerance: options.tolerance } : {}),
     ...(recorder ? { recorder } : {}),
   });
 
