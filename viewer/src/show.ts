@@ -7,7 +7,6 @@ import { frame } from "./layout.ts";
 import { notice } from "./notices.ts";
 import type { Exhibition } from "./page.ts";
 import type { Asset } from "./three/asset.ts";
-import type { Avatars } from "./three/avatars.ts";
 import { Caster } from "./three/shadow.ts";
 import { type Footprint, Stage } from "./three/stage.ts";
 
@@ -70,17 +69,12 @@ export async function start(exhibition: Exhibition): Promise<void> {
   const hud = new LazyHud(streamxr, stage);
   if (options.hud) hud.toggle();
   offerVr(stage);
-  let avatars: Avatars | null = null;
   let company: Company | null = null;
-  const { relay } = options;
+  const { relay, bundle } = options;
   if (relay) {
-    const [{ Avatars: People }, { enterRoom }] = await Promise.all([
-      import("./three/avatars.ts"),
-      import("./company.ts"),
-    ]);
-    avatars = new People();
-    stage.scene.add(avatars);
-    company = enterRoom({ ...options, relay }, stage, avatars, session);
+    const { enterRoom } = await import("./company.ts");
+    const { assets: catalogue } = await session.open(bundle);
+    company = enterRoom({ ...options, relay }, { stage, streamxr, bundle, catalogue, casters });
   }
 
   let last = performance.now();
@@ -107,7 +101,8 @@ export async function start(exhibition: Exhibition): Promise<void> {
         session,
         frames: recorder.records,
         requests: session.requests.log,
-        avatars: () => avatars?.list() ?? [],
+        avatars: () => company?.avatars.list() ?? [],
+        things: () => company?.things.list() ?? [],
       },
     });
   }

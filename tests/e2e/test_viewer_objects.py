@@ -1,0 +1,74 @@
+"""Browsers that share objects through a real relay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from test_viewer_company import SEES, query
+from visit import Visit
+
+Open = Callable[..., Visit]
+
+THERE = "() => window.streamxr?.things().length === 1 && streamxr.things()[0].model"
+HELD = "() => streamxr.things()[0].owner !== null"
+FREE = "() => streamxr.things()[0].owner === null"
+AT = """(place) => {
+    const thing = window.streamxr?.things()[0];
+    return thing !== undefined && Math.hypot(...thing.position.map((x, i) => x - place[i])) < 0.005;
+}"""
+MOVED = "(from) => Math.hypot(...streamxr.things()[0].position.map((x, i) => x - from[i])) > 0.1"
+# The middle of the object, on the screen.
+ON_SCREEN = """() => {
+    const { stage, streamxr: { shown } } = streamxr;
+    const model = [...shown].find(({ parent }) => parent?.parent?.name === "shared objects");
+    const { min, max } = model.state.entry.bounds;
+    const middle = model.parent.position.clone().set(...min.map((low, i) => (low + max[i]) / 2));
+    const { x, y } = model.localToWorld(middle).project(stage.camera);
+    const { clientWidth, clientHeight } = stage.renderer.domElement;
+    return [((x + 1) / 2) * clientWidth, ((1 - y) / 2) * clientHeight];
+}"""
+
+
+def place(page: Visit) -> list[float]:
+    return list(page.page.evaluate("() => streamxr.things()[0].position"))
+
+
+def eye(page: Visit) -> Any:
+    return page.page.evaluate("() => streamxr.stage.camera.position.toArray()")
+
+
+def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit: Open, relay: str) -> None:
+    ada = visit(query(relay, "Ada", "0,1.4,2,0,0.5,0", room="shelf"))
+    ben = visit(query(relay, "Ben", "0.8,1.4,2,0,0.5,0", room="shelf"))
+    ada.wait(SEES, "Ben")
+    ada.page.get_by_role("button", name="Put one here").click()
+    for page in (ada, ben):
+        page.wait(THERE)
+    start, stood = place(ben), eye(ada)
+
+    x, y = ada.page.evaluate(ON_SCREEN)
+    mouse = ada.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    ben.wait(HELD)
+    mouse.move(x - 120, y - 20, steps=8)
+    ben.wait(MOVED, start)
+
+    # Ben reaches for what Ada holds, and is told whose it is.
+    bx, by = ben.page.evaluate(ON_SCREEN)
+    ben.page.mouse.move(bx, by)
+    ben.page.mouse.down()
+    ben.wait("() => document.querySelector('#notices')?.textContent.includes('Ada holds it')")
+    ben.page.mouse.up()
+
+    mouse.up()
+    ben.wait(FREE)
+    left = place(ada)
+    ben.wait(AT, left)
+    assert eye(ada) == stood, "dragging an object turned the view"
+
+    cleo = visit(query(relay, "Cleo", "0,1.4,2,0,0.5,0", room="shelf"))
+    cleo.wait(THERE)
+    cleo.wait(AT, left)
+    assert ada.crashes == ben.crashes == cleo.crashes == []
