@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from test_viewer_company import SEES, query
+from test_viewer_gaze import HERE, IWER
 from visit import Visit
 
 Open = Callable[..., Visit]
@@ -18,16 +19,24 @@ AT = """(place) => {
     return thing !== undefined && Math.hypot(...thing.position.map((x, i) => x - place[i])) < 0.005;
 }"""
 MOVED = "(from) => Math.hypot(...streamxr.things()[0].position.map((x, i) => x - from[i])) > 0.1"
-# The middle of the object, on the screen.
-ON_SCREEN = """() => {
-    const { stage, streamxr: { shown } } = streamxr;
-    const model = [...shown].find(({ parent }) => parent?.parent?.name === "shared objects");
+# The middle of the object, in the world.
+MIDDLE = """() => {
+    const model = [...streamxr.streamxr.shown].find(({ parent }) => parent?.parent?.name === "shared objects");
     const { min, max } = model.state.entry.bounds;
     const middle = model.parent.position.clone().set(...min.map((low, i) => (low + max[i]) / 2));
-    const { x, y } = model.localToWorld(middle).project(stage.camera);
-    const { clientWidth, clientHeight } = stage.renderer.domElement;
-    return [((x + 1) / 2) * clientWidth, ((1 - y) / 2) * clientHeight];
+    return model.localToWorld(middle);
 }"""
+ON_SCREEN = f"""() => {{
+    const {{ stage }} = streamxr;
+    const {{ x, y }} = ({MIDDLE})().project(stage.camera);
+    const {{ clientWidth, clientHeight }} = stage.renderer.domElement;
+    return [((x + 1) / 2) * clientWidth, ((1 - y) / 2) * clientHeight];
+}}"""
+# The right controller goes there. The headset's floor begins where the camera stood, 2 m from the middle of the stage.
+REACH = f"""() => {{
+    const {{ x, y, z }} = ({MIDDLE})();
+    headset.device.controllers.right.position.set(x, y, z - 2);
+}}"""
 
 
 def place(page: Visit) -> list[float]:
@@ -72,3 +81,23 @@ def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit
     cleo.wait(THERE)
     cleo.wait(AT, left)
     assert ada.crashes == ben.crashes == cleo.crashes == []
+
+
+def test_in_a_headset_a_controller_squeezes_an_object_and_carries_it(visit: Open, relay: str) -> None:
+    script = "\n".join([IWER.read_text(), (HERE / "headset.js").read_text()])
+    dora = visit(query(relay, "Dora", "0,1.6,2,0,0.5,0", room="cave"), script=script)
+    dora.page.get_by_role("button", name="Put one here").click()
+    dora.wait(THERE)
+    dora.page.get_by_role("button", name="Enter VR").click()
+    dora.wait("() => streamxr.stage.renderer.xr.isPresenting")
+    start = place(dora)
+    dora.page.evaluate(REACH)
+    dora.see_frames(2)
+    dora.page.evaluate("headset.device.controllers.right.updateButtonValue('squeeze', 1)")
+    dora.wait(HELD)
+    dora.page.evaluate("headset.device.controllers.right.position.x += 0.3")
+    dora.wait(MOVED, start)
+    dora.page.evaluate("headset.device.controllers.right.updateButtonValue('squeeze', 0)")
+    dora.wait(FREE)
+    assert [round(now - then, 2) for now, then in zip(place(dora), start, strict=True)] == [0.3, 0.0, 0.0]
+    assert dora.crashes == []

@@ -8,7 +8,6 @@ import type { Room } from "./room.ts";
 import type { ObjectEvents } from "./room-objects.ts";
 import type { Asset } from "./three/asset.ts";
 import { Grips } from "./three/grips.ts";
-import { Caster } from "./three/shadow.ts";
 import type { Stage } from "./three/stage.ts";
 import { type Models, Things } from "./three/things.ts";
 
@@ -19,7 +18,10 @@ export interface Scenery {
   /** Address of the catalogue. */
   readonly bundle: string;
   readonly catalogue: Readonly<Record<string, CatalogueEntry>>;
-  readonly casters: Map<Asset, Caster>;
+  /** Lets an asset cast its shadow. */
+  cast(asset: Asset): void;
+  /** Takes the shadow away. */
+  uncast(asset: Asset): void;
 }
 
 export interface Sharing {
@@ -57,6 +59,10 @@ export function shareObjects(room: Room, scenery: Scenery, clock: RelayClock): S
     const words = explain(room, denied);
     if (words) setTimeout(notice(words, "quiet"), 4000);
   });
+  room.on("state", ({ state }) => {
+    // What was put down while the line was lost is still one's own.
+    if (state === "joined") for (const object of room.objects.all) grips.hear(object);
+  });
   offerCopy(room, scenery);
   return {
     things,
@@ -67,7 +73,7 @@ export function shareObjects(room: Room, scenery: Scenery, clock: RelayClock): S
   };
 }
 
-function modelsOf({ stage, streamxr, bundle, catalogue, casters }: Scenery): Models {
+function modelsOf({ streamxr, bundle, catalogue, cast, uncast }: Scenery): Models {
   const entryOf = (asset: string): CatalogueEntry | null =>
     (Object.hasOwn(catalogue, asset) && catalogue[asset]) || null;
   return {
@@ -76,12 +82,11 @@ function modelsOf({ stage, streamxr, bundle, catalogue, casters }: Scenery): Mod
       const entry = entryOf(name);
       if (!entry) throw new Error(`there is no asset ${name}`);
       const asset = await streamxr.follow(streamxr.session.add(name, entry, bundle));
-      casters.set(asset, new Caster(asset));
-      stage.castAgain();
+      cast(asset);
       return asset;
     },
     close(asset): void {
-      casters.delete(asset as Asset);
+      uncast(asset as Asset);
       streamxr.unload(asset as Asset);
     },
   };

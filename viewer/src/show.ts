@@ -42,6 +42,14 @@ export async function start(exhibition: Exhibition): Promise<void> {
   }
 
   const casters = new Map<Asset, Caster>();
+  const cast = (asset: Asset): void => {
+    casters.set(asset, new Caster(asset));
+    stage.castAgain();
+  };
+  const uncast = (asset: Asset): void => {
+    casters.delete(asset);
+    stage.castAgain();
+  };
   streamxr.host.onRegions = (asset) => {
     if (casters.get(asset)?.update()) stage.castAgain();
   };
@@ -54,10 +62,9 @@ export async function start(exhibition: Exhibition): Promise<void> {
       (asset) => {
         asset.scale.setScalar(scale);
         asset.position.set(...position);
-        casters.set(asset, new Caster(asset));
         stage.scene.add(asset);
         stage.ground(footprint(state.entry.bounds, scale, position));
-        stage.castAgain();
+        cast(asset);
         if (asset.mixer) animated.push(asset);
         progress.shown();
       },
@@ -74,7 +81,7 @@ export async function start(exhibition: Exhibition): Promise<void> {
   if (relay) {
     const { enterRoom } = await import("./company.ts");
     const { assets: catalogue } = await session.open(bundle);
-    company = enterRoom({ ...options, relay }, { stage, streamxr, bundle, catalogue, casters });
+    company = enterRoom({ ...options, relay }, { stage, streamxr, bundle, catalogue, cast, uncast });
   }
 
   let last = performance.now();

@@ -154,10 +154,10 @@ export class Grips {
     session.addEventListener("squeezeend", ({ inputSource }) => this.letGo(inputSource));
     // A pinch of a tracked hand; a controller has its trigger for other things.
     session.addEventListener("selectstart", (event) => {
-      if (event.inputSource.hand) this.grasp(event, session);
+      if (pinches(event.inputSource)) this.grasp(event, session);
     });
     session.addEventListener("selectend", ({ inputSource }) => {
-      if (inputSource.hand) this.letGo(inputSource);
+      if (pinches(inputSource)) this.letGo(inputSource);
     });
     session.addEventListener("end", () => {
       for (const key of [...this.grips.keys()]) this.letGo(key);
@@ -194,6 +194,11 @@ export class Grips {
       return [...session.inputSources].includes(inputSource) ? matrixIn(grip, xr.getFrame()) : undefined;
     });
   }
+}
+
+/** Whether its `select` is a pinch: of a tracked hand, or of eyes and hand together. */
+function pinches({ hand, targetRayMode }: XRInputSource): boolean {
+  return hand !== undefined || (targetRayMode as string) === "transient-pointer";
 }
 
 const axis = new Vector3();
