@@ -62,7 +62,7 @@ export function enterRoom(options: PageOptions & { readonly relay: string }, sce
     if (state === "closed")
       withdraw = notice(`Nobody else is seen: the relay ${options.relay} says: ${reason}.`);
   });
-  for (const event of ["joined", "left", "state"] as const) room.on(event, () => showPeople(room));
+  for (const event of ["joined", "left", "updated", "state"] as const) room.on(event, () => showPeople(room));
 
   const sharing = shareObjects(room, scenery, clock);
   const body = new Body(stage.renderer);
@@ -91,8 +91,10 @@ export function enterRoom(options: PageOptions & { readonly relay: string }, sce
 function showPeople(room: Room): void {
   const line = document.getElementById("people");
   if (!line) return;
-  const others = room.participants.length;
-  const who = others === 0 ? "only you" : others === 1 ? "you and one other" : `you and ${others} others`;
+  const away = room.participants.filter((one) => one.away).length;
+  const others = room.participants.length - away;
+  const present = others === 0 ? "only you" : others === 1 ? "you and one other" : `you and ${others} others`;
+  const who = away === 0 ? present : `${present}; ${away} away`;
   line.textContent = room.state === "joined" ? `In the room: ${who}` : "Joining the room…";
 }
 

@@ -34,7 +34,7 @@ const MOST_MODELS = 24;
 const STRANGE_SIZE = 1;
 const STRANGE_MOST = 2;
 
-const NEUTRAL = new MeshStandardMaterial({ color: 0xaab4bf, roughness: 0.55, flatShading: true });
+const NEUTRAL = new MeshStandardMaterial({ color: 0x93a0ad, roughness: 0.55, flatShading: true });
 // Of the shapes that avatars need too: another kind of geometry would be in everybody's first load.
 const PEBBLE = new SphereGeometry(0.5, 10, 7);
 
