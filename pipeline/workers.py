@@ -1,6 +1,6 @@
 """Processes: each asset in one of its own, its regions in a few more, never more than `jobs` at work.
 
-pymeshlab is not safe in threads, and a native crash must cost one model and not the build, so everything
+A native crash must cost one model and not the build, so everything
 native runs in processes. A pool of tokens (as make's job server has) keeps the number of busy ones down. A model
 that is past its limits is ended with all its processes.
 """

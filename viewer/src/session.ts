@@ -185,7 +185,10 @@ export class Session {
 
   /** A file has arrived: the next one is asked for now, not in the next frame, or the link would lie idle. */
   private goOn(): void {
-    queueMicrotask(() => this.plan(this.view));
+    queueMicrotask(() => {
+      // Before anything was seen, what is expected to be seen is planned for by whoever expects it.
+      if (this.streamer.assets.every(({ view }) => view !== null)) this.plan(this.view);
+    });
   }
 
   private relayedHost(): Host {
