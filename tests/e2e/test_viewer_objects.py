@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from servers import free_port, running, script
 from test_viewer_company import SEES, query
 from test_viewer_gaze import HERE, IWER
 from visit import Visit
@@ -89,8 +92,8 @@ def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit
 
 
 def test_in_a_headset_a_controller_squeezes_an_object_and_carries_it(visit: Open, relay: str) -> None:
-    script = "\n".join([IWER.read_text(), (HERE / "headset.js").read_text()])
-    dora = visit(query(relay, "Dora", "0,1.6,2,0,0.5,0", room="cave"), script=script, size=SMALL)
+    headset = "\n".join([IWER.read_text(), (HERE / "headset.js").read_text()])
+    dora = visit(query(relay, "Dora", "0,1.6,2,0,0.5,0", room="cave"), script=headset, size=SMALL)
     dora.page.get_by_role("button", name="Put one here").click()
     dora.wait(THERE)
     dora.page.get_by_role("button", name="Enter VR").click()
@@ -106,3 +109,23 @@ def test_in_a_headset_a_controller_squeezes_an_object_and_carries_it(visit: Open
     dora.wait(FREE)
     assert [round(now - then, 2) for now, then in zip(place(dora), start, strict=True)] == [0.3, 0.0, 0.0]
     assert dora.crashes == []
+
+
+def test_a_token_in_the_address_opens_the_room_and_a_viewers_shares_nothing(visit: Open, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret-of-at-least-thirty-two-characters")
+    port = free_port()
+    serve = [script("streamxr-relay"), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    tell = [script("streamxr-relay"), "token", "--room", "hall", "--sub", "ada", "--role", "viewer"]
+    token = subprocess.run(
+        [*tell, "--token-secret-file", secret], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    with running([*serve, "--token-secret-file", str(secret)], f"http://127.0.0.1:{port}/healthz"):
+        address = query(f"ws://127.0.0.1:{port}", "Ada", "0,1.4,2,0,0.5,0")
+        ada = visit(f"{address}&token={token}", size=SMALL)
+        ada.wait("() => document.querySelector('#people').textContent === 'In the room: only you'")
+        assert ada.page.get_by_role("button", name="Put one here").count() == 0
+        ada.close()
+        eve = visit(address, size=SMALL)
+        eve.wait("() => document.querySelectorAll('#notices .notice').length > 0")
+        assert "token" in eve.notices()[0]
