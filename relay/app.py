@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .addresses import AddressCensus
 from .connection import Connection, ConnectionLimits, RefusalError
+from .control import encode_control
 from .logs import about
 from .metrics import TEXT_FORMAT, Metrics, RoomCensus, State
 from .objects import Kept, Objects
@@ -37,7 +38,6 @@ from .protocol import (
     CloseCode,
     Drain,
     Limits,
-    encode_control,
 )
 from .room import GRACE_S, Room
 from .store import Store

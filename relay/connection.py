@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket
 
+from .control import encode_control, parse_control
 from .credit import Credit
 from .door import EXTENSION, DoorWebSocketProtocol
 from .frames import Frame, text_frame
@@ -27,8 +28,6 @@ from .protocol import (
     Error,
     ErrorCode,
     ProtocolError,
-    encode_control,
-    parse_control,
 )
 from .rate import TokenBucket
 

@@ -14,11 +14,12 @@ from functools import partial
 from typing import Final
 
 from .connection import Connection
+from .control import encode_control
 from .fanout import Fanout
 from .frames import BINARY, Frame, text_frame
 from .pace import TickPolicy
 from .poses import to_tick_ms
-from .protocol import CloseCode, Deleted, Grabbed, Pace, Released, Spawned, Welcome, encode_control
+from .protocol import CloseCode, Deleted, Grabbed, Pace, Released, Spawned, Welcome
 from .room import Broadcast, Effect, Room, Send
 from .store import Store
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from relay_vectors import CONTROL, SCHEMA, message_schema, named
+from streamxr.relay.control import encode_control, parse_control
 from streamxr.relay.protocol import (
     Cause,
     Deleted,
@@ -35,8 +36,6 @@ from streamxr.relay.protocol import (
     Spawned,
     Updated,
     Welcome,
-    encode_control,
-    parse_control,
 )
 
 CLIENT = Draft202012Validator(message_schema("ClientMessage"))

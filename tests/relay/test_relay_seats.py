@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from streamxr.relay.connection import ConnectionLimits
+from streamxr.relay.control import encode_control
 from streamxr.relay.objects import Kept, Objects
 from streamxr.relay.protocol import (
     Error,
@@ -23,7 +24,6 @@ from streamxr.relay.protocol import (
     Spawned,
     Updated,
     Welcome,
-    encode_control,
 )
 from streamxr.relay.room import GRACE_S, SIGNAL_SENT, Broadcast, Credentials, Effect, Room, RoomFullError, Send
 

@@ -236,6 +236,7 @@ def test_a_full_relay_closes_with_4413() -> None:
         with relay.connect("b") as line:
             line.send('{"type":"hello","v":1,"name":"Zoë","color":"#ff8800"}')
             assert Client(line).hear_close() == 4413
+        eventually(lambda: relay.metric("streamxr_websocket_connections") == 1)
         with relay.join("a"):
             assert close_code_of(relay, "a") == 4413
 

@@ -15,6 +15,7 @@ import type { Camera, WebGLRenderer } from "three";
 import type { AssetState } from "./core/asset.ts";
 import { type Demand, demandOf } from "./core/demand.ts";
 import { pixelTolerance } from "./device.ts";
+import type { Room, RoomOptions } from "./room.ts";
 import { ANYWHERE, pageSession, type Session, type SessionOptions } from "./session.ts";
 import type { Asset } from "./three/asset.ts";
 import { BASIS, type DecoderFiles, DRACO } from "./three/decoders.ts";
@@ -22,8 +23,12 @@ import { ThreeHost } from "./three/host.ts";
 import type { Recorder } from "./three/recorder.ts";
 import { CameraView } from "./three/view.ts";
 
+export type { Limits as RoomLimits, Profile, Role, SharedObject } from "./core/messages.ts";
+export type { BodyPose, PoseRecord, RigidPose } from "./core/protocol.ts";
 export type { Limits } from "./core/scheduler.ts";
 export type { RequestHook } from "./requests.ts";
+export type { Room, RoomEvents, RoomOptions, RoomState } from "./room.ts";
+export type { ObjectEvents, RoomObjects } from "./room-objects.ts";
 export type { Session, SessionOptions } from "./session.ts";
 export type { Asset } from "./three/asset.ts";
 export type { DecoderFiles } from "./three/decoders.ts";
@@ -201,4 +206,14 @@ export class StreamXR {
     }
     return waiting;
   }
+}
+
+/**
+ * Joins a relay's room; its code is fetched now. Listeners added as soon as this resolves hear of everything and everyone
+ * in the room.
+ * @throws TypeError when an option is not valid
+ */
+export async function joinRoom(options: RoomOptions): Promise<Room> {
+  const { Room } = await import("./room.ts");
+  return new Room(options);
 }

@@ -8,6 +8,8 @@ export interface PageOptions {
   /** ws:// or wss:// address of the relay; null: alone. */
   readonly relay: string | null;
   readonly name: string | null;
+  /** A join token, where the relay asks for one. */
+  readonly token: string | null;
   readonly hud: boolean;
   /** On a screen: whether the mouse hints at where its user looks. */
   readonly gaze: "head" | "pointer";
@@ -24,10 +26,11 @@ export interface PageOptions {
 }
 
 const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
+const TOKEN = /^[A-Za-z0-9_.-]{1,1024}$/;
 
 /**
- * Reads `?bundle= &assets=a,b &room= &relay= &name= &hud=1 &gaze=pointer &memory=MB &tolerance=pixels &camera=x,y,z,tx,ty,tz &debug=1`.
- * What is wrong is left at its default and named in `complaints`.
+ * Reads `?bundle= &assets=a,b &room= &relay= &name= &token= &hud=1 &gaze=pointer &memory=MB &tolerance=pixels
+ * &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left at its default and named in `complaints`.
  * @param page address of the page
  */
 export function readOptions(page: URL): PageOptions {
@@ -43,6 +46,12 @@ export function readOptions(page: URL): PageOptions {
     complaints.push(`“${room.slice(0, 80)}” is no room's name: use up to 64 letters, digits, dots, dashes.`);
     room = "lobby";
   }
+  let token = query.get("token") || null;
+  if (token !== null && !TOKEN.test(token)) {
+    // A secret, even a damaged one: not repeated on the screen.
+    complaints.push("token= is not a join token.");
+    token = null;
+  }
   const name = query.get("name")?.trim().slice(0, 32);
   return {
     bundle: readBundle(query.get("bundle"), page, complaints),
@@ -50,6 +59,7 @@ export function readOptions(page: URL): PageOptions {
     room,
     relay: readRelay(query.get("relay"), page, complaints),
     name: name ? name : null,
+    token,
     hud: flag("hud"),
     gaze: query.get("gaze") === "pointer" ? "pointer" : "head",
     memory: readMemory(query.get("memory"), complaints),

@@ -1,5 +1,5 @@
 /** What one may do with the objects of a room, and what becomes of it: the part of `Room` that shares objects. */
-import type { ClientMessage, Denied, ObjectEvent, SharedObject, Welcome } from "./core/control.ts";
+import type { ClientMessage, Denied, ObjectEvent, SharedObject, Welcome } from "./core/messages.ts";
 import { SharedObjects } from "./core/objects.ts";
 import { encodeMoves, type Move, type Moves, ProtocolError, type RigidPose } from "./core/protocol.ts";
 

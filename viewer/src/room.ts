@@ -3,18 +3,15 @@
  * and comes back by itself when the line is lost.
  */
 import {
-  type ClientMessage,
   cleanName,
   encodeControl,
   FINAL_CLOSE_CODES,
   isColor,
   isToken,
-  type Limits,
-  type Profile,
   parseControl,
-  type Role,
   SUBPROTOCOL,
 } from "./core/control.ts";
+import type { ClientMessage, Limits, Profile, Role } from "./core/messages.ts";
 import {
   type BodyPose,
   decodeMoves,
@@ -26,6 +23,7 @@ import {
   ProtocolError,
 } from "./core/protocol.ts";
 import { backOff, roomUrl } from "./dial.ts";
+import { Listeners } from "./listeners.ts";
 import { type ObjectEvents, RoomObjects } from "./room-objects.ts";
 
 export type RoomState =
@@ -87,19 +85,7 @@ const SILENT_PERIODS = 1.5;
 export class Room {
   private readonly url: string;
   private readonly Socket: NonNullable<RoomOptions["WebSocket"]>;
-  private readonly listeners: { [E in keyof RoomEvents]: Set<(event: RoomEvents[E]) => void> } = {
-    state: new Set(),
-    joined: new Set(),
-    left: new Set(),
-    updated: new Set(),
-    poses: new Set(),
-    object: new Set(),
-    moved: new Set(),
-    deleted: new Set(),
-    denied: new Set(),
-    signal: new Set(),
-    error: new Set(),
-  };
+  private readonly listeners = new Listeners<RoomEvents>();
   /** What is shared in the room, and what one may do with it. */
   readonly objects: RoomObjects;
   private readonly token: string | undefined;
@@ -182,10 +168,7 @@ export class Room {
 
   /** Calls `listener` at each such event; the returned function ends that. */
   on<E extends keyof RoomEvents>(event: E, listener: (detail: RoomEvents[E]) => void): () => void {
-    this.listeners[event].add(listener);
-    return () => {
-      this.listeners[event].delete(listener);
-    };
+    return this.listeners.on(event, listener);
   }
 
   /**
@@ -454,16 +437,7 @@ export class Room {
   }
 
   private emit<E extends keyof RoomEvents>(event: E, detail: RoomEvents[E]): void {
-    for (const listener of [...this.listeners[event]]) {
-      try {
-        listener(detail);
-      } catch (error) {
-        // A fault in a listener is reported as one, and must not leave the room half changed.
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    this.listeners.emit(event, detail);
   }
 }
 

@@ -7,7 +7,6 @@ import { frame } from "./layout.ts";
 import { notice } from "./notices.ts";
 import type { Exhibition } from "./page.ts";
 import type { Asset } from "./three/asset.ts";
-import type { Avatars } from "./three/avatars.ts";
 import { Caster } from "./three/shadow.ts";
 import { type Footprint, Stage } from "./three/stage.ts";
 
@@ -44,6 +43,14 @@ export async function start(exhibition: Exhibition): Promise<void> {
   }
 
   const casters = new Map<Asset, Caster>();
+  const cast = (asset: Asset): void => {
+    casters.set(asset, new Caster(asset));
+    stage.castAgain();
+  };
+  const uncast = (asset: Asset): void => {
+    casters.delete(asset);
+    stage.castAgain();
+  };
   streamxr.host.onRegions = (asset) => {
     if (casters.get(asset)?.update()) stage.castAgain();
   };
@@ -56,10 +63,9 @@ export async function start(exhibition: Exhibition): Promise<void> {
       (asset) => {
         asset.scale.setScalar(scale);
         asset.position.set(...position);
-        casters.set(asset, new Caster(asset));
         stage.scene.add(asset);
         stage.ground(footprint(state.entry.bounds, scale, position));
-        stage.castAgain();
+        cast(asset);
         if (asset.mixer) animated.push(asset);
         progress.shown();
       },
@@ -71,17 +77,12 @@ export async function start(exhibition: Exhibition): Promise<void> {
   const hud = new LazyHud(streamxr, stage);
   if (options.hud) hud.toggle();
   offerVr(stage);
-  let avatars: Avatars | null = null;
   let company: Company | null = null;
-  const { relay } = options;
+  const { relay, bundle } = options;
   if (relay) {
-    const [{ Avatars: People }, { enterRoom }] = await Promise.all([
-      import("./three/avatars.ts"),
-      import("./company.ts"),
-    ]);
-    avatars = new People();
-    stage.scene.add(avatars);
-    company = enterRoom({ ...options, relay }, stage, avatars, session);
+    const { enterRoom } = await import("./company.ts");
+    const { assets: catalogue } = await session.open(bundle);
+    company = enterRoom({ ...options, relay }, { stage, streamxr, bundle, catalogue, cast, uncast });
   }
 
   let last = performance.now();
@@ -108,7 +109,8 @@ export async function start(exhibition: Exhibition): Promise<void> {
         session,
         frames: recorder.records,
         requests: session.requests.log,
-        avatars: () => avatars?.list() ?? [],
+        avatars: () => company?.avatars.list() ?? [],
+        things: () => company?.things.list() ?? [],
       },
     });
   }

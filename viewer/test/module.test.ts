@@ -9,7 +9,7 @@ const VIEWER = path.join(import.meta.dirname, "..");
 /** The program of somebody who installed the library beside three.js. */
 const CONSUMER = `
 import { PerspectiveCamera, Scene, WebGLRenderer } from "three";
-import { type Asset, StreamXR } from "streamxr-viewer";
+import { type Asset, joinRoom, type RigidPose, type Room, StreamXR } from "streamxr-viewer";
 
 const renderer = new WebGLRenderer();
 const scene = new Scene();
@@ -29,6 +29,19 @@ asset.play(asset.animationNames[0]);
 streamxr.update(camera, 0.016);
 streamxr.unload(asset);
 streamxr.dispose();
+
+const room: Room = await joinRoom({ relay: "wss://relay.example", room: "hall", name: "Ada", color: "#4477aa" });
+const pose: RigidPose = { position: [0, 1, 0], rotation: [0, 0, 0, 1] };
+room.on("object", ({ id, asset, owner }) => {
+  console.log(asset);
+  if (owner === null) room.objects.grab(id);
+  if (owner === room.pid) room.objects.move(id, pose);
+});
+room.on("denied", ({ reason, object }) => console.log(reason, object?.owner));
+room.on("signal", ({ from, data }) => room.signal(from, data));
+room.objects.spawn("duck", pose, 0.5);
+room.sendPose({ head: pose, left: null, right: null });
+room.leave();
 
 // @ts-expect-error a renderer is needed
 new StreamXR({});

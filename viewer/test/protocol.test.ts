@@ -3,13 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import {
-  type ClientMessage,
-  cleanName,
-  encodeControl,
-  isRoomName,
-  parseControl,
-} from "../src/core/control.ts";
+import { cleanName, encodeControl, isRoomName, parseControl } from "../src/core/control.ts";
+import type { ClientMessage } from "../src/core/messages.ts";
 import {
   type BodyPose,
   decodeMoves,

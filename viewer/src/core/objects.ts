@@ -1,7 +1,7 @@
 /**
  * A client's picture of the objects that a room shares: docs/protocol.md, "Shared objects", as pure state.
  */
-import type { ObjectEvent, SharedObject, Welcome } from "./control.ts";
+import type { ObjectEvent, SharedObject, Welcome } from "./messages.ts";
 import type { Move, RigidPose } from "./protocol.ts";
 
 export class SharedObjects {
