@@ -3,7 +3,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup test soak check format lock system samples bench-pipeline clean
+.PHONY: demo setup test soak check format lock system samples bench-pipeline bench-viewer bench-relay lab clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -14,10 +14,11 @@ VIEWER := viewer/dist/index.html
 PORT ?= 8080
 RELAY_PORT ?= 8787
 HOST ?= 127.0.0.1
+COMPANY ?= 8
 ARGS ?=
 
 demo: setup
-	@exec $(PY) scripts/demo.py --host $(HOST) --port $(PORT) --relay-port $(RELAY_PORT)
+	@exec $(PY) scripts/demo.py --host $(HOST) --port $(PORT) --relay-port $(RELAY_PORT) --company $(COMPANY)
 
 setup: $(STAMPS)/python $(VIEWER)
 
@@ -50,6 +51,24 @@ bench-pipeline: setup
 	@cd benchmarks/pipeline && npm ci --loglevel=error
 	@$(PY) benchmarks/pipeline --models $(MODELS) $(ARGS)
 
+# MODEL: such as DamagedHelmet.glb, whose material has all five maps; ARGS=--quick for one run of each
+MODEL ?= models/src/DamagedHelmet.glb
+bench-viewer: setup
+	@scripts/system-deps.sh test
+	@cd benchmarks/viewer && npm ci --loglevel=error
+	@$(PY) benchmarks/viewer --model $(MODEL) $(ARGS)
+
+# ARGS=--quick for a look at it
+bench-relay: setup
+	@cd benchmarks/relay && npm ci --loglevel=error
+	@$(PY) benchmarks/relay $(ARGS)
+
+# Heads × networks × policies in virtual time; ARGS='--only room --policy ours' for a part of it.
+lab: setup
+	@$(PY) scripts/lab_bundle.py .cache/lab
+	@cd viewer && node lab.mjs --bundle ../.cache/lab/bundle --traces lab/traces --html ../.cache/lab/report.html $(ARGS)
+	@echo "plots: .cache/lab/report.html"
+
 system:
 	@PYTHON=$(PYTHON) scripts/system-deps.sh
 
@@ -79,6 +98,8 @@ $(VIEWER): $(STAMPS)/node $(VIEWER_SOURCES)
 lock:
 	uv pip compile pyproject.toml --extra pipeline --extra relay --extra publish --group dev --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
+	uv pip compile pyproject.toml --extra relay --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q -c requirements.lock -o deploy/relay.lock
 	rm -rf viewer/node_modules $(STAMPS)/node  # or npm leaves the other platforms' packages out
 	cd viewer && npm install --package-lock-only --no-audit --no-fund
 

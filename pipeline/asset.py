@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from . import VERSION, ktx2
+from .asset_report import AssetReport, report_rows
 from .base import Base, BaseMesh, build_base
 from .bundle import Bundle
-from .clean import clean
 from .deforming import build_deforming
 from .document import Document, Json, items, read_image
 from .glb import refinement_glb
@@ -20,7 +22,7 @@ from .manifest import (
     describe_tree,
 )
 from .pictures import picture_size
-from .regions import Run, Tree, build_tree
+from .regions import Begin, Run, Tree, build_tree
 from .scene import Scene, read_scene
 from .settings import Role, Settings
 from .source import SCANS, read_model
@@ -39,35 +41,11 @@ MAX_BASE_BYTES = 500_000
 MIN_BASE_TRIANGLES = 64  # a small tree of an asset with large ones still has a recognisable base
 
 
-@dataclass(frozen=True)
-class TierRow:
-    """One row of the report: a tier of all trees of an asset, or the base, or a texture level."""
-
-    name: str
-    regions: int
-    triangles: int
-    error: float | None
-    bytes: int
-
-
-@dataclass(frozen=True)
-class AssetReport:
-    """What was built from one model. `entry` is its catalogue entry."""
-
-    asset: str
-    source: str
-    source_bytes: int
-    entry: Json
-    rows: tuple[TierRow, ...]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def bytes(self) -> int:
-        return sum(row.bytes for row in self.rows)
-
-
-def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Settings, run: Run) -> AssetReport:
-    """Build one model into the bundle's files; the catalogue is left to the caller.
+def build_asset(
+    path: Path, name: str, asset: str, bundle: Bundle, settings: Settings, run: Run, begin: Begin | None = None
+) -> AssetReport:
+    """Build one model into the bundle's files; the catalogue is left to the caller. Pictures are made beside the
+    geometry where `begin` can.
 
     name: the model's path below the source folder. Raises ModelError when the model cannot be used.
     """
@@ -78,6 +56,10 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
         scene, cleaned = _cleaned(scene)
         notes += cleaned
 
+    uses, of_texture = texture_uses(document)
+    levels, shrunk = _begin_levels(document, uses, settings, begin or (lambda *task: partial(run, *task)))
+    notes += shrunk
+
     counts = [len(t.source.surface.triangles) for t in scene.trees] + [m.triangles for m in scene.deforming]
     shares = [max(MIN_BASE_TRIANGLES, round(n / max(1, sum(counts)) * settings.base_triangles)) for n in counts]
     trees = [build_tree(t, share, settings, run) for t, share in zip(scene.trees, shares, strict=False)]
@@ -86,10 +68,7 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
         for mesh, share in zip(scene.deforming, shares[len(scene.trees) :], strict=True)
     ]
 
-    uses, of_texture = texture_uses(document)
-    pyramids, shrunk = _build_pyramids(document, uses, settings, run)
-    notes += shrunk
-
+    pyramids = _pyramids(uses, levels())
     refinements = [_put_refinements(bundle, document, tree) for tree in trees]
     finest = sum(r["bytes"] for tree in refinements for r in tree if r is not None)
     finest += sum(len(p.levels[-1].content) for p in pyramids)
@@ -138,6 +117,8 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
 
 def _cleaned(scene: Scene) -> tuple[Scene, list[str]]:
     """The scene with the geometry of its trees repaired, and what was changed."""
+    from .clean import clean  # here, since what it needs takes long to load
+
     trees, notes = [], []
     for tree in scene.trees:
         source, changes = clean(tree.source)
@@ -156,10 +137,10 @@ def _with_texels(scene: Scene, document: Document, settings: Settings) -> Scene:
     return replace(scene, trees=tuple(trees))
 
 
-def _build_pyramids(
-    document: Document, uses: Sequence[TextureUse], settings: Settings, run: Run
-) -> tuple[list[Pyramid], list[str]]:
-    """Every picture at all its sizes, and what the artist should know of them."""
+def _begin_levels(
+    document: Document, uses: Sequence[TextureUse], settings: Settings, begin: Begin
+) -> tuple[Callable[[], list[Any]], list[str]]:
+    """What gives the levels of every picture, and what the artist should know of them."""
     contents = [read_image(document, use.image) for use in uses]
     notes = [
         f"{use.place} is stored at half its size: KTX2's encoder takes no more than {ktx2.MAX_PIXELS:,} pixels"
@@ -168,38 +149,12 @@ def _build_pyramids(
     ]
     # The finest level takes longer than all the others together; started first, nobody waits for it at the end.
     tasks = [(c, use, settings, finest) for finest in (True, False) for c, use in zip(contents, uses, strict=True)]
-    levels = run("textures", build_levels, tasks)
+    return begin("textures", build_levels, tasks), notes
+
+
+def _pyramids(uses: Sequence[TextureUse], levels: Sequence[Any]) -> list[Pyramid]:
     fine, coarse = levels[: len(uses)], levels[len(uses) :]
-    return [Pyramid(use, c + f) for use, c, f in zip(uses, coarse, fine, strict=True)], notes
-
-
-def report_rows(manifest: Json) -> tuple[TierRow, ...]:
-    """The rows of an asset's report, from its manifest: base, tiers coarse to fine, texture levels."""
-    rows = []
-    trees = manifest["trees"]
-    for tier in range(max((r["tier"] for t in trees for r in t["regions"]), default=0) + 1):
-        at = [(t, r) for t in trees for r in t["regions"] if r["tier"] == tier]
-        parents = {(id(t), r["parent"]) for t, r in at if r["parent"] is not None}
-        size = sum(t["regions"][p]["refinement"]["bytes"] for t in trees for i, p in sorted(parents) if i == id(t))
-        rows.append(
-            TierRow(
-                f"tier {tier}" if tier else "base",
-                len(at),
-                sum(r["triangles"] for _, r in at),
-                max((r["error"] * t["scale"] for t, r in at), default=None),
-                size if tier else manifest["base"]["bytes"],
-            )
-        )
-    sizes = {max(x["width"], x["height"]) for t in manifest["textures"] for x in t["levels"] if x["uri"]}
-    for pixels in sorted(sizes):
-        levels = {
-            x["uri"]: x["bytes"]
-            for t in manifest["textures"]
-            for x in t["levels"]
-            if x["uri"] and max(x["width"], x["height"]) == pixels
-        }
-        rows.append(TierRow(f"{pixels} px", len(levels), 0, None, sum(levels.values())))
-    return tuple(rows)
+    return [Pyramid(use, c + f) for use, c, f in zip(uses, coarse, fine, strict=True)]
 
 
 def _fit_base(

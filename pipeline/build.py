@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import VERSION
-from .asset import AssetReport, report_rows
+from .asset_report import AssetReport, report_rows
 from .bundle import Bundle, free_bytes
 from .document import Json
 from .errors import ModelError

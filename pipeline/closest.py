@@ -1,22 +1,22 @@
-"""Closest points on a triangle surface, in native code (MeshLab's uniform grid)."""
+"""Closest points on a triangle surface, by a tree of boxes.
+
+A tree with halves of equal size, cut at the median along the longest side, needs no tuning: it is as deep for a scan as
+for twenty triangles, and a stray vertex far away costs one cut. Neighbouring queries have neighbouring answers, so each
+search starts from the answer of the one before.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
-import pymeshlab
-from scipy.spatial import cKDTree
 
-from .surface import FloatArray, IntArray
+from .compiled import compiled
+from .surface import AnyArray, FloatArray, IntArray
 
-# MeshLab's grid misses the nearest triangle of a few per cent of far points when it has few cells: seen with
-# up to 30 triangles, never with 300. Small surfaces are searched triangle by triangle.
-SEARCH_ALL_BELOW = 200
-FEW = 300  # triangles for each point: with more, trees of them are quicker than making the grid
-NEAR = 8  # triangles by whose centroids a first distance is found
+LEAF = 4  # triangles in a leaf
+DEPTH = 128  # entries of a search's stack: one for each level, and halves of 2⁶³ triangles have 61
 
 
 @dataclass(frozen=True)
@@ -28,162 +28,30 @@ class Closest:
     distances: FloatArray
 
 
-class ClosestPoints:
-    """Answers closest-point queries against one surface.
+class BoxTree(NamedTuple):
+    """corners: (m, 9) of the triangles in the order of the leaves; order: (m,) their own numbers.
 
-    The triangle of each answer is found by giving the three corners of triangle i the scalar i and
-    letting MeshLab interpolate it at the closest point: barycentric weights sum to one, so the scalar
-    comes back as i to within rounding.
+    boxes: (k, 6) least and largest coordinates; child: (k,) the first of two that follow each other, or −1;
+    first, last: (k,) the range of triangles below.
     """
 
+    corners: FloatArray
+    order: IntArray
+    boxes: FloatArray
+    child: AnyArray
+    first: AnyArray
+    last: AnyArray
+
+
+class ClosestPoints:
+    """Answers closest-point queries against one surface."""
+
     def __init__(self, positions: FloatArray, triangles: IntArray) -> None:
-        self.triangles = triangles
-        self.corners = positions[triangles]
-        # Of triangles that lie on each other one is enough: they fill the same cells of the grid, and each query
-        # there would look at all of them.
-        self._distinct = _distinct(triangles)
-
-    @cached_property
-    def _meshes(self) -> Any:
-        count = len(self._distinct)
-        meshes = pymeshlab.MeshSet(verbose=False)
-        mesh = pymeshlab.Mesh(
-            vertex_matrix=np.ascontiguousarray(self.corners[self._distinct].reshape(-1, 3)),
-            face_matrix=np.arange(3 * count, dtype=np.int32).reshape(-1, 3),
-            v_scalar_array=np.repeat(np.arange(count, dtype=np.float64), 3),
-        )
-        meshes.add_mesh(mesh)
-        return meshes
-
-    @cached_property
-    def _balls(self) -> _Balls:
-        return _Balls(self.corners[self._distinct])
-
-    def _search_all(self, points: FloatArray) -> Closest:
-        best = Closest(np.zeros(len(points), np.int64), points.copy(), np.full(len(points), np.inf))
-        for index in self._distinct:
-            candidate = closest_on_triangles(points, np.broadcast_to(self.corners[index], (len(points), 3, 3)))
-            distances = np.linalg.norm(points - candidate, axis=1)
-            nearer = distances < best.distances
-            best.triangles[nearer] = index
-            best.points[nearer] = candidate[nearer]
-            best.distances[nearer] = distances[nearer]
-        return best
-
-    def _reach(self, points: FloatArray) -> float:
-        """More than the distance of any point to the surface: the diagonal of the box around both."""
-        low = np.minimum(points.min(axis=0), self.corners.min(axis=(0, 1)))
-        high = np.maximum(points.max(axis=0), self.corners.max(axis=(0, 1)))
-        return float(np.linalg.norm(high - low)) * 1.01 + 1e-9
+        self.tree = _grow(np.ascontiguousarray(positions[triangles].reshape(-1, 9), np.float64))
 
     def query(self, points: FloatArray) -> Closest:
         """Nearest triangles of the surface for (q, 3) points."""
-        if len(points) == 0:
-            return Closest(np.zeros(0, np.int64), np.zeros((0, 3)), np.zeros(0))
-        if len(self._distinct) < SEARCH_ALL_BELOW:
-            return self._search_all(points)
-        # MeshLab makes its grid anew for every query, which few points are not worth.
-        if len(points) * FEW < len(self._distinct):
-            found = self._balls.query(points)
-            return Closest(self._distinct[found.triangles], found.points, found.distances)
-        meshes = self._meshes
-        meshes.add_mesh(pymeshlab.Mesh(vertex_matrix=np.ascontiguousarray(points)))
-        meshes.transfer_attributes_per_vertex(
-            sourcemesh=0,
-            targetmesh=meshes.current_mesh_id(),
-            vertexsampling=False,
-            geomtransfer=True,
-            normaltransfer=False,
-            colortransfer=False,
-            qualitytransfer=True,
-            selectiontransfer=False,
-            qualitydistance=False,
-            savebarycentric=False,
-            upperbound=pymeshlab.PureValue(self._reach(points)),
-            onselected=False,
-        )
-        answer = meshes.current_mesh()
-        scalars = np.asarray(answer.vertex_scalar_array())
-        triangles = self._distinct[np.clip(np.rint(scalars).astype(np.int64), 0, len(self._distinct) - 1)]
-        nearest = np.array(answer.vertex_matrix(), np.float64, order="C")
-        meshes.delete_current_mesh()
-        return Closest(triangles, nearest, np.linalg.norm(points - nearest, axis=1))
-
-
-def _distinct(triangles: IntArray) -> IntArray:
-    """The first triangle of each vertex triple, whatever its winding, in order."""
-    rows = np.sort(triangles, axis=1)
-    order = np.lexsort(rows.T)
-    new = np.ones(len(rows), np.bool_)
-    new[1:] = (np.diff(rows[order], axis=0) != 0).any(axis=1)
-    return np.sort(order[new])
-
-
-class _Balls:
-    """Triangles by the ball around each: the nearest one's centroid is within a known distance plus its radius.
-
-    Radii differ by powers of two, so there is a tree for each.
-    """
-
-    def __init__(self, corners: FloatArray) -> None:
-        self._corners = corners
-        self._centroids = (corners[:, 0] + corners[:, 1] + corners[:, 2]) / 3.0
-        squared = [_squared(corners[:, k] - self._centroids) for k in range(3)]
-        radius = np.sqrt(np.maximum(np.maximum(*squared[:2]), squared[2]))
-        power = np.ceil(np.log2(np.maximum(radius, radius.max() * 1e-6 + 1e-300)))
-        self._trees = [
-            (own, float(radius[own].max()) * 1.0001, cKDTree(self._centroids[own], compact_nodes=False))
-            for own in (np.flatnonzero(power == p) for p in np.unique(power))
-        ]
-
-    def query(self, points: FloatArray) -> Closest:
-        best = Closest(np.zeros(len(points), np.int64), points.copy(), np.full(len(points), np.inf))
-        everyone = np.arange(len(points))
-        for own, _, tree in self._trees:
-            _, near = tree.query(points, k=min(NEAR, len(own)))
-            near = near.reshape(len(points), -1)
-            self._improve(best, points, np.repeat(everyone, near.shape[1]), own[near.reshape(-1)])
-        for own, radius, tree in self._trees:
-            found = tree.query_ball_point(points, best.distances + radius, return_sorted=True)
-            counts = np.fromiter(map(len, found), np.int64, len(found))
-            if counts.any():
-                candidates = own[np.concatenate([np.asarray(f, np.int64) for f in found])]
-                self._improve(best, points, np.repeat(everyone, counts), candidates)
-        return best
-
-    def _improve(self, best: Closest, points: FloatArray, who: IntArray, candidates: IntArray) -> None:
-        """Keep for each point `who` the nearest of its candidates, where it is nearer than what is known."""
-        feet = closest_on_triangles(points[who], self._corners[candidates])
-        far = np.linalg.norm(points[who] - feet, axis=1)
-        order = np.lexsort([candidates, far, who])
-        first = order[np.flatnonzero(np.diff(who[order], prepend=-1))]
-        first = first[far[first] < best.distances[who[first]]]
-        best.triangles[who[first]] = candidates[first]
-        best.points[who[first]] = feet[first]
-        best.distances[who[first]] = far[first]
-
-
-def closest_on_triangles(points: FloatArray, corners: FloatArray) -> FloatArray:
-    """The point of triangle i nearest to point i: (q, 3) points against (q, 3, 3) corners.
-
-    Works for triangles without area too. The regions are those of Ericson, Real-Time Collision
-    Detection (2005), section 5.1.5; here the inside and the three edges are tried and the best is kept.
-    """
-    a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
-    best = _closest_on_segments(points, a, b)
-    distance = _squared(points - best)
-    for start, end in ((b, c), (c, a)):
-        candidate = _closest_on_segments(points, start, end)
-        far = _squared(points - candidate)
-        nearer = far < distance
-        best[nearer] = candidate[nearer]
-        distance = np.minimum(distance, far)
-    weights = barycentric(points, corners)
-    inside = (weights >= 0).all(axis=1)
-    foot = np.einsum("ij,ijk->ik", weights, corners)
-    nearer = inside & (_squared(points - foot) < distance)
-    best[nearer] = foot[nearer]
-    return best
+        return Closest(*_nearest_all(np.ascontiguousarray(points, np.float64), self.tree))
 
 
 def barycentric(points: FloatArray, corners: FloatArray) -> FloatArray:
@@ -194,8 +62,7 @@ def barycentric(points: FloatArray, corners: FloatArray) -> FloatArray:
     u = corners[:, 1] - corners[:, 0]
     v = corners[:, 2] - corners[:, 0]
     w = points - corners[:, 0]
-    uu, uv, vv = _dot(u, u), _dot(u, v), _dot(v, v)
-    wu, wv = _dot(w, u), _dot(w, v)
+    uu, uv, vv, wu, wv = (np.einsum("ij,ij->i", p, q) for p, q in ((u, u), (u, v), (v, v), (w, u), (w, v)))
     area = uu * vv - uv * uv
     flat = area <= 1e-14 * uu * vv
     area = np.where(flat, 1.0, area)
@@ -204,17 +71,180 @@ def barycentric(points: FloatArray, corners: FloatArray) -> FloatArray:
     return np.stack([1.0 - beta - gamma, beta, gamma], axis=1)
 
 
-def _closest_on_segments(points: FloatArray, start: FloatArray, end: FloatArray) -> FloatArray:
-    along = end - start
-    length = _dot(along, along)
-    t = _dot(points - start, along) / np.where(length > 0, length, 1.0)
-    return start + np.clip(t, 0.0, 1.0)[:, None] * along
+@compiled
+def nearest(
+    x: float, y: float, z: float, hint: int, tree: BoxTree, stack: AnyArray, distances: FloatArray
+) -> tuple[int, float, float, float, float]:
+    """The triangle nearest to a point (its place in `tree.corners`), the squared distance, and the nearest point.
+
+    hint: the place of a triangle that may be near, or −1. stack, distances: room for DEPTH entries each.
+    """
+    best, who, fx, fy, fz = np.inf, 0, 0.0, 0.0, 0.0
+    if hint >= 0:
+        who = hint
+        fx, fy, fz = closest_on_triangle(x, y, z, tree.corners[hint])
+        best = (x - fx) ** 2 + (y - fy) ** 2 + (z - fz) ** 2
+    stack[0], distances[0], top = 0, 0.0, 1
+    while top:
+        top -= 1
+        node = stack[top]
+        if distances[top] >= best:
+            continue
+        while tree.child[node] >= 0:
+            near, far = tree.child[node], tree.child[node] + 1
+            to_near, to_far = _box_distance(x, y, z, tree.boxes[near]), _box_distance(x, y, z, tree.boxes[far])
+            if to_far < to_near:
+                near, far, to_near, to_far = far, near, to_far, to_near
+            if to_far < best:
+                stack[top], distances[top] = far, to_far
+                top += 1
+            if to_near >= best:
+                node = -1
+                break
+            node = near
+        if node < 0:
+            continue
+        for place in range(tree.first[node], tree.last[node]):
+            px, py, pz = closest_on_triangle(x, y, z, tree.corners[place])
+            squared = (x - px) ** 2 + (y - py) ** 2 + (z - pz) ** 2
+            if squared < best:
+                best, who, fx, fy, fz = squared, place, px, py, pz
+    return who, best, fx, fy, fz
 
 
-def _dot(a: FloatArray, b: FloatArray) -> FloatArray:
-    result: FloatArray = np.einsum("ij,ij->i", a, b)
-    return result
+@compiled
+def closest_on_triangle(x: float, y: float, z: float, t: FloatArray) -> tuple[float, float, float]:
+    """The point of a triangle (9,) nearest to a point, by the region of its plane that the point projects into.
+
+    Ericson, Real-Time Collision Detection (2005), section 5.1.5.
+    """
+    abx, aby, abz = t[3] - t[0], t[4] - t[1], t[5] - t[2]
+    acx, acy, acz = t[6] - t[0], t[7] - t[1], t[8] - t[2]
+    px, py, pz = x - t[0], y - t[1], z - t[2]
+    d1, d2 = abx * px + aby * py + abz * pz, acx * px + acy * py + acz * pz
+    if d1 <= 0.0 and d2 <= 0.0:
+        return t[0], t[1], t[2]
+    px, py, pz = x - t[3], y - t[4], z - t[5]
+    d3, d4 = abx * px + aby * py + abz * pz, acx * px + acy * py + acz * pz
+    if d3 >= 0.0 and d4 <= d3:
+        return t[3], t[4], t[5]
+    px, py, pz = x - t[6], y - t[7], z - t[8]
+    d5, d6 = abx * px + aby * py + abz * pz, acx * px + acy * py + acz * pz
+    if d6 >= 0.0 and d5 <= d6:
+        return t[6], t[7], t[8]
+    vc, vb, va = d1 * d4 - d3 * d2, d5 * d2 - d1 * d6, d3 * d6 - d5 * d4
+    if vc <= 0.0 and d1 >= 0.0 and d3 <= 0.0:
+        w = d1 / (d1 - d3) if d1 > d3 else 0.0
+        return t[0] + w * abx, t[1] + w * aby, t[2] + w * abz
+    if vb <= 0.0 and d2 >= 0.0 and d6 <= 0.0:
+        w = d2 / (d2 - d6) if d2 > d6 else 0.0
+        return t[0] + w * acx, t[1] + w * acy, t[2] + w * acz
+    if (va <= 0.0 and d4 >= d3 and d5 >= d6) or va + vb + vc <= 0.0:
+        w = (d4 - d3) + (d5 - d6)
+        w = min(max((d4 - d3) / w, 0.0), 1.0) if w > 0.0 else 0.0
+        return t[3] + w * (t[6] - t[3]), t[4] + w * (t[7] - t[4]), t[5] + w * (t[8] - t[5])
+    v, w = vb / (va + vb + vc), vc / (va + vb + vc)
+    return t[0] + abx * v + acx * w, t[1] + aby * v + acy * w, t[2] + abz * v + acz * w
 
 
-def _squared(a: FloatArray) -> FloatArray:
-    return _dot(a, a)
+@compiled
+def _box_distance(x: float, y: float, z: float, box: FloatArray) -> float:
+    """Squared distance of a point to a box; zero inside."""
+    dx = max(box[0] - x, x - box[3], 0.0)
+    dy = max(box[1] - y, y - box[4], 0.0)
+    dz = max(box[2] - z, z - box[5], 0.0)
+    squared: float = dx * dx + dy * dy + dz * dz
+    return squared
+
+
+@compiled
+def _nearest_all(points: FloatArray, tree: BoxTree) -> tuple[IntArray, FloatArray, FloatArray]:
+    count = len(points)
+    triangles, feet, lengths = np.empty(count, np.int64), np.empty((count, 3)), np.empty(count)
+    stack, distances = np.empty(DEPTH, np.int32), np.empty(DEPTH)
+    who = -1
+    for i in range(count):
+        x, y, z = points[i]
+        who, squared, feet[i, 0], feet[i, 1], feet[i, 2] = nearest(x, y, z, who, tree, stack, distances)
+        triangles[i], lengths[i] = tree.order[who], np.sqrt(squared)
+    return triangles, feet, lengths
+
+
+@compiled
+def _grow(corners: FloatArray) -> BoxTree:
+    count = len(corners)
+    middles = np.empty((count, 3))
+    for t in range(count):
+        for k in range(3):
+            middles[t, k] = corners[t, k] + corners[t, 3 + k] + corners[t, 6 + k]
+    order = np.arange(count)
+    room = 2 * (2 * count // LEAF + 2) + 1
+    boxes = np.empty((room, 6))
+    child, first, last = np.full(room, -1, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
+    first[0], last[0] = 0, count
+    nodes, node = 1, 0
+    while node < nodes:  # level by level: parents stand before their children
+        low, high = first[node], last[node]
+        if high - low > LEAF:
+            half = (low + high) >> 1
+            _part_at_median(order, middles[:, _longest(order, middles, low, high)], low, high, half)
+            child[node] = nodes
+            first[nodes], last[nodes], first[nodes + 1], last[nodes + 1] = low, half, half, high
+            nodes += 2
+        node += 1
+    ordered = np.empty((count, 9))
+    for place in range(count):
+        ordered[place] = corners[order[place]]
+    for node in range(nodes - 1, -1, -1):
+        for k in range(3):
+            least, largest = np.inf, -np.inf
+            if child[node] >= 0:
+                one, other = boxes[child[node]], boxes[child[node] + 1]
+                least, largest = min(one[k], other[k]), max(one[3 + k], other[3 + k])
+            else:
+                for place in range(first[node], last[node]):
+                    for corner in range(3):
+                        least = min(least, ordered[place, 3 * corner + k])
+                        largest = max(largest, ordered[place, 3 * corner + k])
+            boxes[node, k], boxes[node, 3 + k] = least, largest
+    return BoxTree(
+        ordered, order, boxes[:nodes].copy(), child[:nodes].copy(), first[:nodes].copy(), last[:nodes].copy()
+    )
+
+
+@compiled
+def _longest(order: IntArray, middles: FloatArray, low: int, high: int) -> int:
+    """The axis along which the middles of the triangles order[low … high − 1] spread most."""
+    axis, widest = 0, -1.0
+    for k in range(3):
+        least, largest = np.inf, -np.inf
+        for place in range(low, high):
+            least, largest = min(least, middles[order[place], k]), max(largest, middles[order[place], k])
+        if largest - least > widest:
+            axis, widest = k, largest - least
+    return axis
+
+
+@compiled
+def _part_at_median(order: IntArray, values: FloatArray, low: int, high: int, half: int) -> None:
+    """Move the `half − low` smallest of order[low … high − 1] to the front (Hoare's quickselect)."""
+    a, b = low, high - 1
+    while a < b:
+        x, y, z = values[order[a]], values[order[(a + b) >> 1]], values[order[b]]
+        pivot = max(min(x, y), min(max(x, y), z))
+        i, j = a, b
+        while i <= j:
+            while values[order[i]] < pivot:
+                i += 1
+            while values[order[j]] > pivot:
+                j -= 1
+            if i <= j:
+                order[i], order[j] = order[j], order[i]
+                i += 1
+                j -= 1
+        if half <= j:
+            b = j
+        elif half >= i:
+            a = i
+        else:
+            break

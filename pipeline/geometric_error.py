@@ -24,12 +24,12 @@ lie at such a break or come near the bound, which is what makes a bound of both 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from .closest import ClosestPoints
+from .closest import DEPTH, BoxTree, ClosestPoints, nearest
+from .compiled import compiled
 from .surface import AnyArray, FloatArray, IntArray, Surface, part
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
@@ -40,29 +40,9 @@ COVERED = (0.8, 1.2)
 # A triangle that is covered but for such a sliver may reach further there than any fine point does. It is searched
 # too where a corner or the centroid is further away than this share of the forward bound.
 SUSPECT = 0.5
+Point = FloatArray | tuple[float, float, float]
 
-
-@dataclass
-class Pieces:
-    """Triangles cut from one surface, with what is known of their corners' nearest points on the other.
-
-    corners, feet: (p, 3, 3); distance, nearest: (p, 3).
-    """
-
-    corners: FloatArray
-    feet: FloatArray
-    distance: FloatArray
-    nearest: IntArray
-
-    @property
-    def furthest(self) -> FloatArray:
-        """(p,) distance of the furthest corner. Reducing an axis of three is slow in NumPy; columns are not."""
-        a, b, c = self.distance.T
-        far: FloatArray = np.maximum(np.maximum(a, b), c)
-        return far
-
-    def only(self, chosen: AnyArray) -> Pieces:
-        return Pieces(self.corners[chosen], self.feet[chosen], self.distance[chosen], self.nearest[chosen])
+SPLITS = 40  # of one triangle into four, one below the other: its edges are shorter than rounding by then
 
 
 @dataclass(frozen=True)
@@ -83,30 +63,32 @@ def geometric_error(fine: Surface, coarse: Surface, floor: float) -> GeometricEr
     The bound exceeds the true distance by no more than 5 % or `floor` (the quantisation step: finer than
     that the decoded surface means nothing), unless the work would grow past bounds.
     """
-    forward, mean, coverage = _one_sided(fine, coarse, floor, 0.0)
-    bare = (coverage < COVERED[0]) | (coverage > COVERED[1]) | _at_breaks(fine, coarse, floor)
-    bare |= _seen_from(coarse, fine) > SUSPECT * forward
+    on_coarse, on_fine = (ClosestPoints(s.positions, s.triangles) for s in (coarse, fine))
+    forward, mean, coverage = _one_sided(fine, coarse, on_coarse, floor, 0.0)
+    bare = (coverage < COVERED[0]) | (coverage > COVERED[1]) | _at_breaks(fine, coarse, on_coarse, floor)
+    bare |= _seen_from(coarse, on_fine) > SUSPECT * forward
     if not bare.any():
         return GeometricError(forward, mean)
-    back, _, _ = _one_sided(part(coarse, bare), fine, floor, forward)
+    back, _, _ = _one_sided(part(coarse, bare), fine, on_fine, floor, forward)
     return GeometricError(max(forward, back), mean)
 
 
-def _seen_from(coarse: Surface, fine: Surface) -> FloatArray:
-    """(m,) the largest distance to `fine` of each coarse triangle's corners and centroid."""
+def _seen_from(coarse: Surface, on_fine: ClosestPoints) -> FloatArray:
+    """(m,) the largest distance to the fine surface of each coarse triangle's corners and centroid."""
     p, t = coarse.positions, coarse.triangles
-    found = ClosestPoints(fine.positions, fine.triangles).query(np.concatenate([p, p[t].mean(axis=1)])).distances
-    corners, middles = found[: len(p)], found[len(p) :]
+    corners, middles = on_fine.query(p).distances, on_fine.query(p[t].mean(axis=1)).distances
     a, b, c = corners[t].T
     far: FloatArray = np.maximum.reduce([a, b, c, middles])
     return far
 
 
-def _at_breaks(fine: Surface, coarse: Surface, floor: float) -> AnyArray:
+def _at_breaks(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: float) -> AnyArray:
     """Triangles of `coarse` at a border or a non-manifold edge that is not, within `floor`, one of both."""
+    from scipy.spatial import cKDTree  # here, since closed surfaces need none and it takes long to load
+
     broken = np.zeros(len(coarse.positions), np.bool_)
-    for own, other in ((coarse, fine), (fine, coarse)):
-        mine, theirs = _break_vertices(own), _break_vertices(other)
+    breaks = _break_vertices(coarse), _break_vertices(fine)
+    for own, mine, other, theirs in ((coarse, breaks[0], fine, breaks[1]), (fine, breaks[1], coarse, breaks[0])):
         if len(mine) == 0:
             continue
         points = own.positions[mine]
@@ -116,8 +98,7 @@ def _at_breaks(fine: Surface, coarse: Surface, floor: float) -> AnyArray:
         if own is coarse:
             broken[mine] = True
         else:
-            nearest = ClosestPoints(coarse.positions, coarse.triangles).query(points).triangles
-            broken[np.unique(coarse.triangles[nearest])] = True
+            broken[np.unique(coarse.triangles[on_coarse.query(points).triangles])] = True
     # One ring around, since an edge between two vertices at a break may cross other triangles.
     return np.asarray(broken[coarse.triangles].any(axis=1))
 
@@ -127,188 +108,255 @@ def _break_vertices(surface: Surface) -> IntArray:
     t = surface.triangles
     start, end = t.reshape(-1), t[:, [1, 2, 0]].reshape(-1)
     count = len(surface.positions)
-    edges, users = np.unique(np.minimum(start, end) * count + np.maximum(start, end), return_counts=True)
-    broken = edges[users != 2]
+    edges = np.sort(np.minimum(start, end) * count + np.maximum(start, end))
+    first = np.flatnonzero(np.diff(edges, prepend=-1))
+    broken = edges[first[np.diff(first, append=len(edges)) != 2]]
     return np.unique(np.concatenate([broken // count, broken % count]))
 
 
-def _one_sided(measured: Surface, reference: Surface, floor: float, known: float) -> tuple[float, float, FloatArray]:
+def _one_sided(
+    measured: Surface, reference: Surface, on_reference: ClosestPoints, floor: float, known: float
+) -> tuple[float, float, FloatArray]:
     """Upper bound of the largest distance from a point of `measured` to `reference`, the mean one of its
     vertices, and how often the images of `measured` cover each triangle of `reference`.
 
     `known` is a distance below which the answer does not matter.
     """
-    surface = ClosestPoints(reference.positions, reference.triangles)
-    coverage = Coverage(surface)
-    found = surface.query(measured.positions)
-    seen = float(found.distances.max(initial=0.0))
-    mean = float(found.distances.mean())
-    t = measured.triangles
-    pieces = Pieces(measured.positions[t], found.points[t], found.distances[t], found.triangles[t])
-    queries = len(measured.positions)
-    settled = 0.0
-    while len(pieces.corners):
-        goal = max(known, seen * (1.0 + TOLERANCE), seen + floor)
-        bound = _mapped_bound(pieces, surface, coverage, goal)
-        settled = max(settled, float(bound[bound <= goal].max(initial=0.0)))
-        left = bound > goal
-        pieces, bound = pieces.only(left), bound[left]
-        if len(bound) == 0:
-            break
-        middle = pieces.corners.mean(axis=1)
-        reach = np.linalg.norm(pieces.corners - middle[:, None], axis=2).max(axis=1)
-        at_middle = surface.query(middle).distances
-        queries += len(middle)
-        seen = max(seen, float(at_middle.max()))
-        goal = max(known, seen * (1.0 + TOLERANCE), seen + floor)
-        bound = np.minimum(bound, at_middle + reach)
-        settled = max(settled, float(bound[bound <= goal].max(initial=0.0)))
-        left = bound > goal
-        coverage.add_by_thirds(pieces.only(~left))
-        if queries + 3 * int(left.sum()) > MAX_QUERIES:
-            return max(settled, float(bound.max())), mean, coverage.share()
-        queries += 3 * int(left.sum())
-        pieces = _split(pieces.only(left), surface)
-        seen = max(seen, float(pieces.distance.max(initial=0.0)))
-    return max(settled, seen), mean, coverage.share()
+    tree = on_reference.tree
+    a, b, c = (tree.corners[:, 3 * k : 3 * k + 3] for k in range(3))
+    cross = np.cross(b - a, c - a)
+    length = np.linalg.norm(cross, axis=1)
+    normals = cross / np.where(length > 0, length, 1.0)[:, None]
+    target = _Target(tree, reference.triangles[tree.order], normals)
+    bound, mean, booked = _search(measured.positions, measured.triangles, target, floor, known)
+    coverage = np.ones(len(booked))
+    coverage[tree.order] = np.where(length > 0, booked / np.where(length > 0, length * 0.5, 1.0), 1.0)
+    return bound, mean, coverage
 
 
-class Coverage:
-    """Books the signed area of images on each triangle of a surface."""
+class _Target(NamedTuple):
+    """The surface that is measured against. triangles: (m, 3) vertices; normals: (m, 3); both in the tree's order."""
 
-    def __init__(self, surface: ClosestPoints) -> None:
-        a, b, c = (surface.corners[:, k] for k in range(3))
-        cross = np.cross(b - a, c - a)
-        length = np.linalg.norm(cross, axis=1)
-        self.area = length * 0.5
-        self.normal = cross / np.where(length > 0, length, 1.0)[:, None]
-        self.booked = np.zeros(len(cross))
-
-    def add(self, triangles: IntArray, *polygon: FloatArray) -> None:
-        """Book polygons given by their corners, each (q, 3), on the triangles (q,) they lie in."""
-        total = np.zeros((len(triangles), 3))
-        for one, next_ in pairwise(polygon[1:]):
-            total += np.cross(one - polygon[0], next_ - polygon[0])
-        signed = 0.5 * np.einsum("ij,ij->i", total, self.normal[triangles])
-        self.booked += np.bincount(triangles, signed, minlength=len(self.booked))
-
-    def add_by_thirds(self, pieces: Pieces) -> None:
-        """Book pieces that have no map: a third of their images' area where each corner's foot is."""
-        a, b, c = (pieces.feet[:, k] for k in range(3))
-        cross = np.cross(b - a, c - a)
-        for corner in range(3):
-            triangles = pieces.nearest[:, corner]
-            signed = np.einsum("ij,ij->i", cross, self.normal[triangles]) / 6.0
-            self.booked += np.bincount(triangles, signed, minlength=len(self.booked))
-
-    def share(self) -> FloatArray:
-        """Booked area over the triangle's own; one for triangles without area."""
-        return np.where(self.area > 0, self.booked / np.where(self.area > 0, self.area, 1.0), 1.0)
+    tree: BoxTree
+    triangles: IntArray
+    normals: FloatArray
 
 
-def _mapped_bound(pieces: Pieces, surface: ClosestPoints, coverage: Coverage, goal: float) -> FloatArray:
-    """The bounds by the maps above, infinite where none of them applies; images within `goal` are booked."""
-    bound = np.full(len(pieces.corners), np.inf)
-    near = pieces.furthest <= goal  # no map brings a corner nearer than it is
-    ab, bc, ca = (pieces.nearest[:, k] == pieces.nearest[:, (k + 1) % 3] for k in range(3))
-    same, every, some = np.stack([ab, bc, ca], axis=1), ab & bc, ab | bc | ca
-    whole = np.nonzero(near & every)[0]
-    bound[whole] = pieces.furthest[whole]
-    coverage.add(pieces.nearest[whole, 0], *(pieces.feet[whole, k] for k in range(3)))
-    two = np.nonzero(near & some & ~every)[0]
-    bound[two] = _cut_once(pieces.only(two), same[two], surface, coverage, goal)
-    three = np.nonzero(near & ~some)[0]
-    bound[three] = _cut_twice(pieces.only(three), surface, coverage, goal)
+class _Pieces(NamedTuple):
+    """Triangles cut from the measured surface, with what is known of their corners' nearest points on the target.
+
+    corners, feet: (p, 3, 3); distance, nearest: (p, 3).
+    """
+
+    corners: FloatArray
+    feet: FloatArray
+    distance: FloatArray
+    nearest: AnyArray
+
+
+@compiled
+def _search(
+    positions: FloatArray, triangles: IntArray, target: _Target, floor: float, known: float
+) -> tuple[float, float, FloatArray]:
+    stack, distances = np.empty(DEPTH, np.int32), np.empty(DEPTH)
+    booked = np.zeros(len(target.normals))
+    count = len(positions)
+    nearby, feet, far = np.empty(count, np.int32), np.empty((count, 3)), np.empty(count)
+    seen, total, place = 0.0, 0.0, -1
+    for v in range(count):
+        x, y, z = positions[v]
+        place, squared, feet[v, 0], feet[v, 1], feet[v, 2] = nearest(x, y, z, place, target.tree, stack, distances)
+        nearby[v], far[v] = place, np.sqrt(squared)
+        seen = max(seen, far[v])
+        total += far[v]
+
+    room = 3 * SPLITS + 4
+    pieces = _Pieces(np.empty((room, 3, 3)), np.empty((room, 3, 3)), np.empty((room, 3)), np.empty((room, 3), np.int32))
+    six = _Pieces(np.empty((1, 6, 3)), np.empty((1, 6, 3)), np.empty((1, 6)), np.empty((1, 6), np.int32))
+    queries, settled = count, 0.0
+    for t in range(len(triangles)):
+        for k in range(3):
+            v = triangles[t, k]
+            pieces.corners[0, k], pieces.feet[0, k] = positions[v], feet[v]
+            pieces.distance[0, k], pieces.nearest[0, k] = far[v], nearby[v]
+        top = 1
+        while top:
+            top -= 1
+            goal = max(known, seen * (1.0 + TOLERANCE), seen + floor)
+            bound = _mapped_bound(pieces, top, target, booked, goal)
+            if bound <= goal:
+                settled = max(settled, bound)
+                continue
+            x, y, z, reach = _middle(pieces.corners[top])
+            found = nearest(x, y, z, pieces.nearest[top, 0], target.tree, stack, distances)
+            queries += 1
+            at_middle = np.sqrt(found[1])
+            seen = max(seen, at_middle)
+            goal = max(known, seen * (1.0 + TOLERANCE), seen + floor)
+            if at_middle + reach <= goal or queries > MAX_QUERIES or top >= 3 * SPLITS:
+                settled = max(settled, at_middle + reach)
+                _book_by_thirds(pieces, top, target, booked)
+                continue
+            for k in range(3):
+                _copy_corner(pieces, top, k, six, 0, k)
+                for axis in range(3):
+                    middle = (pieces.corners[top, k, axis] + pieces.corners[top, (k + 1) % 3, axis]) * 0.5
+                    six.corners[0, 3 + k, axis] = middle
+                x, y, z = six.corners[0, 3 + k]
+                found = nearest(x, y, z, pieces.nearest[top, k], target.tree, stack, distances)
+                six.nearest[0, 3 + k], six.distance[0, 3 + k] = found[0], np.sqrt(found[1])
+                six.feet[0, 3 + k, 0], six.feet[0, 3 + k, 1], six.feet[0, 3 + k, 2] = found[2], found[3], found[4]
+                seen = max(seen, six.distance[0, 3 + k])
+            queries += 3
+            for quarter in ((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)):
+                for k in range(3):
+                    _copy_corner(six, 0, quarter[k], pieces, top, k)
+                top += 1
+    return max(settled, seen), total / max(count, 1), booked
+
+
+@compiled
+def _copy_corner(source: _Pieces, piece: int, corner: int, target: _Pieces, place: int, k: int) -> None:
+    for axis in range(3):
+        target.corners[place, k, axis] = source.corners[piece, corner, axis]
+        target.feet[place, k, axis] = source.feet[piece, corner, axis]
+    target.distance[place, k] = source.distance[piece, corner]
+    target.nearest[place, k] = source.nearest[piece, corner]
+
+
+@compiled
+def _middle(corners: FloatArray) -> tuple[float, float, float, float]:
+    """The centroid of a triangle (3, 3), and how far its furthest corner is from there."""
+    x = (corners[0, 0] + corners[1, 0] + corners[2, 0]) / 3.0
+    y = (corners[0, 1] + corners[1, 1] + corners[2, 1]) / 3.0
+    z = (corners[0, 2] + corners[1, 2] + corners[2, 2]) / 3.0
+    reach = 0.0
+    for k in range(3):
+        reach = max(reach, (corners[k, 0] - x) ** 2 + (corners[k, 1] - y) ** 2 + (corners[k, 2] - z) ** 2)
+    return x, y, z, np.sqrt(reach)
+
+
+@compiled
+def _mapped_bound(pieces: _Pieces, piece: int, target: _Target, booked: FloatArray, goal: float) -> float:
+    """The bound by the maps above, infinite where none of them applies; images within `goal` are booked."""
+    near, far = pieces.nearest[piece], pieces.distance[piece]
+    furthest: float = max(far[0], far[1], far[2])
+    if furthest > goal:  # no map brings a corner nearer than it is
+        return np.inf
+    a, b, c = pieces.feet[piece]
+    if near[0] == near[1] and near[1] == near[2]:
+        booked[near[0]] += _area(target.normals[near[0]], a, b, c)
+        return furthest
+    for k in range(3):
+        if near[k] == near[(k + 1) % 3]:
+            return _cut_once(pieces, piece, k, furthest, target, booked, goal)
+    return _cut_twice(pieces, piece, furthest, target, booked, goal)
+
+
+@compiled
+def _cut_once(
+    pieces: _Pieces, piece: int, pair: int, furthest: float, target: _Target, booked: FloatArray, goal: float
+) -> float:
+    """Corners `pair` and the next one have the same nearest triangle, the third another."""
+    i, j, k = pair, (pair + 1) % 3, (pair + 2) % 3
+    corners, feet = pieces.corners[piece], pieces.feet[piece]
+    both, alone = pieces.nearest[piece, i], pieces.nearest[piece, k]
+    side = _shared_side(target.triangles[both], target.triangles[alone])
+    if side < 0:
+        return np.inf
+    gap_i, _, x_i = _gap_to_side(corners[i], corners[k], target.tree.corners[both], side)
+    gap_j, _, x_j = _gap_to_side(corners[j], corners[k], target.tree.corners[both], side)
+    bound = max(furthest, gap_i, gap_j)
+    if bound <= goal:
+        normal = target.normals[both]
+        booked[both] += _area(normal, feet[i], feet[j], x_j) + _area(normal, feet[i], x_j, x_i)
+        booked[alone] += _area(target.normals[alone], x_i, x_j, feet[k])
     return bound
 
 
-def _cut_once(pieces: Pieces, same: AnyArray, surface: ClosestPoints, coverage: Coverage, goal: float) -> FloatArray:
-    rows = np.arange(len(same))
-    pair = np.argmax(same, axis=1)  # corners pair and pair + 1 agree, pair + 2 is alone
-    at = [(pair + k) % 3 for k in range(3)]
-    a, b, c = (pieces.corners[rows, k] for k in at)
-    on_a, on_b, on_c = (pieces.feet[rows, k] for k in at)
-    both, alone = pieces.nearest[rows, at[0]], pieces.nearest[rows, at[2]]
-    edge, adjacent = _shared_edge(both, alone, surface)
-    gap_a, _, x_a = _segment_gap(a, c, edge)
-    gap_b, _, x_b = _segment_gap(b, c, edge)
-    far = np.maximum(pieces.furthest, np.maximum(gap_a, gap_b))
-    bound = np.where(adjacent, far, np.inf)
-    good = bound <= goal
-    coverage.add(both[good], on_a[good], on_b[good], x_b[good], x_a[good])
-    coverage.add(alone[good], x_a[good], x_b[good], on_c[good])
-    return bound
+@compiled
+def _cut_twice(pieces: _Pieces, piece: int, furthest: float, target: _Target, booked: FloatArray, goal: float) -> float:
+    """All three nearest triangles differ: that of corner b touches the two others."""
+    corners, feet, near = pieces.corners[piece], pieces.feet[piece], pieces.nearest[piece]
+    for b in range(3):
+        a, c = (b + 2) % 3, (b + 1) % 3
+        to_a, to_b, to_c = near[a], near[b], near[c]
+        side_a = _shared_side(target.triangles[to_a], target.triangles[to_b])
+        side_c = _shared_side(target.triangles[to_c], target.triangles[to_b])
+        if side_a < 0 or side_c < 0:
+            continue
+        left, right = target.tree.corners[to_a], target.tree.corners[to_c]
+        gap_ab, _, x_ab = _gap_to_side(corners[a], corners[b], left, side_a)
+        gap_cb, _, x_cb = _gap_to_side(corners[c], corners[b], right, side_c)
+        gap_1, at_1, x_1 = _gap_to_side(corners[a], corners[c], left, side_a)
+        gap_2, at_2, x_2 = _gap_to_side(corners[a], corners[c], right, side_c)
+        if at_1 > at_2:
+            return np.inf
+        bound = max(furthest, max(gap_ab, gap_cb), max(gap_1, gap_2))
+        if bound <= goal:
+            normal = target.normals[to_b]
+            booked[to_a] += _area(target.normals[to_a], feet[a], x_ab, x_1)
+            booked[to_b] += (
+                _area(normal, feet[b], x_cb, x_2) + _area(normal, feet[b], x_2, x_1) + _area(normal, feet[b], x_1, x_ab)
+            )
+            booked[to_c] += _area(target.normals[to_c], feet[c], x_2, x_cb)
+        return bound
+    return np.inf
 
 
-def _cut_twice(pieces: Pieces, surface: ClosestPoints, coverage: Coverage, goal: float) -> FloatArray:
-    rows = np.arange(len(pieces.corners))
-    nearest = pieces.nearest
-    touching = np.stack([_shared_edge(nearest[:, k], nearest[:, (k + 1) % 3], surface)[1] for k in range(3)], axis=1)
-    # The middle triangle touches both others: it belongs to the corner between two touching pairs.
-    middle = np.argmax(touching & np.roll(touching, 1, axis=1), axis=1)
-    at = [(middle + k) % 3 for k in range(3)]  # b, c, a in the piece's own winding
-    b, c, a = (pieces.corners[rows, k] for k in at)
-    on_b, on_c, on_a = (pieces.feet[rows, k] for k in at)
-    to_b, to_c, to_a = (nearest[rows, k] for k in at)
-    edge_a, touches_a = _shared_edge(to_a, to_b, surface)
-    edge_c, touches_c = _shared_edge(to_c, to_b, surface)
-    gap_ab, _, x_ab = _segment_gap(a, b, edge_a)
-    gap_cb, _, x_cb = _segment_gap(c, b, edge_c)
-    gap_1, at_1, x_1 = _segment_gap(a, c, edge_a)
-    gap_2, at_2, x_2 = _segment_gap(a, c, edge_c)
-    far = np.maximum.reduce([pieces.furthest, gap_ab, gap_cb, gap_1, gap_2])
-    bound = np.where(touches_a & touches_c & (at_1 <= at_2), far, np.inf)
-    good = bound <= goal
-    coverage.add(to_a[good], on_a[good], x_ab[good], x_1[good])
-    coverage.add(to_b[good], on_b[good], x_cb[good], x_2[good], x_1[good], x_ab[good])
-    coverage.add(to_c[good], on_c[good], x_2[good], x_cb[good])
-    return bound
+@compiled
+def _book_by_thirds(pieces: _Pieces, piece: int, target: _Target, booked: FloatArray) -> None:
+    """Book a piece that has no map: a third of its image's area where each corner's foot is."""
+    a, b, c = pieces.feet[piece]
+    for k in range(3):
+        triangle = pieces.nearest[piece, k]
+        booked[triangle] += _area(target.normals[triangle], a, b, c) / 3.0
 
 
-def _shared_edge(left: IntArray, right: IntArray, surface: ClosestPoints) -> tuple[FloatArray, AnyArray]:
-    """The edge (q, 2, 3) that triangles `left` and `right` share, and whether they share one."""
-    mine, theirs = surface.triangles[left], surface.triangles[right]
-    hits = mine[:, :, None] == theirs[:, None, :]
-    shared = hits[:, :, 0] | hits[:, :, 1] | hits[:, :, 2]
-    lone = np.argmin(shared, axis=1)  # the corner of `left` that is not on the edge
-    rows = np.arange(len(left))
-    edge = np.stack([surface.corners[left][rows, (lone + k) % 3] for k in (1, 2)], axis=1)
-    return edge, (shared[:, 0].astype(np.int8) + shared[:, 1] + shared[:, 2] == 2) & (left != right)
+@compiled
+def _area(normal: FloatArray, a: Point, b: Point, c: Point) -> float:
+    """Signed area of a triangle as seen along a unit normal."""
+    ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+    vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
+    twice: float = (uy * vz - uz * vy) * normal[0] + (uz * vx - ux * vz) * normal[1] + (ux * vy - uy * vx) * normal[2]
+    return 0.5 * twice
 
 
-def _segment_gap(start: FloatArray, end: FloatArray, edge: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Distance between segments [start, end] and [edge 0, edge 1], where on the first it is (0…1), and the
-    nearest point on the second.
+@compiled
+def _shared_side(left: IntArray, right: IntArray) -> int:
+    """The side of `left` (from that corner to the next) that it shares with `right`, or −1."""
+    a, b, c = False, False, False
+    for k in range(3):
+        a, b, c = a or left[0] == right[k], b or left[1] == right[k], c or left[2] == right[k]
+    if a and b and not c:
+        return 0
+    if b and c and not a:
+        return 1
+    if c and a and not b:
+        return 2
+    return -1
+
+
+@compiled
+def _gap_to_side(
+    start: FloatArray, end: FloatArray, triangle: FloatArray, side: int
+) -> tuple[float, float, tuple[float, float, float]]:
+    """Distance between the segment [start, end] and a side of a triangle (9,), where on the first it is (0…1), and
+    the nearest point on the side.
 
     Ericson, Real-Time Collision Detection (2005), section 5.1.9.
     """
-    u, v, w = end - start, edge[:, 1] - edge[:, 0], start - edge[:, 0]
-    uu, uv, vv = (np.einsum("ij,ij->i", p, q) for p, q in ((u, u), (u, v), (v, v)))
-    uw, vw = (np.einsum("ij,ij->i", p, w) for p in (u, v))
-    uu, vv = np.maximum(uu, 1e-300), np.maximum(vv, 1e-300)
+    left, right = 3 * side, 3 * ((side + 1) % 3)
+    lx, ly, lz = triangle[left], triangle[left + 1], triangle[left + 2]
+    ux, uy, uz = end[0] - start[0], end[1] - start[1], end[2] - start[2]
+    vx, vy, vz = triangle[right] - lx, triangle[right + 1] - ly, triangle[right + 2] - lz
+    wx, wy, wz = start[0] - lx, start[1] - ly, start[2] - lz
+    uv, uw, vw = ux * vx + uy * vy + uz * vz, ux * wx + uy * wy + uz * wz, vx * wx + vy * wy + vz * wz
+    uu, vv = max(ux * ux + uy * uy + uz * uz, 1e-300), max(vx * vx + vy * vy + vz * vz, 1e-300)
     determinant = uu * vv - uv * uv
-    s = np.where(determinant > 1e-12 * uu * vv, (uv * vw - vv * uw) / np.maximum(determinant, 1e-300), 0.5)
-    s = np.clip(s, 0.0, 1.0)
-    t = np.clip((uv * s + vw) / vv, 0.0, 1.0)
-    s = np.clip((uv * t - uw) / uu, 0.0, 1.0)
-    on_edge = edge[:, 0] + t[:, None] * v
-    return np.linalg.norm(start + s[:, None] * u - on_edge, axis=1), s, on_edge
-
-
-def _split(pieces: Pieces, surface: ClosestPoints) -> Pieces:
-    """Split every triangle at the middles of its edges into four."""
-    middles = (pieces.corners + np.roll(pieces.corners, -1, axis=1)) * 0.5  # of edges 01, 12, 20
-    found = surface.query(middles.reshape(-1, 3))
-    six = Pieces(
-        np.concatenate([pieces.corners, middles], axis=1),
-        np.concatenate([pieces.feet, found.points.reshape(-1, 3, 3)], axis=1),
-        np.concatenate([pieces.distance, found.distances.reshape(-1, 3)], axis=1),
-        np.concatenate([pieces.nearest, found.triangles.reshape(-1, 3)], axis=1),
-    )
-    quarters = ([0, 3, 5], [3, 1, 4], [5, 4, 2], [3, 4, 5])
-    return Pieces(
-        np.concatenate([six.corners[:, q] for q in quarters]),
-        np.concatenate([six.feet[:, q] for q in quarters]),
-        np.concatenate([six.distance[:, q] for q in quarters]),
-        np.concatenate([six.nearest[:, q] for q in quarters]),
-    )
+    s = (uv * vw - vv * uw) / determinant if determinant > 1e-12 * uu * vv else 0.5
+    t = min(max((uv * min(max(s, 0.0), 1.0) + vw) / vv, 0.0), 1.0)
+    s = min(max((uv * t - uw) / uu, 0.0), 1.0)
+    x, y, z = lx + t * vx, ly + t * vy, lz + t * vz
+    dx, dy, dz = start[0] + s * ux - x, start[1] + s * uy - y, start[2] + s * uz - z
+    return np.sqrt(dx * dx + dy * dy + dz * dz), s, (x, y, z)

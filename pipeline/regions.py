@@ -53,6 +53,14 @@ class Run(Protocol):
     def __call__(self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]: ...
 
 
+class Begin(Protocol):
+    """As `Run`, for results that are needed later: what it returns gives them."""
+
+    def __call__(
+        self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]
+    ) -> Callable[[], list[Any]]: ...
+
+
 @dataclass(frozen=True)
 class Region:
     """A built region; the terms are those of docs/manifest.md.

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from .asset import AssetReport
+from .asset_report import AssetReport
 from .build import BuildReport
 from .document import Json
 from .workers import Event, Failure

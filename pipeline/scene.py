@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError
 
 from .document import Document, Json, item, items, label
 from .errors import ModelError
@@ -404,6 +403,8 @@ def _outermost(points: FloatArray) -> FloatArray:
     """The points that can be outermost under an affine map: those of the convex hull, where there is one."""
     if len(points) < 64:
         return points
+    from scipy.spatial import ConvexHull, QhullError  # here, since few models need it and it takes long to load
+
     try:
         hull: FloatArray = points[ConvexHull(points).vertices]
     except QhullError:  # flat, or thinner than rounding

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .compiled import compiled
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -70,8 +72,11 @@ class Source:
 
 def part(surface: Surface, chosen: BoolArray) -> Surface:
     """The triangles of `surface` where `chosen` is true, with unused positions dropped."""
-    used, triangles = np.unique(surface.triangles[chosen], return_inverse=True)
-    return Surface(surface.positions[used], triangles.reshape(-1, 3), surface.kinds[chosen], surface.uv[chosen])
+    triangles = surface.triangles[chosen]
+    used = np.zeros(len(surface.positions), np.bool_)
+    used[triangles] = True
+    number = np.cumsum(used) - 1
+    return Surface(surface.positions[used], number[triangles], surface.kinds[chosen], surface.uv[chosen])
 
 
 def merge(parts: Sequence[Surface]) -> Surface:
@@ -88,23 +93,45 @@ def merge(parts: Sequence[Surface]) -> Surface:
 
 
 def unique_rows(rows: AnyArray) -> tuple[AnyArray, IntArray]:
-    """Distinct rows of an (n, k) array, sorted, and for each row the index of its representative.
+    """Distinct rows of an (n, k) array of numbers, in the order in which they first occur, and for each row the
+    index of its representative.
 
     −0.0 and 0.0 are one value.
     """
     if len(rows) == 0:
         return rows, np.zeros(0, np.int64)
-    rows = rows + rows.dtype.type(0)
-    # Sorting by one column after the other (lexsort) is several times faster than np.unique(axis=0).
-    order = np.lexsort(rows.T[::-1])
-    ordered = rows[order]
-    new = np.ones(len(rows), np.bool_)
-    new[1:] = ordered[1:, 0] != ordered[:-1, 0]
-    for column in range(1, rows.shape[1]):  # reducing a short axis is slow in NumPy
-        new[1:] |= ordered[1:, column] != ordered[:-1, column]
-    inverse = np.empty(len(rows), np.int64)
-    inverse[order] = np.cumsum(new) - 1
-    return ordered[new], inverse
+    first, index = _first_rows(np.ascontiguousarray(rows, np.float64) + 0.0)
+    return (rows + rows.dtype.type(0))[first], index
+
+
+@compiled
+def _first_rows(rows: FloatArray) -> tuple[IntArray, IntArray]:
+    """The first row of each value, and for each row the number of its value: a hash table with open addressing."""
+    count, width = rows.shape
+    size = 4
+    while size < 2 * count:
+        size *= 2
+    bits = rows.view(np.uint64)
+    slots, first, index = np.full(size, -1, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+    distinct = 0
+    for i in range(count):
+        mixed = np.uint64(0x9E3779B97F4A7C15)
+        for k in range(width):
+            mixed = (mixed ^ bits[i, k]) * np.uint64(0xFF51AFD7ED558CCD)
+            mixed ^= mixed >> np.uint64(32)
+        slot = np.int64(mixed & np.uint64(size - 1))
+        while slots[slot] >= 0:
+            same, other = True, first[slots[slot]]
+            for k in range(width):
+                same &= bits[i, k] == bits[other, k]
+            if same:
+                break
+            slot = (slot + 1) & (size - 1)
+        if slots[slot] < 0:
+            slots[slot], first[distinct] = distinct, i
+            distinct += 1
+        index[i] = slots[slot]
+    return first[:distinct].copy(), index
 
 
 def without_degenerates(surface: Surface) -> Surface:

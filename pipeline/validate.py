@@ -216,13 +216,21 @@ def _seams(surfaces: Sequence[Surface], owners: Sequence[int]) -> dict[int, Floa
     np.minimum.at(low, index, owner)
     np.maximum.at(high, index, owner)
     shared = low < high
-    return {o: edges[np.unique(index[(owner == o) & shared[index]])] for o in owners}
+    return {o: _sorted(edges[np.unique(index[(owner == o) & shared[index]])]) for o in owners}
 
 
 def _edge_rows(surface: Surface) -> FloatArray:
-    """Open edges as sorted rows of two positions."""
+    """Open edges as distinct rows of two positions, the lesser first."""
     welded = without_degenerates(surface)
     edges = open_edges(welded.triangles)
-    # Positions are sorted, so the smaller index comes first on both sides alike.
+    rank = np.empty(len(welded.positions), np.int64)
+    rank[np.lexsort(welded.positions.T[::-1])] = np.arange(len(rank))
+    turned = rank[edges[:, 0]] > rank[edges[:, 1]]
+    edges = np.where(turned[:, None], edges[:, ::-1], edges)
     rows, _ = unique_rows(np.concatenate([welded.positions[edges[:, 0]], welded.positions[edges[:, 1]]], axis=1))
     return rows
+
+
+def _sorted(rows: FloatArray) -> FloatArray:
+    ordered: FloatArray = rows[np.lexsort(rows.T[::-1])]
+    return ordered

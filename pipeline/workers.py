@@ -1,8 +1,8 @@
 """Processes: each asset in one of its own, its regions in a few more, never more than `jobs` at work.
 
-pymeshlab is not safe in threads, and a native crash must cost one model and not the build, so everything
-native runs in processes. A pool of tokens (as make's job server has) keeps the number of busy ones down. A model
-that is past its limits is ended with all its processes.
+A native crash must cost one model and not the build, so everything native runs in processes. A pool of tokens (as
+make's job server has) keeps the number of busy ones down. A model that is past its limits is ended with all its
+processes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from .asset import AssetReport, build_asset
+from .asset_report import AssetReport
 from .bundle import Bundle
 from .errors import ModelError
 from .interrupts import STOPS, interrupts_held
@@ -172,6 +172,8 @@ def _asset_process(
     job: Job, root: Path, settings: Settings, workers: int, limits: Limits, tokens: Tokens, events: Connection
 ) -> None:
     """Build one asset and send progress and then its report or failure."""
+    from .asset import build_asset  # here, since the parent needs none of it and it takes long to load
+
     prepare_process()
     if sys.platform != "win32":
         os.setpgrp()  # so that the parent ends this process together with its pool
@@ -195,10 +197,18 @@ def _asset_process(
             results.append(function(*task))
         return results
 
+    def begin(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Callable[[], list[Any]]:
+        nonlocal pool
+        if workers == 1 or len(tasks) < WORTH_A_POOL:
+            return lambda: run(stage, function, tasks)
+        pool = pool or Pool(tokens, workers)
+        early = pool.begin(function, tasks)
+        return lambda: early.results(lambda done: events.send(Progress(job.asset, stage, done, len(tasks))))
+
     tokens.take(wait=True)
     try:
         events.send(Progress(job.asset, "reading", 0, 1))
-        event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, run)
+        event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, run, begin)
     except ModelError as error:
         event = Failure(job.asset, job.name, str(error))
     except MemoryError:

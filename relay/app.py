@@ -10,8 +10,10 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
@@ -20,10 +22,15 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from .addresses import AddressCensus
 from .connection import Connection, ConnectionLimits, RefusalError
-from .metrics import TEXT_FORMAT, Metrics, RoomCensus
+from .control import encode_control
+from .logs import about
+from .metrics import TEXT_FORMAT, Metrics, RoomCensus, State
+from .objects import Kept, Objects
 from .open_room import OpenRoom
 from .origins import origin_allowed
+from .pace import Pressure, TickPolicy
 from .protocol import (
     MAX_CONTROL_BYTES,
     ROOM_NAME,
@@ -31,9 +38,10 @@ from .protocol import (
     CloseCode,
     Drain,
     Limits,
-    encode_control,
 )
-from .room import Room
+from .room import GRACE_S, Room
+from .store import Store
+from .tokens import TokenKeys
 from .visit import Visit
 
 log = logging.getLogger("streamxr.relay")
@@ -48,18 +56,26 @@ class RelaySettings:
     """Everything an operator may set; the defaults are the documented ones."""
 
     origins: tuple[str, ...] = ()
-    tick_hz: int = 30
+    tick: TickPolicy = field(default_factory=TickPolicy)
     max_participants: int = 200
+    max_objects: int = 500
     connection: ConnectionLimits = field(default_factory=ConnectionLimits)
     max_rooms: int = 1_000
     max_connections: int = 2_000
+    max_per_address: int = 100  # connections; 0 is no limit
+    trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For is believed
     labelled_rooms: int = 100
+    client_series: int = 0  # clients with bandwidth series of their own
+    grace_s: float = GRACE_S  # for which a seat waits for somebody whose line is lost
     drain_s: float = 3.0
+    state: Path | None = None  # file in which shared objects are kept
+    tokens: TokenKeys | None = None  # with none, whoever comes may enter
 
     @property
     def limits(self) -> Limits:
         return Limits(
             participants=self.max_participants,
+            objects=self.max_objects,
             poses_per_s=self.connection.poses_per_s,
             control_per_s=self.connection.control_per_s,
             control_bytes=MAX_CONTROL_BYTES,
@@ -88,10 +104,14 @@ class Relay:
     def __init__(self, settings: RelaySettings) -> None:
         self.settings = settings
         self.draining = False
-        self.metrics = Metrics(self._census)
+        self.metrics = Metrics(self._census, self._state, settings.client_series)
         self._rooms: dict[str, OpenRoom] = {}
         self._free_labels = settings.labelled_rooms
         self._connections: set[Connection] = set()
+        self._addresses = AddressCensus(settings.max_per_address)
+        self.tokens = settings.tokens
+        self._entering: dict[str, list[Callable[[OpenRoom | None], None]]] = {}
+        self._store = Store(settings.state, settings.max_rooms) if settings.state else None
         self._started_at = time.monotonic()
         self._ticked_at = -TICK_STALL_S
 
@@ -109,10 +129,15 @@ class Relay:
             ticking.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await ticking
+            if self._store:
+                for opened in self._rooms.values():
+                    opened.save_moves()
+                self._store.close()
 
     async def websocket(self, websocket: WebSocket) -> None:
         """One client, from handshake to goodbye. Refusals come as close codes: a browser hides HTTP ones."""
-        refusal = self._refusal(websocket)
+        address = websocket.client.host if websocket.client else ""
+        refusal = self._refusal(websocket, address)
         try:
             await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
             if refusal:
@@ -125,35 +150,77 @@ class Relay:
         connection = Connection(websocket, self.settings.connection, self.now, counts)
         visit = Visit(self, connection, _room_name(websocket))
         self._connections.add(connection)
+        self._addresses.enter(address)
         counts.connections = len(self._connections)
         try:
             await connection.run(visit.handle)
         finally:
-            visit.end()
+            visit.end(connection.close_code)
             self._connections.discard(connection)
+            self._addresses.leave(address)
             counts.connections = len(self._connections)
-            counts.bandwidth_bps.pop(connection, None)
+            counts.reported.pop(connection, None)
 
-    def open_room(self, name: str) -> OpenRoom:
-        """The room of that name, opened if nobody is in it yet.
+    def enter_room(self, name: str, enter: Callable[[OpenRoom | None], None]) -> None:
+        """Call `enter` with the room of that name: at once, or when what is kept of it has been read. None: that
+        cannot be read.
 
         Raises:
             RefusalError: the relay holds as many rooms as it may.
         """
         found = self._rooms.get(name)
         if found:
-            return found
-        if len(self._rooms) >= self.settings.max_rooms:
-            raise RefusalError(CloseCode.LIMIT, f"this relay holds {self.settings.max_rooms} rooms")
-        labelled = self._free_labels > 0
-        self._free_labels -= labelled
-        opened = self._rooms[name] = OpenRoom(name, Room(self.settings.limits, self.settings.tick_hz), labelled)
-        return opened
+            enter(found)
+        elif name in self._entering:
+            self._entering[name].append(enter)
+        else:
+            self._check_room_count()
+            if self._store is None:
+                enter(self._open_room(name, None))
+            else:
+                self._entering[name] = [enter]
+                self._store.load(name, partial(self._enter_kept, name))
 
     def close_room_if_empty(self, opened: OpenRoom) -> None:
-        if not opened.seats and self._rooms.get(opened.name) is opened:
+        if len(opened.room) == 0 and self._rooms.get(opened.name) is opened:
+            self._forget_room(opened)
+            if self._store and len(opened.room.objects) == 0:
+                self._store.forget(opened.name)
+
+    def _enter_kept(self, name: str, kept: Kept | None) -> None:
+        entering = self._entering.pop(name)
+        opened = self._open_room(name, kept) if kept else None
+        for enter in entering:
+            enter(opened)
+        if opened:
+            self.close_room_if_empty(opened)
+
+    def _open_room(self, name: str, kept: Kept | None) -> OpenRoom:
+        labelled = self._free_labels > 0
+        self._free_labels -= labelled
+        limits = self.settings.limits
+        room = Room(limits, self.settings.tick.hz, Objects(limits.objects, kept), self.settings.grace_s)
+        opened = self._rooms[name] = OpenRoom(
+            name, room, self.settings.tick, labelled=labelled, store=self._store, on_failure=self._forget_room
+        )
+        return opened
+
+    def _forget_room(self, opened: OpenRoom) -> None:
+        # A room may fail when it is long empty, and another one of its name be open.
+        if self._rooms.get(opened.name) is opened:
             del self._rooms[opened.name]
             self._free_labels += opened.labelled
+
+    def _check_room_count(self) -> None:
+        if len(self._rooms) + len(self._entering) < self.settings.max_rooms:
+            return
+        # A room in which everyone is away gives way to people who are here.
+        deserted = next((opened for opened in self._rooms.values() if not opened.seats), None)
+        if deserted is None:
+            raise RefusalError(CloseCode.LIMIT, f"this relay holds {self.settings.max_rooms} rooms")
+        for profile in deserted.room.participants:
+            deserted.deliver(deserted.room.leave(profile.pid, self.now()))
+        self.close_room_if_empty(deserted)
 
     async def drain(self) -> None:
         """Send everyone away, gently: not ready, a word with a random time to come back, then close codes
@@ -161,6 +228,7 @@ class Relay:
         self.draining = True
         leaving = list(self._connections)
         log.info("draining %d connections", len(leaving))
+        started = self.now()
         for connection in leaving:
             connection.send(encode_control(Drain(random.randrange(MAX_RETRY_MS))))
         for connection in leaving:
@@ -171,6 +239,7 @@ class Relay:
             await asyncio.sleep(0.01)
         for connection in list(self._connections):
             connection.evict(CloseCode.RESTART, "the relay restarts")
+        log.info("drained in %.1f s", self.now() - started)
 
     async def healthz(self, _request: Request) -> Response:
         late = self.now() - self._ticked_at
@@ -184,12 +253,12 @@ class Relay:
     async def exposition(self, _request: Request) -> Response:
         return Response(self.metrics.exposition(), headers={"content-type": TEXT_FORMAT})
 
-    def _refusal(self, websocket: WebSocket) -> RefusalError | None:
+    def _refusal(self, websocket: WebSocket, address: str) -> RefusalError | None:
         headers = websocket.headers
         origin = headers.get("origin")
         if not origin_allowed(origin, headers.get("host"), self.settings.origins):
             log.warning("refused a page of origin %r; to allow it, add --origin %s", origin, origin)
-            return RefusalError(CloseCode.ORIGIN, "this page's origin is not allowed here")
+            return RefusalError(CloseCode.FORBIDDEN, "this page's origin is not allowed here")
         if not ROOM_NAME.fullmatch(_room_name(websocket)):
             return RefusalError(CloseCode.ROOM, "a room's name is 1 to 64 of A-Z a-z 0-9 . _ -")
         if SUBPROTOCOL not in websocket.scope["subprotocols"]:
@@ -198,29 +267,44 @@ class Relay:
             return RefusalError(CloseCode.RESTART, "the relay restarts")
         if len(self._connections) >= self.settings.max_connections:
             return RefusalError(CloseCode.LIMIT, f"this relay holds {self.settings.max_connections} connections")
+        if self._addresses.is_full(address):
+            log.warning(
+                "refused a connection beyond %d from %s; if that is a proxy of yours, add --trusted-proxy %s",
+                self.settings.max_per_address,
+                address,
+                address,
+            )
+            return RefusalError(CloseCode.LIMIT, "too many connections from this address")
         return None
 
     async def _tick_forever(self) -> None:
-        period = 1.0 / self.settings.tick_hz
+        period = 1.0 / self.settings.tick.hz
+        pressure = Pressure()
         due = self.now()
         while True:
             # After an overrun the missed ticks are not made up for: their poses are in the next frame.
             due = max(due + period, self.now())
             await asyncio.sleep(due - self.now())
             started = self._ticked_at = self.now()
+            pressed = pressure.observe(started - due, period, started)
             for opened in list(self._rooms.values()):
                 try:
-                    opened.tick(started)
+                    opened.tick(started, pressed=pressed)
+                    self.close_room_if_empty(opened)
                 except Exception:
                     # A fault in one room must not stop the others; its people come back to a fresh one.
-                    log.exception("room %s failed and is closed", opened.name)
-                    for connection in opened.seats.values():
-                        connection.close(CloseCode.INTERNAL, "the room failed")
+                    about(log, room=opened.name).exception("the room failed and is closed")
+                    opened.fail("the room failed")
+            self.metrics.tick_late_seconds.observe(started - due)
             self.metrics.tick_seconds.observe(self.now() - started)
+
+    def _state(self) -> State:
+        limits = self.settings
+        return State(len(self._rooms), limits.max_rooms, limits.max_connections, self.draining)
 
     def _census(self) -> Iterator[RoomCensus]:
         for opened in self._rooms.values():
-            yield RoomCensus(opened.name, opened.labelled, users=len(opened.room), objects=0)
+            yield RoomCensus(opened.name, opened.labelled, users=len(opened.room), objects=len(opened.room.objects))
 
 
 def _room_name(websocket: WebSocket) -> str:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import logging
+import ipaddress
+import os
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from .app import RelaySettings
+from .logs import FORMATS, set_up_logs
+from .pace import TickPolicy
+from .protocol import Role
 from .server import RelayServer, listen
+from .simulate import simulate
+from .store import StoreError
+from .tokens import Claims, TokenKeys
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -32,11 +41,68 @@ def main() -> None:
     """Presence for StreamXR: people in a room see each other's head and hands."""
 
 
+main.add_command(simulate)
+
+
 def _option(name: str, parameter: str | None = None, **how: Any) -> Callable[[Command], Command]:
     """An option that may also be set as STREAMXR_RELAY_<NAME>."""
     variable = "STREAMXR_RELAY_" + name.removeprefix("--").replace("-", "_").upper()
     names = (name, parameter) if parameter else (name,)
     return click.option(*names, envvar=variable, show_envvar=True, show_default=True, **how)
+
+
+def _networks(_context: click.Context, _parameter: click.Parameter, entries: tuple[str, ...]) -> tuple[str, ...]:
+    for entry in entries:
+        try:
+            ipaddress.ip_network(entry)
+        except ValueError as error:
+            raise click.BadParameter(f"{error}; expected an address or a network such as 10.0.0.0/8") from None
+    return entries
+
+
+SECRET_VARIABLE: Final = "STREAMXR_RELAY_TOKEN_SECRET"
+
+_secret_file = _option(
+    "--token-secret-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help=f"File with the secret of join tokens, or {SECRET_VARIABLE} with the secret itself. Several, separated by "
+    "white space: the first signs, all are trusted. Default: no tokens, and whoever comes may enter.",
+)
+
+
+def _token_keys(secret_file: Path | None) -> TokenKeys | None:
+    """The secrets of the file, or else of the environment: never an option's value, which `ps` would show."""
+    where = str(secret_file) if secret_file else SECRET_VARIABLE
+    try:
+        text = secret_file.read_text("utf-8") if secret_file else os.environ.get(SECRET_VARIABLE)
+        return None if text is None else TokenKeys(text.split())
+    except (OSError, ValueError) as error:
+        raise click.ClickException(f"{where}: {error}") from None
+
+
+@main.command()
+@click.option("--room", required=True, help="The room it opens; * for every room.")
+@click.option("--sub", required=True, help="Whom it is for, as your system calls them; never shown to others.")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.EDITOR.value,
+    show_default=True,
+    help="What they may do to shared objects.",
+)
+@click.option(
+    "--ttl", type=click.IntRange(1), default=3600, show_default=True, help="Seconds for which it may be used to join."
+)
+@_secret_file
+def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | None) -> None:
+    """Print a join token, signed with the secret that `serve` is given too."""
+    keys = _token_keys(token_secret_file)
+    if keys is None:
+        raise click.UsageError(f"a secret is needed: --token-secret-file or {SECRET_VARIABLE}")
+    try:
+        click.echo(keys.sign(Claims(room, sub, Role(role), int(time.time()) + ttl)))
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command(epilog=EPILOG)
@@ -51,7 +117,30 @@ def _option(name: str, parameter: str | None = None, **how: Any) -> Callable[[Co
     "by spaces), * for any. Default: pages from this host when it is an address or a local name, and from "
     "localhost.",
 )
-@_option("--tick-hz", default=DEFAULTS.tick_hz, type=click.IntRange(1, 120), help="Pose frames per second.")
+@_option(
+    "--tick-hz",
+    default=DEFAULTS.tick.hz,
+    type=click.IntRange(1, 120),
+    help="Pose frames per second in small rooms; above 30, half as many in larger ones and under load.",
+)
+@_option(
+    "--fast-up-to",
+    default=DEFAULTS.tick.fast_up_to,
+    type=click.IntRange(0),
+    help="Participants up to which a room is small.",
+)
+@_option(
+    "--full-up-to",
+    default=DEFAULTS.tick.full_up_to,
+    type=click.IntRange(0),
+    help="Participants up to which everyone gets every pose; beyond, those who are far at 5 Hz. 65535: always.",
+)
+@_option(
+    "--client-bps",
+    default=DEFAULTS.tick.client_bps,
+    type=click.IntRange(100_000),
+    help="Bits per second of poses for one client where there are more than that.",
+)
 @_option(
     "--max-participants",
     default=DEFAULTS.max_participants,
@@ -61,10 +150,31 @@ def _option(name: str, parameter: str | None = None, **how: Any) -> Callable[[Co
 @_option("--max-rooms", default=DEFAULTS.max_rooms, type=click.IntRange(1), help="Rooms open at once.")
 @_option("--max-connections", default=DEFAULTS.max_connections, type=click.IntRange(1), help="Connections in all.")
 @_option(
+    "--max-per-address",
+    default=DEFAULTS.max_per_address,
+    type=click.IntRange(0),
+    help="Connections from one address (IPv6: one /64 network); 0 is no limit.",
+)
+@_option(
+    "--trusted-proxy",
+    "trusted_proxies",
+    multiple=True,
+    callback=_networks,
+    metavar="ADDRESS",
+    help="Proxy, or network of proxies (10.0.0.0/8), whose X-Forwarded-For tells a client's address; repeat for "
+    "more (in the variable: separated by spaces).",
+)
+@_option(
     "--labelled-rooms",
     default=DEFAULTS.labelled_rooms,
     type=click.IntRange(0),
     help="Rooms with series of their own in /metrics; further ones are summed as `other`.",
+)
+@_option(
+    "--client-series",
+    default=DEFAULTS.client_series,
+    type=click.IntRange(0, 1_000),
+    help="Clients, the slowest, whose bandwidth has a series of its own in /metrics, as room/pid.",
 )
 @_option(
     "--drain-seconds",
@@ -72,6 +182,24 @@ def _option(name: str, parameter: str | None = None, **how: Any) -> Callable[[Co
     type=click.FloatRange(0),
     help="On SIGTERM or Ctrl-C, spread the closing of connections over this long.",
 )
+@_option(
+    "--fast-path/--no-fast-path",
+    default=True,
+    help="Read and write poses past ASGI; without, more slowly, on the libraries' public interfaces alone.",
+)
+@_option(
+    "--grace-seconds",
+    default=DEFAULTS.grace_s,
+    type=click.FloatRange(0),
+    help="Keep the seat of somebody whose line is lost for this long.",
+)
+@_option("--max-objects", default=DEFAULTS.max_objects, type=click.IntRange(0, 500), help="Shared objects in one room.")
+@_option(
+    "--state",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File in which shared objects are kept over a restart; default: nothing is kept.",
+)
+@_secret_file
 @_option("--workers", default=1, type=int, help="Always 1: a room lives in one process.")
 @_option(
     "--log-level",
@@ -79,18 +207,36 @@ def _option(name: str, parameter: str | None = None, **how: Any) -> Callable[[Co
     type=click.Choice(["debug", "info", "warning", "error"]),
     help="How much to say on stderr.",
 )
+@_option(
+    "--log-format",
+    default="text",
+    type=click.Choice(FORMATS),
+    help="json: one object a line, with room and participant where it concerns one.",
+)
 def serve(
     host: str,
     port: int,
     origins: tuple[str, ...],
     tick_hz: int,
+    fast_up_to: int,
+    full_up_to: int,
+    client_bps: int,
     max_participants: int,
     max_rooms: int,
     max_connections: int,
+    max_per_address: int,
+    trusted_proxies: tuple[str, ...],
     labelled_rooms: int,
+    client_series: int,
     drain_seconds: float,
+    fast_path: bool,
+    grace_seconds: float,
+    max_objects: int,
+    state: Path | None,
+    token_secret_file: Path | None,
     workers: int,
     log_level: str,
+    log_format: str,
 ) -> None:
     """Run the relay until SIGTERM or Ctrl-C; a second one does not wait for anybody.
 
@@ -102,15 +248,22 @@ def serve(
             "land in different ones and not see each other. One process serves hundreds; beyond that, run "
             "one relay per group of rooms."
         )
-    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(name)s: %(message)s")
+    set_up_logs(log_level, log_format)
     settings = RelaySettings(
         origins=origins,
-        tick_hz=tick_hz,
+        tick=TickPolicy(tick_hz, fast_up_to, full_up_to, client_bps),
         max_participants=max_participants,
         max_rooms=max_rooms,
         max_connections=max_connections,
+        max_per_address=max_per_address,
+        trusted_proxies=trusted_proxies,
         labelled_rooms=labelled_rooms,
+        client_series=client_series,
         drain_s=drain_seconds,
+        grace_s=grace_seconds,
+        max_objects=max_objects,
+        state=state,
+        tokens=_token_keys(token_secret_file),
     )
     try:
         listener = listen(host, port)
@@ -120,7 +273,10 @@ def serve(
     bound_port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"streamxr-relay: ws://{shown}:{bound_port}/ws/{{room}}  (Ctrl-C to stop)", err=True)
-    server = RelayServer(settings, log_level="warning" if log_level == "info" else log_level)
+    try:
+        server = RelayServer(settings, fast_path=fast_path, log_level="warning" if log_level == "info" else log_level)
+    except StoreError as error:
+        raise click.ClickException(str(error)) from None
     server.run(sockets=[listener])
 
 

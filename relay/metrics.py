@@ -6,21 +6,31 @@ are bounded: a scrape of thousands of series would hold up the tick.
 
 from __future__ import annotations
 
+import heapq
 import math
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, UnknownMetricFamily
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
 from prometheus_client.registry import Collector
 
-from .protocol import CloseCode, ErrorCode
+from .protocol import CloseCode, ErrorCode, Refusal
 
 OTHER_ROOMS: Final = "other"
 QUANTILES: Final = (("p05", 0.05), ("p50", 0.50), ("p95", 0.95), ("max", 1.0))
 TICK_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.033, 0.066, 0.125, 0.25)
+AGE_BUCKETS_S: Final = (0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 TEXT_FORMAT: Final = CONTENT_TYPE_LATEST
 
 
@@ -34,33 +44,68 @@ class RoomCensus:
     objects: int
 
 
+@dataclass(frozen=True, slots=True)
+class State:
+    """The relay as a scrape sees it."""
+
+    rooms: int
+    max_rooms: int
+    max_connections: int
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What a client last said of its downloads."""
+
+    client_id: str  # room/pid
+    bandwidth_bps: float
+
+
 @dataclass(slots=True)
 class Counts:
     """Running totals, and what each client last reported."""
 
     connections: int = 0
     poses: int = 0
+    answers: int = 0  # to ticks
     received_bytes: int = 0
     sent_bytes: int = 0
     skipped_ticks: int = 0
     cdn_bytes: int = 0
+    observe_age_s: Callable[[float], None] = lambda _: None  # takes a sample of pose ages
     closes: Counter[CloseCode] = field(default_factory=Counter)
     errors: Counter[ErrorCode] = field(default_factory=Counter)
-    bandwidth_bps: dict[object, float] = field(default_factory=dict)
+    denials: Counter[Refusal] = field(default_factory=Counter)
+    reported: dict[object, Reported] = field(default_factory=dict)  # by connection
 
 
 class Metrics:
-    def __init__(self, census: Callable[[], Iterable[RoomCensus]]) -> None:
-        """`census` lists the open rooms; it is asked at every scrape."""
+    def __init__(
+        self, census: Callable[[], Iterable[RoomCensus]], state: Callable[[], State], client_series: int = 0
+    ) -> None:
+        """`census` lists the open rooms and `state` tells of the relay; both are asked at every scrape.
+        `client_series`: how many clients, the slowest, have bandwidth series of their own."""
         self.counts = Counts()
         self._registry = CollectorRegistry()
-        self._registry.register(_Series(self.counts, census))
-        self.tick_seconds = Histogram(
-            "streamxr_relay_tick_seconds",
-            "Time to make one tick of every room and offer it to every client.",
-            buckets=TICK_BUCKETS_S,
-            registry=self._registry,
+        self._registry.register(_Series(self.counts, census, state, client_series))
+        ProcessCollector(registry=self._registry)  # memory and files; on Linux only
+        self.tick_seconds = self._histogram(
+            "tick_seconds", "Time to make one tick of every room and offer it to every client.", TICK_BUCKETS_S
         )
+        self.tick_late_seconds = self._histogram(
+            "tick_late_seconds", "How late a tick began: what else the event loop had to do.", TICK_BUCKETS_S
+        )
+        self.pose_age_seconds = self._histogram(
+            "pose_age_seconds",
+            "From the making of a tick until a client says that it has it: how old poses are that people see, and "
+            "the way back. A sample; of clients that answer ticks.",
+            AGE_BUCKETS_S,
+        )
+        self.counts.observe_age_s = self.pose_age_seconds.observe
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"streamxr_relay_{name}", help_text, buckets=buckets, registry=self._registry)
 
     def exposition(self) -> bytes:
         """The text that Prometheus scrapes, of content type `TEXT_FORMAT`."""
@@ -68,9 +113,17 @@ class Metrics:
 
 
 class _Series(Collector):
-    def __init__(self, counts: Counts, census: Callable[[], Iterable[RoomCensus]]) -> None:
+    def __init__(
+        self,
+        counts: Counts,
+        census: Callable[[], Iterable[RoomCensus]],
+        state: Callable[[], State],
+        client_series: int,
+    ) -> None:
         self._counts = counts
         self._census = census
+        self._state = state
+        self._client_series = client_series
 
     def collect(self) -> Iterator[Metric]:
         counts = self._counts
@@ -78,17 +131,7 @@ class _Series(Collector):
             "streamxr_websocket_connections", "Open WebSocket connections.", value=counts.connections
         )
         yield from self._rooms()
-
-        bandwidth = GaugeMetricFamily(
-            "streamxr_client_bandwidth_bps",
-            "Bandwidth that clients measure on their downloads, bits per second: quantiles over all of them; "
-            "0 when none has reported.",
-            labels=["client_id"],
-        )
-        reported = sorted(counts.bandwidth_bps.values())
-        for name, quantile in QUANTILES:
-            bandwidth.add_metric([name], nearest_rank(reported, quantile))
-        yield bandwidth
+        yield self._bandwidth()
 
         # Counts up, but keeps its name: the client library would append `_total` to a declared counter.
         yield UnknownMetricFamily(
@@ -122,6 +165,41 @@ class _Series(Collector):
             errors.add_metric([error_code], counts.errors[error_code])
         yield errors
 
+        denials = CounterMetricFamily(
+            "streamxr_relay_denials", "Operations on shared objects that were denied, by reason.", labels=["reason"]
+        )
+        for reason in Refusal:
+            denials.add_metric([reason], counts.denials[reason])
+        yield denials
+        yield from self._relay()
+
+    def _relay(self) -> Iterator[Metric]:
+        state = self._state()
+        # The relay is one thread: a second of CPU per second is all it can use.
+        yield CounterMetricFamily("streamxr_relay_cpu_seconds", "CPU time used.", value=time.process_time())
+        yield GaugeMetricFamily("streamxr_relay_rooms", "Rooms that are open.", value=state.rooms)
+        limit = GaugeMetricFamily("streamxr_relay_limit", "The most there may be.", labels=["of"])
+        limit.add_metric(["rooms"], state.max_rooms)
+        limit.add_metric(["connections"], state.max_connections)
+        yield limit
+        yield GaugeMetricFamily("streamxr_relay_draining", "1 while everyone is being sent away.", value=state.draining)
+        yield InfoMetricFamily("streamxr_relay", "The relay's version.", value={"version": _version()})
+
+    def _bandwidth(self) -> Metric:
+        bandwidth = GaugeMetricFamily(
+            "streamxr_client_bandwidth_bps",
+            "Bandwidth that clients measure on their downloads, bits per second: quantiles over all of them, 0 when "
+            "none has reported; and those of the slowest, as room/pid, if asked for.",
+            labels=["client_id"],
+        )
+        reported = self._counts.reported.values()
+        ordered = sorted(client.bandwidth_bps for client in reported)
+        for name, quantile in QUANTILES:
+            bandwidth.add_metric([name], nearest_rank(ordered, quantile))
+        for client in heapq.nsmallest(self._client_series, reported, key=lambda each: each.bandwidth_bps):
+            bandwidth.add_metric([client.client_id], client.bandwidth_bps)
+        return bandwidth
+
     def _rooms(self) -> Iterator[Metric]:
         users = GaugeMetricFamily(
             "streamxr_room_users",
@@ -152,3 +230,10 @@ def nearest_rank(ordered: list[float], quantile: float) -> float:
     if not ordered:
         return 0.0
     return ordered[max(0, math.ceil(quantile * len(ordered)) - 1)]
+
+
+def _version() -> str:
+    try:
+        return version("streamxr")
+    except PackageNotFoundError:  # run from a folder, not installed
+        return "unknown"

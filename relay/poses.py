@@ -1,4 +1,4 @@
-"""Binary pose frames: one body up, one tick down.
+"""Binary pose frames: one body up, one tick down, and the answer of those who have no body to send.
 
 All numbers are little-endian. `docs/protocol.md` is the specification, `tests/vectors/protocol/poses.json`
 holds byte vectors that this module and `viewer/src/core/protocol.ts` both reproduce.
@@ -10,13 +10,13 @@ import math
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-from .protocol import VERSION, ErrorCode, ProtocolError
+from .protocol import MAX_COORDINATE_M, VERSION, ErrorCode, Point, ProtocolError, Quat
 
 POSE_UP: Final = 1
 TICK_DOWN: Final = 2
-OBJECT_MOVES: Final = 3  # reserved
+ACK_UP: Final = 4
 
 LEFT_VALID: Final = 1
 RIGHT_VALID: Final = 2
@@ -24,11 +24,10 @@ FLOAT32: Final = 4
 KNOWN_FLAGS: Final = LEFT_VALID | RIGHT_VALID | FLOAT32
 BOTH_HANDS: Final = LEFT_VALID | RIGHT_VALID
 
-MAX_COORDINATE_M: Final = 10_000.0  # beyond this a float32 step exceeds 1 mm
 MAX_MILLIMETRES: Final = 32_767
 MAX_AGE_MS: Final = 255  # one byte; older reads as "255 or more"
 
-_UP_HEADER = struct.Struct("<BBHI")  # type, flags, seq, ack_tick
+_UP_HEADER = struct.Struct("<BBHI")  # type, flags, seq, ack_tick; an ack is no more than that
 _DOWN_HEADER = struct.Struct("<BBHI")  # type, version, count, tick_ms
 _RECORD_HEADER = struct.Struct("<HBB")  # pid, flags, age_ms
 _POINT_MM = struct.Struct("<hhhI")
@@ -38,17 +37,8 @@ _BODY_MM_BYTES = 3 * _POINT_MM.size
 _BODY_F32_BYTES = 3 * _POINT_F32.size
 _UP_MM_BYTES = _UP_HEADER.size + _BODY_MM_BYTES
 _UP_F32_BYTES = _UP_HEADER.size + _BODY_F32_BYTES
-
-Vec3 = tuple[float, float, float]
-Quat = tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Where something is and how it is turned: `p` in metres, `q` a unit quaternion x, y, z, w."""
-
-    p: Vec3
-    q: Quat
+_ACK_START = bytes((ACK_UP, 0, 0, 0))
+RECORD_HEADER_BYTES: Final = _RECORD_HEADER.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +50,7 @@ class Body:
     right: Point | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PoseUp:
+class PoseUp(NamedTuple):
     """What a participant sent. `body` stays in wire form: the relay passes it on and needs no numbers."""
 
     flags: int
@@ -101,7 +90,9 @@ def decode_pose_up(frame: bytes) -> PoseUp:
     want = _UP_F32_BYTES if flags & FLOAT32 else _UP_MM_BYTES
     if size != want:
         raise ProtocolError(ErrorCode.POSE, f"pose of {size} bytes; flags {flags:#04x} means {want}")
-    body = _without_invalid_hands(frame[_UP_HEADER.size :], flags)
+    body = frame[_UP_HEADER.size :]
+    if flags & BOTH_HANDS != BOTH_HANDS:
+        body = _without_invalid_hands(body, flags)
     if flags & FLOAT32:
         _check_coordinates(body)
     return PoseUp(flags, seq, ack_tick, body)
@@ -113,14 +104,40 @@ def encode_pose_up(body: Body, seq: int, ack_tick: int) -> bytes:
     return _UP_HEADER.pack(POSE_UP, flags, seq & 0xFFFF, ack_tick & 0xFFFFFFFF) + packed
 
 
+def decode_ack_up(frame: bytes) -> int:
+    """`ack_tick` of an ack frame: what a pose would have said, from somebody who has none to send.
+
+    Raises:
+        ProtocolError: code `pose`, when type, length or a reserved byte is not as it must be.
+    """
+    if len(frame) != _UP_HEADER.size or frame[:4] != _ACK_START:
+        raise ProtocolError(ErrorCode.POSE, f"not an ack frame: {len(frame)} bytes, starting with {frame[:4].hex()}")
+    ack_tick: int = _UP_HEADER.unpack(frame)[3]
+    return ack_tick
+
+
+def encode_ack_up(ack_tick: int) -> bytes:
+    """The frame a client sends that has received a tick and has no pose to send: 8 bytes."""
+    return _UP_HEADER.pack(ACK_UP, 0, 0, ack_tick & 0xFFFFFFFF)
+
+
+def to_tick_ms(now: float) -> int:
+    """The relay's clock on the wire: whole milliseconds modulo 2³² (49.7 days)."""
+    return int(now * 1000.0) & 0xFFFFFFFF
+
+
 def encode_record(pid: int, flags: int, age_ms: int, body: bytes) -> bytes:
     return _RECORD_HEADER.pack(pid, flags, min(age_ms, MAX_AGE_MS)) + body
 
 
 def encode_tick(tick_ms: int, records: Sequence[bytes]) -> bytes:
     """One frame for everybody in the room, from records made by `encode_record`."""
-    header = _DOWN_HEADER.pack(TICK_DOWN, VERSION, len(records), tick_ms & 0xFFFFFFFF)
-    return b"".join((header, *records))
+    return b"".join((tick_header(tick_ms, len(records)), *records))
+
+
+def tick_header(tick_ms: int, count: int) -> bytes:
+    """The start of a tick frame of so many records."""
+    return _DOWN_HEADER.pack(TICK_DOWN, VERSION, count, tick_ms & 0xFFFFFFFF)
 
 
 def decode_tick(frame: bytes) -> Tick:
@@ -160,26 +177,44 @@ def pack_body(body: Body) -> tuple[int, bytes]:
         ValueError: a coordinate is not finite or further out than MAX_COORDINATE_M.
     """
     points = (body.head, body.left, body.right)
-    reach = max(abs(x) if math.isfinite(x) else math.inf for point in points if point for x in point.p)
-    if reach > MAX_COORDINATE_M:
-        raise ValueError(f"coordinate {reach} m: poses reach {MAX_COORDINATE_M:.0f} m from the room's origin")
     flags = (LEFT_VALID if body.left else 0) | (RIGHT_VALID if body.right else 0)
-    if _millimetres(reach) > MAX_MILLIMETRES:
+    if needs_float32(*(point for point in points if point)):
         return flags | FLOAT32, b"".join(_pack_f32(point) for point in points)
     return flags, b"".join(_pack_mm(point) for point in points)
 
 
+def needs_float32(*points: Point) -> bool:
+    """Whether a coordinate is beyond what 16 bits of millimetres hold.
+
+    Raises:
+        ValueError: a coordinate is not finite or further out than MAX_COORDINATE_M.
+    """
+    reach = max(abs(x) if math.isfinite(x) else math.inf for point in points for x in point.p)
+    if reach > MAX_COORDINATE_M:
+        raise ValueError(f"coordinate {reach} m: poses reach {MAX_COORDINATE_M:.0f} m from the room's origin")
+    return _millimetres(reach) > MAX_MILLIMETRES
+
+
+def pack_point(point: Point) -> tuple[int, bytes]:
+    """Flags (FLOAT32 or 0) and wire form of one point, 10 or 16 bytes. Raises as `needs_float32`."""
+    return (FLOAT32, _pack_f32(point)) if needs_float32(point) else (0, _pack_mm(point))
+
+
+def unpack_point(flags: int, packed: bytes) -> Point:
+    if flags & FLOAT32:
+        x, y, z, q = _POINT_F32.unpack(packed)
+        return Point((x, y, z), unpack_quaternion(q))
+    x, y, z, q = _POINT_MM.unpack(packed)
+    return Point((x * 0.001, y * 0.001, z * 0.001), unpack_quaternion(q))
+
+
 def unpack_body(flags: int, body: bytes) -> Body:
     """The numbers of a body in wire form, as `PoseUp` and `PoseRecord` carry it."""
-    points = []
-    layout = _POINT_F32 if flags & FLOAT32 else _POINT_MM
-    scale = 1.0 if flags & FLOAT32 else 0.001
-    for x, y, z, packed in layout.iter_unpack(body):
-        points.append(Point((x * scale, y * scale, z * scale), unpack_quaternion(packed)))
+    size = len(body) // 3
     return Body(
-        points[0],
-        points[1] if flags & LEFT_VALID else None,
-        points[2] if flags & RIGHT_VALID else None,
+        unpack_point(flags, body[:size]),
+        unpack_point(flags, body[size : 2 * size]) if flags & LEFT_VALID else None,
+        unpack_point(flags, body[2 * size :]) if flags & RIGHT_VALID else None,
     )
 
 
@@ -215,8 +250,6 @@ def unpack_quaternion(packed: int) -> Quat:
 
 def _without_invalid_hands(body: bytes, flags: int) -> bytes:
     """Zeroed slots compare equal and let no bytes through that nobody checked."""
-    if flags & BOTH_HANDS == BOTH_HANDS:
-        return body
     point = len(body) // 3
     left = body[point : 2 * point] if flags & LEFT_VALID else bytes(point)
     right = body[2 * point :] if flags & RIGHT_VALID else bytes(point)

@@ -14,11 +14,11 @@ class TokenBucket:
         self._tokens = burst
         self._at = now
 
-    def take(self, now: float) -> bool:
-        """Take one token. False when there is none, and nothing is taken."""
+    def take(self, now: float, amount: float = 1.0) -> bool:
+        """Take that many tokens. False when there are not enough, and nothing is taken."""
         self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
         self._at = now
-        if self._tokens < 1.0:
+        if self._tokens < amount:
             return False
-        self._tokens -= 1.0
+        self._tokens -= amount
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from types import FrameType
 from typing import Final
@@ -10,11 +11,11 @@ from typing import Final
 import uvicorn
 
 from .app import Relay, RelaySettings, create_app
-from .door import DoorWebSocketProtocol
+from .door import MAX_UNSENT_BYTES, DoorWebSocketProtocol, fits
+
+log = logging.getLogger("streamxr.relay")
 
 MAX_FRAME_BYTES: Final = 64 * 1024  # the largest message we accept is 16 KiB; uvicorn's default is 16 MiB
-# The kernel would buffer megabytes for a slow client: at 34 bytes a pose, minutes of poses that nobody wants.
-MAX_UNSENT_BYTES: Final = 16 * 1024
 BACKLOG: Final = 2048  # a whole relay's clients may come back at once
 PING_INTERVAL_S: Final = 20.0  # keeps proxies from closing quiet sockets and finds peers that are gone
 
@@ -22,7 +23,11 @@ PING_INTERVAL_S: Final = 20.0  # keeps proxies from closing quiet sockets and fi
 class RelayServer(uvicorn.Server):
     """Stops on the first signal by draining the relay, on the second at once."""
 
-    def __init__(self, settings: RelaySettings, *, log_level: str = "warning") -> None:
+    def __init__(self, settings: RelaySettings, *, fast_path: bool = True, log_level: str = "warning") -> None:
+        """Without `fast_path`, connections are served through plain ASGI, as they are where `door.fits()` is not so."""
+        if fast_path and not fits():
+            log.warning("this uvicorn or websockets is unknown to the fast path: poses go the slow way")
+            fast_path = False
         app = create_app(settings)
         self.relay: Relay = app.state.relay
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -31,12 +36,14 @@ class RelayServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                ws=DoorWebSocketProtocol,
+                ws=DoorWebSocketProtocol if fast_path else "websockets-sansio",
                 ws_max_size=MAX_FRAME_BYTES,
                 ws_ping_interval=PING_INTERVAL_S,
                 ws_ping_timeout=PING_INTERVAL_S,
                 # Poses are small and dense; deflate would nearly double the relay's work to save little.
                 ws_per_message_deflate=False,
+                proxy_headers=bool(settings.trusted_proxies),
+                forwarded_allow_ips=list(settings.trusted_proxies),
                 workers=1,
                 access_log=False,
                 log_config=None,

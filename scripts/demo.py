@@ -1,4 +1,4 @@
-"""`make demo`: make the sample models, build them, and serve bundle, viewer and relay until Ctrl-C."""
+"""`make demo`: make the sample models, build them, and serve bundle, viewer and relay, with company, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 READY_SECONDS = 30
+ROOM = "lobby"
+THROWN = "lantern"  # the sample that fits a hand
 
 
 def main() -> int:
@@ -22,6 +24,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets a headset on the same network in")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--relay-port", type=int, default=8787)
+    parser.add_argument("--company", type=int, default=8, help="simulated people in the room; 0: nobody")
     options = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
         for command in (
@@ -31,16 +34,22 @@ def main() -> int:
             code = subprocess.call(command, cwd=ROOT)
             if code:
                 return code
-        return serve(options.host, options.port, options.relay_port)
+        return serve(options.host, options.port, options.relay_port, options.company)
     return 130
 
 
-def serve(host: str, port: int, relay_port: int) -> int:
-    """Run both servers in sessions of their own, so that Ctrl-C reaches them once and in order."""
+def serve(host: str, port: int, relay_port: int, company: int) -> int:
+    """Run all in sessions of their own, so that Ctrl-C reaches them once and in order."""
     commands = {
         "viewer": [str(BIN / "streamxr"), "serve", "build", "--host", host, "--port", str(port), "--quiet"],
         "relay": [str(BIN / "streamxr-relay"), "serve", "--host", host, "--port", str(relay_port)],
     }
+    local = "127.0.0.1" if host == "0.0.0.0" else host
+    if company:
+        # It tries again until the relay is up.
+        address = f"ws://{local}:{relay_port}"
+        commands["company"] = [str(BIN / "streamxr-relay"), "simulate", address, "--room", ROOM, "--asset", THROWN]
+        commands["company"] += ["--participants", str(company)]
     logs = ROOT / ".cache"
     logs.mkdir(exist_ok=True)
     running: dict[str, subprocess.Popen[bytes]] = {}
@@ -58,7 +67,6 @@ def serve(host: str, port: int, relay_port: int) -> int:
             running[name] = subprocess.Popen(
                 command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
-        local = "127.0.0.1" if host == "0.0.0.0" else host
         waiting = {"viewer": f"http://{local}:{port}/", "relay": f"http://{local}:{relay_port}/healthz"}
         limit = time.monotonic() + READY_SECONDS
         while waiting and not stop:
@@ -72,7 +80,7 @@ def serve(host: str, port: int, relay_port: int) -> int:
             time.sleep(0.05)
         if not stop:
             shown = "localhost" if local == "127.0.0.1" else local
-            print(f"\n  http://{shown}:{port}/?room=lobby&relay=:{relay_port}\n", flush=True)
+            print(f"\n  http://{shown}:{port}/?room={ROOM}&relay=:{relay_port}\n", flush=True)
             print("Open it in two windows to see each other; h shows what streams. Ctrl-C stops.", flush=True)
         while not stop:
             for name, process in running.items():
@@ -83,7 +91,7 @@ def serve(host: str, port: int, relay_port: int) -> int:
         print("\nstopping", flush=True)
         return 0
     finally:
-        for process in running.values():
+        for process in reversed(running.values()):  # company first, so that it does not wait for the relay
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGTERM)
         for process in running.values():

@@ -19,6 +19,11 @@ Linux)
     command -v "$python" >/dev/null 2>&1 || need python3
     "$python" -c 'import ensurepip' >/dev/null 2>&1 || need python3-venv
     if [ "${1:-}" = test ]; then
+        # The deployment's own configuration is run in tests. Both may be in sbin.
+        PATH="$PATH:/usr/sbin:/sbin"
+        command_or nginx nginx
+        command_or prometheus prometheus
+        command_or openssl openssl
         library_or libatomic.so.1 libatomic1 # Playwright's own Node needs it
         [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 ||
             command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || need chromium
@@ -43,6 +48,10 @@ Linux)
 Darwin)
     command_or node node
     command_or npm node
+    if [ "${1:-}" = test ]; then
+        command_or nginx nginx
+        command_or prometheus prometheus
+    fi
     [ -n "$missing" ] || exit 0
     echo "missing:$missing; please run:  brew install$missing" >&2
     exit 1

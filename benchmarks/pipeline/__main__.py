@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -53,7 +54,10 @@ def main() -> None:
             text += [table.markdown() for table in tables]
             print("\n".join(text[-len(tables) :]), flush=True)
     if not asked.quick and not asked.only:
-        DOCUMENT.write_text("\n".join(text), encoding="utf-8")
+        # What other benchmarks have written below stays.
+        before = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else ""
+        below = re.search(r"\n# The (viewer|relay)\b.*", before, re.DOTALL)
+        DOCUMENT.write_text("\n".join(text) + (below[0] if below else ""), encoding="utf-8")
 
 
 def heading(versions: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""The page around the assets: motion, faults, the HUD, a lost GPU."""
+"""The page around the assets: motion, faults, the HUD."""
 
 from __future__ import annotations
 
@@ -137,19 +137,3 @@ def test_the_hud_opens_with_h_and_shows_what_arrived(visit: Open) -> None:
     assert "tier" in text
     page.page.keyboard.press("h")
     hud.wait_for(state="hidden")
-
-
-def test_a_lost_gpu_comes_back_with_the_same_picture(visit: Open) -> None:
-    page = visit("assets=lantern")
-    page.settle()
-    before = page.picture()
-    drawn = page.frames()[-1]["regions"]
-    page.page.evaluate("""() => new Promise((resolve) => {
-        const loss = document.getElementById("view").getContext("webgl2").getExtension("WEBGL_lose_context");
-        loss.loseContext();
-        setTimeout(() => { loss.restoreContext(); setTimeout(resolve, 0); }, 300);
-    })""")
-    page.see_frames(5)
-    assert page.frames()[-1]["regions"] == drawn
-    assert page.picture() == before
-    assert page.crashes == []

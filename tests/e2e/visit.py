@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, CDPSession, Page, Request, Route
 from servers import Site
 
 PATIENCE_MS = 150_000  # a hang, not a slow machine: a CPU draws here, and may be shared
@@ -21,9 +22,10 @@ class Link:
     latency_ms: float
 
 
-# Nothing is on its way, and nothing more is wanted.
+# Nothing is on its way or fading, and nothing more is wanted.
 SETTLED = """() => {
     const { streamer } = window.streamxr?.session ?? {};
+    if ([...(window.streamxr?.streamxr.shown ?? [])].some(({ fading }) => fading)) return false;
     if (!streamer || streamer.assets.length === 0 || streamer.loading.length > 0 || !streamer.plan) return false;
     const files = streamer.assets.flatMap((asset) => [...asset.files]);
     const { start, waiting } = streamer.plan;
@@ -40,6 +42,7 @@ class Visit:
         *,
         link: Link | None = None,
         script: str | None = None,
+        routes: Mapping[str, Callable[[Route], None]] | None = None,
         size: tuple[int, int] = (640, 360),
     ) -> None:
         self.site = site
@@ -48,26 +51,32 @@ class Visit:
         self.page.set_default_timeout(PATIENCE_MS)
         self.crashes: list[str] = []
         self.asked: Counter[str] = Counter()
+        self._devtools: CDPSession | None = None
         self.page.on("pageerror", lambda error: self.crashes.append(str(error)))
         self.page.on("request", self._note)
         if script is not None:
             self.page.add_init_script(script)
+        for pattern, answer in (routes or {}).items():
+            self.page.route(pattern, answer)
         if link is not None:
             self.throttle(link)
-        self.page.goto(f"{site.url}?debug=1&{query}", wait_until="commit")
+        # On a small canvas hardly any error is a pixel: what a tenth of the width would hide is wanted all the same.
+        self.page.goto(f"{site.url}?debug=1&tolerance=0.45&{query}", wait_until="commit")
 
     def _note(self, request: Request) -> None:
         # blob: addresses are memory; the decoder's workers start from one.
         if request.url.startswith("http"):
             self.asked[request.url] += 1
 
-    def throttle(self, link: Link) -> None:
-        devtools = self.context.new_cdp_session(self.page)
-        devtools.send("Network.enable")
-        devtools.send(
+    def throttle(self, link: Link, *, offline: bool = False) -> None:
+        # One session: the limits of several would hold together.
+        if self._devtools is None:
+            self._devtools = self.context.new_cdp_session(self.page)
+            self._devtools.send("Network.enable")
+        self._devtools.send(
             "Network.emulateNetworkConditions",
             {
-                "offline": False,
+                "offline": offline,
                 "latency": link.latency_ms,
                 "downloadThroughput": link.mbit_per_s * MEGABIT,
                 "uploadThroughput": link.mbit_per_s * MEGABIT,

@@ -14,7 +14,8 @@ from typing import Any
 import DracoPy
 import gltf_maker as make
 import numpy as np
-from streamxr.pipeline.asset import AssetReport, build_asset
+from streamxr.pipeline.asset import build_asset
+from streamxr.pipeline.asset_report import AssetReport
 from streamxr.pipeline.bundle import Bundle
 from streamxr.pipeline.glb import DRACO
 from streamxr.pipeline.settings import Settings

@@ -214,7 +214,7 @@ def test_a_build_that_is_ended_leaves_the_old_bundle_and_no_process(
     build = tmp_path / "build"
     run("build", source, "-o", build)
     before = (build / "bundle.json").read_bytes()
-    make.save(make.textured_sphere(300, 400), source, "large")
+    make.save(make.textured_sphere(700, 900), source, "large")
     process = subprocess.Popen(
         [STREAMXR, "build", str(source), "-o", str(build), "--jobs", "2", "--leaf-triangles", "2000"],
         stderr=subprocess.PIPE,

@@ -10,7 +10,7 @@ import pytest
 from builds import Built, in_this_process
 from sampled_distance import Target
 from streamxr.pipeline.attributes import transfer
-from streamxr.pipeline.closest import FEW, ClosestPoints, barycentric
+from streamxr.pipeline.closest import ClosestPoints, barycentric
 from streamxr.pipeline.document import read_document
 from streamxr.pipeline.regions import STRAY_SHARE, build_tree
 from streamxr.pipeline.scene import TreeSource, read_scene
@@ -65,15 +65,18 @@ def test_normals_are_within_ten_degrees_at_half_the_triangles(build: Build) -> N
     assert np.average(np.degrees(np.arccos(np.clip(cosine, -1, 1))), weights=area) < 10
 
 
-def test_few_points_find_the_same_distances_as_many() -> None:
+@pytest.mark.parametrize("triangles", [1, 2, 5, 300, None])
+def test_closest_points_are_those_that_looking_at_every_triangle_finds(triangles: int | None) -> None:
     ball, _ = spiked_ball()
-    rng = np.random.default_rng(3)
-    points = rng.normal(size=(len(ball.triangles) // FEW - 1, 3))
-    many = np.concatenate([points, rng.normal(size=(len(ball.triangles), 3))])
-    surface = ClosestPoints(ball.positions, ball.triangles)
-    few = surface.query(points)
-    assert few.distances == pytest.approx(surface.query(many).distances[: len(points)], abs=1e-6)
-    assert few.distances == pytest.approx(Target(ball).distances(points), abs=1e-9)
+    ball = Surface(ball.positions, ball.triangles[:triangles], ball.kinds[:triangles], ball.uv[:triangles])
+    points = np.random.default_rng(3).normal(size=(500, 3)) * np.geomspace(1e-3, 1e3, 500)[:, None]
+    found = ClosestPoints(ball.positions, ball.triangles).query(points)
+    assert found.distances == pytest.approx(Target(ball).distances(points), rel=1e-9)
+    corners = ball.positions[ball.triangles[found.triangles]]
+    weights = barycentric(found.points, corners)
+    assert weights.min() > -1e-6
+    assert np.einsum("ij,ijk->ik", weights, corners) == pytest.approx(found.points, abs=1e-9)
+    assert np.linalg.norm(points - found.points, axis=1) == pytest.approx(found.distances, rel=1e-12)
 
 
 def chequered(cells: int, side: int) -> Surface:
@@ -96,12 +99,12 @@ def test_a_surface_on_its_own_materials_does_not_stray() -> None:
 
 
 def test_the_coarsest_tier_shows_at_most_three_per_cent_in_the_wrong_material() -> None:
-    board = chequered(12, 48)
-    alone = simplify(board, 500)
+    board = chequered(24, 32)
+    alone = simplify(board, 540)
     assert strayed(board, alone) > STRAY_SHARE  # what the collapse would do by itself
     kinds = tuple(PrimitiveKind(k, ("POSITION", "TEXCOORD_0")) for k in (0, 1))
     origin = TreeSource("static", (), None, 1.0, kinds, Source(board, {}))
-    root = build_tree(origin, 1200, Settings(), in_this_process).regions[0]
+    root = build_tree(origin, 540, Settings(), in_this_process).regions[0]
     shown = [
         Surface(p.attributes["POSITION"].values.astype(np.float64), p.triangles,
                 np.full(len(p.triangles), k), np.zeros((len(p.triangles), 3, 2)))

@@ -17,7 +17,7 @@ from pathlib import Path
 import gltf_maker as make
 import pytest
 from streamxr.pipeline import workers
-from streamxr.pipeline.asset import AssetReport
+from streamxr.pipeline.asset_report import AssetReport
 from streamxr.pipeline.limits import Limits, group_memory, machine_memory, tree_memory
 from streamxr.pipeline.pool import Pool, Tokens
 from streamxr.pipeline.settings import Settings

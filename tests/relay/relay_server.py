@@ -22,10 +22,8 @@ PATIENCE_S = 20.0  # a hang, not a slow machine
 
 
 class RunningRelay:
-    def __init__(self, settings: RelaySettings, *, door: bool) -> None:
-        self.server = RelayServer(settings)
-        if not door:
-            self.server.config.ws = "websockets-sansio"
+    def __init__(self, settings: RelaySettings, *, fast_path: bool) -> None:
+        self.server = RelayServer(settings, fast_path=fast_path)
         self._socket = listen("127.0.0.1", 0)
         self.port: int = self._socket.getsockname()[1]
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._socket]})
@@ -64,6 +62,11 @@ class RunningRelay:
             client.say({"type": "hello", "v": 1, "name": name, "color": "#ff8800"})
             client.welcome = client.hear("welcome")
             yield client
+
+    def away(self, room: str = "hall") -> list[int]:
+        """The pids of those in a room whose lines are lost."""
+        with self.join(room, "Onlooker") as onlooker:
+            return [one["pid"] for one in onlooker.welcome["participants"] if one["away"]]
 
     def stop(self) -> None:
         self.server.stop()
@@ -136,9 +139,9 @@ class Client:
 
 
 @contextlib.contextmanager
-def running_relay(*, door: bool = True, **settings: Any) -> Iterator[RunningRelay]:
-    """A relay with these settings, for the time of a `with` block. Without `door` it is on plain ASGI."""
-    running = RunningRelay(replace(RelaySettings(drain_s=0.0), **settings), door=door)
+def running_relay(*, fast_path: bool = True, **settings: Any) -> Iterator[RunningRelay]:
+    """A relay with these settings, for the time of a `with` block. Without `fast_path` it is on plain ASGI."""
+    running = RunningRelay(replace(RelaySettings(drain_s=0.0), **settings), fast_path=fast_path)
     try:
         yield running
     finally:

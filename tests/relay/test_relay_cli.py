@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
+from relay_process import serving
 from relay_server import PATIENCE_S, Client
 from streamxr.relay.cli import main
 from websockets.sync.client import connect
-
-RELAY = [sys.executable, "-m", "streamxr.relay.cli"]
-
-
-@contextmanager
-def serving(*options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    process = subprocess.Popen(
-        [*RELAY, "serve", "--port", "0", *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | environment,
-    )
-    assert process.stderr
-    try:
-        said = process.stderr.readline()
-        port = re.search(r":(\d+)/ws/", said)
-        assert port, said
-        yield process, int(port[1])
-    finally:
-        process.kill()
-        process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

@@ -12,8 +12,10 @@ from streamxr.relay.poses import (
     Body,
     Point,
     Quat,
+    decode_ack_up,
     decode_pose_up,
     decode_tick,
+    encode_ack_up,
     encode_pose_up,
     encode_record,
     encode_tick,
@@ -100,6 +102,19 @@ def test_a_malformed_pose_frame_is_refused(vector: dict[str, Any]) -> None:
     frame = bytes.fromhex(vector["hex"] if "hex" in vector else vector["repeat"][0] * vector["repeat"][1])
     with pytest.raises(ProtocolError) as refused:
         decode_pose_up(frame)
+    assert refused.value.code is ErrorCode.POSE
+
+
+@pytest.mark.parametrize("vector", **named(POSES["ack"]))
+def test_an_ack_is_written_and_read_as_in_the_vectors(vector: dict[str, Any]) -> None:
+    assert encode_ack_up(vector["ack_tick"]).hex() == vector["hex"]
+    assert decode_ack_up(bytes.fromhex(vector["hex"])) == vector["ack_tick"]
+
+
+@pytest.mark.parametrize("vector", **named(POSES["ack_invalid"]))
+def test_a_malformed_ack_is_refused(vector: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError) as refused:
+        decode_ack_up(bytes.fromhex(vector["hex"]))
     assert refused.value.code is ErrorCode.POSE
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -10,33 +11,56 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from relay_vectors import CONTROL, SCHEMA, message_schema, named
+from streamxr.relay.control import encode_control, parse_control
 from streamxr.relay.protocol import (
+    Cause,
+    Deleted,
+    Denied,
     Drain,
     Error,
     ErrorCode,
+    Grabbed,
     Joined,
     Left,
     Limits,
+    Pace,
+    Point,
     Profile,
     ProtocolError,
+    Refusal,
+    Released,
+    Role,
     ServerMessage,
+    SharedObject,
+    SignalFrom,
+    Spawned,
     Updated,
     Welcome,
-    encode_control,
-    parse_control,
 )
 
 CLIENT = Draft202012Validator(message_schema("ClientMessage"))
 SERVER = Draft202012Validator(message_schema("ServerMessage"))
 
-LIMITS = Limits(200, 90, 20, 16384)
+LIMITS = Limits(200, 500, 90, 20, 16384)
+POSE = Point((1.0, 1.5, -2.0), (0.0, 0.0, 0.0, 1.0))
+CHAIR = SharedObject(3, "chair", POSE, 1.0, owner=2, epoch=1)
 MESSAGES: list[ServerMessage] = [
-    Welcome(1, 30, 1234, LIMITS, ()),
+    Welcome(1, "Ab_-9", Role.EDITOR, 30, 1234, LIMITS, (), "f00d", 0, ()),
+    Welcome(1, "Ab_-9", Role.OWNER, 30, 1234, LIMITS, (), "f00d", 41, None),
     Joined(2, "Zoë", "#00ff00"),
     Left(2),
     Updated(2, "Zoë", "#0000ff"),
+    Updated(2, "Zoë", "#0000ff", away=True),
+    Spawned(1, 3, 2, 7, "chair", POSE, 1.0),
+    Grabbed(2, 3, 2, 1, 5000),
+    Released(3, 3, 1, POSE, Cause.EXPIRED),
+    Deleted(4, 3),
+    Denied("grab", Refusal.HELD, id=3, object=CHAIR),
+    Denied("spawn", Refusal.LIMIT, ref=7),
+    SignalFrom(2, '{"sdp":"v=0\\r\\n"}'),
     Error(ErrorCode.POSE, "pose of 3 bytes"),
     Drain(2500),
+    Pace(30),
 ]
 
 
@@ -47,7 +71,7 @@ def test_the_schema_is_a_schema() -> None:
 @pytest.mark.parametrize("vector", **named(CONTROL["client"]["valid"]))
 def test_a_valid_message_parses_to_what_it_says(vector: dict[str, Any]) -> None:
     parsed = parse_control(vector["text"])
-    assert (asdict(parsed) if parsed else None) == vector["message"]
+    assert (json.loads(json.dumps(asdict(parsed))) if parsed else None) == vector["message"]
 
 
 @pytest.mark.parametrize("vector", **named(CONTROL["client"]["invalid"]))
@@ -90,10 +114,15 @@ def test_what_the_relay_says_is_in_the_schema_and_the_vectors(message: ServerMes
 
 
 def test_a_welcome_names_everyone_present() -> None:
-    welcome = Welcome(2, 30, 5, LIMITS, (Profile(1, "Ada", "#ff8800"),))
+    present = (Profile(1, "Ada", "#ff8800"), Profile(3, "Bob", "#000000", away=True))
+    welcome = Welcome(2, "key", Role.VIEWER, 30, 5, LIMITS, present, "f00d", 9, (CHAIR,))
     said = json.loads(encode_control(welcome))
     SERVER.validate(said)
-    assert said["participants"] == [{"pid": 1, "name": "Ada", "color": "#ff8800"}]
+    assert said["participants"] == [
+        {"pid": 1, "name": "Ada", "color": "#ff8800", "away": False},
+        {"pid": 3, "name": "Bob", "color": "#000000", "away": True},
+    ]
+    assert said["objects"][0]["owner"] == 2
 
 
 values = st.one_of(
@@ -104,10 +133,17 @@ values = st.one_of(
     st.text(max_size=70),
     st.sampled_from(["Ada", "#ff8800", "#FF880", "", "a\u202eb", 1, 1.0, [], {}]),
 )
+FIELDS = re.findall(
+    r"\w+", "v name color token resume incarnation rev bandwidth_bps cdn_bytes ref asset pose scale id epoch to data x"
+)
 objects = st.builds(
     lambda kind, fields: {"type": kind, **fields},
-    st.sampled_from(["hello", "update", "stats"]),
-    st.dictionaries(st.sampled_from(["v", "name", "color", "bandwidth_bps", "cdn_bytes", "x"]), values),
+    st.sampled_from(["hello", "update", "stats", "spawn", "grab", "release", "delete", "signal"]),
+    st.dictionaries(st.sampled_from(FIELDS), values),
+)
+numbers = st.floats(-1.1, 1.1) | st.integers(-10001, 10001)
+poses = st.fixed_dictionaries(
+    {"p": st.lists(numbers, min_size=2, max_size=3), "q": st.lists(numbers, min_size=4, max_size=4)}
 )
 nearly_valid = st.one_of(
     st.fixed_dictionaries(
@@ -116,9 +152,26 @@ nearly_valid = st.one_of(
             "v": st.just(1) | values,
             "name": values,
             "color": st.just("#123abc") | values,
-        }
+        },
+        optional={
+            "token": st.just("a.b") | values,
+            "resume": st.just("a_-") | values,
+            "incarnation": values,
+            "rev": values,
+        },
     ),
     st.fixed_dictionaries({"type": st.just("stats"), "bandwidth_bps": values, "cdn_bytes": values}),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("spawn"),
+            "ref": st.just(1) | values,
+            "asset": st.just("a") | values,
+            "pose": poses | values,
+            "scale": st.just(1) | values,
+        }
+    ),
+    st.fixed_dictionaries({"type": st.just("release"), "id": values, "epoch": values, "pose": poses}),
+    st.fixed_dictionaries({"type": st.just("signal"), "to": values, "data": values | st.text(max_size=9000)}),
 )
 
 

@@ -13,6 +13,7 @@ import {
   type View,
 } from "../src/core/gaze.ts";
 import { seeded } from "./random.ts";
+import { partOf } from "./recorded.ts";
 
 /** How a head may move in a scene. Metres and radians. */
 export interface Stand {
@@ -82,7 +83,7 @@ export function generatedHeads(stand: Stand): HeadTrace[] {
 
 /** @throws Error that names the file and what is wrong with it */
 export function recordedHead(name: string, json: unknown): HeadTrace {
-  const { format, samples } = (json ?? {}) as Partial<HeadFile>;
+  const { format, samples } = partOf(json, "head") as Partial<HeadFile>;
   const wrong = (what: string) => new Error(`${name}: ${what}`);
   if (format !== "streamxr/head") throw wrong('"format" is not "streamxr/head"');
   if (!Array.isArray(samples) || samples.length < 2) throw wrong('"samples" needs two or more');

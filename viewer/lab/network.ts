@@ -1,5 +1,6 @@
 /** Networks over time: generated ones, and recorded ones from JSON files. */
 import { seeded } from "./random.ts";
+import { partOf } from "./recorded.ts";
 
 export interface NetworkTrace {
   readonly name: string;
@@ -39,7 +40,7 @@ export function generatedNetworks(): NetworkTrace[] {
 
 /** @throws Error that names the file and what is wrong with it */
 export function recordedNetwork(name: string, json: unknown): NetworkTrace {
-  const { format, rttMs, samples } = (json ?? {}) as Partial<NetworkFile>;
+  const { format, rttMs, samples } = partOf(json, "network") as Partial<NetworkFile>;
   const wrong = (what: string) => new Error(`${name}: ${what}`);
   if (format !== "streamxr/network") throw wrong('"format" is not "streamxr/network"');
   if (!(typeof rttMs === "number" && rttMs >= 0)) throw wrong('"rttMs" is no time');

@@ -1,43 +1,52 @@
 import { Quaternion, Vector3, type WebGLRenderer } from "three";
+import { RelayClock } from "./core/playback.ts";
 import type { BodyPose, RigidPose } from "./core/protocol.ts";
 import { notice } from "./notices.ts";
 import type { PageOptions } from "./options.ts";
 import { Room } from "./room.ts";
-import type { Session } from "./session.ts";
-import type { Avatars } from "./three/avatars.ts";
+import { type Scenery, shareObjects } from "./sharing.ts";
+import { Avatars } from "./three/avatars.ts";
 import type { Stage } from "./three/stage.ts";
+import type { Things } from "./three/things.ts";
 
 /** Readable on the light stage and apart from each other, for those with a colour deficiency too (after Tol). */
 const COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377"] as const;
 /** Milliseconds between two reports to the operator's dashboards. */
 const STATS_MS = 5000;
 
-/** Everyone else in the room, and one's own seat in it. */
+/** Everyone else in the room with what is shared there, and one's own seat in it. */
 export interface Company {
+  readonly avatars: Avatars;
+  readonly things: Things;
   /** Call once per frame, before drawing. `now` in milliseconds of performance.now(). */
   update(now: number): void;
 }
 
 /** Joins the room of the page's address: others appear as avatars, and see this camera (or headset) move. */
-export function enterRoom(
-  options: PageOptions & { readonly relay: string },
-  stage: Stage,
-  avatars: Avatars,
-  session: Session,
-): Company {
+export function enterRoom(options: PageOptions & { readonly relay: string }, scenery: Scenery): Company {
+  const { stage, streamxr } = scenery;
+  const clock = new RelayClock();
+  const avatars = new Avatars(clock);
+  stage.scene.add(avatars);
   const draw = Math.floor(Math.random() * 1000);
   const room = new Room({
     relay: options.relay,
     room: options.room,
     name: options.name ?? `Guest ${draw}`,
+    token: options.token ?? undefined,
     color: COLOURS[draw % COLOURS.length] as string,
   });
-  room.on("joined", ({ pid, name, color }) => avatars.join(pid, name, color));
-  room.on("updated", ({ pid, name, color }) => avatars.join(pid, name, color));
+  room.on("joined", (profile) => avatars.join(profile));
+  room.on("updated", (profile) => {
+    if (profile.pid !== room.pid) avatars.join(profile);
+  });
   room.on("left", ({ pid }) => avatars.leave(pid));
   room.on("poses", ({ tickMs, records }) => {
     const now = performance.now();
-    for (const { pid, ageMs, pose } of records) avatars.pose(pid, pose, tickMs - ageMs, now);
+    for (const { pid, ageMs, pose } of records) {
+      clock.hear(tickMs - ageMs, now);
+      avatars.pose(pid, pose, tickMs - ageMs);
+    }
   });
   room.on("error", ({ code, message }) => console.warn(`StreamXR: the relay says ${code}: ${message}`));
   let withdraw = (): void => {};
@@ -53,18 +62,23 @@ export function enterRoom(
     if (state === "closed")
       withdraw = notice(`Nobody else is seen: the relay ${options.relay} says: ${reason}.`);
   });
-  for (const event of ["joined", "left", "state"] as const) room.on(event, () => showPeople(room));
+  for (const event of ["joined", "left", "updated", "state"] as const) room.on(event, () => showPeople(room));
 
+  const sharing = shareObjects(room, scenery, clock);
   const body = new Body(stage.renderer);
   const eye = new Vector3();
   let reported = { at: performance.now(), bytes: 0 };
   return {
+    avatars,
+    things: sharing.things,
     update(now) {
       room.sendPose(body.read(stage));
-      avatars.update(now, eye.setFromMatrixPosition(stage.seer.matrixWorld));
+      eye.setFromMatrixPosition(stage.seer.matrixWorld);
+      avatars.update(now, eye);
+      sharing.update(now);
       if (now - reported.at < STATS_MS) return;
-      const { totalBytes } = session.bandwidth;
-      const bandwidthBps = session.bandwidth.network(now).bytesPerSecond * 8;
+      const { totalBytes } = streamxr.session.bandwidth;
+      const bandwidthBps = streamxr.session.bandwidth.network(now).bytesPerSecond * 8;
       // What could not be said now is said the next time.
       const bytes = room.sendStats({ bandwidthBps, cdnBytes: totalBytes - reported.bytes })
         ? totalBytes
@@ -77,8 +91,10 @@ export function enterRoom(
 function showPeople(room: Room): void {
   const line = document.getElementById("people");
   if (!line) return;
-  const others = room.participants.length;
-  const who = others === 0 ? "only you" : others === 1 ? "you and one other" : `you and ${others} others`;
+  const away = room.participants.filter((one) => one.away).length;
+  const others = room.participants.length - away;
+  const present = others === 0 ? "only you" : others === 1 ? "you and one other" : `you and ${others} others`;
+  const who = away === 0 ? present : `${present}; ${away} away`;
   line.textContent = room.state === "joined" ? `In the room: ${who}` : "Joining the room…";
 }
 

@@ -1,4 +1,5 @@
 import type { Box } from "./core/bundle.ts";
+import { HEAD_GAZE_UNCERTAINTY, type View } from "./core/gaze.ts";
 
 /** Where an asset of the page stands: scaled about its own origin, then moved, so that it stands on y = 0. */
 export interface Place {
@@ -98,6 +99,45 @@ export function frame({ radius, height, front }: Layout, fovDegrees: number, asp
   const distance = Math.max(wide, high) * 1.12 + front;
   const target = [0, height * 0.46, 0] as const;
   return { eye: [distance * 0.16, target[1] + distance * 0.2, distance * 0.97], target };
+}
+
+/** Air around a single asset, as a share of what would just fit. */
+const MARGIN = 1.08;
+
+/**
+ * Where to look from to have a box in the picture wherever it is and however large, from the front and a little
+ * above.
+ * @param fovDegrees vertical field of view
+ * @param aspect width ÷ height of the picture
+ */
+export function frameBox({ min, max }: Box, fovDegrees: number, aspect: number): Viewpoint {
+  const target = [(min[0] + max[0]) / 2, (min[1] + max[1]) / 2, (min[2] + max[2]) / 2] as const;
+  const radius = radiusOf({ min, max });
+  const vertical = (fovDegrees * Math.PI) / 360;
+  const narrower = Math.min(vertical, Math.atan(Math.tan(vertical) * aspect));
+  const distance = (MARGIN * radius) / Math.sin(narrower);
+  const [x, y, z] = [0.32, 0.24, 0.916]; // a unit vector
+  return { eye: [target[0] + distance * x, target[1] + distance * y, target[2] + distance * z], target };
+}
+
+/** Half the diagonal; 1 for a box that is a point, or broken. */
+export function radiusOf({ min, max }: Box): number {
+  const radius = Math.hypot(max[0] - min[0], max[1] - min[1], max[2] - min[2]) / 2;
+  return radius > 0 && Number.isFinite(radius) ? radius : 1;
+}
+
+/** What is seen from a viewpoint, as far as it is known before there is a camera. */
+export function viewFrom({ eye, target }: Viewpoint, fovDegrees: number, heightPixels: number): View {
+  const [x, y, z] = [target[0] - eye[0], target[1] - eye[1], target[2] - eye[2]];
+  const length = Math.hypot(x, y, z);
+  return {
+    eye,
+    gaze: [x / length, y / length, z / length],
+    gazeUncertaintyDegrees: HEAD_GAZE_UNCERTAINTY,
+    pixelsPerDegree: heightPixels / fovDegrees,
+    near: 0.01,
+    frustum: [],
+  };
 }
 
 /** Asset space → world of a place, column-major. */

@@ -8,7 +8,15 @@ export interface PageOptions {
   /** ws:// or wss:// address of the relay; null: alone. */
   readonly relay: string | null;
   readonly name: string | null;
+  /** A join token, where the relay asks for one. */
+  readonly token: string | null;
   readonly hud: boolean;
+  /** On a screen: whether the mouse hints at where its user looks. */
+  readonly gaze: "head" | "pointer";
+  /** GPU memory for what is streamed, bytes; null: by the class of the device. */
+  readonly memory: number | null;
+  /** Error on the screen that nobody minds, pixels; null: one. Twice as much for who saves data. */
+  readonly tolerance: number | null;
   /** Eye and target, metres. */
   readonly camera: readonly [number, number, number, number, number, number] | null;
   /** Offers `window.streamxr`: what was drawn and requested, for tests. */
@@ -18,10 +26,11 @@ export interface PageOptions {
 }
 
 const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
+const TOKEN = /^[A-Za-z0-9_.-]{1,1024}$/;
 
 /**
- * Reads `?bundle= &assets=a,b &room= &relay= &name= &hud=1 &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left
- * at its default and named in `complaints`.
+ * Reads `?bundle= &assets=a,b &room= &relay= &name= &token= &hud=1 &gaze=pointer &memory=MB &tolerance=pixels
+ * &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left at its default and named in `complaints`.
  * @param page address of the page
  */
 export function readOptions(page: URL): PageOptions {
@@ -37,6 +46,12 @@ export function readOptions(page: URL): PageOptions {
     complaints.push(`“${room.slice(0, 80)}” is no room's name: use up to 64 letters, digits, dots, dashes.`);
     room = "lobby";
   }
+  let token = query.get("token") || null;
+  if (token !== null && !TOKEN.test(token)) {
+    // A secret, even a damaged one: not repeated on the screen.
+    complaints.push("token= is not a join token.");
+    token = null;
+  }
   const name = query.get("name")?.trim().slice(0, 32);
   return {
     bundle: readBundle(query.get("bundle"), page, complaints),
@@ -44,7 +59,11 @@ export function readOptions(page: URL): PageOptions {
     room,
     relay: readRelay(query.get("relay"), page, complaints),
     name: name ? name : null,
+    token,
     hud: flag("hud"),
+    gaze: query.get("gaze") === "pointer" ? "pointer" : "head",
+    memory: readMemory(query.get("memory"), complaints),
+    tolerance: readTolerance(query.get("tolerance"), complaints),
     camera: readCamera(query.get("camera"), complaints),
     debug: flag("debug"),
     complaints,
@@ -76,6 +95,22 @@ function readRelay(text: string | null, page: URL, complaints: string[]): string
     // Said below.
   }
   complaints.push(`relay=${text.slice(0, 80)} is no ws:// or wss:// address, nor a port like :8787.`);
+  return null;
+}
+
+function readMemory(text: string | null, complaints: string[]): number | null {
+  if (!text) return null;
+  const megabytes = Number(text);
+  if (megabytes > 0 && megabytes < 1e5) return megabytes * 1024 * 1024;
+  complaints.push("memory= wants megabytes of GPU memory, such as 256.");
+  return null;
+}
+
+function readTolerance(text: string | null, complaints: string[]): number | null {
+  if (!text) return null;
+  const pixels = Number(text);
+  if (pixels >= 0.1 && pixels <= 100) return pixels;
+  complaints.push("tolerance= wants pixels from 0.1 to 100, such as 2.");
   return null;
 }
 

@@ -4,11 +4,11 @@
  */
 import type { AssetState } from "./core/asset.ts";
 import type { CatalogueEntry } from "./core/bundle.ts";
-import { HEAD_GAZE_UNCERTAINTY, type View } from "./core/gaze.ts";
-import { frame, type Layout, layOut, matrixOf } from "./layout.ts";
+import { pixelTolerance } from "./device.ts";
+import { frame, type Layout, layOut, matrixOf, viewFrom } from "./layout.ts";
 import { notice } from "./notices.ts";
 import { type PageOptions, readOptions } from "./options.ts";
-import { Session } from "./session.ts";
+import { pageSession, type Session } from "./session.ts";
 
 /** Degrees, vertical. */
 export const FIELD_OF_VIEW = 45;
@@ -30,7 +30,10 @@ async function main(): Promise<void> {
   // Together with the catalogue, not after it. A failure is met where it is awaited.
   const show = import("./show.ts");
   show.catch(() => {});
-  const session = new Session({ record: options.debug });
+  const session = pageSession({
+    record: options.debug,
+    ...(options.memory ? { limits: { gpuBytes: options.memory } } : {}),
+  });
   session.onFailure = ({ kind, asset, uri }, error) => {
     if (kind === "base" || kind === "manifest")
       notice(`${asset.id} cannot be shown in full: ${error.message}`);
@@ -45,16 +48,20 @@ async function main(): Promise<void> {
     if (state) state.world = matrixOf(place);
   }
   // Until there is a camera, what it will see decides what comes first.
-  const view = firstView(layout);
-  const update = (): void => session.streamer.update(view, performance.now());
-  update();
-  const early = setInterval(update, 50);
+  const viewpoint = frame(layout, FIELD_OF_VIEW, innerWidth / Math.max(1, innerHeight));
+  const stop = session.foresee(
+    viewFrom(
+      viewpoint,
+      FIELD_OF_VIEW,
+      (innerHeight * devicePixelRatio) / (pixelTolerance(navigator) * (options.tolerance ?? 1)),
+    ),
+  );
   try {
     const { start } = await show;
-    clearInterval(early);
+    stop();
     await start({ options, session, assets: states, layout });
   } finally {
-    clearInterval(early);
+    stop();
   }
 }
 
@@ -70,20 +77,6 @@ function choose(
     notice(`There is no asset “${name}”. The bundle has: ${all.map(([id]) => id).join(", ") || "none"}.`);
   }
   return all.filter(([id]) => names.includes(id));
-}
-
-function firstView(layout: Layout): View {
-  const { eye, target } = frame(layout, FIELD_OF_VIEW, innerWidth / Math.max(1, innerHeight));
-  const [x, y, z] = [target[0] - eye[0], target[1] - eye[1], target[2] - eye[2]];
-  const length = Math.hypot(x, y, z);
-  return {
-    eye,
-    gaze: [x / length, y / length, z / length],
-    gazeUncertaintyDegrees: HEAD_GAZE_UNCERTAINTY,
-    pixelsPerDegree: (innerHeight * devicePixelRatio) / FIELD_OF_VIEW,
-    near: 0.01,
-    frustum: [],
-  };
 }
 
 main().catch((error: unknown) => {

@@ -23,13 +23,11 @@ const KEPT_RECORDS = 1000;
  * content, so one name on two hosts is one file, and the last host named for it is asked.
  */
 export class Requests {
+  hook: RequestHook | null = null;
+  record = false;
   /** Filled when `record` is set; the oldest are dropped. */
   readonly log: RequestRecord[] = [];
   private readonly roots = new Map<string, string>();
-
-  constructor(
-    private readonly options: { readonly hook?: RequestHook | undefined; readonly record?: boolean } = {},
-  ) {}
 
   /** Remembers where a bundle's file is. */
   place(uri: string, bundle: string): void {
@@ -41,15 +39,23 @@ export class Requests {
     return new URL(uri, this.roots.get(uri) ?? document.baseURI).href;
   }
 
-  /** GETs a file. Rejects when there is no answer at all; a status is an answer. */
+  /**
+   * GETs a file. Rejects when there is no answer at all; a status is an answer.
+   * @param reload what the cache holds is damaged: go past it, and put the new one there
+   */
   readonly send = async (
     uri: string,
     signal?: AbortSignal,
+    reload = false,
   ): Promise<FetchResponse & { json(): Promise<unknown> }> => {
     const url = this.address(uri);
     // As three.js and <link rel=preload crossorigin> ask, so that all of them share the browser's cache.
-    let request = new Request(url, { signal: signal ?? null, credentials: "same-origin" });
-    if (this.options.hook) request = await this.options.hook(request);
+    let request = new Request(url, {
+      signal: signal ?? null,
+      credentials: "same-origin",
+      cache: reload ? "reload" : "default",
+    });
+    if (this.hook) request = await this.hook(request);
     const record = this.open(url);
     try {
       const response = await fetch(request);
@@ -77,7 +83,7 @@ export class Requests {
   };
 
   private open(url: string): RequestRecord | null {
-    if (!this.options.record) return null;
+    if (!this.record) return null;
     const record: RequestRecord = {
       url,
       start: performance.now(),

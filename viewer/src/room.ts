@@ -3,22 +3,28 @@
  * and comes back by itself when the line is lost.
  */
 import {
-  type BodyPose,
-  type ClientMessage,
   cleanName,
-  decodeTick,
   encodeControl,
-  encodePose,
   FINAL_CLOSE_CODES,
   isColor,
-  isRoomName,
-  type Limits,
-  type PoseRecord,
-  type Profile,
-  ProtocolError,
+  isToken,
   parseControl,
   SUBPROTOCOL,
+} from "./core/control.ts";
+import type { ClientMessage, Limits, Profile, Role } from "./core/messages.ts";
+import {
+  type BodyPose,
+  decodeMoves,
+  decodeTick,
+  encodeAck,
+  encodePose,
+  holdsMoves,
+  type PoseRecord,
+  ProtocolError,
 } from "./core/protocol.ts";
+import { backOff, roomUrl } from "./dial.ts";
+import { Listeners } from "./listeners.ts";
+import { type ObjectEvents, RoomObjects } from "./room-objects.ts";
 
 export type RoomState =
   /** A socket is being opened, or hello is not yet answered. */
@@ -30,7 +36,7 @@ export type RoomState =
   /** For good: `leave` was called, or the relay refused in a way that would not change. */
   | "closed";
 
-export interface RoomEvents {
+export interface RoomEvents extends ObjectEvents {
   /** `reason` is for people: why it is waiting or closed. */
   state: { readonly state: RoomState; readonly reason: string };
   joined: Profile;
@@ -39,6 +45,8 @@ export interface RoomEvents {
   updated: Profile;
   /** Poses of others who are present. `tickMs` minus a record's `ageMs` is when it arrived at the relay. */
   poses: { readonly tickMs: number; readonly records: readonly PoseRecord[] };
+  /** What another participant sent with their `signal`. */
+  signal: { readonly from: number; readonly data: string };
   /** The relay did not obey a message of ours; for developers. */
   error: { readonly code: string; readonly message: string };
 }
@@ -52,6 +60,8 @@ export interface RoomOptions {
   readonly name: string;
   /** `#rrggbb`. */
   readonly color: string;
+  /** A join token, where the relay asks for one. */
+  readonly token?: string | undefined;
   /** Where there is no WebSocket, or another is wanted. */
   readonly WebSocket?: new (
     url: string,
@@ -59,52 +69,26 @@ export interface RoomOptions {
   ) => WebSocket;
 }
 
-/** Milliseconds before the second attempt; doubled each time. */
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 15_000;
 /** A relay sends a keyframe every second. Silence this long means that the line is dead. */
 const SILENCE_MS = 10_000;
 /** Present for this long, an attempt counts as a success, and the next loss starts from the first wait. */
 const SETTLED_MS = 10_000;
 /** Bytes not yet taken by the network. With more than this, a pose would be old before it leaves. */
 const MAX_BUFFERED = 4096;
-
-/**
- * Milliseconds to wait before attempt number `attempt` (0: the first after a loss): exponential, capped, and
- * spread by "equal jitter" (half fixed, half random), so that a room's clients do not come back all at once.
- * @param random from [0, 1)
- */
-export function backOff(attempt: number, random: number): number {
-  const ceiling = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(attempt, 10));
-  return ceiling / 2 + (ceiling / 2) * random;
-}
-
-/**
- * The address of a room's socket.
- * @throws TypeError when the relay is no URL of ws, wss, http or https, or the room has no valid name
- */
-export function roomUrl(relay: string | URL, room: string): string {
-  if (!isRoomName(room)) {
-    throw new TypeError(`room ${JSON.stringify(room)}: a name is 1 to 64 of A-Z a-z 0-9 . _ -`);
-  }
-  const url = new URL(relay);
-  const scheme = { "ws:": "ws:", "wss:": "wss:", "http:": "ws:", "https:": "wss:" }[url.protocol];
-  if (!scheme) throw new TypeError(`relay ${url.href}: expected ws, wss, http or https`);
-  return `${scheme}//${url.host}${url.pathname.replace(/\/+$/, "")}/ws/${room}`;
-}
+/** Close codes of our own. */
+const GOODBYE = 1000;
+const LINE_GIVEN_UP = 4000;
+/** Periods of the tick without a pose of one's own after which ticks are answered by themselves. */
+const SILENT_PERIODS = 1.5;
 
 /** Joins by itself. Listeners added in the same turn of the event loop miss nothing. */
 export class Room {
   private readonly url: string;
   private readonly Socket: NonNullable<RoomOptions["WebSocket"]>;
-  private readonly listeners: { [E in keyof RoomEvents]: Set<(event: RoomEvents[E]) => void> } = {
-    state: new Set(),
-    joined: new Set(),
-    left: new Set(),
-    updated: new Set(),
-    poses: new Set(),
-    error: new Set(),
-  };
+  private readonly listeners = new Listeners<RoomEvents>();
+  /** What is shared in the room, and what one may do with it. */
+  readonly objects: RoomObjects;
+  private readonly token: string | undefined;
   private readonly present = new Map<number, Profile>();
   private socket: WebSocket | null = null;
   private current: RoomState = "connecting";
@@ -113,6 +97,9 @@ export class Room {
   /** Name and colour as the relay last heard them. */
   private said = { name: "", color: "" };
   private ownPid = 0;
+  private ownRole: Role = "viewer";
+  /** The key to one's seat, for coming back. */
+  private seatKey: string | undefined;
   private allowed: Limits | null = null;
   private attempt = 0;
   private joinedAt = 0;
@@ -132,9 +119,24 @@ export class Room {
     this.url = roomUrl(options.relay, options.room);
     if (!isColor(options.color))
       throw new TypeError(`color ${JSON.stringify(options.color)}: expected #rrggbb`);
+    if (options.token !== undefined && !isToken(options.token))
+      throw new TypeError("token: not a join token");
+    this.token = options.token;
     this.name = cleanName(options.name);
     this.color = options.color;
     this.Socket = options.WebSocket ?? WebSocket;
+    const room = this;
+    this.objects = new RoomObjects({
+      get pid() {
+        return room.ownPid;
+      },
+      get ackTick() {
+        return room.ackTick;
+      },
+      say: (message) => this.current === "joined" && this.say(message),
+      send: (frame) => this.send(frame),
+      emit: (event, detail) => this.emit(event, detail as RoomEvents[typeof event]),
+    });
     queueMicrotask(() => {
       if (this.current !== "closed") this.open();
     });
@@ -149,7 +151,12 @@ export class Room {
     return this.ownPid;
   }
 
-  /** Everyone else who is present. */
+  /** What one may do with objects; `viewer` before the first welcome. */
+  get role(): Role {
+    return this.ownRole;
+  }
+
+  /** Everyone else who is in the room, present or away. */
   get participants(): readonly Profile[] {
     return [...this.present.values()];
   }
@@ -161,10 +168,7 @@ export class Room {
 
   /** Calls `listener` at each such event; the returned function ends that. */
   on<E extends keyof RoomEvents>(event: E, listener: (detail: RoomEvents[E]) => void): () => void {
-    this.listeners[event].add(listener);
-    return () => {
-      this.listeners[event].delete(listener);
-    };
+    return this.listeners.on(event, listener);
   }
 
   /**
@@ -199,6 +203,11 @@ export class Room {
     this.sayWhoIAm();
   }
 
+  /** Hands text of up to 8,192 characters to one other participant, to agree on a call, say. False while not joined. */
+  signal(to: number, data: string): boolean {
+    return this.current === "joined" && this.say({ type: "signal", to, data });
+  }
+
   /** Leaves for good. */
   leave(): void {
     if (this.current === "closed") return;
@@ -226,7 +235,13 @@ export class Room {
     socket.onopen = () => {
       if (this.socket !== socket) return;
       this.said = { name: this.name, color: this.color };
-      this.say({ type: "hello", ...this.said });
+      this.say({
+        type: "hello",
+        ...this.said,
+        token: this.token,
+        resume: this.seatKey,
+        ...this.objects.newest,
+      });
     };
     socket.onmessage = (event: MessageEvent<unknown>) => {
       if (this.socket === socket) this.hear(event.data);
@@ -243,7 +258,7 @@ export class Room {
     this.heardAt = performance.now();
     try {
       if (typeof data === "string") this.hearControl(data);
-      else if (data instanceof ArrayBuffer) this.hearTick(data);
+      else if (data instanceof ArrayBuffer) this.hearFrame(data);
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.emit("error", { code: "relay", message: error.message });
@@ -255,8 +270,10 @@ export class Room {
     switch (message?.type) {
       case "welcome":
         this.ownPid = message.pid;
+        this.ownRole = message.role;
+        this.seatKey = message.resume;
         this.allowed = message.limits;
-        this.periodMs = 1000 / Math.min(message.tickHz, message.limits.posesPerSecond);
+        this.keepPace(message.tickHz);
         this.ackTick = 0;
         this.joinedAt = performance.now();
         for (const profile of message.participants) this.present.set(profile.pid, profile);
@@ -264,14 +281,15 @@ export class Room {
         for (const profile of message.participants) {
           if (this.present.get(profile.pid) === profile) this.emit("joined", profile);
         }
+        if (this.current === "joined") this.objects.start(message);
         this.sayWhoIAm();
         break;
       case "joined":
-        this.seat({ pid: message.pid, name: message.name, color: message.color });
+        this.seat({ pid: message.pid, name: message.name, color: message.color, away: false });
         break;
       case "updated":
         if (this.present.has(message.pid)) {
-          const profile = { pid: message.pid, name: message.name, color: message.color };
+          const { type: _, ...profile } = message;
           this.present.set(message.pid, profile);
           this.emit("updated", profile);
         }
@@ -279,8 +297,23 @@ export class Room {
       case "left":
         this.unseat(message.pid);
         break;
+      case "spawned":
+      case "grabbed":
+      case "released":
+      case "deleted":
+        if (!this.objects.hear(message)) this.lost(LINE_GIVEN_UP, "an event of the room is missing");
+        break;
+      case "denied":
+        this.objects.hearDenied(message);
+        break;
+      case "signal":
+        this.emit("signal", { from: message.from, data: message.data });
+        break;
       case "error":
         this.emit("error", { code: message.code, message: message.message });
+        break;
+      case "pace":
+        this.keepPace(message.tickHz);
         break;
       case "drain":
         this.drainMs = message.retryMs;
@@ -288,11 +321,34 @@ export class Room {
     }
   }
 
+  private hearFrame(frame: ArrayBuffer): void {
+    if (holdsMoves(frame)) {
+      const moves = decodeMoves(frame);
+      this.acknowledge(moves.tickMs);
+      this.objects.hearMoves(moves);
+    } else {
+      this.hearTick(frame);
+    }
+  }
+
   private hearTick(frame: ArrayBuffer): void {
     const { tickMs, records } = decodeTick(frame);
-    this.ackTick = tickMs;
+    this.acknowledge(tickMs);
     const others = records.filter((record) => this.present.has(record.pid));
     if (others.length > 0) this.emit("poses", { tickMs, records: others });
+  }
+
+  /** A pose tells the relay which tick came; whoever has sent none lately must say so, or gets no more. */
+  private acknowledge(tickMs: number): void {
+    if (tickMs === this.ackTick) return; // poses and moves of one tick
+    this.ackTick = tickMs;
+    if (this.current === "joined" && performance.now() - this.sentAt > SILENT_PERIODS * this.periodMs)
+      this.send(encodeAck(tickMs));
+  }
+
+  private keepPace(tickHz: number): void {
+    this.periodMs = 1000 / Math.min(tickHz, this.allowed?.posesPerSecond ?? tickHz);
+    this.objects.keepPace(this.periodMs);
   }
 
   private seat(profile: Profile): void {
@@ -323,12 +379,14 @@ export class Room {
   private drop(): void {
     clearInterval(this.watch);
     clearTimeout(this.flush);
+    this.objects.stop();
     if (this.current === "closed") clearTimeout(this.retry);
     this.flush = undefined;
     this.pending = null;
     const socket = this.socket;
     this.socket = null;
-    socket?.close();
+    // Only who leaves says goodbye: for anybody else the relay keeps the seat.
+    socket?.close(this.current === "closed" ? GOODBYE : LINE_GIVEN_UP);
     this.ownPid = 0;
     for (const pid of [...this.present.keys()]) this.unseat(pid);
   }
@@ -338,8 +396,7 @@ export class Room {
     this.flush = undefined;
     const pose = this.pending;
     this.pending = null;
-    const socket = this.socket;
-    if (!pose || !socket || socket.readyState !== socket.OPEN || socket.bufferedAmount > MAX_BUFFERED) return;
+    if (!pose) return;
     let frame: Uint8Array<ArrayBuffer>;
     try {
       frame = encodePose(pose, this.seq, this.ackTick);
@@ -347,9 +404,17 @@ export class Room {
       if (error instanceof ProtocolError) return;
       throw error;
     }
-    socket.send(frame);
+    if (!this.send(frame)) return;
     this.seq = (this.seq + 1) & 0xffff;
     this.sentAt = performance.now();
+  }
+
+  /** False when the line is gone, or so busy that the frame would be old before it leaves. */
+  private send(frame: Uint8Array<ArrayBuffer>): boolean {
+    const socket = this.socket;
+    if (!socket || socket.readyState !== socket.OPEN || socket.bufferedAmount > MAX_BUFFERED) return false;
+    socket.send(frame);
+    return true;
   }
 
   private sayWhoIAm(): void {
@@ -372,16 +437,7 @@ export class Room {
   }
 
   private emit<E extends keyof RoomEvents>(event: E, detail: RoomEvents[E]): void {
-    for (const listener of [...this.listeners[event]]) {
-      try {
-        listener(detail);
-      } catch (error) {
-        // A fault in a listener is reported as one, and must not leave the room half changed.
-        queueMicrotask(() => {
-          throw error;
-        });
-      }
-    }
+    this.listeners.emit(event, detail);
   }
 }
 

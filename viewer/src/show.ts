@@ -1,19 +1,14 @@
 import { Vector3 } from "three";
 import type { Company } from "./company.ts";
 import type { Box } from "./core/bundle.ts";
-import { type DecoderFiles, StreamXR } from "./index.ts";
+import { StreamXR } from "./index.ts";
+import type { Hud } from "./inspector/hud.ts";
 import { frame } from "./layout.ts";
 import { notice } from "./notices.ts";
 import type { Exhibition } from "./page.ts";
 import type { Asset } from "./three/asset.ts";
-import type { Avatars } from "./three/avatars.ts";
-import { Recorder } from "./three/recorder.ts";
 import { Caster } from "./three/shadow.ts";
 import { type Footprint, Stage } from "./three/stage.ts";
-
-/** Set by the build: the decoders' files, relative to this one. */
-declare const DRACO_DECODER: DecoderFiles;
-declare const KTX2_TRANSCODER: DecoderFiles;
 
 /** A tab that slept must not make animations jump, seconds. */
 const LONGEST_STEP = 0.1;
@@ -27,12 +22,11 @@ export async function start(exhibition: Exhibition): Promise<void> {
   const { options, session, assets, layout } = exhibition;
   const canvas = element<HTMLCanvasElement>("view");
   const stage = new Stage(canvas);
-  const recorder = options.debug ? new Recorder() : null;
+  const recorder = options.debug ? new (await import("./three/recorder.ts")).Recorder() : null;
   const streamxr = new StreamXR({
     renderer: stage.renderer,
-    decoder: beside(DRACO_DECODER),
-    transcoder: beside(KTX2_TRANSCODER),
-    session,
+    gaze: options.gaze,
+    ...(options.tolerance ? { tolerance: options.tolerance } : {}),
     ...(recorder ? { recorder } : {}),
   });
 
@@ -49,6 +43,14 @@ export async function start(exhibition: Exhibition): Promise<void> {
   }
 
   const casters = new Map<Asset, Caster>();
+  const cast = (asset: Asset): void => {
+    casters.set(asset, new Caster(asset));
+    stage.castAgain();
+  };
+  const uncast = (asset: Asset): void => {
+    casters.delete(asset);
+    stage.castAgain();
+  };
   streamxr.host.onRegions = (asset) => {
     if (casters.get(asset)?.update()) stage.castAgain();
   };
@@ -61,10 +63,9 @@ export async function start(exhibition: Exhibition): Promise<void> {
       (asset) => {
         asset.scale.setScalar(scale);
         asset.position.set(...position);
-        casters.set(asset, new Caster(asset));
         stage.scene.add(asset);
         stage.ground(footprint(state.entry.bounds, scale, position));
-        stage.castAgain();
+        cast(asset);
         if (asset.mixer) animated.push(asset);
         progress.shown();
       },
@@ -76,17 +77,12 @@ export async function start(exhibition: Exhibition): Promise<void> {
   const hud = new LazyHud(streamxr, stage);
   if (options.hud) hud.toggle();
   offerVr(stage);
-  let avatars: Avatars | null = null;
   let company: Company | null = null;
-  const { relay } = options;
+  const { relay, bundle } = options;
   if (relay) {
-    const [{ Avatars: People }, { enterRoom }] = await Promise.all([
-      import("./three/avatars.ts"),
-      import("./company.ts"),
-    ]);
-    avatars = new People();
-    stage.scene.add(avatars);
-    company = enterRoom({ ...options, relay }, stage, avatars, session);
+    const { enterRoom } = await import("./company.ts");
+    const { assets: catalogue } = await session.open(bundle);
+    company = enterRoom({ ...options, relay }, { stage, streamxr, bundle, catalogue, cast, uncast });
   }
 
   let last = performance.now();
@@ -113,14 +109,11 @@ export async function start(exhibition: Exhibition): Promise<void> {
         session,
         frames: recorder.records,
         requests: session.requests.log,
-        avatars: () => avatars?.list() ?? [],
+        avatars: () => company?.avatars.list() ?? [],
+        things: () => company?.things.list() ?? [],
       },
     });
   }
-}
-
-function beside({ js, wasm }: DecoderFiles): DecoderFiles {
-  return { js: new URL(js, import.meta.url).href, wasm: new URL(wasm, import.meta.url).href };
 }
 
 /** Where a box stands, in the world: centre and half sides on the floor, metres. */
@@ -168,7 +161,7 @@ class Progress {
 
 /** The HUD is code that most visitors never need: it is fetched when it is first asked for. */
 class LazyHud {
-  private hud: { visible: boolean; update(now: number): void } | null = null;
+  private hud: Hud | null = null;
   private wanted = false;
 
   constructor(
@@ -192,12 +185,12 @@ class LazyHud {
   }
 
   update(now: number): void {
-    if (this.hud?.visible) this.hud.update(now);
+    this.hud?.update(now, this.stage.camera);
   }
 
   private async load(): Promise<void> {
     try {
-      const { Hud } = await import("./hud.ts");
+      const { Hud } = await import("./inspector/hud.ts");
       this.hud ??= new Hud(this.streamxr, this.stage.renderer);
       this.hud.visible = this.wanted;
     } catch (error) {

@@ -4,7 +4,14 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { BandwidthEstimator } from "../src/core/bandwidth.ts";
-import { ATTEMPTS, FetchError, Fetcher, type FetcherOptions, SILENCE_MS } from "../src/core/fetcher.ts";
+import {
+  ATTEMPTS,
+  FetchError,
+  Fetcher,
+  type FetcherOptions,
+  LONGEST_BACK_OFF_MS,
+  SILENCE_MS,
+} from "../src/core/fetcher.ts";
 import { VirtualClock } from "./clock.ts";
 import { Server } from "./server.ts";
 import { uri } from "./worlds.ts";
@@ -271,4 +278,41 @@ test("over real HTTP with real fetch: whole, missing, and aborted in the middle"
     server.closeAllConnections();
     server.close();
   }
+});
+
+test("what fails while there is no network is asked for until it is back, and no attempt is lost", async () => {
+  let back: (() => void) | null = null;
+  let offline: Promise<void> | null = new Promise((resolve) => {
+    back = resolve;
+  });
+  const { clock, server, fetcher } = setUp({ offline: () => offline });
+  server.put(FILE.uri, "refused");
+  const bytes = fetcher.fetch(FILE);
+  assert.equal(await outcome(bytes, clock, 10 * ATTEMPTS * LONGEST_BACK_OFF_MS), "pending");
+  assert.equal(
+    server.asked.length,
+    1 + 10 * ATTEMPTS,
+    "once every longest pause: the browser may be mistaken",
+  );
+  offline = null;
+  server.put(FILE.uri, "refused", "refused", { bytes: BYTES });
+  (back as (() => void) | null)?.();
+  assert.deepEqual(await outcome(bytes, clock, ATTEMPTS * LONGEST_BACK_OFF_MS), BYTES);
+});
+
+test("what is not wanted any more is not asked for when the network is back", async () => {
+  let back = (): void => {};
+  const offline = new Promise<void>((resolve) => {
+    back = resolve;
+  });
+  const { clock, server, fetcher } = setUp({ offline: () => offline });
+  server.put(FILE.uri, "refused");
+  const stop = new AbortController();
+  const bytes = fetcher.fetch(FILE, stop.signal);
+  bytes.catch(() => {});
+  await clock.settle();
+  stop.abort(new Error("turned away"));
+  back();
+  assert.match(String(await outcome(bytes, clock, 10 * LONGEST_BACK_OFF_MS)), /turned away/);
+  assert.equal(server.asked.length, 1);
 });

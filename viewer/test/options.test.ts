@@ -16,7 +16,10 @@ test("an address without a query shows all of the bundle beside the page, alone"
     room: "lobby",
     relay: null,
     name: null,
+    token: null,
     hud: false,
+    gaze: "head",
+    memory: null,
     camera: null,
     debug: false,
   });
@@ -60,4 +63,12 @@ test("whatever the address holds, the options are usable", () => {
       if (camera !== null) assert.ok(camera.every(Number.isFinite));
     }),
   );
+});
+
+test("a join token is taken as it is, and a broken one is refused without being shown", () => {
+  assert.equal(read("token=eyJ2IjoxfQ.c2ln-_A").token, "eyJ2IjoxfQ.c2ln-_A");
+  const { token, complaints } = read("token=secret%20word");
+  assert.equal(token, null);
+  assert.equal(complaints.length, 1);
+  assert.doesNotMatch(complaints[0] as string, /secret/);
 });

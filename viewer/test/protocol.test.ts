@@ -3,22 +3,25 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import { cleanName, encodeControl, isRoomName, parseControl } from "../src/core/control.ts";
+import type { ClientMessage } from "../src/core/messages.ts";
 import {
   type BodyPose,
-  cleanName,
+  decodeMoves,
   decodeTick,
-  encodeControl,
+  encodeAck,
+  encodeMoves,
   encodePose,
-  isRoomName,
+  holdsMoves,
   ProtocolError,
   packQuaternion,
-  parseControl,
   type RigidPose,
   unpackQuaternion,
 } from "../src/core/protocol.ts";
 
 const VECTORS = join(import.meta.dirname, "../../tests/vectors/protocol");
 const poses: PoseVectors = JSON.parse(readFileSync(join(VECTORS, "poses.json"), "utf8"));
+const moves: MoveVectors = JSON.parse(readFileSync(join(VECTORS, "moves.json"), "utf8"));
 const control: ControlVectors = JSON.parse(readFileSync(join(VECTORS, "control.json"), "utf8"));
 
 type Quaternion = [number, number, number, number];
@@ -42,6 +45,18 @@ interface PoseVectors {
     records: (BodyVector & { pid: number; age_ms: number })[];
   }[];
   down_invalid: { name: string; hex: string }[];
+  ack: { name: string; hex: string; ack_tick: number }[];
+}
+interface MovesVector {
+  name: string;
+  hex: string;
+  tick_ms: number;
+  records: (PointVector & { id: number; epoch: number; age_ms: number })[];
+}
+interface MoveVectors {
+  valid: MovesVector[];
+  down_only: MovesVector[];
+  invalid: { name: string; hex: string }[];
 }
 interface ControlVectors {
   client: { valid: { name: string; text: string; message: Record<string, unknown> | null }[] };
@@ -72,12 +87,15 @@ function assertClose(got: BodyPose, want: BodyPose): void {
   for (const part of ["head", "left", "right"] as const) {
     const [a, b] = [got[part], want[part]];
     assert.equal(a === null, b === null, part);
-    if (!a || !b) continue;
-    a.position.forEach((x, i) => {
-      assert.ok(Math.abs(x - (b.position[i] ?? Number.NaN)) < 0.000501, `${part} ${a.position}`);
-    });
-    assert.ok(apart(a.rotation, b.rotation) < 0.5, `${part} ${a.rotation}`);
+    if (a && b) assertPointClose(a, b, part);
   }
+}
+
+function assertPointClose(a: RigidPose, b: RigidPose, what: string): void {
+  a.position.forEach((x, i) => {
+    assert.ok(Math.abs(x - (b.position[i] ?? Number.NaN)) < 0.000501, `${what} ${a.position}`);
+  });
+  assert.ok(apart(a.rotation, b.rotation) < 0.5, `${what} ${a.rotation}`);
 }
 
 test("a quaternion packs to the bits of the vectors", () => {
@@ -108,6 +126,10 @@ test("a pose encodes to the bytes of the vectors", () => {
   for (const vector of poses.up) {
     assert.equal(hex(encodePose(body(vector), vector.seq, vector.ack_tick)), vector.hex, vector.name);
   }
+});
+
+test("an ack encodes to the bytes of the vectors", () => {
+  for (const vector of poses.ack) assert.equal(hex(encodeAck(vector.ack_tick)), vector.hex, vector.name);
 });
 
 test("a pose that is nowhere is refused", () => {
@@ -172,6 +194,44 @@ test("any bytes are a tick of sound numbers or a protocol error", () => {
   );
 });
 
+test("object moves encode to the bytes of the vectors, but for their age", () => {
+  for (const vector of moves.valid) {
+    const records = vector.records.map((record) => ({ ...record, pose: rigid(record) }));
+    const aged = encodeMoves(records, vector.tick_ms);
+    assert.ok(holdsMoves(aged));
+    const wanted = bytes(vector.hex);
+    let at = 8;
+    for (const record of vector.records) {
+      assert.equal(wanted[at + 9], record.age_ms);
+      wanted[at + 9] = 0;
+      at += 10 + (wanted[at + 8] ? 16 : 10);
+    }
+    assert.equal(hex(aged), hex(wanted), vector.name);
+  }
+});
+
+test("object moves decode to the values of the vectors", () => {
+  for (const vector of [...moves.valid, ...moves.down_only]) {
+    const { tickMs, records } = decodeMoves(bytes(vector.hex));
+    assert.equal(tickMs, vector.tick_ms);
+    assert.deepEqual(
+      records.map(({ id, epoch, ageMs }) => [id, epoch, ageMs]),
+      vector.records.map(({ id, epoch, age_ms }) => [id, epoch, age_ms]),
+    );
+    records.forEach((record, i) => {
+      const want = vector.records[i];
+      assert.ok(want);
+      assertPointClose(record.pose, rigid(want), vector.name);
+    });
+  }
+});
+
+test("malformed object moves are refused", () => {
+  for (const vector of moves.invalid) {
+    assert.throws(() => decodeMoves(bytes(vector.hex)), ProtocolError, vector.name);
+  }
+});
+
 test("a valid message of the relay parses to what it says", () => {
   for (const { name, text, message } of control.server.valid) {
     const parsed = parseControl(text);
@@ -198,19 +258,30 @@ test("any text is a message or a protocol error", () => {
 });
 
 test("what a client says is as in the vectors", () => {
-  const said = (text: string) => JSON.parse(text);
-  assert.deepEqual(
-    said(encodeControl({ type: "hello", name: "Ada", color: "#ff8800" })),
-    said(control.client.valid.find((vector) => vector.name === "hello")?.text ?? ""),
-  );
-  assert.deepEqual(
-    said(encodeControl({ type: "update", color: "#00ff00" })),
-    said(control.client.valid.find((vector) => vector.name === "update of the colour")?.text ?? ""),
-  );
-  assert.deepEqual(
-    said(encodeControl({ type: "stats", bandwidthBps: 5000000.5, cdnBytes: 123456 })),
-    said(control.client.valid.find((vector) => vector.name === "stats")?.text ?? ""),
-  );
+  const pose: RigidPose = { position: [1, 1.5, -2], rotation: [0, 0, 0, 1] };
+  const messages: Record<string, ClientMessage> = {
+    hello: { type: "hello", name: "Ada", color: "#ff8800", token: undefined },
+    "hello of somebody who comes back": {
+      type: "hello",
+      name: "Ada",
+      color: "#ff8800",
+      token: "eyJ2IjoxfQ.c2ln",
+      resume: "Ab_-9",
+      incarnation: "f00d",
+      rev: 41,
+    },
+    "update of the colour": { type: "update", color: "#00ff00" },
+    stats: { type: "stats", bandwidthBps: 5000000.5, cdnBytes: 123456 },
+    spawn: { type: "spawn", ref: 7, asset: "chair.v2", pose, scale: 0.5 },
+    grab: { type: "grab", id: 3 },
+    release: { type: "release", id: 3, epoch: 2, pose: { ...pose, rotation: [0, 0, 0, 2] } },
+    delete: { type: "delete", id: 3 },
+    signal: { type: "signal", to: 2, data: '{"sdp":"v=0\\r\\n"}' },
+  };
+  for (const [name, message] of Object.entries(messages)) {
+    const vector = control.client.valid.find((vector) => vector.name === name);
+    assert.deepEqual(JSON.parse(encodeControl(message)), JSON.parse(vector?.text ?? ""), name);
+  }
 });
 
 test("a name is made one that the relay accepts", () => {
@@ -233,6 +304,9 @@ function camel(value: unknown): unknown {
     control_per_s: "controlPerSecond",
     control_bytes: "controlBytes",
     retry_ms: "retryMs",
+    lease_ms: "leaseMs",
+    p: "position",
+    q: "rotation",
   };
   if (Array.isArray(value)) return value.map(camel);
   if (typeof value !== "object" || value === null) return value;

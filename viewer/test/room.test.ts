@@ -5,8 +5,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import type { BodyPose } from "../src/core/protocol.ts";
-import { backOff, Room, type RoomEvents, type RoomOptions, roomUrl } from "../src/room.ts";
+import type { BodyPose, RigidPose } from "../src/core/protocol.ts";
+import { backOff, roomUrl } from "../src/dial.ts";
+import { Room, type RoomEvents, type RoomOptions } from "../src/room.ts";
 import { NodeWebSocket } from "./websocket.ts";
 
 const REPOSITORY = join(import.meta.dirname, "../..");
@@ -97,15 +98,17 @@ const at = (x: number): BodyPose => ({
   right: { position: [x, 1, -0.3], rotation: [0, 1, 0, 0] },
 });
 
+const rigid = (x: number): RigidPose => ({ position: [x, 1, 0], rotation: [0, 0, 0, 1] });
+
 test("two people see each other's avatar move, rename and leave", async () => {
   const ada = enter({ room: "two" });
   await joined(ada);
   const zoe = enter({ room: "two", name: "Zoë", color: "#00ff00" });
   const adaSeesZoe = next(ada, "joined");
   const zoeSeesAda = next(zoe, "joined");
-  assert.deepEqual(await zoeSeesAda, { pid: ada.pid, name: "Ada", color: "#ff8800" });
-  assert.deepEqual(await adaSeesZoe, { pid: zoe.pid, name: "Zoë", color: "#00ff00" });
-  assert.deepEqual(zoe.participants, [{ pid: ada.pid, name: "Ada", color: "#ff8800" }]);
+  assert.deepEqual(await zoeSeesAda, { pid: ada.pid, name: "Ada", color: "#ff8800", away: false });
+  assert.deepEqual(await adaSeesZoe, { pid: zoe.pid, name: "Zoë", color: "#00ff00", away: false });
+  assert.deepEqual(zoe.participants, [{ pid: ada.pid, name: "Ada", color: "#ff8800", away: false }]);
 
   for (const x of [1, -2.5]) {
     const seen = next(zoe, "poses", ({ records }) => records.some((r) => r.pose.head.position[0] === x));
@@ -118,7 +121,7 @@ test("two people see each other's avatar move, rename and leave", async () => {
 
   const renamed = next(zoe, "updated");
   ada.update({ name: "Eve" });
-  assert.deepEqual(await renamed, { pid: ada.pid, name: "Eve", color: "#ff8800" });
+  assert.deepEqual(await renamed, { pid: ada.pid, name: "Eve", color: "#ff8800", away: false });
 
   const gone = next(zoe, "left");
   const { pid } = ada;
@@ -170,6 +173,28 @@ test("a pose that is nowhere is not sent", async () => {
   ada.sendPose(at(3));
   await seen;
   assert.deepEqual(errors, []);
+});
+
+test("who sends no pose answers every tick by itself, and who sends one answers in it", async () => {
+  const said: Uint8Array[] = [];
+  class Overheard extends NodeWebSocket {
+    override send(data: string | Uint8Array): void {
+      if (typeof data !== "string") said.push(data);
+      super.send(data);
+    }
+  }
+  const WebSocket = Overheard as unknown as NonNullable<RoomOptions["WebSocket"]>;
+  const [ada, zoe] = [enter({ room: "silent" }), enter({ room: "silent", name: "Zoë", WebSocket })];
+  await Promise.all([joined(ada), joined(zoe)]);
+  ada.sendPose(at(1));
+  const { tickMs } = await next(zoe, "poses");
+  const newest = said.at(-1);
+  assert.ok(newest);
+  assert.equal(newest[0], 4);
+  assert.equal(new DataView(newest.buffer).getUint32(4, true), tickMs);
+  zoe.sendPose(at(2));
+  assert.equal(said.at(-1)?.[0], 1);
+  assert.equal(new DataView(said.at(-1)?.buffer as ArrayBuffer).getUint32(4, true), tickMs);
 });
 
 test("stats reach the relay's metrics", async () => {
@@ -301,4 +326,96 @@ test("a room's address keeps the relay's path and takes http for ws", () => {
   assert.throws(() => roomUrl("ws://host", "a/b"), TypeError);
   assert.throws(() => roomUrl("ftp://host", "a"), TypeError);
   assert.throws(() => roomUrl("nonsense", "a"), TypeError);
+});
+
+test("one grabs, moves and puts down what another sees move", async () => {
+  const ada = enter({ room: "shared" });
+  await joined(ada);
+  const zoe = enter({ room: "shared", name: "Zoë" });
+  await joined(zoe);
+  assert.equal(ada.role, "editor");
+
+  const spawned = next(zoe, "object");
+  ada.objects.spawn("chair", rigid(1), 0.5);
+  const { id, asset, scale, owner } = await spawned;
+  assert.deepEqual([asset, scale, owner], ["chair", 0.5, null]);
+
+  const grabbed = next(ada, "object", (object) => object.owner === ada.pid);
+  ada.objects.grab(id);
+  await grabbed;
+  assert.ok(ada.objects.holds(id));
+  const denied = next(zoe, "denied");
+  zoe.objects.grab(id);
+  assert.equal((await denied).reason, "held");
+  zoe.objects.move(id, rigid(9)); // is not hers to move
+
+  const moved = next(zoe, "moved", ({ pose }) => pose.position[0] === 4);
+  ada.objects.move(id, rigid(4));
+  assert.equal((await moved).id, id);
+
+  const released = next(zoe, "object", (object) => object.owner === null);
+  ada.objects.release(id, rigid(5));
+  assert.deepEqual((await released).pose.position, [5, 1, 0]);
+  assert.deepEqual(zoe.objects.get(id)?.pose.position, [5, 1, 0]);
+
+  const late = enter({ room: "shared", name: "Late" });
+  await joined(late);
+  assert.deepEqual(late.objects.all, zoe.objects.all);
+
+  const deleted = next(late, "deleted");
+  ada.objects.delete(id);
+  assert.deepEqual(await deleted, { id });
+  assert.deepEqual(late.objects.all, []);
+});
+
+test("a holder who stands still keeps the object for longer than its lease", async () => {
+  const ada = enter({ room: "still" });
+  await joined(ada);
+  const spawned = next(ada, "object");
+  ada.objects.spawn("chair", rigid(1));
+  const { id } = await spawned;
+  const grabbed = next(ada, "object", (object) => object.owner === ada.pid);
+  ada.objects.grab(id);
+  await grabbed;
+  const lost = next(ada, "object", (object) => object.owner === null);
+  const first = await Promise.race([lost, new Promise((resolve) => setTimeout(resolve, 6500, "still held"))]);
+  assert.equal(first, "still held");
+  ada.objects.release(id);
+  await lost;
+});
+
+test("who comes back has the same seat, and hears what was missed", async () => {
+  const sockets: NodeWebSocket[] = [];
+  class Watched extends NodeWebSocket {
+    constructor(url: string, protocol: string) {
+      super(url, protocol);
+      sockets.push(this);
+    }
+  }
+  const ada = enter({ room: "again", WebSocket: Watched as never });
+  await joined(ada);
+  const zoe = enter({ room: "again", name: "Zoë" });
+  await joined(zoe);
+  const { pid } = ada;
+  const away = next(zoe, "updated", (profile) => profile.away);
+  const back = next(ada, "state", ({ state }) => state === "joined");
+  const missed = next(ada, "object");
+  sockets[0]?.cut();
+  assert.equal((await away).pid, pid);
+  const here = next(zoe, "updated", (profile) => !profile.away);
+  zoe.objects.spawn("chair", rigid(1));
+  await back;
+  assert.equal(ada.pid, pid);
+  assert.equal((await here).pid, pid);
+  assert.equal((await missed).asset, "chair");
+});
+
+test("a signal reaches the one it is for", async () => {
+  const ada = enter({ room: "call" });
+  await joined(ada);
+  const zoe = enter({ room: "call", name: "Zoë" });
+  await joined(zoe);
+  const heard = next(zoe, "signal");
+  assert.ok(ada.signal(zoe.pid, '{"sdp":"v=0"}'));
+  assert.deepEqual(await heard, { from: ada.pid, data: '{"sdp":"v=0"}' });
 });

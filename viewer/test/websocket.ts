@@ -80,6 +80,11 @@ export class NodeWebSocket {
     }
   }
 
+  /** The line is gone, without a word to the other side. */
+  cut(): void {
+    this.line?.destroy();
+  }
+
   private write(opcode: number, payload: Buffer): void {
     const mask = randomBytes(4);
     const length =

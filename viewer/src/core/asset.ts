@@ -6,7 +6,7 @@
  */
 import type { CatalogueEntry, Manifest, Tree } from "./bundle.ts";
 import { Cut, type CutChange } from "./cut.ts";
-import type { Matrix4 } from "./gaze.ts";
+import type { Matrix4, View } from "./gaze.ts";
 
 /** One file that may be worth fetching. `key` is unique over all assets of the page. */
 export type Download = ManifestDownload | BaseDownload | RefinementDownload | TextureDownload;
@@ -82,6 +82,8 @@ export class AssetState {
   readonly entry: CatalogueEntry;
   /** Asset space → world: places the asset, and every tree that has no placements of its own. */
   world: Matrix4 = IDENTITY;
+  /** Where it is seen from, when that is not the view that the page is planned for: a page may have several canvases. */
+  view: View | null = null;
   readonly base: FileState<BaseDownload>;
   readonly manifestFile: FileState<ManifestDownload>;
   #manifest: Manifest | null = null;

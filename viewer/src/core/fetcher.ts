@@ -39,6 +39,8 @@ export interface FetcherOptions {
   readonly subtle?: Pick<SubtleCrypto, "digest">;
   /** Whether a finished request came out of the browser's cache (Resource Timing); its bytes are then not counted. */
   readonly fromCache?: (uri: string) => boolean;
+  /** Where it can be told that there is no network at all: what resolves once there is one again, else null. */
+  readonly offline?: () => Promise<void> | null;
 }
 
 /** Requests for one file, the first included, before it is given up for now. */
@@ -174,11 +176,30 @@ export class Fetcher {
           error instanceof FetchError
             ? error
             : new FetchError(file.uri, reason(error), false, { cause: error });
-        if (failure.permanent || attempt >= ATTEMPTS) throw failure;
+        if (failure.permanent) throw failure;
+        const back = this.#options.offline?.() ?? null;
+        if (back) attempt--;
+        else if (attempt >= ATTEMPTS) throw failure;
         damaged ||= failure instanceof DamagedError;
         progress(0);
-        await this.#options.wait(this.#pause(attempt), signal);
+        await (back ? this.#reunion(back, signal) : this.#options.wait(this.#pause(attempt), signal));
       }
+    }
+  }
+
+  /**
+   * The network is back, as far as one can tell: a page that only reaches its own machine counts as offline to
+   * browsers, so it is tried now and then.
+   */
+  async #reunion(back: Promise<void>, signal: AbortSignal): Promise<void> {
+    const stop = new AbortController();
+    const forward = () => stop.abort(signal.reason);
+    signal.addEventListener("abort", forward, { once: true });
+    try {
+      await Promise.race([back, this.#options.wait(LONGEST_BACK_OFF_MS, stop.signal)]);
+    } finally {
+      signal.removeEventListener("abort", forward);
+      stop.abort();
     }
   }
 

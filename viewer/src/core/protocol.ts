@@ -1,26 +1,16 @@
 /**
- * The relay protocol streamxr.v1 as a client speaks it: binary poses and JSON control messages.
+ * The binary frames of the relay protocol streamxr.v1 as a client speaks them: poses and object moves.
  *
  * docs/protocol.md is the specification; tests/vectors/protocol holds examples which this module and the
  * relay both run. Everything read here comes from the network and is checked before it is believed.
  */
 
-export const SUBPROTOCOL = "streamxr.v1";
 export const VERSION = 1;
-
-/** Close codes after which connecting again would only be refused again. */
-export const FINAL_CLOSE_CODES: ReadonlySet<number> = new Set([
-  1008, // we broke the protocol
-  1009, // we sent too much at once
-  4401, // token
-  4403, // origin or role
-  4404, // no such room
-  4409, // replaced by another connection of ours
-  4426, // no common version
-]);
 
 const POSE_UP = 1;
 const TICK_DOWN = 2;
+const OBJECT_MOVES = 3;
+const ACK_UP = 4;
 const LEFT_VALID = 1;
 const RIGHT_VALID = 2;
 const FLOAT32 = 4;
@@ -28,17 +18,13 @@ const KNOWN_FLAGS = LEFT_VALID | RIGHT_VALID | FLOAT32;
 
 const HEADER_BYTES = 8;
 const RECORD_HEADER_BYTES = 4;
+const MOVE_HEADER_BYTES = 10;
 const POINT_MM_BYTES = 10;
 const POINT_F32_BYTES = 16;
 /** Metres. Beyond this a float32 step exceeds 1 mm. */
-const MAX_COORDINATE = 10_000;
+export const MAX_COORDINATE = 10_000;
 /** Metres. What fits 16 bits of millimetres. */
 const MAX_MM_COORDINATE = 32.767;
-
-const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
-const COLOR = /^#[0-9A-Fa-f]{6}$/;
-// Printable text: no control characters, line separators, bidirectional overrides or lone surrogates.
-const NAME = /^[^\p{Cc}\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,64}$/u;
 
 /** A message is not what the protocol says. */
 export class ProtocolError extends Error {
@@ -71,82 +57,18 @@ export interface Tick {
   readonly records: readonly PoseRecord[];
 }
 
-export interface Profile {
-  readonly pid: number;
-  readonly name: string;
-  /** `#rrggbb`. */
-  readonly color: string;
+/** Where one held object is, in the grab that `epoch` counts. */
+export interface Move {
+  readonly id: number;
+  readonly epoch: number;
+  readonly ageMs: number;
+  readonly pose: RigidPose;
 }
 
-export interface Limits {
-  readonly participants: number;
-  readonly posesPerSecond: number;
-  readonly controlPerSecond: number;
-  readonly controlBytes: number;
-}
-
-export interface Hello {
-  readonly type: "hello";
-  readonly name: string;
-  readonly color: string;
-}
-export interface Update {
-  readonly type: "update";
-  readonly name?: string;
-  readonly color?: string;
-}
-export interface Stats {
-  readonly type: "stats";
-  /** Estimate of the download bandwidth, bits per second. */
-  readonly bandwidthBps: number;
-  /** Asset bytes downloaded since the last stats. */
-  readonly cdnBytes: number;
-}
-export type ClientMessage = Hello | Update | Stats;
-
-export interface Welcome {
-  readonly type: "welcome";
-  readonly pid: number;
-  readonly tickHz: number;
-  readonly serverMs: number;
-  readonly limits: Limits;
-  /** Everyone else who is present. */
-  readonly participants: readonly Profile[];
-}
-export interface Joined extends Profile {
-  readonly type: "joined";
-}
-export interface Left {
-  readonly type: "left";
-  readonly pid: number;
-}
-export interface Updated extends Profile {
-  readonly type: "updated";
-}
-export interface ErrorMessage {
-  readonly type: "error";
-  readonly code: string;
-  readonly message: string;
-}
-export interface Drain {
-  readonly type: "drain";
-  readonly retryMs: number;
-}
-export type ServerMessage = Welcome | Joined | Left | Updated | ErrorMessage | Drain;
-
-export function isRoomName(name: string): boolean {
-  return ROOM_NAME.test(name);
-}
-
-/** `#rrggbb`, as a profile's colour must be. */
-export function isColor(color: string): boolean {
-  return COLOR.test(color);
-}
-
-/** A name as the relay accepts it: unprintable characters left out, at most 64 code points, never empty. */
-export function cleanName(name: string): string {
-  const printable = [...name].filter((character) => NAME.test(character));
-  return printable.slice(0, 64).join("").trim() || "guest";
+/** What moved in one tick. */
+export interface Moves {
+  readonly tickMs: number;
+  readonly records: readonly Move[];
 }
 
 /**
@@ -156,18 +78,10 @@ export function cleanName(name: string): string {
  * @throws ProtocolError when a number is not finite or a coordinate is beyond 10 km
  */
 export function encodePose(pose: BodyPose, seq: number, ackTick: number): Uint8Array<ArrayBuffer> {
-  let reach = 0;
-  for (const point of [pose.head, pose.left, pose.right]) {
-    if (!point) continue;
-    for (const x of [...point.position, ...point.rotation]) {
-      if (!Number.isFinite(x)) throw new ProtocolError("a pose has a number that is not finite");
-    }
-    reach = Math.max(reach, ...point.position.map(Math.abs));
-  }
-  if (reach > MAX_COORDINATE) throw new ProtocolError(`a pose is ${reach} m from the room's origin`);
-  const float32 = toMillimetres(reach) > MAX_MM_COORDINATE * 1000;
+  const points = [pose.head, pose.left, pose.right];
+  const float32 = needsFloat32(points.filter((point) => point !== null));
   const flags = (pose.left ? LEFT_VALID : 0) | (pose.right ? RIGHT_VALID : 0) | (float32 ? FLOAT32 : 0);
-  const pointBytes = float32 ? POINT_F32_BYTES : POINT_MM_BYTES;
+  const pointBytes = pointBytesOf(float32);
   const frame = new Uint8Array(HEADER_BYTES + 3 * pointBytes);
   const view = new DataView(frame.buffer);
   view.setUint8(0, POSE_UP);
@@ -175,7 +89,7 @@ export function encodePose(pose: BodyPose, seq: number, ackTick: number): Uint8A
   view.setUint16(2, seq & 0xffff, true);
   view.setUint32(4, ackTick >>> 0, true);
   let at = HEADER_BYTES;
-  for (const point of [pose.head, pose.left, pose.right]) {
+  for (const point of points) {
     if (point) writePoint(view, at, point, float32);
     at += pointBytes;
   }
@@ -183,13 +97,21 @@ export function encodePose(pose: BodyPose, seq: number, ackTick: number): Uint8A
 }
 
 /**
+ * The frame that says which tick came, from whoever has no pose to say it with: 8 bytes.
+ * @param ackTick `tickMs` of the last tick received
+ */
+export function encodeAck(ackTick: number): Uint8Array<ArrayBuffer> {
+  const frame = new Uint8Array(HEADER_BYTES);
+  frame[0] = ACK_UP;
+  new DataView(frame.buffer).setUint32(4, ackTick >>> 0, true);
+  return frame;
+}
+
+/**
  * @throws ProtocolError when the frame is cut short, too long, or of a type or version that is not ours
  */
 export function decodeTick(frame: ArrayBuffer | ArrayBufferView): Tick {
-  const view =
-    frame instanceof ArrayBuffer
-      ? new DataView(frame)
-      : new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+  const view = viewOf(frame);
   if (view.byteLength < HEADER_BYTES || view.getUint8(0) !== TICK_DOWN) {
     throw new ProtocolError("not a tick frame");
   }
@@ -207,7 +129,7 @@ export function decodeTick(frame: ArrayBuffer | ArrayBufferView): Tick {
     if (flags & ~KNOWN_FLAGS) throw new ProtocolError(`record has unknown flags 0x${flags.toString(16)}`);
     at += RECORD_HEADER_BYTES;
     const float32 = (flags & FLOAT32) !== 0;
-    const pointBytes = float32 ? POINT_F32_BYTES : POINT_MM_BYTES;
+    const pointBytes = pointBytesOf(float32);
     if (at + 3 * pointBytes > view.byteLength) throw new ProtocolError("tick frame is cut short");
     const pose: BodyPose = {
       head: readPoint(view, at, float32),
@@ -219,6 +141,75 @@ export function decodeTick(frame: ArrayBuffer | ArrayBufferView): Tick {
   }
   if (at !== view.byteLength)
     throw new ProtocolError(`tick frame has ${view.byteLength - at} bytes too many`);
+  return { tickMs, records };
+}
+
+/** Whether a binary frame is one of object moves; any other is a tick, or malformed. */
+export function holdsMoves(frame: ArrayBuffer | ArrayBufferView): boolean {
+  return frame.byteLength > 0 && viewOf(frame).getUint8(0) === OBJECT_MOVES;
+}
+
+/**
+ * Where the objects are that one holds, at most 16 of them.
+ * @param ackTick `tickMs` of the last tick received, 0 before the first
+ * @throws ProtocolError as `encodePose`
+ */
+export function encodeMoves(moves: readonly Omit<Move, "ageMs">[], ackTick: number): Uint8Array<ArrayBuffer> {
+  const layouts = moves.map(({ pose }) => needsFloat32([pose]));
+  const bytes = layouts.reduce(
+    (sum, float32) => sum + MOVE_HEADER_BYTES + pointBytesOf(float32),
+    HEADER_BYTES,
+  );
+  const frame = new Uint8Array(bytes);
+  const view = new DataView(frame.buffer);
+  view.setUint8(0, OBJECT_MOVES);
+  view.setUint8(1, VERSION);
+  view.setUint16(2, moves.length, true);
+  view.setUint32(4, ackTick >>> 0, true);
+  let at = HEADER_BYTES;
+  moves.forEach(({ id, epoch, pose }, i) => {
+    const float32 = layouts[i] === true;
+    view.setUint32(at, id, true);
+    view.setUint32(at + 4, epoch, true);
+    view.setUint8(at + 8, float32 ? FLOAT32 : 0);
+    writePoint(view, at + MOVE_HEADER_BYTES, pose, float32);
+    at += MOVE_HEADER_BYTES + pointBytesOf(float32);
+  });
+  return frame;
+}
+
+/**
+ * @throws ProtocolError when the frame is cut short, too long, or of a type or version that is not ours
+ */
+export function decodeMoves(frame: ArrayBuffer | ArrayBufferView): Moves {
+  const view = viewOf(frame);
+  if (view.byteLength < HEADER_BYTES || view.getUint8(0) !== OBJECT_MOVES) {
+    throw new ProtocolError("not a frame of object moves");
+  }
+  const version = view.getUint8(1);
+  if (version !== VERSION) throw new ProtocolError(`object moves of version ${version}`);
+  const count = view.getUint16(2, true);
+  const tickMs = view.getUint32(4, true);
+  const records: Move[] = [];
+  let at = HEADER_BYTES;
+  for (let i = 0; i < count; i++) {
+    const point = at + MOVE_HEADER_BYTES;
+    if (point > view.byteLength) throw new ProtocolError("object moves are cut short");
+    const flags = view.getUint8(at + 8);
+    if (flags & ~FLOAT32) throw new ProtocolError(`a move has unknown flags 0x${flags.toString(16)}`);
+    const float32 = flags !== 0;
+    const end = point + pointBytesOf(float32);
+    if (end > view.byteLength) throw new ProtocolError("object moves are cut short");
+    records.push({
+      id: view.getUint32(at, true),
+      epoch: view.getUint32(at + 4, true),
+      ageMs: view.getUint8(at + 9),
+      pose: readPoint(view, point, float32),
+    });
+    at = end;
+  }
+  if (at !== view.byteLength)
+    throw new ProtocolError(`object moves have ${view.byteLength - at} bytes too many`);
   return { tickMs, records };
 }
 
@@ -256,111 +247,30 @@ export function unpackQuaternion(packed: number): [number, number, number, numbe
   return [x, y, z, w];
 }
 
-/** A control message as the text frame to send. */
-export function encodeControl(message: ClientMessage): string {
-  switch (message.type) {
-    case "hello":
-      return JSON.stringify({ type: "hello", v: VERSION, name: message.name, color: message.color });
-    case "update":
-      return JSON.stringify({ type: "update", name: message.name, color: message.color });
-    case "stats":
-      return JSON.stringify({
-        type: "stats",
-        bandwidth_bps: message.bandwidthBps,
-        cdn_bytes: message.cdnBytes,
-      });
-  }
+function viewOf(frame: ArrayBuffer | ArrayBufferView): DataView {
+  return frame instanceof ArrayBuffer
+    ? new DataView(frame)
+    : new DataView(frame.buffer, frame.byteOffset, frame.byteLength);
+}
+
+function pointBytesOf(float32: boolean): number {
+  return float32 ? POINT_F32_BYTES : POINT_MM_BYTES;
 }
 
 /**
- * A control message of the relay, or null when its type is unknown: a newer relay may say more than we
- * understand. Fields that are not known are dropped.
- * @throws ProtocolError
+ * Whether a coordinate is beyond what 16 bits of millimetres hold.
+ * @throws ProtocolError when a number is not finite or a coordinate is beyond 10 km
  */
-export function parseControl(text: string): ServerMessage | null {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new ProtocolError("not JSON");
+function needsFloat32(points: readonly RigidPose[]): boolean {
+  let reach = 0;
+  for (const { position, rotation } of points) {
+    for (const x of [...position, ...rotation]) {
+      if (!Number.isFinite(x)) throw new ProtocolError("a pose has a number that is not finite");
+    }
+    reach = Math.max(reach, ...position.map(Math.abs));
   }
-  const message = object(value, "message");
-  const type = message.type;
-  if (typeof type !== "string") throw new ProtocolError("a message needs a string `type`");
-  switch (type) {
-    case "welcome":
-      return {
-        type,
-        pid: pid(message),
-        tickHz: whole(message, "tick_hz", 1, 120),
-        serverMs: whole(message, "server_ms", 0, 0xffffffff),
-        limits: limits(object(message.limits, "limits")),
-        participants: array(message.participants, "participants").map((item) =>
-          profile(object(item, "participant")),
-        ),
-      };
-    case "joined":
-    case "updated":
-      return { type, ...profile(message) };
-    case "left":
-      return { type, pid: pid(message) };
-    case "error":
-      return {
-        type,
-        code: readText(message, "code", /^[a-z_]{1,32}$/),
-        message: readText(message, "message", /^/),
-      };
-    case "drain":
-      return { type, retryMs: whole(message, "retry_ms", 0, 600_000) };
-    default:
-      return null;
-  }
-}
-
-type Fields = Record<string, unknown>;
-
-function object(value: unknown, what: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ProtocolError(`${what} is not an object`);
-  }
-  return value as Fields;
-}
-
-function array(value: unknown, what: string): unknown[] {
-  if (!Array.isArray(value)) throw new ProtocolError(`${what} is not an array`);
-  return value;
-}
-
-function readText(fields: Fields, name: string, pattern: RegExp): string {
-  const value = fields[name];
-  if (typeof value !== "string" || !pattern.test(value)) throw new ProtocolError(`\`${name}\` is not valid`);
-  return value;
-}
-
-function whole(fields: Fields, name: string, least: number, most: number): number {
-  const value = fields[name];
-  if (typeof value !== "number" || !Number.isInteger(value) || value < least || value > most) {
-    throw new ProtocolError(`\`${name}\` is not a whole number from ${least} to ${most}`);
-  }
-  return value;
-}
-
-function pid(fields: Fields): number {
-  return whole(fields, "pid", 1, 0xffff);
-}
-
-function profile(fields: Fields): Profile {
-  return { pid: pid(fields), name: readText(fields, "name", NAME), color: readText(fields, "color", COLOR) };
-}
-
-function limits(fields: Fields): Limits {
-  const most = Number.MAX_SAFE_INTEGER;
-  return {
-    participants: whole(fields, "participants", 1, most),
-    posesPerSecond: whole(fields, "poses_per_s", 1, most),
-    controlPerSecond: whole(fields, "control_per_s", 1, most),
-    controlBytes: whole(fields, "control_bytes", 1, most),
-  };
+  if (reach > MAX_COORDINATE) throw new ProtocolError(`a pose is ${reach} m from the room's origin`);
+  return toMillimetres(reach) > MAX_MM_COORDINATE * 1000;
 }
 
 function toMillimetres(metres: number): number {

@@ -48,7 +48,7 @@ export interface Plan {
 /**
  * What to start, abort and release now.
  *
- * @param view with `ahead`, also what is about to be seen counts
+ * @param view of every asset that has none of its own; with `ahead`, also what is about to be seen counts
  * @param now milliseconds, of the same clock as the assets' states
  */
 export function plan(
@@ -99,7 +99,7 @@ class Planning {
   plan(): Plan {
     this.#sights = this.#assets.map((asset) =>
       asset.base.stage === "ready" || asset.base.stage === "preparing"
-        ? asset.trees.map((state) => new TreeSight(asset, state, this.#view))
+        ? asset.trees.map((state) => new TreeSight(asset, state, asset.view ?? this.#view))
         : [],
     );
     this.#abortUnseenRefinements();

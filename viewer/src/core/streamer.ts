@@ -52,6 +52,8 @@ export const RETRY_AFTER_MS = 15_000;
 
 export class Streamer {
   limits: Limits;
+  /** Hears of every plan, before it is carried out: several may be made between two frames. */
+  onPlan: ((plan: Plan, now: number) => void) | null = null;
   readonly #options: StreamerOptions;
   readonly #assets: AssetState[] = [];
   /** What is being fetched or prepared. */
@@ -112,6 +114,7 @@ export class Streamer {
     const network = this.#options.bandwidth.network(now);
     const next = plan(this.#assets, view, network, this.limits, now);
     this.#plan = next;
+    this.onPlan?.(next, now);
     for (const download of next.abort) this.#cancel(download, now);
     for (const download of next.evict) this.#evict(download, now);
     for (const { download } of next.start) {

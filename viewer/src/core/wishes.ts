@@ -72,7 +72,7 @@ export class Wishes {
     this.#sights = sights;
     this.#outlook = outlook;
     let complete = true;
-    for (const asset of assets) complete = this.#wishForBasics(asset, view) && complete;
+    for (const asset of assets) complete = this.#wishForBasics(asset, asset.view ?? view) && complete;
     if (!complete) return;
     const items = [...this.#refinements(), ...this.#levels()];
     const backlog = new Backlog(items.flatMap(({ direct }) => direct.blocks));

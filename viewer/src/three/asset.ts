@@ -1,19 +1,29 @@
 import {
   AnimationMixer,
-  type BufferGeometry,
+  type Camera,
   type CompressedTexture,
   Group,
   Matrix4,
-  Mesh,
+  type Mesh,
   type Object3D,
-  SkinnedMesh,
+  type Scene,
 } from "three";
-import type { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
+import type { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import type { AssetState } from "../core/asset.ts";
 import type { Manifest, Tree } from "../core/bundle.ts";
 import type { CutChange } from "../core/cut.ts";
 import { type Base, nodesOf, parseBase, primitivesOf } from "./base.ts";
+import type { Fades } from "./fades.ts";
 import type { Recorder } from "./recorder.ts";
+import {
+  addToScene,
+  type DrawableRegion,
+  type DrawableTree,
+  type Drawing,
+  drawableRegion,
+  freeRegion,
+  removeFromScene,
+} from "./regions.ts";
 import { decodePicture, discard, Picture } from "./textures.ts";
 import type { Uploads } from "./uploads.ts";
 
@@ -22,29 +32,10 @@ export interface AssetContext {
   readonly loader: GLTFLoader;
   readonly uploads: Uploads;
   readonly recorder: Recorder | null;
+  /** Fades are code that the base does not need. */
+  readonly openFades: () => Promise<Fades>;
   /** A KTX2 file as blocks that the GPU reads. */
   readonly transcode: (bytes: ArrayBuffer) => Promise<CompressedTexture>;
-}
-
-/** A node that draws a tree: its region meshes come and go below `place`. */
-interface Drawing {
-  readonly node: Object3D;
-  readonly place: Object3D;
-  /** The base's meshes by kind: every tier has their material and flags. */
-  readonly kinds: readonly Mesh[];
-}
-
-/** A region on the GPU: geometry by primitive, and for each drawing the meshes that draw it. */
-interface DrawableRegion {
-  readonly geometries: readonly BufferGeometry[];
-  readonly meshes: readonly (readonly Mesh[])[];
-}
-
-/** A tree whose base has been found in the scene. */
-interface DrawableTree {
-  readonly tree: Tree;
-  readonly drawings: readonly Drawing[];
-  readonly regions: Map<number, DrawableRegion>;
 }
 
 /**
@@ -60,25 +51,30 @@ export class Asset extends Group {
   private readonly base: Base;
   private readonly context: AssetContext;
   private readonly pictures: Picture[];
+  /** Null until it has come: regions are exchanged at once. */
+  private fades: Fades | null = null;
   private trees: DrawableTree[] = [];
   /** Why the manifest does not fit the base, when it does not. */
   private mismatch: Error | null = null;
+  private disposed = false;
   private lastWorld: readonly number[] = [];
+  /** Not wanted any more, but still fading away. */
+  private readonly released = new Set<DrawableRegion>();
 
-  /** Parses and uploads the base. The asset is not in any scene yet. */
+  /**
+   * Parses the base. It is small, so that drawing it may upload it: a frame in which only uploads happen would be one
+   * frame later. The asset is not in any scene yet.
+   */
   static async load(
     state: AssetState,
     bytes: Uint8Array,
     context: AssetContext,
     signal: AbortSignal,
   ): Promise<Asset> {
-    const asset = new Asset(state, await parseBase(context.loader, exactBuffer(bytes)), context);
-    try {
-      await asset.upload(signal);
-    } catch (error) {
-      asset.dispose();
-      throw error;
-    }
+    const base = await parseBase(context.loader, exactBuffer(bytes));
+    const asset = new Asset(state, base, context);
+    if (signal.aborted) asset.dispose();
+    signal.throwIfAborted();
     return asset;
   }
 
@@ -132,6 +128,7 @@ export class Asset extends Group {
       return;
     }
     this.lastWorld = [];
+    if (this.trees.some(({ tree }) => tree.regions.length > 1)) void this.prepareFades();
   }
 
   /** Decodes and uploads the children of a region; nothing of them is drawn. */
@@ -166,33 +163,49 @@ export class Asset extends Group {
     }
   }
 
-  /** Frees the children of a region. They must not be drawn any more. */
+  /** Frees the children of a region, those that are fading away when they are gone. */
   releaseRefinement(tree: number, region: number): void {
     const drawable = this.trees[tree];
     for (const child of drawable?.tree.regions[region]?.children ?? []) {
-      const free = drawable?.regions.get(child);
-      if (free) freeRegion(free);
+      const released = drawable?.regions.get(child);
       drawable?.regions.delete(child);
+      if (!released) continue;
+      if (this.fades?.isVanishing(released)) this.released.add(released);
+      else freeRegion(released);
     }
   }
 
-  /**
-   * Draws other regions of a tree, all at once: between two frames nothing can see the scene half changed.
-   * (A fade belongs here: keep `hide` for its length, with complementary dither patterns in both.)
-   */
+  /** Draws other regions of a tree, all at once: no frame shows the scene half changed. */
   showRegions(tree: number, { hide, show }: CutChange): void {
     const drawable = this.trees[tree];
     if (!drawable) return;
-    const change = (regions: readonly number[], draw: boolean): void => {
-      for (const region of regions) {
-        drawable.regions.get(region)?.meshes.forEach((meshes, i) => {
-          const place = drawable.drawings[i]?.place;
-          for (const mesh of meshes) draw ? place?.add(mesh) : place?.remove(mesh);
-        });
-      }
+    const regions = (indices: readonly number[]): DrawableRegion[] =>
+      indices.flatMap((index) => drawable.regions.get(index) ?? []);
+    const shown = regions(show);
+    for (const region of shown) addToScene(drawable, region);
+    const gone = (region: DrawableRegion): void => {
+      if (this.released.delete(region)) freeRegion(region);
+      else removeFromScene(region);
     };
-    change(hide, false);
-    change(show, true);
+    if (this.fades) this.fades.cross(regions(hide), shown, gone);
+    else regions(hide).forEach(gone);
+  }
+
+  /** Every mesh that is drawn and stays: by tree and region, −1 for what no tree draws. */
+  *drawn(): Generator<{ readonly mesh: Mesh; readonly tree: number; readonly region: number }> {
+    const followed = new Set<Mesh>();
+    for (const [tree, { regions, drawings }] of this.trees.entries()) {
+      for (const mesh of drawings.flatMap(({ kinds }) => kinds)) followed.add(mesh);
+      for (const region of this.state.cuts[tree]?.drawn ?? []) {
+        for (const mesh of regions.get(region)?.meshes.flat() ?? []) yield { mesh, tree, region };
+      }
+    }
+    for (const mesh of this.base.meshes) if (!followed.has(mesh)) yield { mesh, tree: -1, region: -1 };
+  }
+
+  /** Whether something is still fading. */
+  get fading(): boolean {
+    return this.fades?.active ?? false;
   }
 
   /** Decodes and uploads a level of a picture; it is not used yet. */
@@ -210,22 +223,31 @@ export class Asset extends Group {
 
   showLevel(image: number, level: number): void {
     this.pictures[image]?.show(level);
+    this.fades?.follow();
   }
 
   releaseLevel(image: number, level: number): void {
     this.pictures[image]?.release(level);
   }
 
-  /** Moves the animation on, and tells the core where everything is. `dt` in seconds. */
-  update(dt: number): void {
+  /**
+   * Moves animations and fades on, and tells the core where everything is.
+   * @param dt seconds since the last frame
+   * @param now milliseconds
+   */
+  update(dt: number, now: number, camera: Camera): void {
     this.mixer?.update(dt);
+    this.fades?.update(now, sceneOf(this), camera);
     // Outside a scene it is nowhere: what the page planned with remains.
     if (this.parent) this.locate();
   }
 
   override dispose(): void {
+    this.disposed = true;
     this.removeFromParent();
     this.mixer?.stopAllAction();
+    this.mixer?.uncacheRoot(this.base.root);
+    this.fades?.dispose();
     for (const { regions } of this.trees) {
       for (const [index, region] of regions) if (index > 0) freeRegion(region);
     }
@@ -237,14 +259,14 @@ export class Asset extends Group {
     }
   }
 
-  /** Sends the whole base to the GPU, so that its first frame is not the one that waits. */
-  private async upload(signal: AbortSignal): Promise<void> {
-    const { uploads } = this.context;
-    const geometries = new Set(this.base.meshes.map((mesh) => mesh.geometry));
-    await Promise.all([
-      ...[...geometries].map((geometry) => uploads.geometry(geometry, signal)),
-      ...this.base.textures().map((texture) => uploads.texture(texture, signal)),
-    ]);
+  /** Without them, as where the code cannot be had, nothing is missing but the softness. */
+  private async prepareFades(): Promise<void> {
+    const fades = await this.context.openFades().catch(() => null);
+    if (!fades || this.disposed) return;
+    this.fades = fades;
+    for (const { tree, drawings } of this.trees) {
+      if (tree.regions.length > 1) fades.expect(drawings.flatMap(({ kinds }) => kinds));
+    }
   }
 
   private bindTree(tree: Tree, index: number): DrawableTree {
@@ -318,43 +340,10 @@ export class Asset extends Group {
   }
 }
 
-function drawableRegion(
-  { drawings }: DrawableTree,
-  kinds: readonly number[],
-  geometries: readonly BufferGeometry[],
-): DrawableRegion {
-  const meshes = drawings.map((drawing) =>
-    geometries.map((geometry, j) => {
-      const model = drawing.kinds[kinds[j] ?? -1];
-      if (!model) throw new Error(`primitive ${j} is of kind ${kinds[j]}, which the base does not draw`);
-      const mesh = likeModel(model, geometry);
-      mesh.name = model.name;
-      mesh.layers.mask = model.layers.mask;
-      mesh.castShadow = model.castShadow;
-      mesh.receiveShadow = model.receiveShadow;
-      mesh.renderOrder = model.renderOrder;
-      mesh.frustumCulled = model.frustumCulled;
-      return mesh;
-    }),
-  );
-  return { geometries, meshes };
-}
-
-/** A mesh that deforms as the base's does: by the same bones, by the same morph weights. */
-function likeModel(model: Mesh, geometry: BufferGeometry): Mesh {
-  const skinned = model instanceof SkinnedMesh;
-  const mesh = skinned ? new SkinnedMesh(geometry, model.material) : new Mesh(geometry, model.material);
-  if (skinned) (mesh as SkinnedMesh).bind(model.skeleton, model.bindMatrix);
-  if (model.morphTargetInfluences) {
-    mesh.morphTargetInfluences = model.morphTargetInfluences;
-    mesh.morphTargetDictionary = model.morphTargetDictionary;
-  }
-  return mesh;
-}
-
-function freeRegion({ geometries, meshes }: DrawableRegion): void {
-  for (const mesh of meshes.flat()) mesh.removeFromParent();
-  for (const geometry of geometries) geometry.dispose();
+function sceneOf(object: Object3D): Scene | null {
+  let top = object;
+  while (top.parent) top = top.parent;
+  return (top as Partial<Scene>).isScene ? (top as Scene) : null;
 }
 
 function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {

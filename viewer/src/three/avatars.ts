@@ -6,8 +6,10 @@ import {
   Float32BufferAttribute,
   Group,
   LinearFilter,
+  type Material,
   Mesh,
   MeshStandardMaterial,
+  type Object3D,
   Quaternion,
   SphereGeometry,
   Sprite,
@@ -15,22 +17,16 @@ import {
   SRGBColorSpace,
   Vector3,
 } from "three";
+import { Playback, type RelayClock } from "../core/playback.ts";
 import type { BodyPose, RigidPose } from "../core/protocol.ts";
 
-/**
- * Milliseconds that avatars are shown behind the newest tick: two ticks at 30 Hz and some jitter, so that
- * there is nearly always a later pose to move towards.
- */
-const DELAY_MS = 100;
-/** Milliseconds after the last pose that a moving head may be carried on. Longer, and it would fly away. */
-const COAST_MS = 120;
-/** Poses kept per participant: a second at 60 Hz. */
-const KEPT = 64;
 /** Metres. A head this close to one's own eye is not drawn: one would look out through its inside. */
 const TOO_CLOSE = 0.35;
 
 const HEAD_RADIUS = 0.115;
 const NAME_LENGTH = 32;
+/** Of somebody whose line is lost. */
+const AWAY_OPACITY = 0.3;
 
 /**
  * The other people in the room: a head with a visor, two hands and a name each. An avatar exists from
@@ -38,18 +34,21 @@ const NAME_LENGTH = 32;
  */
 export class Avatars extends Group {
   private readonly people = new Map<number, Avatar>();
-  /** Local minus relay clock, milliseconds: the smallest seen is the one with the least queueing in it. */
-  private offset = Number.POSITIVE_INFINITY;
 
-  constructor() {
+  /** @param clock the relay's, as its ticks tell it */
+  constructor(private readonly clock: RelayClock) {
     super();
     this.name = "avatars";
   }
 
-  /** Adds a participant, or renames and recolours one who is there. `color` is CSS; a bad one turns grey. */
-  join(pid: number, name: string, color: string): void {
+  /**
+   * Adds a participant, or changes one who is there and stays where they are. `color` is CSS; a bad one turns grey. Who
+   * is `away` is faded.
+   */
+  join({ pid, name, color, away }: Person): void {
+    const before = this.people.get(pid);
     this.leave(pid);
-    const avatar = new Avatar(pid, name, color);
+    const avatar = new Avatar(pid, name, color, away, before?.playback);
     this.people.set(pid, avatar);
     this.add(avatar);
   }
@@ -62,47 +61,44 @@ export class Avatars extends Group {
     avatar.dispose();
   }
 
-  leaveAll(): void {
-    for (const pid of [...this.people.keys()]) this.leave(pid);
-    this.offset = Number.POSITIVE_INFINITY;
+  /** Takes one participant's pose out of a tick. `at`: the relay's clock, milliseconds. */
+  pose(pid: number, pose: BodyPose, at: number): void {
+    this.people.get(pid)?.playback.take(pose, at);
   }
 
   /**
-   * Takes one participant's pose out of a tick.
-   * @param at relay clock, milliseconds
-   * @param now local clock, milliseconds, any fixed origin
+   * Moves everyone to where they were a moment ago.
+   * @param now local clock, milliseconds
+   * @param eye the own eye, in this group's parent space
    */
-  pose(pid: number, pose: BodyPose, at: number, now: number): void {
-    // A clock that jumps by more than a second is another clock (a relay that restarted).
-    if (now - at < this.offset || now - at > this.offset + 1000) this.offset = now - at;
-    this.people.get(pid)?.take(pose, at);
-  }
-
-  /** Moves everyone to where they were `DELAY_MS` ago. `eye` is the own eye, in this group's parent space. */
   update(now: number, eye: Vector3): void {
-    const at = now - this.offset - DELAY_MS;
-    for (const avatar of this.people.values()) avatar.show(at, eye);
+    const clock = this.clock.read(now);
+    if (clock === null) return;
+    for (const avatar of this.people.values()) avatar.show(clock, eye);
   }
 
   /** Who is drawn and where their head is: for labels, sound and tests. Metres. */
-  list(): { pid: number; name: string; visible: boolean; head: [number, number, number] }[] {
+  list(): { pid: number; name: string; visible: boolean; away: boolean; head: [number, number, number] }[] {
     return [...this.people.values()].map((avatar) => ({
       pid: avatar.pid,
       name: avatar.name,
       visible: avatar.visible,
+      away: avatar.away,
       head: avatar.head.position.toArray(),
     }));
   }
 
   override dispose(): void {
-    this.leaveAll();
+    for (const pid of [...this.people.keys()]) this.leave(pid);
     this.removeFromParent();
   }
 }
 
-interface Sample {
-  readonly at: number;
-  readonly pose: BodyPose;
+interface Person {
+  readonly pid: number;
+  readonly name: string;
+  readonly color: string;
+  readonly away: boolean;
 }
 
 class Avatar extends Group {
@@ -110,13 +106,14 @@ class Avatar extends Group {
   private readonly left: Mesh;
   private readonly right: Mesh;
   private readonly label: Sprite;
-  private readonly samples: Sample[] = [];
   private readonly release: (() => void)[] = [];
 
   constructor(
     readonly pid: number,
     name: string,
     color: string,
+    readonly away: boolean,
+    readonly playback = new Playback<BodyPose>(),
   ) {
     super();
     this.name = name;
@@ -126,6 +123,7 @@ class Avatar extends Group {
     // A shade lighter than the colour itself: glossy paint, not plastic.
     const shell = new MeshStandardMaterial({ color: tint.clone().lerp(WHITE, 0.16), roughness: 0.36 });
     const glass = new MeshStandardMaterial({ color: 0x10161d, roughness: 0.08, metalness: 0.35 });
+    for (const material of away ? [shell, glass] : []) fade(material);
     const skull = new SphereGeometry(HEAD_RADIUS, 40, 28).scale(0.93, 1.12, 1);
     const visor = visorGeometry();
     const hand = handGeometry();
@@ -135,6 +133,7 @@ class Avatar extends Group {
     // One geometry for both: the left hand is the mirror image.
     this.left.scale.x = -1;
     this.label = nameLabel(name, tint);
+    if (away) fade(this.label.material);
     this.add(this.head, this.left, this.right, this.label);
     for (const part of [shell, glass, skull, visor, hand]) this.release.push(() => part.dispose());
     this.release.push(() => {
@@ -142,45 +141,20 @@ class Avatar extends Group {
       this.label.material.dispose();
     });
     this.traverse((object) => {
-      if (object instanceof Mesh) object.castShadow = true;
+      if (object instanceof Mesh) object.castShadow = !away;
     });
   }
 
-  take(pose: BodyPose, at: number): void {
-    const last = this.samples[this.samples.length - 1];
-    if (last && at <= last.at) {
-      // Older than what is known: a relay that restarted its clock is far behind, a late frame just late.
-      if (last.at - at < 1000) return;
-      this.samples.length = 0;
-    }
-    this.samples.push({ at, pose });
-    if (this.samples.length > KEPT) this.samples.shift();
-  }
-
-  show(at: number, eye: Vector3): void {
-    const first = this.samples[0];
-    if (!first) return;
-    let next = this.samples.findIndex((sample) => sample.at >= at);
-    // Past the last pose there is only coasting along the last two; before the first, waiting on it.
-    if (next < 0) next = this.samples.length - 1;
-    const to = this.samples[next] ?? first;
-    const from = this.samples[Math.max(0, next - 1)] ?? first;
-    const span = to.at - from.at;
-    // A pose that stood for longer than a tick was not sent because nothing moved: wait on it, then move.
-    const start = Math.max(from.at, to.at - DELAY_MS);
-    const t = span > 0 ? Math.max(0, (Math.min(at, to.at + COAST_MS) - start) / (to.at - start)) : 1;
-    // Coasting is for motion in progress; a single step, or a long pause before it, says nothing of the next.
-    const f = span > 0 && span < 250 ? t : Math.min(1, t);
-    blend(this.head, from.pose.head, to.pose.head, f);
-    blendHand(this.left, from.pose.left, to.pose.left, f);
-    blendHand(this.right, from.pose.right, to.pose.right, f);
+  show(clock: number, eye: Vector3): void {
+    const played = this.playback.read(clock);
+    if (!played) return;
+    const { from, to, t } = played;
+    blend(this.head, from.head, to.head, t);
+    blendHand(this.left, from.left, to.left, t);
+    blendHand(this.right, from.right, to.right, t);
     this.label.position.copy(this.head.position);
     this.label.position.y += HEAD_RADIUS * 1.12 + 0.075;
     this.visible = this.head.position.distanceToSquared(eye) > TOO_CLOSE * TOO_CLOSE;
-    while (next > 2 && this.samples.length > 3) {
-      this.samples.shift();
-      next--;
-    }
   }
 
   override dispose(): void {
@@ -194,7 +168,8 @@ const p1 = new Vector3();
 const q0 = new Quaternion();
 const q1 = new Quaternion();
 
-function blend(object: Group | Mesh, from: RigidPose, to: RigidPose, t: number): void {
+/** Puts something between two poses; past 1 it is carried on. */
+export function blend(object: Object3D, from: RigidPose, to: RigidPose, t: number): void {
   p0.set(...from.position);
   p1.set(...to.position);
   object.position.lerpVectors(p0, p1, t);
@@ -209,7 +184,12 @@ function blendHand(hand: Mesh, from: RigidPose | null, to: RigidPose | null, t: 
   if (to) blend(hand, from ?? to, to, t);
 }
 
-function readColor(css: string): Color {
+function fade(material: Material): void {
+  material.transparent = true;
+  material.opacity = AWAY_OPACITY;
+}
+
+export function readColor(css: string): Color {
   // three.js warns and leaves the colour alone when it cannot read one; only #rrggbb comes from the relay.
   return /^#[0-9a-f]{6}$/i.test(css) ? new Color(css) : new Color(0x9aa5b1);
 }

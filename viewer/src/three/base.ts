@@ -1,6 +1,6 @@
 import type { Texture } from "three";
 import { type AnimationClip, Group, type Material, Mesh, type Object3D, PropertyBinding } from "three";
-import type { GLTFLoader, GLTFParser } from "three/examples/jsm/loaders/GLTFLoader.js";
+import type { GLTFLoader, GLTFParser } from "three/addons/loaders/GLTFLoader.js";
 
 /** One place where a material uses a picture: `material[slot]` is the texture object. */
 export interface TextureSlot {
@@ -20,8 +20,6 @@ export interface Base {
   readonly slots: readonly (readonly TextureSlot[])[];
   /** The meshes that one node draws: primitive k at place k. */
   primitives(node: number): Mesh[];
-  /** Every texture object that a material has. */
-  textures(): Texture[];
 }
 
 /**
@@ -45,10 +43,8 @@ export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise
     if (object instanceof Mesh) meshes.push(object);
   });
   const materials = new Set(meshes.flatMap((mesh) => mesh.material as Material | Material[]));
-  const used = new Set<Texture>();
   for (const material of materials) {
     for (const [slot, texture] of textures(material)) {
-      used.add(texture);
       const index = image.get(texture.source);
       if (index !== undefined) slots[index]?.push({ material, slot });
     }
@@ -64,7 +60,6 @@ export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise
     meshes,
     slots,
     primitives: (node) => drawn[node] ?? [],
-    textures: () => [...used],
   };
 }
 

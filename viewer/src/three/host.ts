@@ -1,35 +1,33 @@
-import { type CompressedTexture, LoadingManager, type WebGLRenderer } from "three";
-import { DRACOLoader } from "three/examples/jsm/loaders/DRACOLoader.js";
-import { GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
+import type { CompressedTexture, WebGLRenderer } from "three";
+import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import type { AssetState, Download, ManifestDownload } from "../core/asset.ts";
 import type { CutChange } from "../core/cut.ts";
 import type { Host } from "../core/streamer.ts";
 import { Asset, type AssetContext } from "./asset.ts";
+import { borrowDraco, DECODERS, type DecoderFiles, managerOf, releaseDraco } from "./decoders.ts";
 import type { Transcoder } from "./ktx2.ts";
 import type { Recorder } from "./recorder.ts";
+import { embeddedPictures } from "./textures.ts";
 import { Uploads } from "./uploads.ts";
 
-/** Workers that decode Draco, and as many that transcode KTX2: more would take cores from the main thread and the compositor of a headset. */
-const DECODERS = 2;
 /** A file that decodes for longer is taken for broken: large ones need under a second, milliseconds. */
 const DECODE_LIMIT_MS = 60_000;
-
-/** Addresses of a decoder's two files. */
-export interface DecoderFiles {
-  readonly js: string;
-  readonly wasm: string;
-}
+/** Milliseconds of a fade between tiers: shorter is a pop, longer holds the finer picture back. */
+const FADE_MS = 200;
 
 /** The three.js side of the streamer: turns files into things on the GPU and shows them when it is told to. */
 export class ThreeHost implements Host {
   readonly uploads: Uploads;
   /** Called when an asset can be drawn for the first time; the caller puts it into a scene. */
   onBase: ((asset: Asset) => void) | null = null;
+  /** Called after a texture's level of an asset was exchanged. */
+  onLevel: ((asset: Asset) => void) | null = null;
   /** Called after other regions of an asset are drawn. */
   onRegions: ((asset: Asset) => void) | null = null;
+  /** Called when a file was given up. */
+  onFailed: ((download: Download, error: Error) => void) | null = null;
 
   private readonly context: AssetContext;
-  private readonly draco: DRACOLoader;
   private transcoder: Promise<Transcoder> | null = null;
   private readonly openTranscoder: () => Promise<Transcoder>;
   private disposed = false;
@@ -38,26 +36,22 @@ export class ThreeHost implements Host {
 
   constructor(
     renderer: WebGLRenderer,
-    decoder: DecoderFiles,
-    transcoder: DecoderFiles | null,
+    private readonly decoder: DecoderFiles,
+    transcoder: DecoderFiles,
     recorder: Recorder | null,
+    fadeMs = FADE_MS,
   ) {
-    // A manager of our own: the page's default one may rewrite addresses or count our files.
-    const manager = new LoadingManager();
-    // A bundle's GLBs are complete: one that names another address must not make this page ask for it.
-    const own = new Set([decoder.js, decoder.wasm]);
-    manager.setURLModifier((url) => (own.has(url) || /^(blob|data):/.test(url) ? url : "data:,refused"));
-    this.draco = new DRACOLoader(manager).setDecoderPath({ ...decoder }).setWorkerLimit(DECODERS);
-    this.draco.preload();
     this.uploads = new Uploads(renderer);
     this.context = {
-      loader: new GLTFLoader(manager).setDRACOLoader(this.draco),
+      loader: new GLTFLoader(managerOf(decoder))
+        .setDRACOLoader(borrowDraco(decoder))
+        .register(embeddedPictures),
       uploads: this.uploads,
       recorder,
+      openFades: async () => new (await import("./fades.ts")).Fades(renderer, fadeMs),
       transcode: (bytes) => this.transcode(bytes),
     };
     this.openTranscoder = async () => {
-      if (!transcoder) throw new Error("a KTX2 picture, and this page names no transcoder");
       const { openTranscoder } = await import("./ktx2.ts");
       return openTranscoder(renderer, transcoder, DECODERS);
     };
@@ -110,7 +104,9 @@ export class ThreeHost implements Host {
   }
 
   showLevel(state: AssetState, texture: number, level: number): void {
-    this.assets.get(state)?.showLevel(texture, level);
+    const asset = this.assets.get(state);
+    asset?.showLevel(texture, level);
+    if (asset) this.onLevel?.(asset);
   }
 
   release(download: Download): void {
@@ -125,10 +121,15 @@ export class ThreeHost implements Host {
     this.assets.delete(state);
   }
 
+  failed(download: Download, error: Error): void {
+    this.onFailed?.(download, error);
+  }
+
   dispose(): void {
+    if (this.disposed) return;
     for (const state of [...this.assets.keys()]) this.remove(state);
     this.uploads.dispose();
-    this.draco.dispose();
+    releaseDraco(this.decoder);
     this.disposed = true;
     void this.transcoder?.then((transcoder) => transcoder.dispose()).catch(() => {});
     this.transcoder = null;

@@ -1,6 +1,6 @@
 import { type CompressedTexture, LoadingManager, type WebGLRenderer } from "three";
-import { KTX2Loader } from "three/examples/jsm/loaders/KTX2Loader.js";
-import type { DecoderFiles } from "./host.ts";
+import { KTX2Loader } from "three/addons/loaders/KTX2Loader.js";
+import type { DecoderFiles } from "./decoders.ts";
 
 /** Transcodes a KTX2 file into blocks that this GPU reads; the bytes go to a worker and are gone. */
 export interface Transcoder {

@@ -1,4 +1,5 @@
 import type { Material, Mesh, Texture } from "three";
+import type { Veiled } from "./regions.ts";
 
 /** One region as it was drawn in a frame: every count is of what reached the GPU, not of what was planned. */
 export interface DrawnRegion {
@@ -9,6 +10,8 @@ export interface DrawnRegion {
   readonly tier: number;
   /** Geometric error, metres in the asset; infinite while it is not known. */
   readonly error: number;
+  /** The part of its pixels that it drew: less than 1 while it fades. */
+  readonly share: number;
   /** Primitives drawn, over all nodes that draw the tree. */
   primitives: number;
   triangles: number;
@@ -29,7 +32,7 @@ export interface FrameRecord {
   readonly pictures: readonly DrawnPicture[];
 }
 
-type RegionLabel = Omit<DrawnRegion, "primitives" | "triangles">;
+type RegionLabel = Omit<DrawnRegion, "share" | "primitives" | "triangles">;
 
 /** Distinct records kept; the oldest are dropped. */
 const KEPT_RECORDS = 2048;
@@ -51,7 +54,7 @@ export class Recorder {
       const id = `${label.asset}/${label.tree}/${label.region}`;
       let drawn = this.regionsNow.get(id);
       if (!drawn) {
-        drawn = { ...label, primitives: 0, triangles: 0 };
+        drawn = { ...label, share: shareOf(material as Partial<Veiled>), primitives: 0, triangles: 0 };
         this.regionsNow.set(id, drawn);
       }
       drawn.primitives++;
@@ -95,4 +98,8 @@ export class Recorder {
       if (picture) this.picturesNow.set(`${picture.asset}/${picture.image}/${picture.level}`, picture);
     }
   }
+}
+
+function shareOf({ fadeRange }: Partial<Veiled>): number {
+  return fadeRange ? fadeRange.y - fadeRange.x : 1;
 }

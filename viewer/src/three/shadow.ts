@@ -1,5 +1,6 @@
 import { DoubleSide, Mesh, MeshBasicMaterial, SkinnedMesh } from "three";
 import type { Asset } from "./asset.ts";
+import { ownMaterial } from "./regions.ts";
 
 /** Triangles that one asset's shadow is drawn with: soft as it is, more would not be seen, but be drawn twice. */
 const MOST_TRIANGLES = 24_000;
@@ -22,16 +23,15 @@ export class Caster {
   update(): boolean {
     const drawn: Mesh[] = [];
     let triangles = 0;
-    this.asset.traverse((object) => {
-      if (!(object instanceof Mesh) || object.material === UNSEEN) return;
-      if (object instanceof SkinnedMesh || object.morphTargetInfluences) {
-        object.castShadow = true;
-        for (const material of [object.material].flat()) material.shadowSide = DoubleSide;
-        return;
+    for (const { mesh } of this.asset.drawn()) {
+      if (mesh instanceof SkinnedMesh || mesh.morphTargetInfluences) {
+        mesh.castShadow = true;
+        ownMaterial(mesh).shadowSide = DoubleSide;
+        continue;
       }
-      drawn.push(object);
-      triangles += (object.geometry.index ?? object.geometry.getAttribute("position")).count / 3;
-    });
+      drawn.push(mesh);
+      triangles += (mesh.geometry.index ?? mesh.geometry.getAttribute("position")).count / 3;
+    }
     if (triangles > MOST_TRIANGLES && this.followers.size > 0) return false;
     const wanted = new Set(drawn);
     let changed = false;

@@ -14,13 +14,12 @@ import {
   ShadowMaterial,
   SphereGeometry,
   type Vector3,
-  WebGLRenderer,
+  type WebGLRenderer,
 } from "three";
-import { OrbitControls } from "three/examples/jsm/controls/OrbitControls.js";
+import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { studioLight } from "./environment.ts";
+import { createRenderer, pixelRatio } from "./renderer.ts";
 
-/** More pixels than this per CSS pixel cost frame time that nobody sees. */
-const MAX_PIXEL_RATIO = 2;
 /** Metres; the sky sphere, and with it how far the camera may go. */
 const HORIZON = 400;
 
@@ -58,7 +57,7 @@ export class Stage {
   /** Throws an Error that says what to do when the browser has no WebGL 2. */
   constructor(canvas: HTMLCanvasElement) {
     this.canvas = canvas;
-    const { renderer, fast } = createRenderer(canvas);
+    const { renderer, fast } = createRenderer(canvas, { alpha: false });
     this.renderer = renderer;
     this.fast = fast;
     this.renderer.toneMapping = NeutralToneMapping;
@@ -141,7 +140,7 @@ export class Stage {
   resize(): void {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (width === 0 || height === 0 || this.renderer.xr.isPresenting) return;
-    const ratio = Math.min(window.devicePixelRatio, this.fast ? MAX_PIXEL_RATIO : 1);
+    const ratio = pixelRatio(this.fast);
     if (this.renderer.getPixelRatio() !== ratio) this.renderer.setPixelRatio(ratio);
     const wide = Math.floor(width * ratio);
     const high = Math.floor(height * ratio);
@@ -173,24 +172,6 @@ export class Stage {
     this.lost = false;
     this.castAgain();
   };
-}
-
-/** A context with a GPU behind it, else one that a CPU draws: then with less to do per pixel. */
-function createRenderer(canvas: HTMLCanvasElement): { renderer: WebGLRenderer; fast: boolean } {
-  const attributes: WebGLContextAttributes = { alpha: false, powerPreference: "high-performance" };
-  let context = canvas.getContext("webgl2", {
-    ...attributes,
-    antialias: true,
-    failIfMajorPerformanceCaveat: true,
-  });
-  const fast = context !== null;
-  context ??= canvas.getContext("webgl2", { ...attributes, antialias: false });
-  if (!context) {
-    throw new Error(
-      "This browser gives the page no WebGL 2. Switch on hardware acceleration, update the browser or the graphics driver, and load the page again.",
-    );
-  }
-  return { renderer: new WebGLRenderer({ canvas, context, antialias: fast }), fast };
 }
 
 /** A sphere whose colour depends on the height of the view alone, so that the floor meets no visible edge. */

@@ -1,18 +1,21 @@
 import {
+  type Box2,
   type BufferGeometry,
   Camera,
   Mesh,
   MeshBasicMaterial,
   Scene,
-  type Texture,
+  Texture,
+  Vector2,
   type WebGLRenderer,
   WebGLRenderTarget,
 } from "three";
 
 /** Bytes that one frame may send to the GPU: about 2 ms on a mobile GPU at 1 GB/s, of the 11 ms of a frame. */
-const SLICE_BYTES = 2 << 20;
+export const SLICE_BYTES = 2 << 20;
 
-interface Upload {
+/** A part of something that is sent: the frames between two parts are free to draw. */
+interface Part {
   readonly bytes: number;
   readonly run: () => void;
 }
@@ -22,7 +25,11 @@ interface Upload {
  * waits for more than one slice and a swap finds everything in place.
  */
 export class Uploads {
-  private readonly waiting: Upload[] = [];
+  private readonly waiting: Part[] = [];
+  /** Pixels that the GPU has: texture objects of one source may share them. */
+  private readonly sent = new WeakSet<object>();
+  /** The most bytes that one call of `slice` has sent. */
+  largestSlice = 0;
   private readonly scene = new Scene();
   private readonly camera = new Camera();
   private readonly mesh = new Mesh(
@@ -39,28 +46,32 @@ export class Uploads {
 
   /** Bytes not yet sent. */
   get pending(): number {
-    return this.waiting.reduce((sum, upload) => sum + upload.bytes, 0);
+    return this.waiting.reduce((sum, part) => sum + part.bytes, 0);
   }
 
   /** Queues a geometry; resolves when the GPU has all of it, rejects when aborted before. */
   geometry(geometry: BufferGeometry, signal?: AbortSignal): Promise<void> {
-    return this.add(geometryBytes(geometry), () => this.drawNothing(geometry), signal);
+    const bytes = geometryBytes(geometry);
+    return this.add([{ bytes, run: () => this.drawNothing(geometry) }], signal);
   }
 
   /** Queues a picture; resolves when the GPU has it, mipmaps included. */
   texture(texture: Texture, signal?: AbortSignal): Promise<void> {
-    return this.add(textureBytes(texture), () => this.renderer.initTexture(texture), signal);
+    const bytes = textureBytes(texture);
+    const whole = { bytes, run: () => this.renderer.initTexture(texture) };
+    return this.add(bytes > SLICE_BYTES && isBitmap(texture) ? this.strips(texture) : [whole], signal);
   }
 
-  /** Sends one slice: at least one upload, then more while they fit. Call once per frame, before drawing. */
+  /** Sends one slice: at least one part, then more while they fit. Call once per frame, before drawing. */
   slice(): void {
-    let left = SLICE_BYTES;
+    let bytes = 0;
     for (let next = this.waiting[0]; next; next = this.waiting[0]) {
-      if (left < SLICE_BYTES && next.bytes > left) return;
+      if (bytes > 0 && bytes + next.bytes > SLICE_BYTES) break;
       this.waiting.shift();
       next.run();
-      left -= next.bytes;
+      bytes += next.bytes;
     }
+    this.largestSlice = Math.max(this.largestSlice, bytes);
   }
 
   dispose(): void {
@@ -69,19 +80,62 @@ export class Uploads {
     this.mesh.material.dispose();
   }
 
-  private add(bytes: number, send: () => void, signal?: AbortSignal): Promise<void> {
+  private add(parts: readonly Part[], signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const run = (): void => {
-        try {
-          signal?.throwIfAborted();
-          send();
-          resolve();
-        } catch (error) {
-          reject(error);
-        }
-      };
-      this.waiting.push({ bytes, run });
+      let failed = false;
+      parts.forEach(({ bytes, run }, i) => {
+        const attempt = (): void => {
+          if (failed) return;
+          try {
+            signal?.throwIfAborted();
+            run();
+            if (i === parts.length - 1) resolve();
+          } catch (error) {
+            failed = true;
+            reject(error);
+          }
+        };
+        this.waiting.push({ bytes, run: attempt });
+      });
     });
+  }
+
+  /** A picture in strips of rows, each no larger than a slice; the GPU makes the mipmaps after the last. */
+  private strips(texture: Texture): Part[] {
+    const { renderer } = this;
+    const { source } = texture;
+    const { width, height } = source.data as ImageBitmap;
+    const rows = Math.max(1, Math.floor(SLICE_BYTES / (width * 4)));
+    const pixels = new Texture(source.data as ImageBitmap);
+    const { generateMipmaps } = texture;
+    let skip = false;
+    const reserve = (): void => {
+      // Storage without content.
+      source.dataReady = false;
+      renderer.initTexture(texture);
+      source.dataReady = true;
+      const { __webglTexture: memory } = renderer.properties.get(texture) as { __webglTexture?: object };
+      if (!memory) return;
+      skip = this.sent.has(memory);
+      this.sent.add(memory);
+    };
+    const strip = (top: number): void => {
+      if (skip) return;
+      const bottom = Math.min(height, top + rows);
+      texture.generateMipmaps = generateMipmaps && bottom === height;
+      // Only these two are read: the class would be code that nothing else needs.
+      const region = { min: new Vector2(0, top), max: new Vector2(width, bottom) } as Box2;
+      renderer.copyTextureToTexture(pixels, texture, region, region.min);
+      texture.generateMipmaps = generateMipmaps;
+    };
+    const tops = Array.from({ length: Math.ceil(height / rows) }, (_, i) => i * rows);
+    return [
+      { bytes: 0, run: reserve },
+      ...tops.map((top) => ({
+        bytes: Math.min(rows, height - top) * width * 4,
+        run: () => strip(top),
+      })),
+    ];
   }
 
   /**
@@ -109,6 +163,11 @@ export class Uploads {
       renderer.xr.enabled = xr;
     }
   }
+}
+
+/** Only these can be sent in strips without a copy of the pixels. */
+function isBitmap({ source }: Texture): boolean {
+  return typeof ImageBitmap !== "undefined" && source.data instanceof ImageBitmap;
 }
 
 /** Bytes that are sent for a texture: its blocks with their mipmaps, or pixels of which the GPU makes them. */

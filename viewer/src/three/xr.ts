@@ -13,7 +13,8 @@ export async function enterVr(
   if (!xr) throw new Error("This browser has no WebXR.");
   const session = await xr.requestSession("immersive-vr", {
     requiredFeatures: ["local-floor"],
-    optionalFeatures: ["hand-tracking", "bounded-floor"],
+    // The gaze has no name in the standard yet: these two are in use, and what a browser does not know it ignores.
+    optionalFeatures: ["hand-tracking", "bounded-floor", "eye-tracking", "gaze-tracking"],
   });
   session.addEventListener("end", onEnd, { once: true });
   renderer.xr.enabled = true;

@@ -1,0 +1,229 @@
+"""Tables and the chart, from the results."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from pathlib import Path
+from typing import Any
+
+from servers import CONTENDERS
+
+HERE = Path(__file__).parent
+DOCUMENT = HERE.parents[1] / "docs" / "benchmarks.md"
+CHART = DOCUMENT.with_name("benchmarks-relay.svg")
+HEADING = "# The relay"
+LIMIT_MS = 50.0
+TITLES = {contender.key: contender.title for contender in CONTENDERS}
+
+
+def is_good(result: dict[str, Any]) -> bool:
+    """Nobody was lost, the load could send what it should, and of a hundred poses 99 came in time."""
+    return (
+        "failed" not in result
+        and result["closed"] == 0
+        and result["sent_share"] >= 0.95
+        and result.get("p99_ms", math.inf) <= LIMIT_MS
+    )
+
+
+def largest(results: list[dict[str, Any]]) -> int:
+    return max((result["people"] for result in results if is_good(result)), default=0)
+
+
+def write(results: dict[str, Any]) -> None:
+    """Replace what stands below the relay's heading, and the chart."""
+    document = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else ""
+    above = document.partition(f"\n{HEADING}\n")[0].rstrip()
+    DOCUMENT.write_text(f"{above}\n\n{markdown(results)}", "utf-8")
+    if "sizes" in results:
+        CHART.write_text(chart(results["sizes"]), "utf-8")
+
+
+def markdown(results: dict[str, Any]) -> str:
+    machine = results["machine"]
+    versions = json.loads((HERE / "package.json").read_text("utf-8"))["dependencies"]
+    text = [
+        HEADING,
+        "",
+        "Written by `make bench-relay`. Everyone sends 30 poses per second, head and both hands.",
+        f"Machine: {machine['cores']} cores of {machine['processor']}, one for the server and one for the load; Python "
+        f"{machine['python']}, Node {machine['node']}. Each run is {machine['seconds']:g} s after 2 s of warming up; "
+        f"of {machine['repetitions']} interleaved ones the median.",
+        f"Peers: {', '.join(f'{name} {version}' for name, version in versions.items())}.",
+    ]
+    text += [machine["note"]] if machine["note"] else []
+    text += [
+        "",
+        "- Age: from the moment a pose is sent to the moment it is read by somebody else; it counts for every pose of "
+        "everyone, as 8 or so clients see it.",
+        "- The load reads headers only, but for those clients; its own share of its core is in the table.",
+        "- The largest room: nobody lost, 95 % of the poses could be sent, p99 at most 50 ms.",
+        "- Delivered: of everybody's poses to everybody else, how many came. Two poses of one sender between two ticks "
+        "are one; in cells most come at 5 Hz, and that is meant.",
+        "",
+    ]
+    if "sizes" in results:
+        text += [f"![Participants against p99 pose age]({CHART.name})", "", *sizes_tables(results["sizes"])]
+    if "rooms" in results:
+        text += rooms_table(results["rooms"])
+    if "slow" in results:
+        text += slow_table(results["slow"])
+    if "memory" in results:
+        text += memory_lines(results["memory"])
+    return "\n".join(text).rstrip() + "\n"
+
+
+def sizes_tables(found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    best = largest(found["full"])
+    rows = []
+    for key, results in found.items():
+        if not results:
+            continue
+        top = largest(results)
+        at = next((r for r in results if r["people"] == 500 and "failed" not in r), None)
+        rows.append(
+            [
+                TITLES[key],
+                f"{top}" + ("" if top < results[-1]["people"] else " or more"),
+                f"{best / top:.1f}" if top and key not in ("full", "cells") else "–",
+                f"{at['cpu_us_per_pose']:.3f}" if at else "–",
+                f"{at['bits_per_s'] / 1e6:.2f}" if at else "–",
+            ]
+        )
+    head = ["", "largest room", "ours is … times that", "CPU µs per delivered pose at 500", "Mbit/s per client at 500"]
+    text = ["## One room", "", *table(head, rows), "", "p99 of the age, ms (least–most of the runs):", ""]
+    people = sorted({result["people"] for results in found.values() for result in results})
+    keys = [key for key in found if found[key]]
+    by_size = {key: {result["people"]: result for result in found[key]} for key in keys}
+    rows = [[str(size), *(p99(by_size[key].get(size)) for key in keys)] for size in people]
+    text += [*table(["people", *(TITLES[key] for key in keys)], rows), ""]
+    head = ["people", "", "p50 ms", "p99 ms", "delivered", "Mbit/s per client", "server's core", "load's core"]
+    rows = []
+    for key in keys:
+        for size in (150, 500, 1000):
+            if (result := by_size[key].get(size)) and "failed" not in result:
+                rows.append([str(size), TITLES[key], *figures(result)])
+    return [*text, *table(head, rows), ""]
+
+
+def figures(result: dict[str, Any]) -> list[str]:
+    return [
+        f"{result.get('p50_ms', math.nan):.1f}",
+        f"{result.get('p99_ms', math.nan):.1f}",
+        f"{100 * result['delivered_share']:.0f} %",
+        f"{result['bits_per_s'] / 1e6:.2f}",
+        f"{100 * result['cpu_share']:.0f} %",
+        f"{100 * result['load_cpu_share']:.0f} %",
+    ]
+
+
+def rooms_table(found: dict[str, dict[str, Any]]) -> list[str]:
+    any_result = next(iter(found.values()))
+    head = ["", "p50 ms", "p99 ms", "delivered", "Mbit/s per client", "server's core", "load's core"]
+    rows = [
+        [TITLES[key], *(["failed"] + ["–"] * 5 if "failed" in result else figures(result))]
+        for key, result in found.items()
+    ]
+    return [f"## {any_result['people']} people in {any_result['rooms']} rooms", "", *table(head, rows), ""]
+
+
+def slow_table(found: dict[str, Any]) -> list[str]:
+    minute = found["minute"]
+    if any("failed" in found[run] for run in ("without", "beside", "minute")):
+        return ["## One who reads nothing and one who reads 50 KB/s among 150", "", "The run failed.", ""]
+    ratio = found["beside"]["p99_ms"] / found["without"]["p99_ms"]
+    seen = [size / 1e6 for size in minute["memory_bytes"]]
+    slow_age = minute.get("slow_p99_ms")
+    return [
+        "## One who reads nothing and one who reads 50 KB/s among 150",
+        "",
+        f"- The others' p99: {found['beside']['p99_ms']:.1f} ms beside them, "
+        f"{found['without']['p99_ms']:.1f} ms without (ratio {ratio:.2f}).",
+        f"- Age of what the slow one reads: p99 {slow_age:.0f} ms." if slow_age else "- The slow one read nothing.",
+        f"- The server's memory over {len(seen) - 1} s: {min(seen):.1f}–{max(seen):.1f} MB, at the end {seen[-1]:.1f}.",
+        "",
+    ]
+
+
+def memory_lines(found: dict[str, Any]) -> list[str]:
+    return [
+        "## Memory per connection",
+        "",
+        f"- Idle, {found['people']} in rooms of ten: {found['idle'] / 1000:.1f} KB.",
+        f"- {found['people']} in one room where everyone moves: {found['loaded'] / 1000:.1f} KB "
+        f"(a tick of that room has {(8 + 34 * found['people']) / 1000:.0f} KB).",
+        "",
+    ]
+
+
+def p99(result: dict[str, Any] | None) -> str:
+    if result is None:
+        return "–"
+    if "failed" in result or "p99_ms" not in result:
+        return "failed"
+    return f"{result['p99_ms']:.0f} ({result['p99_least_ms']:.0f}–{result['p99_most_ms']:.0f})"
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    lines = [head, ["-" * width for width in widths], *rows]
+    return ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
+
+
+def chart(found: dict[str, list[dict[str, Any]]]) -> str:
+    """Participants against p99, both on logarithmic scales, with the limit."""
+    left, right, top, bottom, width, height = 64, 340, 20, 48, 960, 420
+    most = max(result["people"] for results in found.values() for result in results)
+
+    def x(people: float) -> float:
+        return left + (width - left - right) * math.log(people / 10) / math.log(most / 10)
+
+    def y(ms: float) -> float:
+        return height - bottom - (height - top - bottom) * math.log(min(max(ms, 1), 1000)) / math.log(1000)
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
+        'font-size="12">',
+        f'<rect width="{width}" height="{height}" fill="#fff"/>',
+    ]
+    for ms in (1, 10, 50, 100, 1000):
+        dashed = ' stroke-dasharray="5 4"' if ms == LIMIT_MS else ""
+        ink = "#333" if ms == LIMIT_MS else "#ddd"
+        parts.append(
+            f'<path d="M{left} {y(ms):.1f}H{width - right}" stroke="{ink}"{dashed}/>'
+            f'<text x="{left - 6}" y="{y(ms) + 4:.1f}" text-anchor="end">{ms}</text>'
+        )
+    parts += [
+        f'<path d="M{x(people):.1f} {top}V{height - bottom}" stroke="#eee"/>'
+        f'<text x="{x(people):.1f}" y="{height - bottom + 18}" text-anchor="middle">{people}</text>'
+        for people in (10, 20, 50, 100, 200, 500, 1000)
+        if people <= most
+    ]
+    middle = (left + width - right) / 2
+    parts.append(f'<text x="{middle:.0f}" y="{height - 8}" text-anchor="middle">participants in one room</text>')
+    parts.append(
+        f'<text transform="translate(16 {height / 2:.0f}) rotate(-90)" text-anchor="middle">p99 age, ms</text>'
+    )
+    for index, contender in enumerate(CONTENDERS):
+        points = [(r["people"], r["p99_ms"]) for r in found.get(contender.key, []) if r.get("p99_ms")]
+        if points:
+            line = "L".join(f"{x(people):.1f} {y(ms):.1f}" for people, ms in points)
+            parts.append(f'<path d="M{line}" fill="none" stroke="{contender.color}" stroke-width="2"/>')
+            parts += [
+                f'<circle cx="{x(people):.1f}" cy="{y(ms):.1f}" r="3" fill="{contender.color}"/>'
+                for people, ms in points
+            ]
+        at = top + 14 + 20 * index
+        parts.append(
+            f'<circle cx="{width - right + 14}" cy="{at - 4}" r="4" fill="{contender.color}"/>'
+            f'<text x="{width - right + 24}" y="{at}">{contender.title}</text>'
+        )
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())

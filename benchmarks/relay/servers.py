@@ -1,0 +1,85 @@
+"""The servers under test, each a process of its own on one core."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SERVER_CORE = "0"
+PATIENCE_S = 30.0
+UNLIMITED = ["--max-participants", "5000", "--max-connections", "10000", "--max-per-address", "0"]
+RELAY = [sys.executable, "-m", "streamxr.relay.cli", "serve", "--port", "0", "--drain-seconds", "0", *UNLIMITED]
+
+
+@dataclass(frozen=True)
+class Contender:
+    key: str
+    title: str
+    wire: str
+    command: tuple[str, ...]
+    color: str
+
+
+CONTENDERS = (
+    Contender("full", "StreamXR, every pose to everyone", "streamxr", (*RELAY, "--full-up-to", "65535"), "#0077bb"),
+    Contender("cells", "StreamXR as it comes: cells beyond 150", "streamxr", tuple(RELAY), "#33bbee"),
+    Contender(
+        "plain",
+        "StreamXR on plain ASGI, every pose to everyone",
+        "streamxr",
+        (*RELAY, "--full-up-to", "65535", "--no-fast-path"),
+        "#009988",
+    ),
+    Contender("colyseus", "Colyseus, patches every 33 ms", "colyseus", ("node", str(HERE / "colyseus.mjs")), "#ee7733"),
+    Contender(
+        "original", "The original's design: JSON, at once", "original", ("node", str(HERE / "original.mjs")), "#cc3311"
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Running:
+    pid: int
+    port: int
+
+
+@contextlib.contextmanager
+def running(contender: Contender) -> Iterator[Running]:
+    """The server, ready, on its core; `taskset` becomes the server, so its process id is the server's."""
+    process = subprocess.Popen(
+        ["taskset", "-c", SERVER_CORE, *contender.command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=HERE,
+    )
+    try:
+        yield Running(process.pid, _port(process))
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        assert process.stdout
+        process.stdout.close()
+
+
+def _port(process: subprocess.Popen[str]) -> int:
+    """The port in the first line that names one."""
+    assert process.stdout
+    said = ""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline and (line := process.stdout.readline()):
+        said += line
+        if found := re.search(r"^(\d+)$|:(\d+)/ws/", line):
+            return int(found[1] or found[2])
+    raise RuntimeError(f"the server did not start: {said}")

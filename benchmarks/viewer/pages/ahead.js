@@ -1,0 +1,3 @@
+import { show } from './streamxr.js';
+
+show({ ahead: true });

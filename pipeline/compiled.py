@@ -1,0 +1,42 @@
+"""Loops that NumPy cannot express, compiled to machine code when they are first used and kept on disk.
+
+What is compiled works on arrays alone, raises nothing and follows IEEE 754 to the letter: `fastmath` stays off, so that
+the same input gives the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+Loop = TypeVar("Loop", bound=Callable[..., object])
+
+
+def compiled(loop: Loop) -> Loop:
+    """The function as machine code. Division by zero gives infinity, as in NumPy."""
+    settings: Any = numba.config
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(_folder())
+    try:
+        return cast("Loop", numba.njit(cache=True, error_model="numpy")(loop))
+    except (RuntimeError, OSError):  # nowhere to keep it
+        return cast("Loop", numba.njit(error_model="numpy")(loop))
+    finally:
+        settings.CACHE_DIR = before
+
+
+@cache
+def _folder() -> Path:
+    """Where machine code is kept: a folder for each state of this package's source.
+
+    Numba itself only sees changes of the file that a function is in, not of the functions that were built into it.
+    """
+    own = sorted(Path(__file__).parent.glob("*.py"))
+    state = sha256(b"".join(path.read_bytes() for path in own)).hexdigest()[:16]
+    caches = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
+    return Path(caches).expanduser() / "streamxr" / f"compiled-{state}"

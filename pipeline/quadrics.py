@@ -1,0 +1,330 @@
+"""What edge collapse knows of a mesh: the quadric of each vertex, the texture moments of each wedge, and what an edge
+costs.
+
+The error of an edge is
+
+- the squared distance of the new place from the planes of all faces that were merged into it, mostly by area
+  (Garland and Heckbert, Surface simplification using quadric error metrics, 1997);
+- the same for planes through open edges and through the lines between wedges and kinds of faces, upright on the faces;
+- the squared difference between the texture coordinates of each new wedge and those that the faces merged into it
+  have at the new place (Hoppe, New quadric metric for simplifying meshes with appearance attributes, 1999). The best
+  coordinates for a place are a weighted mean, so they are eliminated, and the place is found in three dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .compiled import compiled
+from .surface import AnyArray, BoolArray, FloatArray
+
+OPEN, LINE = 1, 2  # kinds of borders
+OPEN_WEIGHT = 1.0  # of planes through open edges, by squared length, against faces by area
+LINE_WEIGHT = 0.1  # of planes through lines between wedges or kinds
+EVEN = 0.3  # of the mean area, that every face weighs besides its own: the small ones at the tip of a spike count too
+STEEPEST = 100.0  # squared change of texture over place, over the mean: steeper faces count for less
+REGULAR = 1e-5  # of the quadric's trace: where it is flat, the new place tends to the edge's middle
+SHORT = 1e-9  # of an edge's squared length by area: among collapses that cost nothing, short edges go first
+MEMBERS = 16  # wedges around one edge that are told apart
+
+
+class Mesh(NamedTuple):
+    """A mesh whose arrays are worked on in place.
+
+    positions: (n, 3); triangles: (m, 3) vertices; wedges: (m, 3); uv: (w, 2), in units that compare with positions;
+    w is 0 for a mesh without texture coordinates.
+    locked: (n,) vertices that stay; border: (m, 3) whether the side from a corner to the next is open (1) or a
+    line between wedges or kinds (2).
+    """
+
+    positions: FloatArray
+    triangles: AnyArray
+    wedges: AnyArray
+    uv: FloatArray
+    locked: BoolArray
+    border: AnyArray
+
+
+class State(NamedTuple):
+    """What is known of vertices, wedges and faces while edges collapse.
+
+    quadrics: (n, 10) xx xy xz yy yz zz x y z 1; moments: (w, 9) area, then for each texture coordinate the area's
+    moments with its gradient (3) and offset; fixed: (w,) wedges of locked vertices.
+    head, tail: (n,) first and last corner of a vertex' list; following: (3m,) the next one, or −1.
+    edged: (n,) vertices on borders; stamp: (n,) counts the changes of a vertex; gone: (n,); dead: (m,);
+    mark: (n,) scratch.
+    """
+
+    quadrics: FloatArray
+    moments: FloatArray
+    fixed: BoolArray
+    head: AnyArray
+    tail: AnyArray
+    following: AnyArray
+    edged: BoolArray
+    stamp: AnyArray
+    gone: BoolArray
+    dead: BoolArray
+    mark: AnyArray
+
+
+class Group(NamedTuple):
+    """The wedges around an edge that would become one: members (MEMBERS,) with their group's number, and room for a
+    quadric (10,) and moments (9,)."""
+
+    member: AnyArray
+    group: AnyArray
+    quadric: FloatArray
+    moments: FloatArray
+
+
+@compiled
+def start(mesh: Mesh) -> State:
+    count, faces = len(mesh.positions), len(mesh.triangles)
+    state = State(
+        np.zeros((count, 10)),
+        np.zeros((len(mesh.uv), 9)),
+        np.zeros(len(mesh.uv), np.bool_),
+        np.full(count, -1, np.int32),
+        np.full(count, -1, np.int32),
+        np.full(3 * faces, -1, np.int32),
+        np.zeros(count, np.bool_),
+        np.zeros(count, np.int32),
+        np.ones(count, np.bool_),
+        np.zeros(faces, np.bool_),
+        np.zeros(count + 1, np.int32),
+    )
+    total = 0.0
+    for f in range(faces):
+        total += _normal(mesh.positions, mesh.triangles[f, 0], mesh.triangles[f, 1], mesh.triangles[f, 2])[3] * 0.5
+    for f in range(faces):
+        _add_face(mesh, state, f, EVEN * total / faces)
+        for k in range(3):
+            v = mesh.triangles[f, k]
+            if state.head[v] < 0:
+                state.head[v] = 3 * f + k
+            else:
+                state.following[state.tail[v]] = 3 * f + k
+            state.tail[v] = 3 * f + k
+            state.gone[v] = False
+            if len(mesh.uv):
+                state.fixed[mesh.wedges[f, k]] = mesh.locked[v]
+    done = np.zeros(len(mesh.uv), np.bool_)
+    for f in range(faces):
+        for k in range(3):
+            w = mesh.wedges[f, k]
+            if len(mesh.uv) and not done[w]:
+                done[w] = True
+                _book_wedge(mesh, state, w, state.moments[w], state.quadrics[mesh.triangles[f, k]], 1.0)
+    return state
+
+
+@compiled
+def evaluate(mesh: Mesh, state: State, a: int, b: int, group: Group, place: FloatArray) -> float:
+    """The cost of collapsing an edge, and the new vertex' place."""
+    p, q, quadrics = mesh.positions, group.quadric, state.quadrics
+    for k in range(10):
+        q[k] = quadrics[a, k] + quadrics[b, k]
+    still = mesh.locked[a] or mesh.locked[b]
+    if still:
+        keep = a if mesh.locked[a] else b
+        x, y, z = p[keep, 0], p[keep, 1], p[keep, 2]
+    else:
+        x, y, z = (p[a, 0] + p[b, 0]) * 0.5, (p[a, 1] + p[b, 1]) * 0.5, (p[a, 2] + p[b, 2]) * 0.5
+    if len(mesh.uv):
+        _join_wedges(mesh, state, a, b, group)
+    trace = q[0] + q[3] + q[5]
+    if not still:
+        e = trace * REGULAR
+        xx, yy, zz = q[0] + e, q[3] + e, q[5] + e
+        rx, ry, rz = e * x - q[6], e * y - q[7], e * z - q[8]
+        c0, c1, c2 = yy * zz - q[4] * q[4], q[2] * q[4] - q[1] * zz, q[1] * q[4] - q[2] * yy
+        c4 = q[1] * q[2] - xx * q[4]
+        determinant = xx * c0 + q[1] * c1 + q[2] * c2
+        if determinant > 0.0:
+            x = (c0 * rx + c1 * ry + c2 * rz) / determinant
+            y = (c1 * rx + (xx * zz - q[2] * q[2]) * ry + c4 * rz) / determinant
+            z = (c2 * rx + c4 * ry + (xx * yy - q[1] * q[1]) * rz) / determinant
+    place[0], place[1], place[2] = x, y, z
+    cost = x * (q[0] * x + 2.0 * (q[1] * y + q[2] * z + q[6])) + y * (q[3] * y + 2.0 * (q[4] * z + q[7]))
+    cost += z * (q[5] * z + 2.0 * q[8]) + q[9]
+    length = (p[a, 0] - p[b, 0]) ** 2 + (p[a, 1] - p[b, 1]) ** 2 + (p[a, 2] - p[b, 2]) ** 2
+    priority: float = max(cost, 0.0) + SHORT * length * trace
+    return priority
+
+
+@compiled
+def find_groups(mesh: Mesh, state: State, a: int, b: int, group: Group) -> int:
+    """Which wedges of a and b become one: those that meet in a face of both. A group's number is its first member."""
+    members = 0
+    corner = state.head[a]
+    while corner >= 0 and members < MEMBERS - 1:
+        f, k = corner // 3, corner % 3
+        other = -1
+        if mesh.triangles[f, (k + 1) % 3] == b:
+            other = (k + 1) % 3
+        elif mesh.triangles[f, (k + 2) % 3] == b:
+            other = (k + 2) % 3
+        if other >= 0:
+            one = two = -1
+            for i in range(members):
+                if group.member[i] == mesh.wedges[f, k]:
+                    one = i
+                if group.member[i] == mesh.wedges[f, other]:
+                    two = i
+            if one < 0:
+                one = members
+                group.member[one] = mesh.wedges[f, k]
+                group.group[one] = one
+                members += 1
+            if two < 0:
+                two = members
+                group.member[two] = mesh.wedges[f, other]
+                group.group[two] = two
+                members += 1
+            low, high = min(group.group[one], group.group[two]), max(group.group[one], group.group[two])
+            for i in range(members):
+                if group.group[i] == high:
+                    group.group[i] = low
+        corner = state.following[corner]
+    return members
+
+
+@compiled
+def set_texture(mesh: Mesh, state: State, wedge: int, place: FloatArray) -> None:
+    """Give a wedge the best coordinates for its place."""
+    moments = state.moments[wedge]
+    if state.fixed[wedge] or moments[0] <= 0.0:
+        return
+    for k in range(2):
+        i = 1 + 4 * k
+        total = moments[i] * place[0] + moments[i + 1] * place[1] + moments[i + 2] * place[2] + moments[i + 3]
+        mesh.uv[wedge, k] = total / moments[0]
+
+
+@compiled
+def _join_wedges(mesh: Mesh, state: State, a: int, b: int, group: Group) -> None:
+    """Correct the quadric of an edge for the wedges that become one."""
+    members = find_groups(mesh, state, a, b, group)
+    for i in range(members):
+        if group.group[i] != i:
+            continue
+        wedge = group.member[i]
+        for k in range(9):
+            group.moments[k] = 0.0
+        for j in range(i, members):
+            if group.group[j] == i:
+                w = group.member[j]
+                _book_wedge(mesh, state, w, state.moments[w], group.quadric, -1.0)
+                for k in range(9):
+                    group.moments[k] += state.moments[w, k]
+                if state.fixed[w]:
+                    wedge = w
+        _book_wedge(mesh, state, wedge, group.moments, group.quadric, 1.0)
+
+
+@compiled
+def _book_wedge(mesh: Mesh, state: State, wedge: int, moments: FloatArray, q: FloatArray, sign: float) -> None:
+    """Complete a quadric of texture planes by the coordinates of a wedge with these moments: those that it has if
+    it may not change, else the best ones as a function of the place. With `sign` −1 take that back."""
+    for k in range(2):
+        x, y, z, d = moments[1 + 4 * k], moments[2 + 4 * k], moments[3 + 4 * k], moments[4 + 4 * k]
+        if state.fixed[wedge]:
+            s = mesh.uv[wedge, k]
+            q[6] -= sign * s * x
+            q[7] -= sign * s * y
+            q[8] -= sign * s * z
+            q[9] += sign * s * (s * moments[0] - 2.0 * d)
+        elif moments[0] > 0.0:
+            _add_plane(q, x, y, z, d, -sign / moments[0])
+
+
+@compiled
+def _add_face(mesh: Mesh, state: State, f: int, even: float) -> None:
+    """Book a face's plane with its area and `even` besides, the planes through its borders, and its texture."""
+    a, b, c = mesh.triangles[f]
+    nx, ny, nz, length = _normal(mesh.positions, a, b, c)
+    if length == 0.0:
+        return
+    p = mesh.positions
+    offset = -(nx * p[a, 0] + ny * p[a, 1] + nz * p[a, 2])
+    for k in range(3):
+        _add_plane(state.quadrics[mesh.triangles[f, k]], nx, ny, nz, offset, length * 0.5 + even)
+    for k in range(3):
+        if mesh.border[f, k] == 0:
+            continue
+        i, j = mesh.triangles[f, k], mesh.triangles[f, (k + 1) % 3]
+        ex, ey, ez = p[j, 0] - p[i, 0], p[j, 1] - p[i, 1], p[j, 2] - p[i, 2]
+        weight = (ex * ex + ey * ey + ez * ez) * (OPEN_WEIGHT if mesh.border[f, k] == OPEN else LINE_WEIGHT)
+        ux, uy, uz = ny * ez - nz * ey, nz * ex - nx * ez, nx * ey - ny * ex
+        across = np.sqrt(ux * ux + uy * uy + uz * uz)
+        if across > 0.0:
+            ux, uy, uz = ux / across, uy / across, uz / across
+            offset = -(ux * p[i, 0] + uy * p[i, 1] + uz * p[i, 2])
+            _add_plane(state.quadrics[i], ux, uy, uz, offset, weight)
+            _add_plane(state.quadrics[j], ux, uy, uz, offset, weight)
+        if mesh.border[f, k] == OPEN:
+            state.edged[i] = state.edged[j] = True
+    if len(mesh.uv):
+        _add_texture(mesh, state, f, nx, ny, nz, length)
+
+
+@compiled
+def _add_texture(mesh: Mesh, state: State, f: int, nx: float, ny: float, nz: float, length: float) -> None:
+    a, b, c = mesh.triangles[f]
+    p = mesh.positions
+    ux, uy, uz = p[b, 0] - p[a, 0], p[b, 1] - p[a, 1], p[b, 2] - p[a, 2]
+    vx, vy, vz = p[c, 0] - p[a, 0], p[c, 1] - p[a, 1], p[c, 2] - p[a, 2]
+    # dual vectors of the sides: along u one changes by one while along v it stays
+    dux, duy, duz = (vy * nz - vz * ny) / length, (vz * nx - vx * nz) / length, (vx * ny - vy * nx) / length
+    dvx, dvy, dvz = (ny * uz - nz * uy) / length, (nz * ux - nx * uz) / length, (nx * uy - ny * ux) / length
+    steep, weight = 0.0, length * 0.5
+    for k in range(2):
+        s = mesh.uv[mesh.wedges[f, 1], k] - mesh.uv[mesh.wedges[f, 0], k]
+        t = mesh.uv[mesh.wedges[f, 2], k] - mesh.uv[mesh.wedges[f, 0], k]
+        steep += (s * dux + t * dvx) ** 2 + (s * duy + t * dvy) ** 2 + (s * duz + t * dvz) ** 2
+    if steep > STEEPEST:
+        weight *= STEEPEST / steep
+    for corner in range(3):
+        state.moments[mesh.wedges[f, corner], 0] += weight
+    for k in range(2):
+        start = mesh.uv[mesh.wedges[f, 0], k]
+        s, t = mesh.uv[mesh.wedges[f, 1], k] - start, mesh.uv[mesh.wedges[f, 2], k] - start
+        gx, gy, gz = s * dux + t * dvx, s * duy + t * dvy, s * duz + t * dvz
+        offset = start - (gx * p[a, 0] + gy * p[a, 1] + gz * p[a, 2])
+        for corner in range(3):
+            _add_plane(state.quadrics[mesh.triangles[f, corner]], gx, gy, gz, offset, weight)
+            row = state.moments[mesh.wedges[f, corner]]
+            row[1 + 4 * k] += weight * gx
+            row[2 + 4 * k] += weight * gy
+            row[3 + 4 * k] += weight * gz
+            row[4 + 4 * k] += weight * offset
+
+
+@compiled
+def _normal(p: FloatArray, a: int, b: int, c: int) -> tuple[float, float, float, float]:
+    """Unit normal of a face, and twice its area; all zero without area."""
+    ux, uy, uz = p[b, 0] - p[a, 0], p[b, 1] - p[a, 1], p[b, 2] - p[a, 2]
+    vx, vy, vz = p[c, 0] - p[a, 0], p[c, 1] - p[a, 1], p[c, 2] - p[a, 2]
+    nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+    length = np.sqrt(nx * nx + ny * ny + nz * nz)
+    if length == 0.0:
+        return 0.0, 0.0, 0.0, 0.0
+    return nx / length, ny / length, nz / length, length
+
+
+@compiled
+def _add_plane(q: FloatArray, x: float, y: float, z: float, d: float, weight: float) -> None:
+    """Add weight · (x, y, z, d)(x, y, z, d)ᵀ to a quadric."""
+    q[0] += weight * x * x
+    q[1] += weight * x * y
+    q[2] += weight * x * z
+    q[3] += weight * y * y
+    q[4] += weight * y * z
+    q[5] += weight * z * z
+    q[6] += weight * x * d
+    q[7] += weight * y * d
+    q[8] += weight * z * d
+    q[9] += weight * d * d

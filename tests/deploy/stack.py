@@ -1,0 +1,182 @@
+"""The deployment without containers: nginx, relay and Prometheus as processes on free ports of this machine.
+
+They run with the files of deploy/, in which only addresses and folders are replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DEPLOY = ROOT / "deploy"
+PATIENCE_S = 30.0  # a hang, not a slow machine
+SCRAPE = "250ms"  # of tests, which have no minute to wait
+RATE_WINDOW = "2s"
+
+
+@dataclass(frozen=True)
+class Stack:
+    site: str  # http://127.0.0.1:port
+    secure_site: str
+    relay: str
+    prometheus: str
+    certificate: Path
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """Prometheus' answer to an instant query."""
+        with urllib.request.urlopen(
+            f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expression})}", timeout=PATIENCE_S
+        ) as answer:
+            body = json.load(answer)
+        assert body["status"] == "success", body
+        result: list[dict[str, Any]] = body["data"]["result"]
+        return result
+
+    def get(self, path: str, site: str | None = None) -> tuple[int, dict[str, str]]:
+        context = ssl.create_default_context(cafile=str(self.certificate)) if site and "https" in site else None
+        try:
+            with urllib.request.urlopen((site or self.site) + path, timeout=PATIENCE_S, context=context) as answer:
+                return answer.status, {name.lower(): value for name, value in answer.headers.items()}
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, {name.lower(): value for name, value in refused.headers.items()}
+
+
+def program(name: str) -> str:
+    """Where a server is; Debian keeps some out of people's PATH."""
+    found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
+    assert found, f"{name} is missing: scripts/system-deps.sh test"
+    return found
+
+
+def write_certificate(folder: Path) -> None:
+    subprocess.run(
+        [
+            *(program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"),
+            *("-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem")),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+def write_nginx(folder: Path, *, relay_port: int, alive_port: int, listen: str, bundle: Path) -> Path:
+    """nginx.conf and listen.conf in `folder`, for this machine."""
+    (folder / "tmp").mkdir(exist_ok=True)
+    text = (DEPLOY / "nginx/nginx.conf").read_text()
+    for there, here in (
+        ("/tmp/", f"{folder}/tmp/"),
+        ("server relay:8787", f"server 127.0.0.1:{relay_port}"),
+        ("127.0.0.1:8081", f"127.0.0.1:{alive_port}"),
+        ("/srv/bundle", str(bundle)),
+        ("/dev/stderr", f"{folder}/error.log"),
+        ("/dev/stdout", f"{folder}/access.log"),
+    ):
+        assert there in text, there
+        text = text.replace(there, here)
+    types = folder / "mime.types"
+    if not Path("/etc/nginx/mime.types").exists():  # elsewhere than in Debian and the container
+        types.write_text("types { text/html html; text/javascript js; application/json json; image/webp webp; }")
+        text = text.replace("/etc/nginx/mime.types", str(types))
+    conf = folder / "nginx.conf"
+    conf.write_text(text)
+    (folder / "listen.conf").write_text(listen)
+    return conf
+
+
+@contextlib.contextmanager
+def running_stack(folder: Path, bundle: Path) -> Iterator[Stack]:
+    relay, site, secure, alive, prometheus = free_ports(5)
+    write_certificate(folder)
+    https = (DEPLOY / "nginx/listen-https.conf").read_text().replace("8443", f"127.0.0.1:{secure}")
+    http = (DEPLOY / "nginx/listen-http.conf").read_text().replace("8080", f"127.0.0.1:{site}")
+    listen = http + https.replace("/etc/nginx/tls", str(folder))
+    conf = write_nginx(folder, relay_port=relay, alive_port=alive, listen=listen, bundle=bundle)
+    (folder / "rules.yml").write_text((DEPLOY / "prometheus/rules.yml").read_text())
+    scraping = (DEPLOY / "prometheus/prometheus.yml").read_text()
+    scraping = scraping.replace("relay:8787", f"127.0.0.1:{relay}").replace("interval: 5s", f"interval: {SCRAPE}")
+    (folder / "prometheus.yml").write_text(scraping.replace("interval: 15s", "interval: 1s"))
+
+    # Started by root, nginx's workers would be somebody who may not read a test's folders.
+    worker = "daemon off;" + (" user root;" if hasattr(os, "geteuid") and os.geteuid() == 0 else "")
+    commands = {
+        "relay": [
+            *(
+                sys.executable,
+                "-m",
+                "streamxr.relay.cli",
+                "serve",
+                "--port",
+                str(relay),
+                "--trusted-proxy",
+                "127.0.0.1",
+            ),
+            *("--origin", f"http://127.0.0.1:{site}", "--log-format", "json", "--drain-seconds", "0"),
+        ],
+        "nginx": [program("nginx"), "-e", str(folder / "error.log"), "-c", str(conf), "-g", worker],
+        "prometheus": [
+            *(program("prometheus"), f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb"),
+            f"--web.listen-address=127.0.0.1:{prometheus}",
+        ],
+    }
+    with contextlib.ExitStack() as running:
+        processes = {name: running.enter_context(_process(command, folder)) for name, command in commands.items()}
+        for name, address in {
+            "relay": f"http://127.0.0.1:{relay}/readyz",
+            "nginx": f"http://127.0.0.1:{alive}/alive",
+            "prometheus": f"http://127.0.0.1:{prometheus}/-/ready",
+        }.items():
+            _wait_for(address, processes[name], folder / f"{Path(processes[name].args[0]).name}.log")  # type: ignore[index]
+        yield Stack(
+            f"http://127.0.0.1:{site}",
+            f"https://127.0.0.1:{secure}",
+            f"http://127.0.0.1:{relay}",
+            f"http://127.0.0.1:{prometheus}",
+            folder / "fullchain.pem",
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        lines = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [line.getsockname()[1] for line in lines]
+
+
+@contextlib.contextmanager
+def _process(command: list[str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / f"{Path(command[0]).name}.log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=PATIENCE_S):
+            return
+        assert process.poll() is None, log.read_text(errors="replace")
+        assert time.monotonic() < deadline, f"{address} does not answer: {log.read_text(errors='replace')}"
+        time.sleep(0.05)

@@ -1,0 +1,131 @@
+"""Browsers that share objects through a real relay."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from servers import free_port, running, script
+from test_viewer_company import SEES, query
+from test_viewer_gaze import HERE, IWER
+from visit import Visit
+
+Open = Callable[..., Visit]
+
+SMALL = (320, 200)  # three pages draw at once, on a CPU
+
+THERE = "() => window.streamxr?.things().length === 1 && streamxr.things()[0].model"
+HELD = "() => streamxr.things()[0].owner !== null"
+FREE = "() => streamxr.things()[0].owner === null"
+AT = """(place) => {
+    const thing = window.streamxr?.things()[0];
+    return thing !== undefined && Math.hypot(...thing.position.map((x, i) => x - place[i])) < 0.005;
+}"""
+MOVED = "(from) => Math.hypot(...streamxr.things()[0].position.map((x, i) => x - from[i])) > 0.1"
+# The middle of the object, in the world.
+MIDDLE = """() => {
+    const model = [...streamxr.streamxr.shown].find(({ parent }) => parent?.parent?.name === "shared objects");
+    const { min, max } = model.state.entry.bounds;
+    const middle = model.parent.position.clone().set(...min.map((low, i) => (low + max[i]) / 2));
+    return model.localToWorld(middle);
+}"""
+ON_SCREEN = f"""() => {{
+    const {{ stage }} = streamxr;
+    const {{ x, y }} = ({MIDDLE})().project(stage.camera);
+    const {{ clientWidth, clientHeight }} = stage.renderer.domElement;
+    return [((x + 1) / 2) * clientWidth, ((1 - y) / 2) * clientHeight];
+}}"""
+# The right controller goes there. The headset's floor begins where the camera stood, 2 m from the middle of the stage.
+REACH = f"""() => {{
+    const {{ x, y, z }} = ({MIDDLE})();
+    headset.device.controllers.right.position.set(x, y, z - 2);
+}}"""
+
+
+def place(page: Visit) -> list[float]:
+    return list(page.page.evaluate("() => streamxr.things()[0].position"))
+
+
+def eye(page: Visit) -> Any:
+    return page.page.evaluate("() => streamxr.stage.camera.position.toArray()")
+
+
+def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit: Open, relay: str) -> None:
+    ada = visit(query(relay, "Ada", "0,1.4,2,0,0.5,0", room="shelf"), size=SMALL)
+    ben = visit(query(relay, "Ben", "0.8,1.4,2,0,0.5,0", room="shelf"), size=SMALL)
+    ada.wait(SEES, "Ben")
+    ada.page.get_by_role("button", name="Put one here").click()
+    for page in (ada, ben):
+        page.wait(THERE)
+    start, stood = place(ben), eye(ada)
+
+    x, y = ada.page.evaluate(ON_SCREEN)
+    mouse = ada.page.mouse
+    mouse.move(x, y)
+    mouse.down()
+    ben.wait(HELD)
+    mouse.move(x - 60, y - 10, steps=4)
+    ben.wait(MOVED, start)
+
+    # Ben reaches for what Ada holds, and is told whose it is.
+    bx, by = ben.page.evaluate(ON_SCREEN)
+    ben.page.mouse.move(bx, by)
+    ben.page.mouse.down()
+    ben.wait("() => document.querySelector('#notices')?.textContent.includes('Ada holds it')")
+    ben.page.mouse.up()
+
+    mouse.up()
+    ben.wait(FREE)
+    left = place(ada)
+    ben.wait(AT, left)
+    assert eye(ada) == stood, "dragging an object turned the view"
+
+    # It stays where it is, whoever goes.
+    assert ada.crashes == []
+    ada.close()
+    cleo = visit(query(relay, "Cleo", "0,1.4,2,0,0.5,0", room="shelf"), size=SMALL)
+    cleo.wait(THERE)
+    cleo.wait(AT, left)
+    assert ben.crashes == cleo.crashes == []
+
+
+def test_in_a_headset_a_controller_squeezes_an_object_and_carries_it(visit: Open, relay: str) -> None:
+    headset = "\n".join([IWER.read_text(), (HERE / "headset.js").read_text()])
+    dora = visit(query(relay, "Dora", "0,1.6,2,0,0.5,0", room="cave"), script=headset, size=SMALL)
+    dora.page.get_by_role("button", name="Put one here").click()
+    dora.wait(THERE)
+    dora.page.get_by_role("button", name="Enter VR").click()
+    dora.wait("() => streamxr.stage.renderer.xr.isPresenting")
+    start = place(dora)
+    dora.page.evaluate(REACH)
+    dora.see_frames(2)
+    dora.page.evaluate("headset.device.controllers.right.updateButtonValue('squeeze', 1)")
+    dora.wait(HELD)
+    dora.page.evaluate("headset.device.controllers.right.position.x += 0.3")
+    dora.wait(MOVED, start)
+    dora.page.evaluate("headset.device.controllers.right.updateButtonValue('squeeze', 0)")
+    dora.wait(FREE)
+    assert [round(now - then, 2) for now, then in zip(place(dora), start, strict=True)] == [0.3, 0.0, 0.0]
+    assert dora.crashes == []
+
+
+def test_a_token_in_the_address_opens_the_room_and_a_viewers_shares_nothing(visit: Open, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a-secret-of-at-least-thirty-two-characters")
+    port = free_port()
+    serve = [script("streamxr-relay"), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    tell = [script("streamxr-relay"), "token", "--room", "hall", "--sub", "ada", "--role", "viewer"]
+    token = subprocess.run(
+        [*tell, "--token-secret-file", secret], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    with running([*serve, "--token-secret-file", str(secret)], f"http://127.0.0.1:{port}/healthz"):
+        address = query(f"ws://127.0.0.1:{port}", "Ada", "0,1.4,2,0,0.5,0")
+        ada = visit(f"{address}&token={token}", size=SMALL)
+        ada.wait("() => document.querySelector('#people').textContent === 'In the room: only you'")
+        assert ada.page.get_by_role("button", name="Put one here").count() == 0
+        ada.close()
+        eve = visit(address, size=SMALL)
+        eve.wait("() => document.querySelectorAll('#notices .notice').length > 0")
+        assert "token" in eve.notices()[0]

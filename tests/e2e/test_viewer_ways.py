@@ -1,0 +1,252 @@
+"""The ways to use the viewer: the examples as they are, in an ordinary page, and what the first load weighs."""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, Route
+from servers import Site, serve
+from visit import PATIENCE_MS, Visit
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "viewer" / "examples"
+THREE = ROOT / "viewer" / "node_modules" / "three"
+CDN = "https://cdn.jsdelivr.net/npm/three@"
+FIRST_LOAD_BYTES = 230_000
+
+Open = Callable[..., Page]
+ALL_LOADED = "() => [...document.querySelectorAll('streamxr-viewer')].every((each) => each.hasAttribute('loaded'))"
+PLANNED = "document.querySelector('streamxr-viewer').booth.streamxr.session"
+BLIND = "HTMLCanvasElement.prototype.getContext = () => null"
+
+
+@pytest.fixture(scope="module")
+def examples(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A bundle with the examples beside it."""
+    folder = tmp_path_factory.mktemp("examples") / "build"
+    shutil.copytree(bundle, folder)
+    for example in EXAMPLES.glob("*.html"):
+        shutil.copy(example, folder)
+    with serve(folder) as site:
+        yield site
+
+
+@pytest.fixture
+def visit_page(browser: Browser, examples: Site) -> Iterator[Open]:
+    """Opens an example, or the HTML that is given, in a browser of its own."""
+    contexts = []
+
+    def opened(path: str, html: str | None = None, *, script: str | None = None) -> Page:
+        context = browser.new_context(viewport={"width": 640, "height": 480})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: pytest.fail(f"the page threw {error}"))
+        page.route(f"{CDN}**", three_from_here)
+        if html is not None:
+            page.route(f"**/{path}", lambda route: route.fulfill(content_type="text/html", body=html))
+        if script is not None:
+            page.add_init_script(script)
+        page.goto(examples.url + path, wait_until="commit")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def three_from_here(route: Route) -> None:
+    """Answers for the CDN with the installed three.js."""
+    _, _, path = route.request.url.removeprefix(CDN).partition("/")
+    route.fulfill(path=THREE / path, content_type=mimetypes.guess_type(path)[0] or "text/javascript")
+
+
+def element(attributes: str, inside: str = "", style: str = "") -> str:
+    """A page with one element. Its events are noted in `window.heard`."""
+    return f"""<!doctype html><link rel="icon" href="data:,"><title>test</title><style>{style}</style>
+        <script>
+            window.heard = [];
+            for (const name of ["progress", "load", "error"])
+                document.addEventListener(name, (event) => {{
+                    if (event.target.localName === "streamxr-viewer") heard.push([name, event.message ?? null]);
+                }}, true);
+        </script>
+        <script type="module" src="viewer/streamxr-viewer.js"></script>
+        <streamxr-viewer {attributes}>{inside}</streamxr-viewer>"""
+
+
+def colours(picture: bytes) -> int:
+    return len(set(Image.open(io.BytesIO(picture)).convert("RGB").get_flattened_data()))
+
+
+def test_the_element_example_shows_three_assets_with_one_planner(visit_page: Open) -> None:
+    page = visit_page("element.html")
+    page.wait_for_function(ALL_LOADED)
+    viewers = page.locator("streamxr-viewer")
+    assert viewers.count() == 3
+    for index in range(3):
+        assert colours(viewers.nth(index).screenshot()) > 500, "a lit, textured model has many colours"
+    sessions = "new Set([...document.querySelectorAll('streamxr-viewer')].map((e) => e.booth.streamxr.session)).size"
+    assert page.evaluate(sessions) == 1
+    asked = page.evaluate(
+        "performance.getEntriesByType('resource').filter(({name}) => /bundle.json/.test(name)).length"
+    )
+    assert asked == 1
+
+
+def test_the_module_example_awaits_an_asset_and_draws_it_with_its_own_camera(visit_page: Open) -> None:
+    page = visit_page("module.html")
+    canvas = page.locator("canvas")
+    canvas.wait_for()
+    page.wait_for_function("() => performance.getEntriesByType('resource').some(({name}) => name.endsWith('.webp'))")
+    assert colours(canvas.screenshot()) > 200
+
+
+TWO_RENDERERS = """<!doctype html><link rel="icon" href="data:,">
+    <script type="importmap">{"imports": {
+        "three": "https://cdn.jsdelivr.net/npm/three@0/build/three.module.js",
+        "three/addons/": "https://cdn.jsdelivr.net/npm/three@0/examples/jsm/",
+        "streamxr-viewer": "./viewer/module/streamxr-viewer.js"}}</script>
+    <script type="module">
+        import { WebGLRenderer } from "three";
+        import { StreamXR } from "streamxr-viewer";
+        const [one, two] = [0, 1].map(() => new StreamXR({ renderer: new WebGLRenderer() }));
+        const refusal = (promise) => promise.then(() => "none", (error) => error.message);
+        const stop = new AbortController();
+        const started = two.load("bundle.json", { asset: "koi", signal: stop.signal });
+        const refused = refusal(started);
+        await two.session.open("bundle.json").then(() => stop.abort(new Error("changed my mind")));
+        const load = (each) => each.load("bundle.json", { asset: "lantern" });
+        const [lantern] = await Promise.all([load(one), load(two)]);
+        window.shared = [one.session === two.session, one.session.streamer.assets.length];
+        window.refusals = [await refused, await refusal(one.load("bundle.json"))];
+        one.unload(lantern);
+        two.dispose();
+        window.left = one.session.streamer.assets.length;
+    </script>"""
+
+
+def test_two_renderers_share_one_session_and_what_is_unloaded_or_aborted_is_gone(visit_page: Open) -> None:
+    page = visit_page("two.html", TWO_RENDERERS)
+    page.wait_for_function("() => window.left !== undefined")
+    assert page.evaluate("shared") == [True, 2]
+    aborted, ambiguous = page.evaluate("refusals")
+    assert aborted == "changed my mind"
+    assert "name one asset" in ambiguous
+    assert page.evaluate("left") == 0
+
+
+def test_an_element_tells_what_happens(visit_page: Open) -> None:
+    page = visit_page("one.html", element('src="bundle.json" asset="lantern" alt="A brass lantern"'))
+    page.wait_for_function(ALL_LOADED)
+    heard = [name for name, _ in page.evaluate("heard")]
+    assert heard[-1] == "load"
+    assert "progress" in heard
+    assert "error" not in heard
+    assert page.get_by_role("img", name="A brass lantern").count() == 1
+    assert page.evaluate("document.querySelector('streamxr-viewer').model.name") == "lantern"
+
+
+def test_an_element_has_the_size_that_css_says(visit_page: Open) -> None:
+    page = visit_page(
+        "one.html", element('src="bundle.json" asset="lantern"', style="streamxr-viewer {width: 200px; height: 120px}")
+    )
+    page.wait_for_function(ALL_LOADED)
+    canvas = page.locator("streamxr-viewer canvas")
+    assert canvas.evaluate("(c) => [c.width, c.height]") == [200, 120]
+    page.evaluate("document.querySelector('streamxr-viewer').style.width = '320px'")
+    page.wait_for_function(
+        "() => document.querySelector('streamxr-viewer').shadowRoot.querySelector('canvas').width === 320"
+    )
+
+
+def test_a_removed_element_frees_everything_and_a_moved_one_nothing(visit_page: Open) -> None:
+    page = visit_page("one.html", element('src="bundle.json" asset="lantern"'))
+    page.wait_for_function(ALL_LOADED)
+    page.evaluate("""() => {
+        window.viewer = document.querySelector("streamxr-viewer");
+        window.session = viewer.booth.streamxr.session;
+        window.context = viewer.booth.renderer.getContext();
+        const place = document.createElement("div");
+        document.body.append(place);
+        place.append(viewer);
+    }""")
+    page.wait_for_timeout(50)
+    assert page.evaluate(
+        "[session.streamer.assets.length, context.isContextLost(), viewer.hasAttribute('loaded')]"
+    ) == [
+        1,
+        False,
+        True,
+    ]
+    assert len(page.workers) > 0
+    page.evaluate("viewer.remove()")
+    page.wait_for_function("() => context.isContextLost()")
+    assert page.evaluate("[session.streamer.assets.length, session.streamer.loading.length]") == [0, 0]
+    page.wait_for_function("() => !viewer.hasAttribute('loaded')")
+    assert page.workers == []
+    page.evaluate("document.body.append(viewer)")
+    page.wait_for_function(ALL_LOADED)
+
+
+def test_another_asset_takes_the_place_of_the_first(visit_page: Open) -> None:
+    page = visit_page("one.html", element('src="bundle.json" asset="lantern"'))
+    page.wait_for_function(ALL_LOADED)
+    page.evaluate("document.querySelector('streamxr-viewer').asset = 'koi'")
+    page.wait_for_function("() => document.querySelector('streamxr-viewer').model?.name === 'koi'")
+    assert page.evaluate(f"{PLANNED}.streamer.assets.map(({{id}}) => id)") == ["koi"]
+
+
+def test_an_element_that_cannot_load_says_why_and_keeps_its_poster(visit_page: Open) -> None:
+    page = visit_page("one.html", element('src="bundle.json" asset="unicorn"', "<p slot=poster>Here be a unicorn</p>"))
+    message = page.locator("streamxr-viewer [part=message]")
+    message.get_by_text("unicorn").wait_for()
+    assert "lantern" in message.inner_text(), "it says what there is instead"
+    assert [name for name, _ in page.evaluate("heard")] == ["error"]
+    assert page.get_by_text("Here be a unicorn").is_visible()
+
+
+def test_without_webgl_an_element_says_what_to_do_and_keeps_its_poster(visit_page: Open) -> None:
+    html = element('src="bundle.json" asset="lantern"', "<p slot=poster>A lantern</p>")
+    page = visit_page("one.html", html, script=BLIND)
+    page.locator("streamxr-viewer [part=message]").get_by_text("WebGL 2").wait_for()
+    assert page.get_by_text("A lantern").is_visible()
+    assert page.evaluate("heard")[-1][0] == "error"
+
+
+def test_an_element_far_below_waits_until_it_is_nearly_seen(visit_page: Open) -> None:
+    page = visit_page("one.html", "<div style='height: 3000px'></div>" + element('src="bundle.json" asset="lantern"'))
+    page.wait_for_function("() => customElements.get('streamxr-viewer')")
+    page.wait_for_timeout(200)
+    asked = "performance.getEntriesByType('resource').filter(({name}) => /bundle.json|three|booth/.test(name)).length"
+    assert page.evaluate(asked) == 0
+    page.evaluate("document.querySelector('streamxr-viewer').scrollIntoView()")
+    page.wait_for_function(ALL_LOADED)
+
+
+@pytest.mark.parametrize("way", ["page", "element"])
+def test_the_code_before_the_first_asset_byte_fits_in_230_kb(
+    way: str, visit: Callable[..., Visit], visit_page: Open
+) -> None:
+    if way == "page":
+        page = visit("assets=lantern").page
+        page.wait_for_function("() => window.streamxr?.frames.some(({ regions }) => regions.length > 0)")
+    else:
+        page = visit_page("one.html", element('src="bundle.json" asset="lantern"'))
+        page.wait_for_function(ALL_LOADED)
+    # Everything that came but the bundle's own files, as it came over the wire: `streamxr serve` sends Brotli.
+    code: dict[str, int] = page.evaluate("""() => Object.fromEntries(
+        [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
+            .map(({ name, encodedBodySize }) => [new URL(name).pathname, encodedBodySize])
+            .filter(([path]) => !/^[/](o|a)[/]|^[/]bundle[.]json/.test(path)))""")
+    assert any("draco" in path for path in code), "the decoder is part of it"
+    assert [path for path, size in code.items() if size == 0] in ([], ["/one.html"])
+    assert sum(code.values()) <= FIRST_LOAD_BYTES, code
+    lazy = ("/hud", "/company", "/avatars", "/xr-", "/ktx2", "/basis")
+    assert [path for path in code if any(word in path for word in lazy)] == []

@@ -1,0 +1,295 @@
+"""Any order of events, delays, losses and returns: everyone ends up with the same room."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from replica import Replica, comparable
+from streamxr.relay.moves import Move, Moves
+from streamxr.relay.objects import LEASE_S, Kept, Objects
+from streamxr.relay.poses import pack_point
+from streamxr.relay.protocol import (
+    ClientMessage,
+    Delete,
+    Grab,
+    Grabbed,
+    Limits,
+    ObjectEvent,
+    Point,
+    ProtocolError,
+    Release,
+    Role,
+    Signal,
+    Spawn,
+    Spawned,
+    Update,
+    Welcome,
+)
+from streamxr.relay.room import PID_REUSE_DELAY_S, Broadcast, Credentials, Effect, Room, RoomFullError, Send, to_tick_ms
+
+SEATS = 4
+LIMITS = Limits(SEATS, objects=3, poses_per_s=90, control_per_s=20, control_bytes=16384)
+TURNED = Point((0.5, 1.25, -2.0), (0.0, 0.6, 0.0, 0.8))
+
+
+@dataclass
+class World:
+    """One room and who is connected to it. Everything in it is tagged with its name."""
+
+    tag: str
+    room: Room
+    connected: dict[int, Replica] = field(default_factory=dict)
+    left_at: dict[int, float] = field(default_factory=dict)
+    owners: dict[tuple[int, int], int] = field(default_factory=dict)  # (object, epoch): pid
+    keys: dict[str, int] = field(default_factory=dict)
+    last_rev: int = 0
+    last_id: int = 0
+
+
+class Company(RuleBasedStateMachine):
+    clients = Bundle("clients")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.keys = map(str, itertools.count(1))
+        self.worlds = [World(tag, Room(LIMITS, 30, None, new_key=self.next_key)) for tag in ("a", "b")]
+        self.home: dict[Replica, World] = {}
+
+    def next_key(self) -> str:
+        return f"key-{next(self.keys)}"
+
+    def carry(self, world: World, effects: list[Effect]) -> None:
+        for effect in effects:
+            message = effect.message
+            self.check_secrecy(world, effect)
+            if isinstance(message, Grabbed) and isinstance(effect, Broadcast):
+                assert (message.id, message.epoch) not in world.owners, "one owner for each epoch"
+                world.owners[message.id, message.epoch] = message.owner
+            if isinstance(message, ObjectEvent) and isinstance(effect, Broadcast):
+                assert message.rev == world.last_rev + 1, "rev counts one by one"
+                world.last_rev = message.rev
+            if isinstance(message, Spawned) and isinstance(effect, Broadcast):
+                assert message.id > world.last_id, "an id is never used again"
+                world.last_id = message.id
+            match effect:
+                case Send(to=pid):
+                    if isinstance(message, Welcome):
+                        world.keys[message.resume] = pid
+                        world.connected[pid].welcomed = True
+                    world.connected[pid].controls.append(message)
+                case Broadcast(skip=skip):
+                    for pid, replica in world.connected.items():
+                        if pid != skip and replica.welcomed:
+                            replica.controls.append(message)
+
+    def check_secrecy(self, world: World, effect: Effect) -> None:
+        if isinstance(effect.message, Welcome):
+            assert isinstance(effect, Send), "the key to a seat is for one"
+        else:
+            assert "key-" not in repr(effect.message)
+        other = self.worlds[1 - self.worlds.index(world)].tag
+        assert f"{other}-" not in repr(effect.message), "nothing leaks between rooms"
+
+    def say(self, client: Replica, message: ClientMessage | Moves) -> None:
+        world = self.home[client]
+        if world.connected.get(client.pid) is client:
+            self.carry(world, world.room.handle(client.pid, message, self.now))
+
+    def sit(self, client: Replica, world: World, role: Role = Role.EDITOR) -> bool:
+        before = len(world.room)
+        try:
+            pid, effects = world.room.join(client.hello(), self.now, Credentials(role, client.name))
+        except RoomFullError:
+            assert len(world.connected) == SEATS
+            assert len(world.room) == before
+            return False
+        if pid in world.connected:
+            world.connected.pop(pid).lose_line()
+        dropped = [old for old, one in world.connected.items() if one is client]
+        client.lose_line()
+        for old in dropped:
+            del world.connected[old]
+        world.connected[pid] = client
+        client.pid = pid
+        self.carry(world, effects)
+        for old in dropped:
+            self.carry(world, world.room.lose(old, self.now))
+        return True
+
+    @rule(target=clients, which=st.sampled_from([0, 1]), role=st.sampled_from(list(Role)))
+    def join(self, which: int, role: Role) -> object:
+        world = self.worlds[which]
+        client = Replica(f"{world.tag}-{next(self.keys)}")
+        self.home[client] = world
+        seated = {p.pid for p in world.room.participants}
+        if not self.sit(client, world, role):
+            return multiple()
+        assert client.pid not in seated
+        assert self.now - world.left_at.get(client.pid, -PID_REUSE_DELAY_S) >= PID_REUSE_DELAY_S
+        return client
+
+    @rule(client=clients)
+    def come_back(self, client: Replica) -> None:
+        """After a loss, or before anybody has noticed one."""
+        world = self.home[client]
+        own = world.keys.get(client.key or "")
+        kept = any(own == p.pid and p.name == client.name for p in world.room.participants)
+        if self.sit(client, world) and kept:
+            assert client.pid == own, "the same seat"
+
+    @rule(client=clients, guess=st.sampled_from(["key-0", "", "none"]))
+    def guess_a_key(self, client: Replica, guess: str) -> None:
+        """A bad key touches no seat but the newcomer's own."""
+        world = self.home[client]
+        before = {p.pid: p for p in world.room.participants}
+        thief = Replica(f"{world.tag}-thief")
+        thief.key = guess
+        thief_of_subject = Replica(f"{world.tag}-thief")
+        thief_of_subject.key = client.key
+        for one in (thief, thief_of_subject):
+            self.home[one] = world
+            if self.sit(one, world):
+                assert one.pid not in before
+                self.leave(one)
+        left = before.keys() - {p.pid for p in world.room.participants}
+        assert all(before[pid].away for pid in left), "only who was away may have given way"
+
+    @rule(client=clients)
+    def lose(self, client: Replica) -> None:
+        world = self.home[client]
+        if world.connected.get(client.pid) is client:
+            pid = client.pid
+            del world.connected[pid]
+            client.lose_line()
+            self.carry(world, world.room.lose(pid, self.now))
+
+    @rule(client=clients)
+    def leave(self, client: Replica) -> None:
+        world = self.home[client]
+        if world.connected.get(client.pid) is client:
+            pid = client.pid
+            del world.connected[pid]
+            client.lose_line()
+            world.left_at[pid] = self.now
+            self.carry(world, world.room.leave(pid, self.now))
+
+    @rule(client=clients, x=st.integers(-3, 3))
+    def spawn(self, client: Replica, x: int) -> None:
+        tag = self.home[client].tag
+        self.say(client, Spawn(x + 3, f"{tag}-chair", Point((float(x), 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)), 1.0))
+
+    @rule(client=clients, which=st.integers(1, 6))
+    def grab(self, client: Replica, which: int) -> None:
+        self.say(client, Grab(which))
+
+    @rule(client=clients, which=st.integers(1, 6), late=st.integers(0, 1), x=st.sampled_from([7.0, 40.0]))
+    def release(self, client: Replica, which: int, late: int, x: float) -> None:
+        epoch = client.objects[which].epoch if which in client.objects else 1
+        self.say(client, Release(which, epoch - late, Point((x, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))))
+
+    @rule(client=clients, which=st.integers(1, 6))
+    def delete(self, client: Replica, which: int) -> None:
+        self.say(client, Delete(which))
+
+    @rule(client=clients, which=st.integers(1, 6), late=st.integers(-1, 1), x=st.sampled_from([0.1, 0.2, 50.0]))
+    def move(self, client: Replica, which: int, late: int, x: float) -> None:
+        epoch = max(0, client.objects[which].epoch - late) if which in client.objects else 1
+        flags, point = pack_point(Point((x, 1.0, 0.0), TURNED.q))
+        before = {one.id: one for one in self.home[client].room.objects.snapshot()}.get(which)
+        self.say(client, Moves(0, (Move(which, epoch, flags, 0, point),)))
+        after = {one.id: one for one in self.home[client].room.objects.snapshot()}.get(which)
+        if before != after:
+            assert before
+            assert (before.owner, before.epoch) == (client.pid, epoch), "only its holder moves an object"
+
+    @rule(client=clients, color=st.sampled_from(["#00ff00", "#0000ff"]))
+    def repaint(self, client: Replica, color: str) -> None:
+        if self.home[client].connected.get(client.pid) is client:
+            self.say(client, Update(color=color))
+
+    @rule(client=clients, to=st.integers(1, 6))
+    def signal(self, client: Replica, to: int) -> None:
+        with contextlib.suppress(ProtocolError):  # one too many
+            self.say(client, Signal(to, f"{self.home[client].tag}-offer" + "." * 8000))
+
+    @rule(client=clients, controls=st.integers(0, 4), moves=st.integers(0, 2))
+    def read(self, client: Replica, controls: int, moves: int) -> None:
+        for _ in range(min(moves, len(client.moves))):
+            client.read_moves()
+        for _ in range(min(controls, len(client.controls))):
+            client.read_control()
+
+    @rule(
+        elapsed=st.sampled_from([0.0, 0.033, 1.0, LEASE_S, 29.9, 61.0]),
+        stalled=st.sets(st.integers(1, 8), max_size=3),
+    )
+    def tick(self, elapsed: float, stalled: set[int]) -> None:
+        self.now += elapsed
+        for world in self.worlds:
+            before = {p.pid for p in world.room.participants}
+            self.carry(world, world.room.advance(self.now))
+            for pid in before - {p.pid for p in world.room.participants}:
+                assert pid not in world.connected, "who is here stays"
+                world.left_at[pid] = self.now
+            tick_ms = to_tick_ms(self.now)
+            frame = world.room.objects.tick(self.now, tick_ms)
+            for pid, replica in world.connected.items():
+                whole = world.room.objects.keyframe(self.now, tick_ms)
+                offered = whole if replica.missed_tick else frame
+                replica.missed_tick = pid in stalled
+                if offered and not replica.missed_tick:
+                    replica.moves.append(offered)
+
+    @rule(which=st.sampled_from([0, 1]))
+    def restart(self, which: int) -> None:
+        """The relay dies and comes back with what it kept."""
+        world = self.worlds[which]
+        for replica in world.connected.values():
+            replica.lose_line()
+        objects = world.room.objects
+        kept = Kept(objects.rev, world.last_id, objects.snapshot())
+        world.room = Room(LIMITS, 30, Objects(LIMITS.objects, kept), new_key=self.next_key)
+        world.connected.clear()
+        world.left_at.clear()
+        world.keys.clear()
+        assert all(one.owner is None for one in world.room.objects.snapshot())
+
+    @rule()
+    def settle(self) -> None:
+        """One tick that reaches everyone and nothing under way: everyone has the truth."""
+        self.tick(1.0, set())
+        for world in self.worlds:
+            truth = comparable({one.id: one for one in world.room.objects.snapshot()})
+            seats = {p.pid: p for p in world.room.participants}
+            for pid, replica in world.connected.items():
+                while replica.controls:
+                    replica.read_control()
+                while replica.moves:
+                    replica.read_moves()
+                assert comparable(replica.objects) == truth
+                assert replica.rev == world.room.objects.rev
+                assert replica.profiles == {other: profile for other, profile in seats.items() if other != pid}
+
+    @invariant()
+    def nobody_holds_what_is_not_theirs(self) -> None:
+        for world in self.worlds:
+            seated = {p.pid for p in world.room.participants}
+            for one in world.room.objects.snapshot():
+                assert one.owner is None or one.owner in seated
+                if one.owner is not None:
+                    assert world.owners[one.id, one.epoch] == one.owner
+            assert len(world.room) <= SEATS
+            assert len(world.room.objects) <= LIMITS.objects
+
+    def teardown(self) -> None:
+        self.settle()
+
+
+TestCompany = Company.TestCase
+TestCompany.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)

@@ -1,0 +1,95 @@
+"""/metrics: the names that dashboards use, present from the start, and never more series than allowed."""
+
+from __future__ import annotations
+
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
+from relay_server import eventually, running_relay
+from streamxr.relay.metrics import Metrics, Reported, RoomCensus, State
+from streamxr.relay.poses import Body, Point, encode_pose_up
+from streamxr.relay.protocol import CloseCode, ErrorCode, Refusal
+
+STATE = State(rooms=0, max_rooms=10, max_connections=20, draining=False)
+
+
+def series(metrics: Metrics) -> dict[str, float]:
+    lines = metrics.exposition().decode().splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
+
+
+def test_every_series_is_there_before_anything_happened() -> None:
+    found = series(Metrics(list, lambda: STATE))
+    for name in (
+        "streamxr_websocket_connections",
+        'streamxr_room_users{room="other"}',
+        'streamxr_shared_objects_total{room="other"}',
+        'streamxr_client_bandwidth_bps{client_id="p50"}',
+        "streamxr_data_transferred_bytes",
+        "streamxr_relay_skipped_ticks_total",
+        "streamxr_relay_tick_seconds_count",
+        "streamxr_relay_tick_late_seconds_count",
+        "streamxr_relay_pose_age_seconds_count",
+        "streamxr_relay_cpu_seconds_total",
+        'streamxr_relay_limit{of="connections"}',
+        *(f'streamxr_relay_closes_total{{code="{code:d}"}}' for code in CloseCode),
+        *(f'streamxr_relay_errors_total{{code="{code}"}}' for code in ErrorCode),
+        *(f'streamxr_relay_denials_total{{reason="{reason}"}}' for reason in Refusal),
+    ):
+        assert name in found, name
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=30), st.integers(0, 8))
+def test_only_so_many_clients_have_a_series_and_they_are_the_slowest(bandwidths: list[float], most: int) -> None:
+    metrics = Metrics(list, lambda: STATE, client_series=most)
+    for index, bps in enumerate(bandwidths):
+        metrics.counts.reported[index] = Reported(f"hall/{index}", bps)
+    own = [value for name, value in series(metrics).items() if 'client_id="hall/' in name]
+    assert sorted(own) == sorted(bandwidths)[:most]
+
+
+@given(st.integers(0, 50))
+def test_rooms_without_a_label_are_summed(rooms: int) -> None:
+    census = [RoomCensus(f"room-{n}", labelled=n < 5, users=2, objects=1) for n in range(rooms)]
+    found = series(Metrics(lambda: census, lambda: STATE))
+    users = {name: value for name, value in found.items() if name.startswith("streamxr_room_users")}
+    assert len(users) == min(rooms, 5) + 1
+    assert sum(users.values()) == 2 * rooms
+
+
+def test_a_client_that_left_has_no_series() -> None:
+    with running_relay(client_series=5) as relay:
+        with relay.join() as ada:
+            ada.say({"type": "stats", "bandwidth_bps": 5e6, "cdn_bytes": 0})
+            name = f'streamxr_client_bandwidth_bps{{client_id="hall/{ada.pid}"}}'
+            eventually(lambda: f"{name} 5e+06" in relay.get("/metrics")[1])
+        eventually(lambda: name not in relay.get("/metrics")[1])
+
+
+def test_a_pose_is_as_old_as_the_client_took_to_say_that_it_has_it() -> None:
+    with running_relay() as relay, relay.join() as ada, relay.join(name="Ben") as ben:
+        x = 0.0
+
+        def measured() -> bool:
+            nonlocal x
+            x += 0.01
+            ben.move(x)
+            ada.see(ben.pid, x)
+            tick_ms = ada.seen[-1].tick_ms
+            time.sleep(0.02)
+            ada.socket.send(encode_pose_up(Body(Point((0.0, 1.6, 0.0), (0.0, 0.0, 0.0, 1.0))), 0, tick_ms))
+            return relay.metric("streamxr_relay_pose_age_seconds_count") > 0
+
+        eventually(measured)
+        assert relay.metric("streamxr_relay_pose_age_seconds_sum") >= 0.019
+        assert relay.metric('streamxr_relay_pose_age_seconds_bucket{le="0.01"}') == 0
+
+
+def test_denials_are_counted_by_reason() -> None:
+    with running_relay() as relay, relay.join() as ada:
+        ada.say({"type": "grab", "id": 12345})
+        ada.hear("denied")
+        assert relay.metric('streamxr_relay_denials_total{reason="unknown"}') == 1
+        assert relay.metric('streamxr_relay_denials_total{reason="held"}') == 0

@@ -1,0 +1,212 @@
+"""`streamxr-relay simulate`: people who are not there, in a real relay."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from relay_process import RELAY, serving
+from relay_server import PATIENCE_S, eventually, running_relay
+from streamxr.relay.client_socket import ClientSocket
+from streamxr.relay.crowd import Crowd, Plan
+from streamxr.relay.poses import unpack_body
+from streamxr.relay.tally import Ages
+from streamxr.relay.throws import CARRY_STEPS, GROUND_MM, Carry
+from streamxr.relay.walker import SimulatedRoom
+from streamxr.relay.walks import FLAGS, LOOP_S, STEPS_PER_S, walks
+
+STEPS = LOOP_S * STEPS_PER_S
+
+
+def simulating(port: int, *options: str) -> subprocess.Popen[str]:
+    command = [*RELAY, "simulate", f"ws://127.0.0.1:{port}", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_same_seed_walks_the_same_ways_and_another_does_not() -> None:
+    def bodies(seed: int) -> list[bytes]:
+        return [way.body(step) for room in walks(seed, [3, 2]) for way in room for step in range(0, STEPS, 50)]
+
+    assert bodies(7) == bodies(7)
+    assert bodies(7) != bodies(8)
+
+
+def test_walkers_walk_at_a_human_pace_on_closed_ways_away_from_the_middle() -> None:
+    way = walks(1, [1])[0][0]
+    heads = [unpack_body(FLAGS, way.body(step)).head.p for step in range(STEPS + 1)]
+    assert heads[0] == heads[STEPS]
+    assert all(1.3 < y < 2.0 for _, y, _ in heads)
+    speeds = [
+        STEPS_PER_S * ((bx - ax) ** 2 + (bz - az) ** 2) ** 0.5 for (ax, _, az), (bx, _, bz) in itertools.pairwise(heads)
+    ]
+    assert max(speeds) < 2.5
+    assert sum(speeds) / len(speeds) > 0.2
+
+
+def test_what_is_thrown_flies_from_the_hand_and_lands() -> None:
+    hand = (4000, 1000, -3000)
+    carry = Carry(id=1, epoch=1, since=10, release=hand)
+    assert carry.at(10 + CARRY_STEPS, hand) == hand
+    way = []
+    while not carry.landed:
+        way.append(carry.at(11 + CARRY_STEPS + len(way), (0, 0, 0)))
+        assert len(way) < 10 * STEPS_PER_S
+    assert max(y for _, y, _ in way) > hand[1]
+    assert way[-1][1] == GROUND_MM
+    assert abs(way[-1][0]) < abs(hand[0])
+
+
+@given(st.lists(st.integers(0, 300), min_size=1), st.floats(0.01, 1.0))
+def test_quantiles_of_ages_are_nearest_ranks(ages_ms: list[int], quantile: float) -> None:
+    ages = Ages()
+    for ms in ages_ms:
+        ages.add((ms + 0.5) / 1000.0)
+    ordered = sorted(ages_ms)
+    below = [ms for ms in ordered if ms <= (ages.quantile_ms(quantile) or 0.0)]
+    assert ages.quantile_ms(quantile) in ordered
+    assert len(below) >= quantile * len(ordered) - 1e-6
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+
+    def opened(self, _socket: ClientSocket) -> None:
+        self.heard.append(("opened", b""))
+
+    def heard_text(self, payload: bytes) -> None:
+        self.heard.append(("text", payload))
+
+    def heard_binary(self, buffer: bytes | bytearray, start: int, end: int, size: int) -> None:
+        assert end - start >= min(size, 8)
+        self.heard.append(("binary", bytes(buffer[start : min(end, start + 8)]) + struct.pack("<I", size)))
+
+    def heard_all(self) -> None:
+        self.heard.append(("all", b""))
+
+    def lost(self, _code: int, _reason: str) -> None:
+        self.heard.append(("lost", b""))
+
+
+def frame(opcode: int, payload: bytes) -> bytes:
+    size = len(payload)
+    if size < 126:
+        return bytes((0x80 | opcode, size)) + payload
+    if size < 65536:
+        return struct.pack("!BBH", 0x80 | opcode, 126, size) + payload
+    return struct.pack("!BBQ", 0x80 | opcode, 127, size) + payload
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=8))
+def test_frames_cut_anywhere_are_the_same_frames(cuts: list[int]) -> None:
+    payloads = [(2, b"12345678" * 50), (1, b"{}" * 80), (2, b"1234"), (9, b"ping"), (2, bytes(70_000)), (1, b"{}")]
+    stream = b"".join(frame(*each) for each in payloads)
+
+    def heard(feed: Callable[[ClientSocket], None]) -> list[tuple[str, bytes]]:
+        listener = Listener()
+        socket = ClientSocket(listener, "relay", "/ws/hall", "streamxr.v1")
+        socket._open = True
+        feed(socket)
+        return listener.heard
+
+    def put(socket: ClientSocket, data: bytes) -> None:
+        socket.get_buffer(-1)[: len(data)] = data
+        socket.buffer_updated(len(data))
+
+    def in_pieces(socket: ClientSocket) -> None:
+        at = turn = 0
+        while at < len(stream):
+            # Large frames are read in large pieces, or this would take long; what is around them is cut small.
+            size = cuts[turn % len(cuts)] * (1 if at < 700 or at > len(stream) - 100 else 500)
+            put(socket, stream[at : at + size])
+            at, turn = at + size, turn + 1
+
+    assert heard(in_pieces) == heard(lambda socket: put(socket, stream))
+
+
+def test_the_crowd_arrives_sees_each_other_and_leaves_nobody_behind() -> None:
+    with running_relay() as relay:
+        with simulating(relay.port, "--participants", "6", "--rooms", "2", "--json") as process:
+            assert process.stdout
+            figures = [json.loads(process.stdout.readline()) for _ in range(2)]
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0, err
+        assert figures[-1]["present"] == 6
+        total = json.loads(out.splitlines()[-1])["total"]
+        assert total["poses_received"] > 0
+        assert total["age_p99_ms"] is not None
+        assert total["closes"] == {}
+        eventually(lambda: relay.metric("streamxr_websocket_connections") == 0)
+
+
+def test_who_is_not_let_in_says_why_and_fails() -> None:
+    with (
+        running_relay(max_participants=1) as relay,
+        relay.join("lobby"),
+        simulating(relay.port, "--participants", "1", "--duration", "0.5") as process,
+    ):
+        _, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 1
+        assert "4413: the relay is full" in err
+
+
+def test_what_is_grabbed_is_thrown_and_let_go() -> None:
+    async def reach(port: int) -> None:
+        crowd = Crowd(Plan(f"ws://127.0.0.1:{port}", participants=4, objects=1))
+        for walker in crowd.walkers:
+            walker.next_grab = 0
+        stop = asyncio.Event()
+        running = asyncio.create_task(crowd.run(stop))
+        await until(lambda: crowd.tally.thrown > 0)
+        await until(lambda: any(thing.owner is None and thing.epoch > 0 for thing in crowd.rooms[0].objects.values()))
+        assert not crowd.tally.errors
+        stop.set()
+        await running
+
+    with running_relay() as relay:
+        asyncio.run(reach(relay.port))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="drains on SIGTERM")
+def test_after_a_drain_200_clients_are_all_back_and_nobody_sees_a_ghost() -> None:
+    limits = ("--drain-seconds", "0.5", "--max-participants", "250")
+    all_from_here = {"STREAMXR_RELAY_MAX_PER_ADDRESS": "0"}
+
+    async def come_and_come_back() -> None:
+        with serving(*limits, **all_from_here) as (first, port):
+            crowd = Crowd(Plan(f"ws://127.0.0.1:{port}", participants=200, rooms=2, objects=0))
+            stop = asyncio.Event()
+            running = asyncio.create_task(crowd.run(stop))
+            await until(lambda: crowd.tally.present == 200)
+            first.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(first.wait, PATIENCE_S) == 0
+        with serving(*limits, port=port, **all_from_here):
+            await until(lambda: crowd.tally.present == 200)
+            assert crowd.tally.joins == 400
+            assert crowd.tally.losses[1012] >= 200
+            await until(lambda: all(sees_exactly_the_others(room) for room in crowd.rooms))
+            stop.set()
+            await running
+
+    asyncio.run(come_and_come_back())
+
+
+def sees_exactly_the_others(room: SimulatedRoom) -> bool:
+    walkers = room.walkers
+    return len(walkers) == 100 and all(w.present == set(walkers) - {pid} for pid, w in walkers.items())
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(3 * PATIENCE_S):
+        while not holds():
+            await asyncio.sleep(0.05)

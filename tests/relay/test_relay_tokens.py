@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from relay_server import Client, running_relay
+from streamxr.relay.cli import main
+from streamxr.relay.protocol import Role
+from streamxr.relay.tokens import Claims, SecretError, TokenError, TokenKeys
+
+SECRET = "s3cret-" * 6
+KEYS = TokenKeys([SECRET])
+HELLO = {"type": "hello", "v": 1, "name": "Ada", "color": "#ff8800"}
+
+
+def claims(**changed: Any) -> Claims:
+    return Claims(**{"room": "hall", "sub": "ada", "role": Role.EDITOR, "exp": int(time.time()) + 60} | changed)
+
+
+def signed(payload: bytes, secret: str = SECRET) -> str:
+    """A token as another program would make it, whatever it says."""
+    body = base64.urlsafe_b64encode(payload).rstrip(b"=")
+    signature = base64.urlsafe_b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).rstrip(b"=")
+    return f"{body.decode()}.{signature.decode()}"
+
+
+def test_a_token_says_what_was_signed() -> None:
+    assert KEYS.check(KEYS.sign(claims())) == claims()
+
+
+def test_any_program_with_the_secret_can_make_a_token() -> None:
+    payload = {"v": 1, "room": "*", "sub": "zoë", "role": "owner", "exp": 2**33}
+    assert KEYS.check(signed(json.dumps(payload).encode())) == Claims("*", "zoë", Role.OWNER, 2**33)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff",
+        b"[" * 100_000,
+        b'{"v":2,"room":"hall","sub":"a","role":"editor","exp":9999999999}',
+        b'{"v":1,"room":"a/b","sub":"a","role":"editor","exp":9999999999}',
+        b'{"v":1,"room":"hall","sub":"","role":"editor","exp":9999999999}',
+        b'{"v":1,"room":"hall","sub":7,"role":"editor","exp":9999999999}',
+        b'{"v":1,"room":"hall","sub":"a","role":"king","exp":9999999999}',
+        b'{"v":1,"room":"hall","sub":"a","role":"editor","exp":"never"}',
+        b'{"v":1,"room":"hall","sub":"a","role":"editor","exp":1e99}',
+        b'{"v":1,"room":"hall","sub":"a","role":"editor"}',
+    ],
+)
+def test_a_signed_token_that_says_something_else_lets_nobody_in(payload: bytes) -> None:
+    with pytest.raises(TokenError):
+        KEYS.check(signed(payload))
+
+
+def test_an_expired_token_lets_nobody_in() -> None:
+    with pytest.raises(TokenError, match="expired"):
+        KEYS.check(KEYS.sign(claims(exp=int(time.time()))))
+
+
+def test_a_token_of_another_secret_lets_nobody_in() -> None:
+    with pytest.raises(TokenError):
+        KEYS.check(TokenKeys(["another-" * 5]).sign(claims()))
+
+
+@given(st.integers(0, 300), st.characters(codec="ascii"))
+def test_a_token_with_one_character_changed_lets_nobody_in(place: int, character: str) -> None:
+    token = KEYS.sign(claims())
+    place %= len(token)
+    forged = token[:place] + character + token[place + 1 :]
+    if forged == token:
+        return
+    # The last character of a signature has bits that mean nothing; they must match all the same.
+    with pytest.raises(TokenError):
+        KEYS.check(forged)
+
+
+def test_secrets_are_changed_by_putting_the_new_one_first() -> None:
+    new = "new-" * 8
+    both = TokenKeys([new, SECRET])
+    assert both.check(KEYS.sign(claims())) == claims()
+    assert TokenKeys([new]).check(both.sign(claims())) == claims()
+    with pytest.raises(TokenError):
+        KEYS.check(both.sign(claims()))
+
+
+@pytest.mark.parametrize("secrets", [[], ["short"], [SECRET, "short"]])
+def test_a_weak_secret_is_refused_and_not_shown(secrets: list[str]) -> None:
+    with pytest.raises(SecretError) as refused:
+        TokenKeys(secrets)
+    assert "short" not in str(refused.value).replace("too short", "")
+
+
+def test_the_command_makes_a_token_and_shows_no_secret(tmp_path: Path) -> None:
+    secret_file = tmp_path / "secret"
+    secret_file.write_text(SECRET + "\n")
+    asked = ["token", "--room", "hall", "--sub", "ada", "--role", "viewer", "--ttl", "60"]
+    for how, environment in (
+        (["--token-secret-file", str(secret_file)], {}),
+        ([], {"STREAMXR_RELAY_TOKEN_SECRET": SECRET}),
+    ):
+        result = CliRunner().invoke(main, asked + how, env=environment)
+        assert result.exit_code == 0, result.output
+        assert SECRET not in result.output
+        said = KEYS.check(result.output.strip())
+        assert (said.room, said.sub, said.role) == ("hall", "ada", Role.VIEWER)
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [({}, "a secret is needed"), ({"STREAMXR_RELAY_TOKEN_SECRET": "hunter2"}, "at least 32 characters")],
+)
+def test_the_command_says_what_is_wrong_and_shows_no_secret(environment: dict[str, str], says: str) -> None:
+    result = CliRunner().invoke(main, ["token", "--room", "hall", "--sub", "ada"], env=environment)
+    assert result.exit_code != 0
+    assert says in result.output
+    assert "hunter2" not in result.output
+
+
+def test_only_who_has_a_token_for_this_room_gets_in() -> None:
+    with running_relay(tokens=KEYS) as relay:
+
+        def close_code(**hello: str) -> int | None:
+            with relay.connect("hall") as line:
+                line.send(json.dumps(HELLO | hello))
+                return Client(line).hear_close()
+
+        assert close_code() == 4401
+        assert close_code(token="forged.token") == 4401
+        assert close_code(token=KEYS.sign(claims(exp=1))) == 4401
+        assert close_code(token=KEYS.sign(claims(room="cellar"))) == 4403
+        for room, role in (("hall", Role.VIEWER), ("*", Role.OWNER)):
+            with relay.connect("hall") as line:
+                client = Client(line)
+                client.say(HELLO | {"token": KEYS.sign(claims(room=room, role=role))})
+                assert client.hear("welcome")["role"] == role

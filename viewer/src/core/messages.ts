@@ -1,0 +1,189 @@
+/** What a client and the relay say to each other; control.ts has their JSON. docs/protocol.md is the specification. */
+import type { RigidPose } from "./protocol.ts";
+
+export const ROLES = ["viewer", "editor", "owner"] as const;
+export const OPERATIONS = ["spawn", "grab", "release", "delete"] as const;
+
+/** What one may do to shared objects: nothing; what nobody else holds; everything. */
+export type Role = (typeof ROLES)[number];
+export type Operation = (typeof OPERATIONS)[number];
+
+export interface Profile {
+  readonly pid: number;
+  readonly name: string;
+  /** `#rrggbb`. */
+  readonly color: string;
+  /** The line is lost; the participant may yet come back. */
+  readonly away: boolean;
+}
+
+export interface SharedObject {
+  readonly id: number;
+  /** The id of an asset in a bundle's catalogue: to be looked up there, never used as an address. */
+  readonly asset: string;
+  readonly pose: RigidPose;
+  readonly scale: number;
+  /** The pid of who holds it; null: nobody. */
+  readonly owner: number | null;
+  /** Counts its grabs. */
+  readonly epoch: number;
+}
+
+export interface Limits {
+  readonly participants: number;
+  readonly objects: number;
+  readonly posesPerSecond: number;
+  readonly controlPerSecond: number;
+  readonly controlBytes: number;
+}
+
+export interface Hello {
+  readonly type: "hello";
+  readonly name: string;
+  readonly color: string;
+  readonly token?: string | undefined;
+  readonly resume?: string | undefined;
+  readonly incarnation?: string | undefined;
+  readonly rev?: number | undefined;
+}
+export interface Update {
+  readonly type: "update";
+  readonly name?: string;
+  readonly color?: string;
+}
+export interface Stats {
+  readonly type: "stats";
+  /** Estimate of the download bandwidth, bits per second. */
+  readonly bandwidthBps: number;
+  /** Asset bytes downloaded since the last stats. */
+  readonly cdnBytes: number;
+}
+export interface Spawn {
+  readonly type: "spawn";
+  readonly ref: number;
+  readonly asset: string;
+  readonly pose: RigidPose;
+  readonly scale: number;
+}
+export interface Grab {
+  readonly type: "grab";
+  readonly id: number;
+}
+export interface Release {
+  readonly type: "release";
+  readonly id: number;
+  readonly epoch: number;
+  readonly pose: RigidPose;
+}
+export interface Delete {
+  readonly type: "delete";
+  readonly id: number;
+}
+export interface Signal {
+  readonly type: "signal";
+  readonly to: number;
+  readonly data: string;
+}
+export type ClientMessage = Hello | Update | Stats | Spawn | Grab | Release | Delete | Signal;
+
+export interface Welcome {
+  readonly type: "welcome";
+  readonly pid: number;
+  /** Secret: with it this seat can be taken again. */
+  readonly resume: string;
+  readonly role: Role;
+  readonly tickHz: number;
+  readonly serverMs: number;
+  readonly limits: Limits;
+  /** Everyone else who is in the room. */
+  readonly participants: readonly Profile[];
+  readonly incarnation: string;
+  readonly rev: number;
+  /** null: what one knew at `rev` still holds, and the events since follow. */
+  readonly objects: readonly SharedObject[] | null;
+}
+export interface Joined {
+  readonly type: "joined";
+  readonly pid: number;
+  readonly name: string;
+  readonly color: string;
+}
+export interface Left {
+  readonly type: "left";
+  readonly pid: number;
+}
+export interface Updated extends Profile {
+  readonly type: "updated";
+}
+export interface Spawned {
+  readonly type: "spawned";
+  readonly rev: number;
+  readonly id: number;
+  readonly by: number;
+  readonly ref: number;
+  readonly asset: string;
+  readonly pose: RigidPose;
+  readonly scale: number;
+}
+export interface Grabbed {
+  readonly type: "grabbed";
+  readonly rev: number;
+  readonly id: number;
+  readonly owner: number;
+  readonly epoch: number;
+  readonly leaseMs: number;
+}
+export interface Released {
+  readonly type: "released";
+  readonly rev: number;
+  readonly id: number;
+  readonly epoch: number;
+  readonly pose: RigidPose;
+  readonly cause: string;
+}
+export interface Deleted {
+  readonly type: "deleted";
+  readonly rev: number;
+  readonly id: number;
+}
+export interface Denied {
+  readonly type: "denied";
+  readonly op: Operation;
+  readonly reason: string;
+  /** Of a spawn. */
+  readonly ref: number | null;
+  /** Of anything else. */
+  readonly id: number | null;
+  /** The object as it is now, if there is one. */
+  readonly object: SharedObject | null;
+}
+export interface SignalFrom {
+  readonly type: "signal";
+  readonly from: number;
+  readonly data: string;
+}
+export interface ErrorMessage {
+  readonly type: "error";
+  readonly code: string;
+  readonly message: string;
+}
+export interface Pace {
+  readonly type: "pace";
+  readonly tickHz: number;
+}
+export interface Drain {
+  readonly type: "drain";
+  readonly retryMs: number;
+}
+export type ObjectEvent = Spawned | Grabbed | Released | Deleted;
+export type ServerMessage =
+  | Welcome
+  | Joined
+  | Left
+  | Updated
+  | ObjectEvent
+  | Denied
+  | SignalFrom
+  | ErrorMessage
+  | Drain
+  | Pace;
