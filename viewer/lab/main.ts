@@ -4,6 +4,7 @@ import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import { generatedHeads, type HeadTrace, recordedHead } from "./head.ts";
 import { generatedNetworks, type NetworkTrace, recordedNetwork } from "./network.ts";
+import { planningTable } from "./planning.ts";
 import { allPolicies } from "./policies.ts";
 import { replay } from "./replay.ts";
 import { html } from "./report.ts";
@@ -17,6 +18,7 @@ const HELP = `Replays head traces × network traces × policies on a bundle, in 
   --html FILE       writes a report with plots
   --json FILE       writes every number
   --only WORD       only what has the word in scene/head/network; may be repeated
+  --planning        only how long the planner takes
   --policy WORD     only policies with the word in their name; may be repeated
 `;
 
@@ -28,12 +30,15 @@ const { values } = parseArgs({
     json: { type: "string" },
     only: { type: "string", multiple: true, default: [] },
     policy: { type: "string", multiple: true, default: [] },
+    planning: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
 
 if (values.help || !values.bundle) {
   console.info(HELP);
+} else if (values.planning) {
+  console.info(planningTable(await readBundle(values.bundle)));
 } else {
   const bundle = await readBundle(values.bundle);
   const scenes = [oneAsset(bundle, "sculpture"), room(bundle)];
