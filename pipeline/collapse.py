@@ -46,6 +46,8 @@ def collapse(mesh: Mesh, target: int) -> tuple[BoolArray, BoolArray]:
                 continue
             if mesh.locked[b]:  # the one that is left is the one that stays
                 a, b = b, a
+            if mesh.locked[a] and not _keeps_locked_edges(mesh, state, a, b):
+                continue
             evaluate(mesh, state, a, b, group, place)
             if _flips(mesh, state, a, b, place) or _flips(mesh, state, b, a, place):
                 continue
@@ -121,6 +123,38 @@ def _keeps_topology(mesh: Mesh, state: State, a: int, b: int) -> bool:
         if triangles[f, (k + 2) % 3] == b and border[f, (k + 2) % 3]:
             return True
         corner = following[corner]
+    return False
+
+
+@compiled
+def _keeps_locked_edges(mesh: Mesh, state: State, a: int, b: int) -> bool:
+    """Whether every edge from a to another locked vertex still has a face when b has become one with a."""
+    corner = state.head[b]
+    while corner >= 0:
+        f, k = corner // 3, corner % 3
+        corner = state.following[corner]
+        for c, other in (
+            (mesh.triangles[f, (k + 1) % 3], mesh.triangles[f, (k + 2) % 3]),
+            (mesh.triangles[f, (k + 2) % 3], mesh.triangles[f, (k + 1) % 3]),
+        ):
+            if (
+                other == a
+                and mesh.locked[c]
+                and not (_have_face(mesh, state, b, c, f) or _have_face(mesh, state, a, c, f))
+            ):
+                return False
+    return True
+
+
+@compiled
+def _have_face(mesh: Mesh, state: State, v: int, u: int, but: int) -> bool:
+    """Whether two vertices have a face in common, one that is not `but` nor vanishes with it."""
+    corner = state.head[v]
+    while corner >= 0:
+        f = corner // 3
+        corner = state.following[corner]
+        if f != but and (mesh.triangles[f, 0] == u or mesh.triangles[f, 1] == u or mesh.triangles[f, 2] == u):
+            return True
     return False
 
 

@@ -127,14 +127,14 @@ def leaves_below(tree: dict, index: int) -> list[int]:
 
 def edges_of(surface: Surface) -> set[Edge]:
     """All edges as pairs of positions, the smaller first."""
-    welded = without_degenerates(surface)  # positions are sorted
+    welded = without_degenerates(surface)
     ends = np.sort(welded.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
-    return {tuple(map(tuple, pair)) for pair in welded.positions[np.unique(ends, axis=0)].tolist()}
+    return {tuple(sorted(map(tuple, pair))) for pair in welded.positions[np.unique(ends, axis=0)].tolist()}
 
 
 def open_at(surface: Surface) -> set[Edge]:
     welded = without_degenerates(surface)
-    return {tuple(map(tuple, ends)) for ends in welded.positions[open_edges(welded.triangles)].tolist()}
+    return {tuple(sorted(map(tuple, ends))) for ends in welded.positions[open_edges(welded.triangles)].tolist()}
 
 
 def test_no_sample_is_further_away_than_the_stated_error(regions: Regions, sources: list[Surface]) -> None:

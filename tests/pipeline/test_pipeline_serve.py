@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,7 +120,7 @@ def test_the_pages_code_is_sent_compressed(client: httpx.Client, root: Path) -> 
 
 
 def test_the_pages_hashed_chunks_may_be_kept_for_ever(client: httpx.Client, root: Path) -> None:
-    hashed = [p for p in (root / "viewer").rglob("*-*") if p.suffix in (".js", ".wasm")]
+    hashed = [p for p in (root / "viewer").rglob("*.js") if re.fullmatch(r".+-[A-Z0-9]{8}", p.stem)]
     assert len(hashed) > 3
     for path in hashed:
         answer = client.head(path.relative_to(root).as_posix())
