@@ -203,7 +203,7 @@ def test_every_request_of_a_bundle_passes_through_the_hook(visit: Open) -> None:
 
 def test_who_saves_data_gets_coarser_pictures_and_tiers(visit: Open) -> None:
     saving = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });"
-    page = visit("assets=sculpture&camera=0,1.4,3.4,0,1.1,0", script=saving, size=SMALL)
+    page = visit("assets=sculpture&camera=0,1.4,2.2,0,1.1,0", script=saving, size=SMALL)
     page.settle()
     received = "streamxr.session.bandwidth.totalBytes"
     saved = page.page.evaluate(received)
