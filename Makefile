@@ -3,7 +3,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup test soak check format lock system samples bench-pipeline bench-viewer bench-relay clean
+.PHONY: demo setup test soak check format lock system samples bench-pipeline bench-viewer bench-relay lab clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -62,6 +62,12 @@ bench-viewer: setup
 bench-relay: setup
 	@cd benchmarks/relay && npm ci --loglevel=error
 	@$(PY) benchmarks/relay $(ARGS)
+
+# Heads × networks × policies in virtual time; ARGS='--only room --policy ours' for a part of it.
+lab: setup
+	@$(PY) scripts/lab_bundle.py .cache/lab
+	@cd viewer && node lab.mjs --bundle ../.cache/lab/bundle --traces lab/traces --html ../.cache/lab/report.html $(ARGS)
+	@echo "plots: .cache/lab/report.html"
 
 system:
 	@PYTHON=$(PYTHON) scripts/system-deps.sh

@@ -20,6 +20,7 @@ test("an address without a query shows all of the bundle beside the page, alone"
     hud: false,
     gaze: "head",
     memory: null,
+    tolerance: null,
     camera: null,
     debug: false,
   });

@@ -194,6 +194,14 @@ export class AssetState {
     return { hide: [], show: [] };
   }
 
+  /** Levels of a texture that are there but not drawn: one level is, and what it replaces is not needed any more. */
+  replacedLevels(texture: number): TextureDownload[] {
+    const drawn = this.#levels[texture];
+    return (this.#textures[texture] ?? []).flatMap((file) =>
+      file?.stage === "ready" && file.download.level !== drawn ? [file.download] : [],
+    );
+  }
+
   /** Where a file of this asset stands. */
   file(download: Download): FileState {
     return this.#of(download);

@@ -1,5 +1,6 @@
 /** What the eye demands of the regions of one asset, seen from one view: the planner's sight of the world. */
 import { type AssetState, IDENTITY, type TreeState } from "./asset.ts";
+import type { Region } from "./bundle.ts";
 import { facesAway, look, type Matrix4, type Sight, type View } from "./gaze.ts";
 
 /** What the eye demands of a region, at the most demanding of all nodes that draw it. */
@@ -12,10 +13,19 @@ export interface Demand {
   readonly weight: number;
   /** Metres per unit of the tree's space at that node. */
   readonly scale: number;
+  /** The same two where the fovea to turn to it: see `Sight.area`. */
+  readonly area: number;
+  readonly leastNeed: number;
+  /** Half the angle under which its sphere is seen at the nearest, radians. */
+  readonly radius: number;
 }
 
 /** What is only about to be seen counts for half: the head may turn elsewhere. */
 const AHEAD_WEIGHT = 0.5;
+/** The eye jumps several times a second: how likely it is to land on what is in view but not looked at. */
+export const GLANCE_WEIGHT = 0.1;
+/** A texture's need is taken on pieces that are seen under less than this: within them it hardly differs, radians. */
+const PATCH_RADIUS = 0.1;
 /** What is in flight stays wanted this far past the edge of the view (as a share of its distance, 3°) … */
 const EDGE_SLACK = 0.05;
 /** … and past its need, so that a trembling head does not start and abort the same file again and again. */
@@ -41,7 +51,7 @@ export class TreeSight {
   readonly #view: View;
   readonly #placements: readonly Placement[];
   readonly #demands: (Demand | undefined)[];
-  readonly #sight: Sight = { weight: 0, need: 0 };
+  readonly #sight: Sight = { weight: 0, need: 0, area: 0, leastNeed: 0, radius: 0 };
 
   constructor(asset: AssetState, state: TreeState, view: View) {
     this.state = state;
@@ -58,6 +68,9 @@ export class TreeSight {
       need: Number.POSITIVE_INFINITY,
       weight: 0,
       scale: this.#placements[0]?.scale ?? 1,
+      area: 0,
+      leastNeed: Number.POSITIVE_INFINITY,
+      radius: 0,
     };
     for (const at of this.#placements) {
       this.#take(best, region, at, this.#view, 1);
@@ -73,31 +86,44 @@ export class TreeSight {
    * pixels.
    */
   textureGain(region: number, before: number, after: number): number {
-    const { weight, need, scale } = this.demand(region);
-    if (weight === 0) return 0;
-    const length = (this.state.uvLength[region] ?? 0) * scale;
-    return weight * Math.log2(Math.max(length / before, need) / Math.max(length / after, need));
+    const demand = this.demand(region);
+    if (demand.weight === 0) return 0;
+    const length = (this.state.uvLength[region] ?? 0) * demand.scale;
+    return gainOf(demand, length / before, length / after, 0);
   }
 
   /**
-   * Octaves of visible error that the refinement of `file` takes away from where `shown` is drawn: the mean over the
-   * children of log2(max(error, need, half a grid step) before ÷ after), times the weight.
+   * Octaves of visible error that the refinement of `file` takes away from where `shown` is drawn: over its children,
+   * log2(max(error, need, half a grid step) before ÷ after), times their weights.
    *
    * @param shown the region that is drawn now: `file` itself, or an ancestor in a chain of only children
    */
   refinementGain(shown: number, file: number): number {
-    const { weight, need, scale } = this.demand(shown);
-    if (weight === 0) return 0;
     const { regions } = this.state.tree;
-    const floor = Math.max(need, this.state.halfStep * scale);
-    const before = (regions[shown]?.error ?? 0) * scale;
-    if (before <= floor) return 0;
-    const children = regions[file]?.children ?? [];
-    let octaves = 0;
-    for (const child of children) {
-      octaves += Math.log2(before / Math.max((regions[child]?.error ?? 0) * scale, floor));
+    const before = regions[shown]?.error ?? 0;
+    let gain = 0;
+    for (const child of regions[file]?.children ?? []) {
+      const demand = this.demand(child);
+      const { scale } = demand;
+      const after = (regions[child]?.error ?? 0) * scale;
+      gain += gainOf(demand, before * scale, after, this.state.halfStep * scale);
     }
-    return (weight * octaves) / Math.max(1, children.length);
+    return gain;
+  }
+
+  /** Whether a region is seen, and its error with it. Nothing below it is needed where not. */
+  isTooCoarse(region: number): boolean {
+    const { weight, leastNeed, error, scale } = this.demand(region);
+    return weight > 0 && error > Math.max(leastNeed, this.state.halfStep * scale);
+  }
+
+  /** Regions that together cover what is seen of the tree, small enough that each is seen as one. */
+  *patches(region = 0): Generator<number> {
+    const { weight, radius } = this.demand(region);
+    if (weight === 0) return;
+    const { children } = this.state.tree.regions[region] as Region;
+    if (children.length === 0 || radius < PATCH_RADIUS) yield region;
+    else for (const child of children) yield* this.patches(child);
   }
 
   /**
@@ -110,8 +136,8 @@ export class TreeSight {
     return this.#placements.some((at) =>
       [this.#view, this.#view.ahead].some((view) => {
         if (!view) return false;
-        const { weight, need } = this.#look(region, at, view, EDGE_SLACK);
-        return weight > 0 && size * at.scale > NEED_SLACK * need;
+        const { weight, leastNeed } = this.#look(region, at, view, EDGE_SLACK);
+        return weight > 0 && size * at.scale > NEED_SLACK * leastNeed;
       }),
     );
   }
@@ -133,14 +159,17 @@ export class TreeSight {
     if (weight === 0 && best.weight > 0) return;
     if ((weight > 0 && best.weight === 0) || sight.need / at.scale < best.need / best.scale) {
       best.need = sight.need;
+      best.leastNeed = sight.leastNeed;
       best.scale = at.scale;
     }
     best.weight = Math.max(best.weight, weight);
+    best.area = Math.max(best.area, sight.area * share);
+    best.radius = Math.max(best.radius, sight.radius);
   }
 
   /** The sphere of a region, wider by a share of its distance, as one node draws it and one view sees it. */
   #look(region: number, at: Placement, view: View, slack: number): Sight {
-    const { sphere, cone } = this.state.tree.regions[region] as TreeState["tree"]["regions"][number];
+    const { sphere, cone } = this.state.tree.regions[region] as Region;
     const m = at.matrix;
     const x = el(m, 0) * sphere[0] + el(m, 4) * sphere[1] + el(m, 8) * sphere[2] + el(m, 12);
     const y = el(m, 1) * sphere[0] + el(m, 5) * sphere[1] + el(m, 9) * sphere[2] + el(m, 13);
@@ -152,10 +181,27 @@ export class TreeSight {
       const nx = (el(m, 0) * cone[0] + el(m, 4) * cone[1] + el(m, 8) * cone[2]) / at.scale;
       const ny = (el(m, 1) * cone[0] + el(m, 5) * cone[1] + el(m, 9) * cone[2]) / at.scale;
       const nz = (el(m, 2) * cone[0] + el(m, 6) * cone[1] + el(m, 10) * cone[2]) / at.scale;
-      if (facesAway(view, x, y, z, radius, [nx, ny, nz], cone[3])) sight.weight = 0;
+      if (facesAway(view, x, y, z, radius, [nx, ny, nz], cone[3])) sight.weight = sight.area = 0;
     }
     return sight;
   }
+}
+
+/** Octaves of visible error × weight between two errors, neither counted below `floor`; with a glance's share. */
+function gainOf(
+  { weight, need, area, leastNeed }: Demand,
+  before: number,
+  after: number,
+  floor: number,
+): number {
+  return (
+    weight * octaves(before, after, Math.max(need, floor)) +
+    GLANCE_WEIGHT * area * octaves(before, after, Math.max(leastNeed, floor))
+  );
+}
+
+function octaves(before: number, after: number, floor: number): number {
+  return before <= floor ? 0 : Math.log2(before / Math.max(after, floor));
 }
 
 function placement(matrix: Matrix4): Placement {

@@ -145,6 +145,12 @@ export interface Sight {
   weight: number;
   /** The geometric error that nobody can see there, metres: see `needAt`. */
   need: number;
+  /** Solid angle inside the frustum, square degrees: the weight if the fovea were there. */
+  area: number;
+  /** The error that nobody can see there even with the fovea, metres. */
+  leastNeed: number;
+  /** Half the angle under which it is seen, radians; π/2 from inside. */
+  radius: number;
 }
 
 /** `Sight` of a sphere, written into `into` (planning looks at thousands per frame). */
@@ -154,16 +160,20 @@ export function look(
   y: number,
   z: number,
   radius: number,
-  into: Sight = { weight: 0, need: 0 },
+  into: Sight = { weight: 0, need: 0, area: 0, leastNeed: 0, radius: 0 },
 ): Sight {
   const alpha = acuityAngle(view, eccentricity(view, x, y, z, radius));
-  into.need = nearestDistance(view, x, y, z, radius) * Math.tan(alpha / DEGREES);
+  const sharpest = acuityAngle(view, 0);
+  const nearest = nearestDistance(view, x, y, z, radius);
+  into.need = nearest * Math.tan(alpha / DEGREES);
+  into.leastNeed = nearest * Math.tan(sharpest / DEGREES);
   const inside = insideFrustum(view, x, y, z, radius);
   const distance = Math.hypot(x - view.eye[0], y - view.eye[1], z - view.eye[2]);
   const sine = distance <= radius ? 1 : radius / distance;
+  into.radius = Math.asin(sine);
   const steradians = 2 * Math.PI * (1 - Math.sqrt(1 - sine * sine));
-  const share = acuityAngle(view, 0) / alpha;
-  into.weight = inside * steradians * DEGREES * DEGREES * share * share;
+  into.area = inside * steradians * DEGREES * DEGREES;
+  into.weight = into.area * (sharpest / alpha) ** 2;
   return into;
 }
 

@@ -3,8 +3,12 @@ import type { Download, FileState } from "./asset.ts";
 
 /** Fewer requests than this leave the link idle between one file's last byte and the next one's first. */
 const MIN_REQUESTS = 2;
-/** What is down to this much time arrives before an abort would free the link. */
+/** What is down to this much time arrives before an abort would free the link … */
 const NEARLY_DONE_MS = 100;
+/** … and so much is in the server's socket already, and comes whether it is wanted or not: but no more than this … */
+const SOCKET_BYTES = 256 * 1024;
+/** … and than what the link takes from it in this time, milliseconds: sockets grow with the link. */
+const SOCKET_MS = 500;
 
 /** Bytes of a file that are still to come. */
 export function remaining({ download, received }: FileState): number {
@@ -45,6 +49,7 @@ export class InFlight {
   }
 
   nearlyDone(file: FileState): boolean {
-    return remaining(file) <= this.#bytesPerMs * NEARLY_DONE_MS;
+    const sent = Math.min(SOCKET_BYTES, this.#bytesPerMs * SOCKET_MS);
+    return remaining(file) <= Math.max(sent, this.#bytesPerMs * NEARLY_DONE_MS);
   }
 }

@@ -189,11 +189,9 @@ export class Streamer {
     if (download.kind !== "texture") return;
     const finest = asset.levels[download.texture] ?? 0;
     if (finest === download.level) host.showLevel(asset, download.texture, finest);
-    // One level is drawn; what it replaces, or what came after something finer, is not needed any more.
-    for (const file of asset.textures[download.texture] ?? []) {
-      if (file?.stage !== "ready" || file.download.level === finest) continue;
-      asset.drop(file.download, fetcher.now());
-      host.release(file.download);
+    for (const replaced of asset.replacedLevels(download.texture)) {
+      asset.drop(replaced, fetcher.now());
+      host.release(replaced);
     }
   }
 

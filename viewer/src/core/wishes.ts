@@ -1,0 +1,276 @@
+/** What is worth fetching now, in the order in which it is: see docs/streaming.md. */
+import type {
+  AssetState,
+  Download,
+  FileState,
+  RefinementDownload,
+  TextureDownload,
+  TreeState,
+} from "./asset.ts";
+import type { TreeSight } from "./demand.ts";
+import { look, type View } from "./gaze.ts";
+import { Heap } from "./heap.ts";
+import { childrenOf } from "./memory.ts";
+import { Backlog, type Block, bestStep, blocksOf, type Job, ratioOf } from "./order.ts";
+
+/** A file that is worth fetching. */
+export interface Wish {
+  readonly download: Download;
+  /** Visible gain: octaves of error × visual weight. */
+  readonly gain: number;
+  /** Gain per byte, of the file with what it makes worth fetching: what the plan is ordered by. */
+  readonly score: number;
+}
+
+/** What the plan so far makes of a file. */
+export interface Outlook {
+  /** It is there or on its way. */
+  isComing(file: FileState): boolean;
+  /** It may be asked for. */
+  mayStart(file: FileState): boolean;
+}
+
+/** Gains below are rounding. */
+export const EPSILON = 1e-9;
+/** Bases and manifests of what is seen come before everything else. */
+const FIRST = 1e12;
+/** How likely it is, before the next file has come, that the eye turns to an asset that is out of view. */
+export const TURN_LIKELIHOOD = 0.02;
+
+interface Candidate extends Wish {
+  /** Still what it was when it was pushed? Wishes for one thing change with each other. */
+  readonly current?: () => boolean;
+  /** Wishes for what can follow it. */
+  readonly taken?: () => void;
+}
+
+/** One thing that can be had at once or in steps. */
+interface Item {
+  readonly direct: Option;
+  readonly steps: readonly Option[];
+}
+interface Option {
+  readonly candidate: Candidate;
+  /** The first block begins with the candidate. */
+  readonly blocks: readonly Block[];
+}
+
+export class Wishes {
+  readonly #outlook: Outlook;
+  readonly #assets: readonly AssetState[];
+  /** By asset and tree. */
+  readonly #sights: readonly (readonly TreeSight[])[];
+  readonly #heap = new Heap<Candidate>((a, b) => a.score > b.score);
+
+  constructor(
+    assets: readonly AssetState[],
+    sights: readonly (readonly TreeSight[])[],
+    view: View,
+    outlook: Outlook,
+  ) {
+    this.#assets = assets;
+    this.#sights = sights;
+    this.#outlook = outlook;
+    let complete = true;
+    for (const asset of assets) complete = this.#wishForBasics(asset, asset.view ?? view) && complete;
+    if (!complete) return;
+    const items = [...this.#refinements(), ...this.#levels()];
+    const backlog = new Backlog(items.flatMap(({ direct }) => direct.blocks));
+    for (const { direct, steps } of items) {
+      const firsts = steps.map(({ blocks }) => blocks[0] as Block);
+      const step = bestStep(direct.blocks[0] as Block, firsts, backlog);
+      this.#heap.push((step === null ? direct : (steps[step] as Option)).candidate);
+    }
+  }
+
+  /** The best of what is left. */
+  next(): Candidate | undefined {
+    for (let wish = this.#heap.pop(); wish; wish = this.#heap.pop()) {
+      if (!wish.current || wish.current()) return wish;
+    }
+    return undefined;
+  }
+
+  /** False while the base of something that is seen is still to come: seen at all comes before seen better. */
+  #wishForBasics(asset: AssetState, view: View): boolean {
+    const { base } = asset;
+    if (!this.#outlook.mayStart(base) && !this.#outlook.mayStart(asset.manifestFile)) {
+      return base.stage !== "loading" || !assetWeight(asset, view).seen;
+    }
+    const { weight, seen } = assetWeight(asset, view);
+    for (const file of [asset.base, asset.manifestFile]) {
+      if (!this.#outlook.mayStart(file)) continue;
+      const { bytes } = file.download;
+      // All bases before all manifests, which nobody sees.
+      const share = file === asset.base ? 1 : 1e-3;
+      const gain = weight * BASE_OCTAVES;
+      const score = ((seen ? FIRST : TURN_LIKELIHOOD) * share * (gain + EPSILON)) / bytes;
+      this.#heap.push({ download: file.download, gain, score });
+    }
+    return !seen || !(base.stage === "loading" || this.#outlook.mayStart(base));
+  }
+
+  *#refinements(): Generator<Item> {
+    for (const sights of this.#sights) {
+      for (const sight of sights) {
+        for (const region of this.#open(sight, 0)) yield* this.#refinement(sight, region);
+      }
+    }
+  }
+
+  /** The regions that will be drawn, by what is there or on its way, and that are seen too coarse. */
+  *#open(sight: TreeSight, region: number): Generator<number> {
+    if (!sight.isTooCoarse(region)) return;
+    if (!goesDeeper(sight.state, region, this.#outlook)) yield region;
+    else for (const child of childrenOf(sight.state, region)) yield* this.#open(sight, child);
+  }
+
+  /** A region with an only child may skip it: what lies between two tiers of a chain is a waste on a fast link. */
+  *#refinement(sight: TreeSight, shown: number): Generator<Item> {
+    const options: Option[] = [];
+    for (let region: number | undefined = shown; region !== undefined; ) {
+      const file: FileState<RefinementDownload> | null = sight.state.refinements[region] ?? null;
+      if (!file) break;
+      if (this.#outlook.mayStart(file)) {
+        const option = this.#refinementOption(sight, shown, file);
+        // A tier that nobody can tell from the one before it is no reason to skip that one.
+        if (option && option.candidate.gain > (options.at(-1)?.candidate.gain ?? 0) + EPSILON)
+          options.push(option);
+      }
+      const children: readonly number[] = childrenOf(sight.state, region);
+      region = children.length === 1 ? children[0] : undefined;
+    }
+    const direct = options.pop();
+    if (direct) yield { direct, steps: options };
+  }
+
+  #refinementOption(
+    sight: TreeSight,
+    shown: number,
+    { download }: FileState<RefinementDownload>,
+  ): Option | null {
+    const { state } = sight;
+    const job = this.#job(sight, shown, download);
+    if (job.gain <= EPSILON && job.followers.length === 0) return null;
+    const blocks = blocksOf(job);
+    const candidate: Candidate = {
+      download,
+      gain: job.gain,
+      score: ratioOf(blocks[0] as Block),
+      current: () => !goesDeeper(state, shown, this.#outlook),
+      taken: () => {
+        for (const child of childrenOf(state, download.region)) {
+          for (const open of this.#open(sight, child)) {
+            for (const { direct } of this.#refinement(sight, open)) this.#heap.push(direct.candidate);
+          }
+        }
+      },
+    };
+    return { candidate, blocks };
+  }
+
+  #job(sight: TreeSight, shown: number, { region, bytes }: RefinementDownload): Job {
+    const { state } = sight;
+    const followers: Job[] = [];
+    for (const child of childrenOf(state, region)) {
+      const file = state.refinements[child];
+      if (file && this.#outlook.mayStart(file) && sight.isTooCoarse(child)) {
+        followers.push(this.#job(sight, child, file.download));
+      }
+    }
+    return { gain: sight.refinementGain(shown, region), bytes: bytes, followers };
+  }
+
+  *#levels(): Generator<Item> {
+    for (const [a, asset] of this.#assets.entries()) {
+      if (!asset.textures.some((levels) => this.#finer(levels).length > 0)) continue;
+      const gains = textureGains(asset, this.#sights[a] ?? []);
+      for (const texture of asset.textures.keys()) {
+        const options = this.#levelOptions(asset.textures[texture] ?? [], gains[texture] ?? []);
+        const direct = options.pop();
+        if (direct) yield { direct, steps: options };
+      }
+    }
+  }
+
+  #levelOptions(levels: readonly (FileState<TextureDownload> | null)[], gains: readonly number[]): Option[] {
+    const coming = this.#finestComing(levels);
+    const options: Option[] = [];
+    for (const { download } of this.#finer(levels)) {
+      const gain = (gains[download.level] ?? 0) - (gains[coming] ?? 0);
+      if (gain <= (options.at(-1)?.candidate.gain ?? 0) + EPSILON) continue;
+      const block: Block = { gain, bytes: download.bytes };
+      const candidate: Candidate = {
+        download,
+        gain,
+        score: ratioOf(block),
+        current: () => this.#finestComing(levels) === coming,
+        taken: () => {
+          const direct = this.#levelOptions(levels, gains).pop();
+          if (direct) this.#heap.push(direct.candidate);
+        },
+      };
+      options.push({ candidate, blocks: [block] });
+    }
+    return options;
+  }
+
+  /** Levels that may be asked for and are finer than the finest that is coming. */
+  #finer(levels: readonly (FileState<TextureDownload> | null)[]): FileState<TextureDownload>[] {
+    const coming = this.#finestComing(levels);
+    return levels.flatMap((file) =>
+      file && file.download.level > coming && this.#outlook.mayStart(file) ? [file] : [],
+    );
+  }
+
+  #finestComing(levels: readonly (FileState<TextureDownload> | null)[]): number {
+    let finest = 0;
+    for (const file of levels) if (file && this.#outlook.isComing(file)) finest = file.download.level;
+    return finest;
+  }
+}
+
+/** What a base brings against nothing: from the size of the asset to a hundredth of it, and its pictures. */
+const BASE_OCTAVES = 12;
+
+/** Whether a region is, or will be, covered by something finer than itself. */
+export function goesDeeper(state: TreeState, region: number, outlook: Outlook): boolean {
+  const file = state.refinements[region];
+  if (!file) return false;
+  if (outlook.isComing(file)) return true;
+  return childrenOf(state, region).every((child) => goesDeeper(state, child, outlook));
+}
+
+/** By texture and level: what all that is seen of an asset gains over the level that is drawn. */
+export function textureGains(asset: AssetState, sights: readonly TreeSight[]): number[][] {
+  const gains = asset.textures.map((levels) => levels.map(() => 0));
+  for (const sight of sights) {
+    for (const region of sight.patches()) {
+      for (const texture of sight.state.textures[region] ?? []) {
+        const levels = asset.manifest?.textures[texture]?.levels ?? [];
+        const sums = gains[texture] ?? [];
+        const drawn = levels[0]?.width ?? 1;
+        for (let level = 1; level < levels.length; level++) {
+          const gain = sight.textureGain(region, drawn, levels[level]?.width ?? 1);
+          sums[level] = (sums[level] ?? 0) + gain;
+        }
+      }
+    }
+  }
+  return gains;
+}
+
+/** Visual weight of the sphere around an asset's bounds; of what is not seen, what it would be if it were in view. */
+export function assetWeight({ entry, world: m }: AssetState, view: View): { weight: number; seen: boolean } {
+  const { min, max } = entry.bounds;
+  const centre = [(min[0] + max[0]) / 2, (min[1] + max[1]) / 2, (min[2] + max[2]) / 2] as const;
+  const radius = Math.hypot(max[0] - min[0], max[1] - min[1], max[2] - min[2]) / 2;
+  const el = (i: number) => m[i] ?? 0;
+  const at = (row: number) =>
+    el(row) * centre[0] + el(4 + row) * centre[1] + el(8 + row) * centre[2] + el(12 + row);
+  const scale = Math.max(...[0, 4, 8].map((i) => Math.hypot(el(i), el(i + 1), el(i + 2))));
+  const weightIn = (from: View) => look(from, at(0), at(1), at(2), radius * scale).weight;
+  const seen = Math.max(weightIn(view), view.ahead ? weightIn(view.ahead) : 0);
+  if (seen > 0) return { weight: seen, seen: true };
+  return { weight: weightIn({ ...view, frustum: [], gazeUncertaintyDegrees: 180 }), seen: false };
+}
