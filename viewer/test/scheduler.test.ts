@@ -464,6 +464,24 @@ describe("memory", () => {
     );
   });
 
+  test("a tier that does not fit gives way to the one before it", () => {
+    const asset = arrived(
+      "a",
+      manifest([
+        tree("a", {
+          error: 0.1,
+          bytes: 150_000,
+          gpuBytes: 1_000_000,
+          children: [{ error: 0.01, bytes: 160_000, gpuBytes: 5_000_000, children: [{ error: 0 }] }],
+        }),
+      ]),
+    );
+    const keysOf = (limits: Limits) =>
+      plan([asset], view(), FAST, limits, 0).start.map((w) => w.download.key);
+    assert.deepEqual(keysOf(LIMITS), ["a/tree/0/1"]);
+    assert.deepEqual(keysOf(tight), ["a/tree/0/0"]);
+  });
+
   test("what is out of view makes way, after two seconds", () => {
     const [a, b, c] = [block("a", -1), block("b", 1), block("c", 40)];
     settle([a, b, c], view([0, 0, 4]), FAST, tight);

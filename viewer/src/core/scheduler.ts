@@ -178,7 +178,10 @@ class Planning {
       if (full) {
         this.#waiting.push({ download, gain, score });
       } else {
-        if (!this.#makeRoom(wish)) continue;
+        if (!this.#makeRoom(wish)) {
+          wish.refused?.();
+          continue;
+        }
         this.#start.push({ download, gain, score });
         this.#gpuBytes += download.gpuBytes;
         this.#inFlight.add(download, download.bytes);

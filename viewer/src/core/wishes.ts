@@ -42,13 +42,12 @@ interface Candidate extends Wish {
   readonly current?: () => boolean;
   /** Wishes for what can follow it. */
   readonly taken?: () => void;
+  /** There is no memory for it: wishes for the step before it. */
+  readonly refused?: () => void;
 }
 
-/** One thing that can be had at once or in steps. */
-interface Item {
-  readonly direct: Option;
-  readonly steps: readonly Option[];
-}
+/** One thing that can be had at once or in steps: coarse to fine, each instead of those before it. At least one. */
+type Item = readonly Option[];
 interface Option {
   readonly candidate: Candidate;
   /** The first block begins with the candidate. */
@@ -75,11 +74,11 @@ export class Wishes {
     for (const asset of assets) complete = this.#wishForBasics(asset, asset.view ?? view) && complete;
     if (!complete) return;
     const items = [...this.#refinements(), ...this.#levels()];
-    const backlog = new Backlog(items.flatMap(({ direct }) => direct.blocks));
-    for (const { direct, steps } of items) {
-      const firsts = steps.map(({ blocks }) => blocks[0] as Block);
-      const step = bestStep(direct.blocks[0] as Block, firsts, backlog);
-      this.#heap.push((step === null ? direct : (steps[step] as Option)).candidate);
+    const backlog = new Backlog(items.flatMap((item) => item.at(-1)?.blocks ?? []));
+    for (const item of items) {
+      const firsts = item.map(({ blocks }) => blocks[0] as Block);
+      const direct = firsts.pop() as Block;
+      this.#offer(item, bestStep(direct, firsts, backlog) ?? firsts.length);
     }
   }
 
@@ -89,6 +88,12 @@ export class Wishes {
       if (!wish.current || wish.current()) return wish;
     }
     return undefined;
+  }
+
+  /** @param choice which of the options; what there is no memory for gives way to the one before it */
+  #offer(item: Item, choice: number = item.length - 1): void {
+    const candidate = item[choice]?.candidate;
+    if (candidate) this.#heap.push({ ...candidate, refused: () => this.#offer(item, choice - 1) });
   }
 
   /** False while the base of something that is seen is still to come: seen at all comes before seen better. */
@@ -140,8 +145,7 @@ export class Wishes {
       const children: readonly number[] = childrenOf(sight.state, region);
       region = children.length === 1 ? children[0] : undefined;
     }
-    const direct = options.pop();
-    if (direct) yield { direct, steps: options };
+    if (options.length > 0) yield options;
   }
 
   #refinementOption(
@@ -161,7 +165,7 @@ export class Wishes {
       taken: () => {
         for (const child of childrenOf(state, download.region)) {
           for (const open of this.#open(sight, child)) {
-            for (const { direct } of this.#refinement(sight, open)) this.#heap.push(direct.candidate);
+            for (const item of this.#refinement(sight, open)) this.#offer(item);
           }
         }
       },
@@ -187,8 +191,7 @@ export class Wishes {
       const gains = textureGains(asset, this.#sights[a] ?? []);
       for (const texture of asset.textures.keys()) {
         const options = this.#levelOptions(asset.textures[texture] ?? [], gains[texture] ?? []);
-        const direct = options.pop();
-        if (direct) yield { direct, steps: options };
+        if (options.length > 0) yield options;
       }
     }
   }
@@ -205,10 +208,7 @@ export class Wishes {
         gain,
         score: ratioOf(block),
         current: () => this.#finestComing(levels) === coming,
-        taken: () => {
-          const direct = this.#levelOptions(levels, gains).pop();
-          if (direct) this.#heap.push(direct.candidate);
-        },
+        taken: () => this.#offer(this.#levelOptions(levels, gains)),
       };
       options.push({ candidate, blocks: [block] });
     }
