@@ -6,6 +6,7 @@ import contextlib
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -49,29 +50,33 @@ def serve(folder: Path) -> Iterator[Site]:
 @contextlib.contextmanager
 def running(command: Sequence[str], health: str) -> Iterator[None]:
     """A server process, from the moment `health` answers until the end of the block."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        _wait_for(health, process)
-        yield
-    finally:
-        process.terminate()
+    # Into a file: a server whose log nobody reads stops for good once a pipe is full.
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
-            process.communicate(timeout=PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            if not _answers(health, process):
+                process.kill()
+                log.seek(0)
+                said = log.read().decode(errors="replace")
+                raise RuntimeError(f"{command!r} did not answer at {health}:\n{said}")
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
-def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
     deadline = time.monotonic() + PATIENCE_S
     while process.poll() is None and time.monotonic() < deadline:
         try:
             with urllib.request.urlopen(url, timeout=PATIENCE_S):
-                return
+                return True
         except urllib.error.HTTPError:
             raise
         except OSError:
             time.sleep(0.05)
-    process.kill()
-    said = process.communicate()[0].decode(errors="replace")
-    raise RuntimeError(f"{process.args!r} did not answer at {url}:\n{said}")
+    return False
