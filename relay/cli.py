@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from .app import RelaySettings
-from .logs import FORMATS, set_up_logs
+from .logs import FORMATS, logs_to_stderr
 from .pace import TickPolicy
 from .protocol import Role
 from .server import RelayServer, listen
@@ -248,7 +248,6 @@ def serve(
             "land in different ones and not see each other. One process serves hundreds; beyond that, run "
             "one relay per group of rooms."
         )
-    set_up_logs(log_level, log_format)
     settings = RelaySettings(
         origins=origins,
         tick=TickPolicy(tick_hz, fast_up_to, full_up_to, client_bps),
@@ -273,11 +272,14 @@ def serve(
     bound_port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"streamxr-relay: ws://{shown}:{bound_port}/ws/{{room}}  (Ctrl-C to stop)", err=True)
-    try:
-        server = RelayServer(settings, fast_path=fast_path, log_level="warning" if log_level == "info" else log_level)
-    except StoreError as error:
-        raise click.ClickException(str(error)) from None
-    server.run(sockets=[listener])
+    with logs_to_stderr(log_level, log_format):
+        try:
+            server = RelayServer(
+                settings, fast_path=fast_path, log_level="warning" if log_level == "info" else log_level
+            )
+        except StoreError as error:
+            raise click.ClickException(str(error)) from None
+        server.run(sockets=[listener])
 
 
 if __name__ == "__main__":

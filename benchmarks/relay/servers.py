@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 HERE = Path(__file__).parent
 SERVER_CORE = "0"
@@ -53,33 +56,31 @@ class Running:
 @contextlib.contextmanager
 def running(contender: Contender) -> Iterator[Running]:
     """The server, ready, on its core; `taskset` becomes the server, so its process id is the server's."""
-    process = subprocess.Popen(
-        ["taskset", "-c", SERVER_CORE, *contender.command],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=HERE,
-    )
-    try:
-        yield Running(process.pid, _port(process))
-    finally:
-        process.terminate()
+    # Into a file: a server whose log nobody reads stops once a pipe is full, at some thousand lines.
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            ["taskset", "-c", SERVER_CORE, *contender.command], stdout=log, stderr=subprocess.STDOUT, cwd=HERE
+        )
         try:
-            process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        assert process.stdout
-        process.stdout.close()
+            yield Running(process.pid, _port(process, log))
+        finally:
+            process.terminate()
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
-def _port(process: subprocess.Popen[str]) -> int:
+def _port(process: subprocess.Popen[bytes], log: TextIO) -> int:
     """The port in the first line that names one."""
-    assert process.stdout
-    said = ""
     deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline and (line := process.stdout.readline()):
-        said += line
-        if found := re.search(r"^(\d+)$|:(\d+)/ws/", line):
+    while True:
+        ended = process.poll() is not None or time.monotonic() > deadline
+        # pread: the server writes at the offset that it shares with this process.
+        said = os.pread(log.fileno(), 1 << 16, 0).decode(errors="replace")
+        if found := re.search(r"^(\d+)$|:(\d+)/ws/", said, re.MULTILINE):
             return int(found[1] or found[2])
-    raise RuntimeError(f"the server did not start: {said}")
+        if ended:
+            raise RuntimeError(f"the server did not start: {said}")
+        time.sleep(0.02)

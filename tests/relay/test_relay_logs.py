@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
 import subprocess
+import threading
+import time
 from typing import Any
 
 import pytest
 from relay_process import RELAY, serving
 from relay_server import PATIENCE_S, Client
-from streamxr.relay.logs import JsonLines, TextLines, about
+from streamxr.relay.logs import JsonLines, Lines, TextLines, about
 from websockets.sync.client import connect
 
 
@@ -83,6 +86,46 @@ def test_the_relay_says_who_came_who_went_and_why() -> None:
     banned = next(line for line in lines if line.get("code") == 4429)
     assert "too many offences" in banned["message"]
     assert not any("Ada" in line for line in err.splitlines())  # names are people's own
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETPIPE_SZ"), reason="only Linux makes a pipe smaller")
+def test_a_log_that_nobody_reads_stops_no_room() -> None:
+    visits = 60  # of two lines each, more than a page of a pipe
+    with serving("--drain-seconds", "0") as (process, port):
+        assert process.stderr
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        for _ in range(visits):
+            with connect(f"ws://127.0.0.1:{port}/ws/hall", subprotocols=["streamxr.v1"]) as line:
+                client = Client(line)
+                client.say({"type": "hello", "v": 1, "name": "Ada", "color": "#ff8800"})
+                client.hear("welcome")
+        process.terminate()
+        _, err = process.communicate(timeout=PATIENCE_S)
+    assert err.count("joined") == visits  # late, and not lost
+
+
+def test_lines_that_nobody_waits_for_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
+    lines = Lines(3)
+    log = logging.Logger("streamxr.test")
+    log.addHandler(lines)
+    for number in range(5):
+        log.warning("line %d", number)
+    handler = logging.StreamHandler()
+    handler.setFormatter(TextLines())
+    writer = threading.Thread(target=lines.write_to, args=(handler,))
+    writer.start()
+    while lines.waiting:
+        time.sleep(0.01)
+    lines.end()
+    writer.join(PATIENCE_S)
+    assert not writer.is_alive()
+    said = capfd.readouterr().err.splitlines()
+    assert [line.partition(": ")[2] for line in said] == [
+        "line 0",
+        "line 1",
+        "line 2",
+        "2 lines are lost: stderr was not read",
+    ]
 
 
 def test_every_option_of_serve_is_also_a_variable() -> None:
