@@ -110,6 +110,7 @@ def relay_process() -> Iterator[tuple[int, int]]:
     """A relay of its own, so that its memory is its own: process id and port."""
     # Rooms that everyone left go at once: what is kept for people who may come back is not growth.
     command = [sys.executable, "-m", "streamxr.relay.cli", "serve", "--port", "0", "--max-per-address", "0"]
+    command += ["--log-level", "error"]  # nobody reads the log here
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr
     found = re.search(r":(\d+)/ws/", process.stderr.readline())
