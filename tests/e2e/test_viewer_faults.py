@@ -235,6 +235,39 @@ def test_memory_is_kept_for_what_is_looked_at(visit: Open) -> None:
     assert page.crashes == []
 
 
+# Of all meshes of the assets that are in the scene: what three.js has to draw, the view holding all of it.
+TRIANGLES = """() => {
+    let sum = 0;
+    for (const asset of streamxr.streamxr.shown)
+        asset.traverseVisible(({ isMesh, geometry }) => {
+            if (isMesh) sum += (geometry.index ?? geometry.attributes.position).count / 3;
+        });
+    return sum;
+}"""
+ALLOW = "(triangles) => streamxr.session.adjust({ limits: { triangles } })"
+
+
+def test_a_frame_draws_no_more_than_its_budget_and_all_of_it_when_there_is_room_again(visit: Open) -> None:
+    page = visit("assets=lantern,sculpture", size=SMALL)
+    page.settle()
+    everything = page.page.evaluate(TRIANGLES)
+    budget = everything // 2
+    page.page.evaluate(ALLOW, budget)
+    page.wait(f"(budget) => ({TRIANGLES})() <= budget", budget)
+    page.settle()
+    assert page.page.evaluate(TRIANGLES) > budget / 2
+    asked = page.asked.copy()
+    page.page.evaluate(ALLOW, 10 * everything)
+    page.wait(f"(everything) => ({TRIANGLES})() === everything", everything)
+    assert page.asked == asked, "what is not drawn is kept"
+
+    newcomer = visit(f"assets=lantern,sculpture&triangles={budget}", size=SMALL)
+    newcomer.settle()
+    assert newcomer.page.evaluate(TRIANGLES) <= budget
+    assert sum(newcomer.asked.values()) < sum(asked.values()), "what could not be drawn is not fetched"
+    assert page.crashes == newcomer.crashes == []
+
+
 ON_THE_GPU = "() => ({ ...streamxr.stage.renderer.info.memory })"
 # Loads, waits until all that is wanted is drawn, unloads; so many times. What has just arrived makes more wanted only
 # with the next plan, so it must be at rest for a few frames.

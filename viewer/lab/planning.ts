@@ -17,7 +17,7 @@ const NETWORK: Network = {
   ttfbMs: 40,
   measured: true,
 };
-const LIMITS = { ...DEFAULT_LIMITS, gpuBytes: 1e12 };
+const LIMITS = { ...DEFAULT_LIMITS, gpuBytes: 1e12, triangles: 1e12, drawCalls: 1e12 };
 
 /** @param template a bundle whose first manifest lends what is not counted here */
 export function planningTable({ catalogue, manifests }: Bundle): string {

@@ -28,7 +28,7 @@ export type Decide = (
 };
 
 /** Desktop memory: no policy evicts, so that bytes are compared and not caches. */
-const LIMITS: Limits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3 };
+const LIMITS: Limits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, triangles: 1e9, drawCalls: 1e6 };
 
 /** What the original project's server decides by: bytes per second, degrees. */
 const ORIGINAL_BYTES_PER_SECOND = 500_000;

@@ -26,6 +26,17 @@ const MEMORY: Readonly<Record<DeviceClass, number>> = {
   phone: 256 * MB,
   desktop: 1024 * MB,
 };
+/**
+ * What a frame may draw of what is streamed: a standalone headset draws it twice, at 72 to 120 pictures a second, and
+ * its vendors ask for 750,000 to 1,000,000 triangles and 200 draw calls or fewer; a phone draws it once, at 60.
+ */
+const RENDER: Readonly<Record<DeviceClass, { triangles: number; drawCalls: number }>> = {
+  headset: { triangles: 750_000, drawCalls: 200 },
+  phone: { triangles: 1_000_000, drawCalls: 300 },
+  desktop: { triangles: 5_000_000, drawCalls: 2_000 },
+};
+/** Pictures a second that a display shows at least, by what is usual for the class; a headset's session may say more. */
+const FRAMES_PER_SECOND: Readonly<Record<DeviceClass, number>> = { headset: 72, phone: 60, desktop: 60 };
 /** A device with less than this in all gets half, GiB. */
 const ROOMY_GIB = 4;
 
@@ -48,9 +59,16 @@ export function deviceClass({
 }
 
 /** The limits that depend on the device; an application may set its own. */
-export function limitsFor(traits: BrowserTraits): Pick<Limits, "gpuBytes"> {
+export function limitsFor(traits: BrowserTraits): Pick<Limits, "gpuBytes" | "triangles" | "drawCalls"> {
   const small = traits.deviceMemory !== undefined && traits.deviceMemory < ROOMY_GIB;
-  return { gpuBytes: MEMORY[deviceClass(traits)] / (small ? 2 : 1) };
+  const device = deviceClass(traits);
+  const { triangles, drawCalls } = RENDER[device];
+  const share = small ? 0.5 : 1;
+  return { gpuBytes: share * MEMORY[device], triangles: share * triangles, drawCalls: share * drawCalls };
+}
+
+export function framesPerSecond(traits: BrowserTraits): number {
+  return FRAMES_PER_SECOND[deviceClass(traits)];
 }
 
 /**

@@ -205,8 +205,9 @@ export class StreamXRViewer extends HTMLElement {
     const progress = setInterval(() => this.report(state), PROGRESS_MS);
     try {
       const { clientWidth, clientHeight } = this;
-      const viewpoint = frameBox(state.entry.bounds, FIELD_OF_VIEW, clientWidth / Math.max(1, clientHeight));
-      state.view = viewFrom(viewpoint, FIELD_OF_VIEW, clientHeight * devicePixelRatio);
+      const aspect = clientWidth / Math.max(1, clientHeight);
+      const viewpoint = frameBox(state.entry.bounds, FIELD_OF_VIEW, aspect);
+      state.view = viewFrom(viewpoint, FIELD_OF_VIEW, aspect, clientHeight * devicePixelRatio);
       const stop = session.foresee(state.view);
       const { Booth } = await module.finally(stop);
       if (signal.aborted) return;

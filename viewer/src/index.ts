@@ -14,7 +14,7 @@
 import type { Camera, WebGLRenderer } from "three";
 import type { AssetState } from "./core/asset.ts";
 import { type Demand, demandOf } from "./core/demand.ts";
-import { pixelTolerance } from "./device.ts";
+import { framesPerSecond, pixelTolerance } from "./device.ts";
 import type { Room, RoomOptions } from "./room.ts";
 import { ANYWHERE, pageSession, type Session, type SessionOptions } from "./session.ts";
 import type { Asset } from "./three/asset.ts";
@@ -71,7 +71,7 @@ const PROGRESS_MS = 50;
 
 /**
  * The streamed assets of one renderer. All of a page, whatever renderer draws them, share one plan, one bandwidth
- * estimate and one memory budget.
+ * estimate and one budget of memory and of what a frame draws.
  */
 export class StreamXR {
   readonly session: Session;
@@ -86,6 +86,7 @@ export class StreamXR {
   private readonly waiting = new Map<AssetState, Waiting>();
   private idle: ReturnType<typeof setInterval> | undefined;
   private updatedAt = Number.NEGATIVE_INFINITY;
+  private readonly framesPerSecond = framesPerSecond(navigator);
 
   constructor(options: StreamXROptions) {
     const { renderer, decoder = DRACO, transcoder = BASIS, recorder = null } = options;
@@ -161,6 +162,8 @@ export class StreamXR {
     // What is sent to a lost context is lost with it.
     if (this.renderer.getContext().isContextLost()) return;
     this.updatedAt = performance.now();
+    const { frameRate } = this.renderer.xr.getSession() ?? {};
+    this.session.framed(this.updatedAt, frameRate ?? this.framesPerSecond);
     this.host.uploads.slice();
     for (const asset of this.shown) asset.update(dt, this.updatedAt, camera);
     const view = this.view.read(camera, this.session.bandwidth.network(this.updatedAt), this.updatedAt);

@@ -1,5 +1,5 @@
 import type { Box } from "./core/bundle.ts";
-import { HEAD_GAZE_UNCERTAINTY, type View } from "./core/gaze.ts";
+import { HEAD_GAZE_UNCERTAINTY, type Plane, type Vec3, type View } from "./core/gaze.ts";
 
 /** Where an asset of the page stands: scaled about its own origin, then moved, so that it stands on y = 0. */
 export interface Place {
@@ -126,18 +126,43 @@ export function radiusOf({ min, max }: Box): number {
   return radius > 0 && Number.isFinite(radius) ? radius : 1;
 }
 
-/** What is seen from a viewpoint, as far as it is known before there is a camera. */
-export function viewFrom({ eye, target }: Viewpoint, fovDegrees: number, heightPixels: number): View {
-  const [x, y, z] = [target[0] - eye[0], target[1] - eye[1], target[2] - eye[2]];
-  const length = Math.hypot(x, y, z);
+/**
+ * What is seen from a viewpoint, as far as it is known before there is a camera.
+ * @param fovDegrees vertical field of view
+ * @param aspect width ÷ height of the picture
+ */
+export function viewFrom(
+  { eye, target }: Viewpoint,
+  fovDegrees: number,
+  aspect: number,
+  heightPixels: number,
+): View {
+  const forward = unit([target[0] - eye[0], target[1] - eye[1], target[2] - eye[2]]);
+  // Of who looks straight up or down, any direction is the right.
+  const right = unit([-forward[2] || 1e-9, 0, forward[0]]);
+  const up = cross(right, forward);
+  const high = Math.tan((fovDegrees * Math.PI) / 360);
+  const side = (axis: Vec3, sign: number, half: number): Plane => {
+    const n = unit([0, 1, 2].map((i) => sign * (axis[i] ?? 0) + half * (forward[i] ?? 0)));
+    return [...n, -(n[0] * eye[0] + n[1] * eye[1] + n[2] * eye[2])];
+  };
   return {
     eye,
-    gaze: [x / length, y / length, z / length],
+    gaze: forward,
     gazeUncertaintyDegrees: HEAD_GAZE_UNCERTAINTY,
     pixelsPerDegree: heightPixels / fovDegrees,
     near: 0.01,
-    frustum: [],
+    frustum: [1, -1].flatMap((sign) => [side(right, sign, high * aspect), side(up, sign, high)]),
   };
+}
+
+function unit([x = 0, y = 0, z = 0]: readonly number[]): Vec3 {
+  const length = Math.hypot(x, y, z);
+  return [x / length, y / length, z / length];
+}
+
+function cross(a: Vec3, b: Vec3): Vec3 {
+  return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
 }
 
 /** Asset space → world of a place, column-major. */

@@ -1,3 +1,5 @@
+import type { Viewpoint } from "./layout.ts";
+
 /** What the page's address asks for. */
 export interface PageOptions {
   /** Address of the bundle's catalogue. */
@@ -15,10 +17,12 @@ export interface PageOptions {
   readonly gaze: "head" | "pointer";
   /** GPU memory for what is streamed, bytes; null: by the class of the device. */
   readonly memory: number | null;
+  /** Triangles of a frame, of what is streamed; null: by the class of the device. */
+  readonly triangles: number | null;
   /** Error on the screen that nobody minds, pixels; null: one. Twice as much for who saves data. */
   readonly tolerance: number | null;
-  /** Eye and target, metres. */
-  readonly camera: readonly [number, number, number, number, number, number] | null;
+  /** Metres. */
+  readonly camera: Viewpoint | null;
   /** Offers `window.streamxr`: what was drawn and requested, for tests. */
   readonly debug: boolean;
   /** What could not be understood, for the visitor. */
@@ -29,8 +33,8 @@ const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 const TOKEN = /^[A-Za-z0-9_.-]{1,1024}$/;
 
 /**
- * Reads `?bundle= &assets=a,b &room= &relay= &name= &token= &hud=1 &gaze=pointer &memory=MB &tolerance=pixels
- * &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left at its default and named in `complaints`.
+ * Reads `?bundle= &assets=a,b &room= &relay= &name= &token= &hud=1 &gaze=pointer &memory=MB &triangles=count
+ * &tolerance=pixels &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left at its default and named in `complaints`.
  * @param page address of the page
  */
 export function readOptions(page: URL): PageOptions {
@@ -63,6 +67,7 @@ export function readOptions(page: URL): PageOptions {
     hud: flag("hud"),
     gaze: query.get("gaze") === "pointer" ? "pointer" : "head",
     memory: readMemory(query.get("memory"), complaints),
+    triangles: readTriangles(query.get("triangles"), complaints),
     tolerance: readTolerance(query.get("tolerance"), complaints),
     camera: readCamera(query.get("camera"), complaints),
     debug: flag("debug"),
@@ -106,6 +111,14 @@ function readMemory(text: string | null, complaints: string[]): number | null {
   return null;
 }
 
+function readTriangles(text: string | null, complaints: string[]): number | null {
+  if (!text) return null;
+  const triangles = Number(text);
+  if (triangles >= 1 && triangles <= 1e9) return triangles;
+  complaints.push("triangles= wants how many a frame may draw, such as 750000.");
+  return null;
+}
+
 function readTolerance(text: string | null, complaints: string[]): number | null {
   if (!text) return null;
   const pixels = Number(text);
@@ -117,10 +130,10 @@ function readTolerance(text: string | null, complaints: string[]): number | null
 function readCamera(text: string | null, complaints: string[]): PageOptions["camera"] {
   if (!text) return null;
   const numbers = text.split(",").map(Number);
-  const [x, y, z, tx, ty, tz] = numbers;
   if (numbers.length === 6 && numbers.every((number) => Math.abs(number) < 1e4)) {
-    return [x, y, z, tx, ty, tz] as [number, number, number, number, number, number];
+    const [x, y, z, tx, ty, tz] = numbers as [number, number, number, number, number, number];
+    if (Math.hypot(tx - x, ty - y, tz - z) > 1e-3) return { eye: [x, y, z], target: [tx, ty, tz] };
   }
-  complaints.push("camera= wants six numbers in metres: eye x,y,z and target x,y,z.");
+  complaints.push("camera= wants six numbers in metres: eye x,y,z and target x,y,z, not the same.");
   return null;
 }

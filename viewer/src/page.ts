@@ -32,7 +32,10 @@ async function main(): Promise<void> {
   show.catch(() => {});
   const session = pageSession({
     record: options.debug,
-    ...(options.memory ? { limits: { gpuBytes: options.memory } } : {}),
+    limits: {
+      ...(options.memory ? { gpuBytes: options.memory } : {}),
+      ...(options.triangles ? { triangles: options.triangles } : {}),
+    },
   });
   session.onFailure = ({ kind, asset, uri }, error) => {
     if (kind === "base" || kind === "manifest")
@@ -48,11 +51,13 @@ async function main(): Promise<void> {
     if (state) state.world = matrixOf(place);
   }
   // Until there is a camera, what it will see decides what comes first.
-  const viewpoint = frame(layout, FIELD_OF_VIEW, innerWidth / Math.max(1, innerHeight));
+  const aspect = innerWidth / Math.max(1, innerHeight);
+  const viewpoint = options.camera ?? frame(layout, FIELD_OF_VIEW, aspect);
   const stop = session.foresee(
     viewFrom(
       viewpoint,
       FIELD_OF_VIEW,
+      aspect,
       (innerHeight * devicePixelRatio) / (pixelTolerance(navigator) * (options.tolerance ?? 1)),
     ),
   );

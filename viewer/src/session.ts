@@ -2,6 +2,7 @@ import { AssetState, type Download } from "./core/asset.ts";
 import { BandwidthEstimator } from "./core/bandwidth.ts";
 import type { Catalogue, CatalogueEntry, Manifest } from "./core/bundle.ts";
 import { Fetcher } from "./core/fetcher.ts";
+import { FramePace } from "./core/frame-pace.ts";
 import { HEAD_GAZE_UNCERTAINTY, type View } from "./core/gaze.ts";
 import { ManifestError, parseCatalogue } from "./core/manifest.ts";
 import { DEFAULT_LIMITS, type Limits } from "./core/scheduler.ts";
@@ -48,6 +49,7 @@ export class Session {
   readonly failures: { readonly download: Download; readonly error: Error }[] = [];
   onFailure: ((download: Download, error: Error) => void) | null = null;
 
+  private readonly pace = new FramePace();
   private readonly streamed = new Map<AssetState, Streamed>();
   /** What the last plan was made for. */
   private view = ANYWHERE;
@@ -114,6 +116,12 @@ export class Session {
       throw new Error(name === undefined ? `name one asset: ${has}` : `there is no asset "${name}": ${has}`);
     }
     return this.add(chosen, entry, url);
+  }
+
+  /** A frame begins on a display of this rate: where frames come late, less is drawn. */
+  framed(now: number, framesPerSecond: number): void {
+    this.pace.frame(now, framesPerSecond);
+    this.streamer.renderShare = this.pace.share;
   }
 
   /** Plans for what is seen; assets that have a view of their own are planned for that one. */

@@ -32,15 +32,11 @@ export async function start(exhibition: Exhibition): Promise<void> {
 
   stage.resize();
   stage.fit(layout.radius, layout.height);
-  const { eye, target } = frame(layout, stage.camera.fov, stage.camera.aspect);
+  const { eye, target } = options.camera ?? frame(layout, stage.camera.fov, stage.camera.aspect);
   const from = new Vector3(...eye);
   // In company everybody starts somewhere else along the front, not inside one another's head.
-  if (options.relay) from.applyAxisAngle(UP, (Math.random() - 0.5) * COMPANY_SPREAD);
+  if (options.relay && !options.camera) from.applyAxisAngle(UP, (Math.random() - 0.5) * COMPANY_SPREAD);
   stage.look(from, new Vector3(...target));
-  if (options.camera) {
-    const [x, y, z, tx, ty, tz] = options.camera;
-    stage.look(new Vector3(x, y, z), new Vector3(tx, ty, tz));
-  }
 
   const casters = new Map<Asset, Caster>();
   const cast = (asset: Asset): void => {

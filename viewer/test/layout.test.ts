@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import type { Box, Vec3 } from "../src/core/bundle.ts";
-import { frame, type Layout, layOut, matrixOf } from "../src/layout.ts";
+import { frame, type Layout, layOut, matrixOf, viewFrom } from "../src/layout.ts";
 
 type Named = { readonly id: string; readonly bounds: Box };
 
@@ -102,30 +102,38 @@ test("the first view has every corner in the picture", () => {
   fc.assert(
     fc.property(assets, fc.double({ min: 0.5, max: 2.5, noNaN: true }), (list, aspect) => {
       const layout = layOut(list.slice(0, 7));
-      const { eye, target } = frame(layout, fov, aspect);
-      const half = Math.tan((fov * Math.PI) / 360);
-      const unit = (v: Vec3): Vec3 => v.map((x) => x / Math.hypot(...v)) as Vec3;
-      const forward = unit([target[0] - eye[0], target[1] - eye[1], target[2] - eye[2]]);
-      const right = unit([-forward[2], 0, forward[0]]);
-      const up: Vec3 = [
-        right[1] * forward[2] - right[2] * forward[1],
-        right[2] * forward[0] - right[0] * forward[2],
-        right[0] * forward[1] - right[1] * forward[0],
-      ];
+      const { frustum } = viewFrom(frame(layout, fov, aspect), fov, aspect, 500);
+      assert.equal(frustum.length, 4);
       for (const asset of list.slice(0, 7)) {
         const { min, max } = placed(layout, asset);
         for (let corner = 0; corner < 8; corner++) {
           const p = [0, 1, 2].map((i) => ((corner >> i) & 1 ? max : min)[i] as number) as Vec3;
-          const d: Vec3 = [p[0] - eye[0], p[1] - eye[1], p[2] - eye[2]];
-          const along = (axis: Vec3) => d[0] * axis[0] + d[1] * axis[1] + d[2] * axis[2];
-          const depth = along(forward);
-          assert.ok(depth > 0);
-          assert.ok(Math.abs(along(right)) <= depth * half * aspect * 1.001, "left or right");
-          assert.ok(Math.abs(along(up)) <= depth * half * 1.001, "above or below");
+          for (const [x, y, z, d] of frustum) {
+            const inside = x * p[0] + y * p[1] + z * p[2] + d;
+            assert.ok(inside > -1e-3 * layout.radius, `${inside}`);
+          }
         }
       }
     }),
   );
+});
+
+test("what a viewpoint sees ends at the edges of the picture", () => {
+  const { frustum } = viewFrom({ eye: [1, 2, 3], target: [1, 2, 0] }, 90, 2, 500);
+  const sees = (...p: Vec3) => frustum.every(([x, y, z, d]) => x * p[0] + y * p[1] + z * p[2] + d >= 0);
+  const depth = 4;
+  for (const [x, y, expected] of [
+    [1.9, 0, true],
+    [-1.9, 0, true],
+    [2.1, 0, false],
+    [-2.1, 0, false],
+    [0, 0.9, true],
+    [0, -0.9, true],
+    [0, 1.1, false],
+    [0, -1.1, false],
+  ] as const) {
+    assert.equal(sees(1 + x * depth, 2 + y * depth, 3 - depth), expected, `${x}, ${y}`);
+  }
 });
 
 test("a place is a matrix that scales first and moves then, column by column", () => {

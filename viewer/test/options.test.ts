@@ -20,6 +20,7 @@ test("an address without a query shows all of the bundle beside the page, alone"
     hud: false,
     gaze: "head",
     memory: null,
+    triangles: null,
     tolerance: null,
     camera: null,
     debug: false,
@@ -45,7 +46,7 @@ test("assets are named once each, in the order given", () => {
 });
 
 test("a camera is six numbers", () => {
-  assert.deepEqual(read("camera=1,2,3,0,-0.5,0").camera, [1, 2, 3, 0, -0.5, 0]);
+  assert.deepEqual(read("camera=1,2,3,0,-0.5,0").camera, { eye: [1, 2, 3], target: [0, -0.5, 0] });
   for (const wrong of ["1,2,3", "1,2,3,4,5,x", "1e9,0,0,0,0,0", "NaN,0,0,0,0,0"]) {
     const { camera, complaints } = read(`camera=${wrong}`);
     assert.equal(camera, null, wrong);
@@ -61,7 +62,7 @@ test("whatever the address holds, the options are usable", () => {
       assert.match(bundle, /^https?:\/\//);
       assert.match(room, /^[A-Za-z0-9._-]{1,64}$/);
       if (relay !== null) assert.match(relay, /^wss?:\/\//);
-      if (camera !== null) assert.ok(camera.every(Number.isFinite));
+      if (camera !== null) assert.ok([...camera.eye, ...camera.target].every(Number.isFinite));
     }),
   );
 });

@@ -43,7 +43,7 @@ test("the first view of a box has every corner of it in the picture", () => {
       const half = Math.min((fov * Math.PI) / 360, Math.atan(aspect * Math.tan((fov * Math.PI) / 360)));
       // The sphere around the box is inside the cone of the narrower side.
       assert.ok(Math.asin(radiusOf(box) / distance) <= half);
-      const { gaze } = viewFrom({ eye, target }, fov, 500);
+      const { gaze } = viewFrom({ eye, target }, fov, 1, 500);
       assert.ok(Math.abs(Math.hypot(...gaze) - 1) < 1e-9);
     },
   );

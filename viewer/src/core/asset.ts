@@ -194,6 +194,11 @@ export class AssetState {
     return { hide: [], show: [] };
   }
 
+  /** Only these regions of a tree are drawn finer from now on (null: all): returns what changes. */
+  restrict(tree: number, limit: ReadonlySet<number> | null): CutChange {
+    return this.#tree(tree).cut.restrict(limit);
+  }
+
   /** Levels of a texture that are there but not drawn: one level is, and what it replaces is not needed any more. */
   replacedLevels(texture: number): TextureDownload[] {
     const drawn = this.#levels[texture];

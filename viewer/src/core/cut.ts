@@ -2,7 +2,8 @@
  * Which regions of one tree are drawn, given which refinements have arrived.
  *
  * Region 0 is drawn by the base and can always be shown; the others can be shown once the refinement of their parent
- * has arrived. What is drawn is always a cut: every path from the root to a leaf meets exactly one drawn region.
+ * has arrived. What is drawn is always a cut: every path from the root to a leaf meets exactly one drawn region. It is
+ * the finest one, or, where that is more than a frame can draw, the finest one within a limit.
  */
 
 /** The shape of a tree; `Region` of the manifest is one. */
@@ -21,6 +22,8 @@ export class Cut {
   readonly #regions: readonly TreeRegion[];
   readonly #refined = new Set<number>();
   #drawn: ReadonlySet<number> = new Set([0]);
+  #limit: ReadonlySet<number> | null = null;
+  #coverage: boolean[] | null = null;
 
   /** @param regions of a validated manifest: parents before children, both consistent */
   constructor(regions: readonly TreeRegion[]) {
@@ -44,23 +47,49 @@ export class Cut {
   arrive(region: number): CutChange {
     if (!this.#regions[region]?.children.length) throw new RangeError(`region ${region} has no refinement`);
     this.#refined.add(region);
+    this.#coverage = null;
     return this.#redraw();
   }
 
   /** The refinement of `region` was released: its children cannot be shown any more. */
   release(region: number): CutChange {
     this.#refined.delete(region);
+    this.#coverage = null;
     return this.#redraw();
   }
 
-  /** The finest cut of what can be shown. */
+  /** The regions in whose place finer ones may be drawn; null: all. */
+  get limit(): ReadonlySet<number> | null {
+    return this.#limit;
+  }
+
+  /** From now on only these regions are replaced by finer ones, those that come later included. */
+  restrict(limit: ReadonlySet<number> | null): CutChange {
+    this.#limit = limit;
+    return this.#redraw();
+  }
+
+  /** Whether the region itself can be drawn. */
+  isShowable(region: number): boolean {
+    const parent = this.#regions[region]?.parent ?? null;
+    return parent === null || this.#refined.has(parent);
+  }
+
+  /** Whether finer regions can be drawn in its place. */
+  canOpen(region: number): boolean {
+    const children = this.#regions[region]?.children ?? [];
+    if (children.length === 0) return false;
+    this.#coverage ??= this.#covered();
+    return children.every((child) => this.#coverage?.[child]);
+  }
+
+  /** The finest cut of what can be shown, within the limit. */
   #redraw(): CutChange {
     const drawn = new Set<number>();
-    const covered = this.#covered();
     const open = [0];
     for (let region = open.pop(); region !== undefined; region = open.pop()) {
-      const children = this.#regions[region]?.children ?? [];
-      if (children.length > 0 && children.every((child) => covered[child])) open.push(...children);
+      const mayOpen = this.#limit === null || this.#limit.has(region) || !this.isShowable(region);
+      if (mayOpen && this.canOpen(region)) open.push(...(this.#regions[region]?.children ?? []));
       else drawn.add(region);
     }
     const before = this.#drawn;
@@ -76,9 +105,9 @@ export class Cut {
     const covered: boolean[] = new Array(this.#regions.length).fill(false);
     // Children stand after their parents, so backwards they come first.
     for (let region = this.#regions.length - 1; region >= 0; region--) {
-      const { parent, children } = this.#regions[region] as TreeRegion;
-      const showable = parent === null || this.#refined.has(parent);
-      covered[region] = showable || (children.length > 0 && children.every((child) => covered[child]));
+      const { children } = this.#regions[region] as TreeRegion;
+      covered[region] =
+        this.isShowable(region) || (children.length > 0 && children.every((child) => covered[child]));
     }
     return covered;
   }

@@ -18,6 +18,8 @@ export interface Demand {
   readonly leastNeed: number;
   /** Half the angle under which its sphere is seen at the nearest, radians. */
   readonly radius: number;
+  /** How many nodes draw it in view, or are about to: what looks away is drawn, too, though nobody sees it. */
+  readonly drawings: number;
 }
 
 /** What is only about to be seen counts for half: the head may turn elsewhere. */
@@ -52,6 +54,8 @@ export class TreeSight {
   readonly #placements: readonly Placement[];
   readonly #demands: (Demand | undefined)[];
   readonly #sight: Sight = { weight: 0, need: 0, area: 0, leastNeed: 0, radius: 0 };
+  /** What was looked at last is in the view, whether seen or looking away. */
+  #inView = false;
 
   constructor(asset: AssetState, state: TreeState, view: View) {
     this.state = state;
@@ -71,10 +75,16 @@ export class TreeSight {
       area: 0,
       leastNeed: Number.POSITIVE_INFINITY,
       radius: 0,
+      drawings: 0,
     };
     for (const at of this.#placements) {
       this.#take(best, region, at, this.#view, 1);
-      if (this.#view.ahead) this.#take(best, region, at, this.#view.ahead, AHEAD_WEIGHT);
+      let drawn = this.#inView;
+      if (this.#view.ahead) {
+        this.#take(best, region, at, this.#view.ahead, AHEAD_WEIGHT);
+        drawn ||= this.#inView;
+      }
+      if (drawn) best.drawings++;
     }
     best.error = (this.state.tree.regions[region]?.error ?? 0) * best.scale;
     this.#demands[region] = best;
@@ -177,6 +187,7 @@ export class TreeSight {
     const distance = slack === 0 ? 0 : Math.hypot(x - view.eye[0], y - view.eye[1], z - view.eye[2]);
     const radius = sphere[3] * at.scale + slack * distance;
     const sight = look(view, x, y, z, radius, this.#sight);
+    this.#inView = sight.weight > 0;
     if (sight.weight > 0 && cone && at.conformal && this.state.cullable[region]) {
       const nx = (el(m, 0) * cone[0] + el(m, 4) * cone[1] + el(m, 8) * cone[2]) / at.scale;
       const ny = (el(m, 1) * cone[0] + el(m, 5) * cone[1] + el(m, 9) * cone[2]) / at.scale;

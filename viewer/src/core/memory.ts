@@ -1,6 +1,7 @@
 /** GPU memory: what takes it, and what is released first when something else needs it more. */
 import type { AssetState, FileState, TreeState } from "./asset.ts";
 import type { TreeSight } from "./demand.ts";
+import type { RenderPlan } from "./render-budget.ts";
 
 /** What is released for something else must be so many times less useful per byte … */
 const EVICTION_MARGIN = 1.5;
@@ -36,7 +37,7 @@ export function mayMakeWay(resident: Resident, gain: number, gpuBytes: number): 
 
 /**
  * The file whose release loses the least visible detail per byte: a refinement under which nothing finer is held, or
- * a texture's level above the base's. Null when nothing may go.
+ * a texture's level above the base's. What a frame has no room for loses nothing. Null when nothing may go.
  *
  * @param sights by asset and tree
  * @param isComing whether a file is there or on its way, in the plan so far
@@ -44,6 +45,7 @@ export function mayMakeWay(resident: Resident, gain: number, gpuBytes: number): 
 export function leastUseful(
   assets: readonly AssetState[],
   sights: readonly (readonly TreeSight[])[],
+  render: RenderPlan,
   now: number,
   isComing: (file: FileState) => boolean,
 ): Resident | null {
@@ -63,7 +65,8 @@ export function leastUseful(
   for (const sight of sights.flat()) {
     for (const file of sight.state.refinements) {
       if (!file || !mayGo(file) || anyBelow(sight.state, file.download.region)) continue;
-      offer(file, sight.refinementGain(file.download.region, file.download.region));
+      const { region } = file.download;
+      offer(file, render.isClosed(sight, region) ? 0 : sight.refinementGain(region, region));
     }
   }
   assets.forEach((asset, a) => {

@@ -4,12 +4,13 @@
  * Bases first. Then the wish with the most visible gain per byte, over refinements and texture levels alike, until
  * enough bytes are in flight. docs/streaming.md has the formulas.
  */
-import type { AssetState, Download, FileState } from "./asset.ts";
+import type { AssetState, Download, FileState, RefinementDownload } from "./asset.ts";
 import type { Network } from "./bandwidth.ts";
 import { TreeSight } from "./demand.ts";
 import type { View } from "./gaze.ts";
 import { InFlight, remaining } from "./in-flight.ts";
 import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
+import { type RenderCost, RenderPlan } from "./render-budget.ts";
 import { type Outlook, type Wish, Wishes } from "./wishes.ts";
 
 export { type Demand, demandOf } from "./demand.ts";
@@ -18,6 +19,9 @@ export type { Wish } from "./wishes.ts";
 export interface Limits {
   /** GPU memory for geometry and textures of all assets, bytes. */
   readonly gpuBytes: number;
+  /** Triangles and draw calls of a frame, of what is streamed. */
+  readonly triangles: number;
+  readonly drawCalls: number;
   /** Bytes in flight, as time at the estimated bandwidth, milliseconds. */
   readonly inFlightMs: number;
   /** How many further wishes the plan names, for the HUD and the trace. */
@@ -27,6 +31,9 @@ export interface Limits {
 export const DEFAULT_LIMITS: Limits = {
   // What a standalone headset's browser can spare beside its own buffers; to be set by device class.
   gpuBytes: 512 * 1024 * 1024,
+  // A standalone headset at 72 pictures a second; by device class, too.
+  triangles: 750_000,
+  drawCalls: 200,
   // Over HTTP/2 the bytes of an aborted request are still on their way: half a second of them is what a turn costs.
   inFlightMs: 500,
   lookahead: 8,
@@ -41,8 +48,19 @@ export interface Plan {
   readonly evict: readonly Download[];
   /** The next wishes in order, held back by the cap on bytes in flight. */
   readonly waiting: readonly Wish[];
+  /** What of a tree may from now on be drawn finer, of trees where that changes. */
+  readonly restrict: readonly Restriction[];
+  /** What a frame draws with these. */
+  readonly drawn: RenderCost;
   /** GPU bytes of everything that is loaded or being loaded, after this plan. */
   readonly gpuBytes: number;
+}
+
+/** Of one tree: the regions in whose place finer ones may be drawn; null: all. */
+export interface Restriction {
+  readonly asset: AssetState;
+  readonly tree: number;
+  readonly limit: ReadonlySet<number> | null;
 }
 
 /**
@@ -77,7 +95,9 @@ class Planning {
   readonly #inFlight: InFlight;
   #gpuBytes = 0;
   #sights: TreeSight[][] = [];
+  #render = new RenderPlan([], DEFAULT_LIMITS, () => false);
   readonly #outlook: Outlook = {
+    isClosed: (sight, region) => this.#render.isClosed(sight, region),
     isComing: (file) => this.#isComing(file),
     mayStart: (file) => this.#mayStart(file),
   };
@@ -104,6 +124,7 @@ class Planning {
     );
     this.#abortUnseenRefinements();
     this.#abortUnseenTextures();
+    this.#render = new RenderPlan(this.#sights.flat(), this.#limits, (file) => this.#isComing(file));
     this.#shrinkToBudget();
     this.#takeWishes();
     return {
@@ -111,8 +132,19 @@ class Planning {
       abort: [...this.#abort],
       evict: [...this.#evict],
       waiting: this.#waiting,
+      restrict: this.#restrict(),
+      drawn: this.#render.drawn,
       gpuBytes: this.#gpuBytes,
     };
+  }
+
+  #restrict(): Restriction[] {
+    return this.#assets.flatMap((asset, a) =>
+      (this.#sights[a] ?? []).flatMap((sight, tree) => {
+        const limit = this.#render.limit(sight);
+        return sameRegions(limit, sight.state.cut.limit) ? [] : [{ asset, tree, limit }];
+      }),
+    );
   }
 
   #abortUnseenRefinements(): void {
@@ -178,9 +210,13 @@ class Planning {
       if (full) {
         this.#waiting.push({ download, gain, score });
       } else {
-        if (!this.#makeRoom(wish)) {
+        if (!this.#mayDraw(wish) || !this.#makeRoom(wish)) {
           wish.refused?.();
           continue;
+        }
+        if (download.kind === "refinement") {
+          const sight = this.#sightOf(download);
+          if (sight) this.#render.take(sight, download);
         }
         this.#start.push({ download, gain, score });
         this.#gpuBytes += download.gpuBytes;
@@ -189,6 +225,17 @@ class Planning {
       this.#taken.add(download);
       wish.taken?.();
     }
+  }
+
+  /** Whether a frame could draw what a file brings. */
+  #mayDraw({ download, gain }: Wish): boolean {
+    if (download.kind !== "refinement") return true;
+    const sight = this.#sightOf(download);
+    return !sight || this.#render.mayTake(sight, download, gain);
+  }
+
+  #sightOf({ asset, tree }: RefinementDownload): TreeSight | undefined {
+    return this.#sights[this.#assets.indexOf(asset)]?.[tree];
   }
 
   /** Whether a file may take its memory, after releasing what is far less useful. Bases always may. */
@@ -223,7 +270,7 @@ class Planning {
   }
 
   #leastUseful() {
-    return leastUseful(this.#assets, this.#sights, this.#now, (file) => this.#isComing(file));
+    return leastUseful(this.#assets, this.#sights, this.#render, this.#now, (file) => this.#isComing(file));
   }
 
   #release(file: FileState): void {
@@ -241,4 +288,9 @@ class Planning {
     if (this.#taken.has(file.download)) return true;
     return isHeld(file) && !this.#abort.has(file.download) && !this.#evict.has(file.download);
   }
+}
+
+function sameRegions(a: ReadonlySet<number> | null, b: ReadonlySet<number> | null): boolean {
+  if (a === null || b === null) return a === b;
+  return a.size === b.size && [...a].every((region) => b.has(region));
 }

@@ -52,6 +52,8 @@ export const RETRY_AFTER_MS = 15_000;
 
 export class Streamer {
   limits: Limits;
+  /** Of the triangles and draw calls that the limits allow; less than 1 where frames take too long. */
+  renderShare = 1;
   /** Hears of every plan, before it is carried out: several may be made between two frames. */
   onPlan: ((plan: Plan, now: number) => void) | null = null;
   readonly #options: StreamerOptions;
@@ -112,11 +114,17 @@ export class Streamer {
     this.#stale = false;
     this.#plannedAt = now;
     const network = this.#options.bandwidth.network(now);
-    const next = plan(this.#assets, view, network, this.limits, now);
+    const { triangles, drawCalls } = this.limits;
+    const share = this.renderShare;
+    const limits = { ...this.limits, triangles: share * triangles, drawCalls: share * drawCalls };
+    const next = plan(this.#assets, view, network, limits, now);
     this.#plan = next;
     this.onPlan?.(next, now);
     for (const download of next.abort) this.#cancel(download, now);
     for (const download of next.evict) this.#evict(download, now);
+    for (const { asset, tree, limit } of next.restrict) {
+      this.#showRegions(asset, tree, asset.restrict(tree, limit));
+    }
     for (const { download } of next.start) {
       // A file of this name may still be on its way to an aborted end.
       if (!this.#running.has(download)) void this.#run(download, now);

@@ -28,6 +28,8 @@ export interface Outlook {
   isComing(file: FileState): boolean;
   /** It may be asked for. */
   mayStart(file: FileState): boolean;
+  /** A frame has no room for what is there in place of a region. */
+  isClosed(sight: TreeSight, region: number): boolean;
 }
 
 /** Gains below are rounding. */
@@ -125,7 +127,7 @@ export class Wishes {
 
   /** The regions that will be drawn, by what is there or on its way, and that are seen too coarse. */
   *#open(sight: TreeSight, region: number): Generator<number> {
-    if (!sight.isTooCoarse(region)) return;
+    if (!sight.isTooCoarse(region) || this.#outlook.isClosed(sight, region)) return;
     if (!goesDeeper(sight.state, region, this.#outlook)) yield region;
     else for (const child of childrenOf(sight.state, region)) yield* this.#open(sight, child);
   }

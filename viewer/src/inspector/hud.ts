@@ -217,7 +217,8 @@ export class Hud {
     const amounts = KINDS.map(([kind, name, colour]) => ({ name, colour, amount: of(kind) }));
     const whole = amounts.reduce((sum, { amount }) => sum + amount, 0);
     const held = streamer.plan?.gpuBytes ?? 0;
-    const budget = streamer.limits.gpuBytes;
+    const { gpuBytes: budget, triangles } = streamer.limits;
+    const drawn = streamer.plan?.drawn;
     const { gaze, latest } = this.streamxr.view;
     this.totals.replaceChildren(
       row("Received", bytes(bandwidth.totalBytes)),
@@ -225,6 +226,7 @@ export class Hud {
       keys(amounts.map(({ name, colour, amount }) => [colour, `${name} ${bytes(amount)}`])),
       row("GPU memory", `${bytes(held)} of ${bytes(budget)}`),
       bar([{ share: held / budget, colour: held > budget ? "#ff9d8f" : "#c3cdd6" }]),
+      row("Streamed", `${count(drawn?.triangles ?? 0)} of ${count(triangles * streamer.renderShare)} tri.`),
       row(
         "Frame",
         `${((this.frames * 1000) / elapsed).toFixed(0)} fps · ${count(render.triangles)} tri. · ${render.calls} draws`,
