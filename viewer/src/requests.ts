@@ -62,6 +62,7 @@ export class Requests {
       if (record) record.status = response.status;
       return {
         status: response.status,
+        headers: response.headers,
         body: record && response.body ? follow(response.body, record) : response.body,
         json: async () => {
           const value: unknown = await response.json();

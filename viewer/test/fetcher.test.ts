@@ -138,6 +138,24 @@ test("a failure that may pass is tried again, with pauses that double", async ()
   assert.deepEqual(await result, BYTES);
 });
 
+for (const [retryAfter, ms] of [
+  ["7", 7_000],
+  ["999999", 60_000],
+  ["Fri, 31 Dec 1999 23:59:59 GMT", 0],
+  ["-1", 0],
+] as const) {
+  test(`a server that is busy is left alone as long as it asks: Retry-After ${retryAfter}`, async () => {
+    const { clock, server, fetcher } = setUp({ random: () => 0 });
+    server.put(FILE.uri, { status: 503, retryAfter }, { bytes: BYTES });
+    const result = fetcher.fetch(FILE);
+    await clock.pass(Math.max(0, ms - 1));
+    assert.equal(server.asked.length, ms === 0 ? 2 : 1);
+    await clock.pass(1);
+    assert.equal(server.asked.length, 2);
+    assert.deepEqual(await result, BYTES);
+  });
+}
+
 test("jitter shortens the pauses", async () => {
   const { clock, server, fetcher } = setUp({ random: () => 0.1 });
   server.put(FILE.uri, "refused", { bytes: BYTES });

@@ -5,7 +5,7 @@ import type { VirtualClock } from "./clock.ts";
 /** What one request gets: bytes, a status, a broken connection, or silence. */
 export type Answer =
   | { readonly bytes: Uint8Array; readonly chunk?: number; readonly msPerChunk?: number }
-  | { readonly status: number }
+  | { readonly status: number; readonly retryAfter?: string }
   | "refused"
   | "silent"
   | "stalls";
@@ -34,7 +34,10 @@ export class Server {
     if (answer === "refused" || answer === undefined) throw new TypeError("connection refused");
     if (answer === "silent") return await aborted(signal);
     if (answer === "stalls") return { status: 200, body: this.#stall(signal) };
-    if ("status" in answer) return { status: answer.status, body: null };
+    if ("status" in answer) {
+      const get = (name: string) => (name === "Retry-After" ? (answer.retryAfter ?? null) : null);
+      return { status: answer.status, headers: { get }, body: null };
+    }
     return { status: 200, body: this.#stream(answer, signal) };
   };
 

@@ -9,6 +9,7 @@ import type { BandwidthEstimator, Transfer } from "./bandwidth.ts";
 /** What the fetcher needs of a response; a `fetch` Response is one. */
 export interface FetchResponse {
   readonly status: number;
+  readonly headers?: { get(name: string): string | null };
   readonly body: ReadableStream<Uint8Array> | AsyncIterable<Uint8Array> | null;
 }
 
@@ -48,6 +49,8 @@ export const ATTEMPTS = 4;
 /** The first pause is up to this long, each further one up to twice as long, milliseconds. */
 export const BACK_OFF_MS = 500;
 export const LONGEST_BACK_OFF_MS = 8000;
+/** A server that is busy may ask for a pause of up to this long (`Retry-After`), milliseconds. */
+export const LONGEST_RETRY_AFTER_MS = 60_000;
 /** No answer, or no further byte, for this long: the connection is taken for dead and another is tried. */
 export const SILENCE_MS = 20_000;
 
@@ -64,11 +67,19 @@ export class FetchError extends Error {
   readonly uri: string;
   /** Asking again is useless: the server does not have it, or what it has is not the file. */
   readonly permanent: boolean;
-  constructor(uri: string, what: string, permanent: boolean, options?: { readonly cause: unknown }) {
+  /** How long the server asks to be left alone, milliseconds. */
+  readonly retryAfterMs: number;
+  constructor(
+    uri: string,
+    what: string,
+    permanent: boolean,
+    options: { readonly cause?: unknown; readonly retryAfterMs?: number } = {},
+  ) {
     super(`${uri}: ${what}`, options);
     this.name = "FetchError";
     this.uri = uri;
     this.permanent = permanent;
+    this.retryAfterMs = options.retryAfterMs ?? 0;
   }
 }
 
@@ -102,7 +113,7 @@ export class Fetcher {
    *
    * Failures that may pass (no answer, silence, 408, 425, 429, 5xx, a body cut short) are tried again up to
    * `ATTEMPTS` times, after a random pause of up to `BACK_OFF_MS` × 2ⁿ ("full jitter": clients that failed together do
-   * not come back together). A body that is not the file of that name is fetched once more, past the cache, and then
+   * not come back together), on top of the pause that the server asks for. A body that is not the file of that name is fetched once more, past the cache, and then
    * given up.
    *
    * @param progress gets the bytes of the current attempt that have arrived
@@ -182,7 +193,9 @@ export class Fetcher {
         else if (attempt >= ATTEMPTS) throw failure;
         damaged ||= failure instanceof DamagedError;
         progress(0);
-        await (back ? this.#reunion(back, signal) : this.#options.wait(this.#pause(attempt), signal));
+        await (back
+          ? this.#reunion(back, signal)
+          : this.#options.wait(failure.retryAfterMs + this.#pause(attempt), signal));
       }
     }
   }
@@ -247,11 +260,14 @@ export class Fetcher {
     const transfer = bandwidth?.opened(now());
     let cached = false;
     try {
-      const { status, body } = await request(file.uri, signal, reload);
+      const { status, headers, body } = await request(file.uri, signal, reload);
       transfer?.headers(now());
       if (status !== 200) {
         if (body) discard(body);
-        throw new FetchError(file.uri, `the server answers ${status}`, PERMANENT.has(status));
+        const retryAfterMs = retryAfter(headers?.get("Retry-After") ?? null);
+        throw new FetchError(file.uri, `the server answers ${status}`, PERMANENT.has(status), {
+          retryAfterMs,
+        });
       }
       if (!body) throw new FetchError(file.uri, "the answer has no body", false);
       const bytes = await this.#read(file, body, reload, transfer, progress);
@@ -294,6 +310,12 @@ export class Fetcher {
     const first16 = [...new Uint8Array(digest, 0, 16)];
     return first16.map((byte) => byte.toString(16).padStart(2, "0")).join("") === named;
   }
+}
+
+/** The header in seconds, as milliseconds. Its other form, a date, would need the server's clock. */
+function retryAfter(header: string | null): number {
+  if (header === null || !/^\d{1,9}$/.test(header)) return 0;
+  return Math.min(LONGEST_RETRY_AFTER_MS, 1000 * Number(header));
 }
 
 /** Safari's ReadableStream is not iterable; leaving early cancels either kind. */
