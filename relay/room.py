@@ -280,13 +280,14 @@ class Room:
         return min(away)[1]
 
     def _take_pid(self, now: float) -> int:
-        if self._fresh_pid <= MAX_PID:
-            pid = self._fresh_pid
-            self._fresh_pid += 1
-            return pid
+        # Those that have rested first: a room that people walk in and out of for a year remembers a minute of them.
         if self._freed and now - self._freed[0][0] >= PID_REUSE_DELAY_S:
             return self._freed.popleft()[1]
-        raise RoomFullError(f"{MAX_PID} participants came and went within {PID_REUSE_DELAY_S:.0f} s")
+        if self._fresh_pid > MAX_PID:
+            raise RoomFullError(f"{MAX_PID} participants came and went within {PID_REUSE_DELAY_S:.0f} s")
+        pid = self._fresh_pid
+        self._fresh_pid += 1
+        return pid
 
 
 def _broadcasts(events: list[ObjectEvent]) -> list[Effect]:

@@ -104,6 +104,17 @@ def test_a_pid_rests_before_it_is_given_again() -> None:
     assert room.join(ZOE, PID_REUSE_DELAY_S)[0] == 1
 
 
+def test_a_room_that_people_walk_in_and_out_of_for_a_day_gives_the_same_few_pids() -> None:
+    room = a_room()
+    pids = set()
+    for second in range(24 * 3600):
+        pid, _ = room.join(ADA, float(second))
+        room.leave(pid, second + 0.5)
+        pids.add(pid)
+    assert len(pids) <= PID_REUSE_DELAY_S + 1
+    assert len(room._freed) <= PID_REUSE_DELAY_S + 1
+
+
 class Onlooker:
     """A client's picture of its room, built as docs/protocol.md tells clients to."""
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
 PATIENCE_S = 30.0  # a hang, not a slow machine
 SCRAPE = "250ms"  # of tests, which have no minute to wait
