@@ -33,10 +33,12 @@ def largest(results: list[dict[str, Any]]) -> int:
 
 
 def write(results: dict[str, Any]) -> None:
-    """Replace what stands below the relay's heading, and the chart."""
+    """Replace what stands below the relay's heading, up to the next one of its rank, and the chart."""
     document = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else ""
-    above = document.partition(f"\n{HEADING}\n")[0].rstrip()
-    DOCUMENT.write_text(f"{above}\n\n{markdown(results)}", "utf-8")
+    above, _, rest = document.partition(f"\n{HEADING}\n")
+    below = rest.partition("\n# ")
+    after = f"\n# {below[2]}" if below[1] else ""
+    DOCUMENT.write_text(f"{above.rstrip()}\n\n{markdown(results).rstrip()}\n{after}", "utf-8")
     if "sizes" in results:
         CHART.write_text(chart(results["sizes"]), "utf-8")
 
