@@ -133,7 +133,7 @@ def sample_motion(document: Document, world: dict[int, FloatArray]) -> Motion:
 def read_drawing(document: Document, node: int, motion: Motion, place: str) -> Drawing:
     """How a node draws its mesh into the asset's space. Raises ModelError when its skin is broken."""
     weights = motion.weights.get(node, np.zeros((1, 0)))
-    skin = items(document.json, "nodes")[node].get("skin")
+    skin = item(document.json, "nodes", node, f"node {node}").get("skin")
     if skin is None:
         return Drawing(motion.world[node][:, None], weights)
     holder = item(document.json, "skins", skin, place)
@@ -263,7 +263,7 @@ def _unit(quaternions: FloatArray) -> FloatArray:
 
 def _rest(document: Document, node: int, path: str) -> FloatArray:
     """What the file says of a node's translation, rotation, scale or morph weights."""
-    holder = items(document.json, "nodes")[node]
+    holder = item(document.json, "nodes", node, f"node {node}")
     place = label("node", node, holder)
     if path != "weights":
         return _local(holder, place)[list(WIDTHS).index(path)]

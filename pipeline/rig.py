@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .document import Document, Json, item, items, label
+from .document import Document, Json, item, label
 from .errors import ModelError
 from .pose import read_body
 from .primitives import (
@@ -123,7 +123,7 @@ def _check_sets(attributes: dict[str, AnyArray], place: str) -> None:
 
 def _check_joints(document: Document, attributes: dict[str, AnyArray], mesh: DeformingMesh, place: str) -> None:
     for node in mesh.nodes:
-        skin = items(document.json, "nodes")[node].get("skin")
+        skin = item(document.json, "nodes", node, f"node {node}").get("skin")
         if skin is not None:
             read_body(attributes, (), len(item(document.json, "skins", skin, place)["joints"]), place)
 
