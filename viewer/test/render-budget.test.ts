@@ -115,6 +115,16 @@ test("what is under something that a frame has no room for is not fetched", () =
   assert.deepEqual([...made.start, ...made.waiting], []);
 });
 
+test("a tier of a chain costs no more than it has more, whichever it follows", () => {
+  const asked = (limits: Limits) =>
+    plan([arrived("a", manifest([evenTree("a", 1, 3)]))], view(), NETWORK, limits, 0).start.map(
+      ({ download }) => download.key,
+    );
+  const all = asked(room(1e6));
+  assert.ok(!all.includes("a/tree/0/0"), "the first tier is skipped");
+  assert.deepEqual(asked(room(100)), all);
+});
+
 test("what is fetched never brings more than a frame has room for", () => {
   const asset = arrived("a", manifest([evenTree("a", 4, 3)]));
   const limits = { ...room(1500), inFlightMs: 1e6 };

@@ -201,13 +201,16 @@ function costOfFinest(sight: TreeSight): RenderCost {
 
 /** What the children of a region cost more than what is drawn in their place until they come. */
 function extraCost(sight: TreeSight, { region }: RefinementDownload): RenderCost {
+  const { cut } = sight.state;
   let shown = region;
-  for (const { regions } = sight.state.tree; !sight.state.cut.isShowable(shown); ) {
-    shown = regions[shown]?.parent ?? 0;
+  let isChain = true;
+  while (!cut.isShowable(shown)) {
+    shown = sight.state.tree.regions[shown]?.parent ?? 0;
+    isChain &&= childrenOf(sight.state, shown).length === 1;
   }
   const after = total(childrenOf(sight.state, region).map((child) => costOf(sight, child)));
-  // Of a tree's region that is drawn as a whole only a part is replaced; in a chain, all of it.
-  const before = shown === region ? costOf(sight, shown) : { triangles: 0, drawCalls: 0 };
+  // Of a region that is drawn as a whole, and has several parts, only one is replaced.
+  const before = isChain ? costOf(sight, shown) : { triangles: 0, drawCalls: 0 };
   return {
     triangles: Math.max(0, after.triangles - before.triangles),
     drawCalls: Math.max(0, after.drawCalls - before.drawCalls),
