@@ -85,7 +85,7 @@ def sizes(repetitions: int, seconds: float, quick: bool) -> dict[str, list[dict[
             if several:
                 middle = median_run(several)
                 found[key].append(middle)
-                beyond[key] = 0 if report.is_good(middle) else beyond[key] + 1
+                beyond[key] = 0 if report.is_good(key, middle) else beyond[key] + 1
     return found
 
 

@@ -15,21 +15,24 @@ DOCUMENT = HERE.parents[1] / "docs" / "benchmarks.md"
 CHART = DOCUMENT.with_name("benchmarks-relay.svg")
 HEADING = "# The relay"
 LIMIT_MS = 50.0
+LEAST_DELIVERED = 0.9
 TITLES = {contender.key: contender.title for contender in CONTENDERS}
 
 
-def is_good(result: dict[str, Any]) -> bool:
-    """Nobody was lost, the load could send what it should, and of a hundred poses 99 came in time."""
+def is_good(key: str, result: dict[str, Any]) -> bool:
+    """Nobody was lost, the load could send what it should, of a hundred poses 99 came in time, and ticks were not
+    left out to make it so; in cells they are left out by design."""
     return (
         "failed" not in result
         and result["closed"] == 0
         and result["sent_share"] >= 0.95
         and result.get("p99_ms", math.inf) <= LIMIT_MS
+        and (key == "cells" or result["delivered_share"] >= LEAST_DELIVERED)
     )
 
 
-def largest(results: list[dict[str, Any]]) -> int:
-    return max((result["people"] for result in results if is_good(result)), default=0)
+def largest(key: str, results: list[dict[str, Any]]) -> int:
+    return max((result["people"] for result in results if is_good(key, result)), default=0)
 
 
 def write(results: dict[str, Any]) -> None:
@@ -61,7 +64,8 @@ def markdown(results: dict[str, Any]) -> str:
         "- Age: from the moment a pose is sent to the moment it is read by somebody else; it counts for every pose of "
         "everyone, as 8 or so clients see it.",
         "- The load reads headers only, but for those clients; its own share of its core is in the table.",
-        "- The largest room: nobody lost, 95 % of the poses could be sent, p99 at most 50 ms.",
+        "- The largest room: nobody lost, 95 % of the poses could be sent, 90 % delivered (cells apart), p99 at "
+        "most 50 ms.",
         "- Delivered: of everybody's poses to everybody else, how many came. Two poses of one sender between two ticks "
         "are one; in cells most come at 5 Hz, and that is meant.",
         "",
@@ -78,12 +82,12 @@ def markdown(results: dict[str, Any]) -> str:
 
 
 def sizes_tables(found: dict[str, list[dict[str, Any]]]) -> list[str]:
-    best = largest(found["full"])
+    best = largest("full", found["full"])
     rows = []
     for key, results in found.items():
         if not results:
             continue
-        top = largest(results)
+        top = largest(key, results)
         at = next((r for r in results if r["people"] == 500 and "failed" not in r), None)
         rows.append(
             [
