@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from processes import PATIENCE_S, stop
+
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
-PATIENCE_S = 30.0  # a hang, not a slow machine
 SCRAPE = "250ms"  # of tests, which have no minute to wait
 RATE_WINDOW = "2s"
 
@@ -164,12 +165,7 @@ def _process(command: list[str], folder: Path) -> Iterator[subprocess.Popen[byte
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

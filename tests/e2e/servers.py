@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PATIENCE_S = 30.0  # a hang, not a slow machine
+from processes import PATIENCE_S, stop
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,7 @@ def running(command: Sequence[str], health: str) -> Iterator[None]:
                 raise RuntimeError(f"{command!r} did not answer at {health}:\n{said}")
             yield
         finally:
-            process.terminate()
-            try:
-                process.wait(PATIENCE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            stop(process)
 
 
 def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
