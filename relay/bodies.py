@@ -20,14 +20,26 @@ _HEAD_F32: Final = struct.Struct("<fff")
 class Placed:
     """One participant's newest body, in wire form."""
 
-    __slots__ = ("at", "body", "flags", "pid", "serial")
+    __slots__ = ("_bodies", "at", "body", "flags", "pid", "serial")
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, bodies: Bodies, pid: int) -> None:
+        self._bodies = bodies
         self.pid = pid
         self.flags = 0
         self.body = b""
         self.at = 0.0  # when it came
         self.serial = 0  # of the last change
+
+    def put(self, flags: int, body: bytes, now: float) -> None:
+        """The newest pose: flags and body as `decode_pose_up` returns them."""
+        if body != self.body or flags != self.flags:
+            bodies = self._bodies
+            if not self.serial:
+                bodies.show(self)
+            self.serial = bodies.serial = bodies.serial + 1
+            self.flags = flags
+            self.body = body
+        self.at = now
 
     def record(self, now: float) -> bytes:
         age_ms = int((now - self.at) * 1000.0)
@@ -46,34 +58,36 @@ class Placed:
 class Bodies:
     def __init__(self) -> None:
         self.serial = 0  # of the newest change
-        self._placed: dict[int, Placed] = {}
+        self._places: dict[int, Placed] = {}
+        self._shown: dict[int, Placed] = {}  # those of them that have a pose
 
     def __len__(self) -> int:
         """How many have sent a pose."""
-        return len(self._placed)
+        return len(self._shown)
 
     def __iter__(self) -> Iterator[Placed]:
-        return iter(self._placed.values())
+        return iter(self._shown.values())
 
-    def put(self, pid: int, flags: int, body: bytes, now: float) -> None:
-        """A participant's newest pose: flags and body as `decode_pose_up` returns them."""
-        placed = self._placed.get(pid)
+    def place_of(self, pid: int) -> Placed:
+        """Where that participant's poses go, until `remove`."""
+        placed = self._places.get(pid)
         if placed is None:
-            placed = self._placed[pid] = Placed(pid)
-        if placed.body != body or placed.flags != flags:
-            self.serial += 1
-            placed.serial = self.serial
-            placed.flags = flags
-            placed.body = body
-        placed.at = now
+            placed = self._places[pid] = Placed(self, pid)
+        return placed
+
+    def show(self, placed: Placed) -> None:
+        """A first pose; of somebody who was removed it is shown to nobody."""
+        if self._places.get(placed.pid) is placed:
+            self._shown[placed.pid] = placed
 
     def remove(self, pid: int) -> None:
-        self._placed.pop(pid, None)
+        self._places.pop(pid, None)
+        self._shown.pop(pid, None)
 
     def changed_since(self, serial: int, now: float) -> list[bytes]:
         """Records of the bodies that changed after `serial`."""
-        return [placed.record(now) for placed in self._placed.values() if placed.serial > serial]
+        return [placed.record(now) for placed in self._shown.values() if placed.serial > serial]
 
     def everyone(self, now: float) -> list[bytes]:
         """Records of all bodies."""
-        return [placed.record(now) for placed in self._placed.values()]
+        return [placed.record(now) for placed in self._shown.values()]

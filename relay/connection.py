@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket
 
+from .bodies import Placed
 from .control import encode_control, parse_control
 from .credit import Credit
 from .door import EXTENSION, DoorWebSocketProtocol
-from .frames import Frame, text_frame
+from .frames import Burst, Frame, text_frame
 from .line import Line, QueuedLine
 from .metrics import Counts
 from .moves import OBJECT_MOVES, Moves, decode_moves_up
@@ -34,7 +35,6 @@ from .rate import TokenBucket
 NO_CLOSE_FRAME: Final = 1006
 MAX_REASON_BYTES: Final = 123  # RFC 6455, 5.5: a control frame holds 125, the code takes two
 AGE_SAMPLE: Final = 16  # one answer of so many is measured
-LEAST_WAITING_BYTES: Final = 1024  # a small room's tick need not wait for a few others to leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,6 @@ class RefusalError(Exception):
 
 
 Handler = Callable[[ClientMessage | Moves], None]
-Put = Callable[[int, bytes, float], None]  # flags, body, now: a pose goes to its place
 
 
 class Connection:
@@ -79,7 +78,7 @@ class Connection:
         self._door: DoorWebSocketProtocol | None = websocket.scope.get("extensions", {}).get(EXTENSION)
         self._line: Line = self._door or QueuedLine(websocket)
         self._handle: Handler | None = None
-        self._put: Put | None = None
+        self._placed: Placed | None = None
         now = clock()
         self._pose_allowance = TokenBucket(limits.poses_per_s, limits.poses_per_s, now)
         self._move_allowance = TokenBucket(limits.poses_per_s, limits.poses_per_s, now)
@@ -106,11 +105,11 @@ class Connection:
                 await _first_of(self._read(), self._line.run())
         finally:
             overdue.cancel()
-            self._handle = self._put = None
+            self._handle = self._placed = None
 
-    def place_poses(self, put: Put) -> None:
-        """From now on poses are obeyed, by `put`."""
-        self._put = put
+    def place_poses(self, placed: Placed) -> None:
+        """From now on poses are obeyed: they go there."""
+        self._placed = placed
 
     def send(self, text: str) -> None:
         """Send a control message."""
@@ -121,13 +120,13 @@ class Connection:
         not miss any."""
         if self._closed:
             return
-        self._write(frame)
+        self._line.write(frame)
+        self._counts.sent_bytes += len(frame)
         if self._line.unsent() > self._limits.control_queue_bytes:
             self.evict(CloseCode.SLOW, "control messages were not read in time")
 
-    def offer(self, frames: list[Frame], tick_ms: int, now: float) -> None:
-        """Send this tick, all of its frames, unless earlier ones are under way; then `missed_tick` asks for
-        keyframes."""
+    def offer(self, burst: Burst, tick_ms: int, now: float) -> None:
+        """Send this tick, unless earlier ones are under way; then `missed_tick` asks for keyframes."""
         if self._closed:
             return
         if now - self._heard_at > self._limits.idle_timeout_s:
@@ -136,15 +135,14 @@ class Connection:
             self._skip()
             if self._credit.silent_for(now) > self._limits.answer_timeout_s:
                 self.evict(CloseCode.SLOW, f"no tick was answered for {self._limits.answer_timeout_s:g} s")
-        elif not self._line.ready(max(sum(map(len, frames)), LEAST_WAITING_BYTES)):
+        elif not self._line.offer(burst):
             self._skip()
             if self._no_room_since is None:
                 self._no_room_since = now
             elif now - self._no_room_since > self._limits.stall_timeout_s:
                 self.evict(CloseCode.SLOW, f"nothing was read for {self._limits.stall_timeout_s:g} s")
         else:
-            for frame in frames:
-                self._write(frame)
+            self._counts.sent_bytes += burst.size
             self._credit.sent(tick_ms, now)
             self._no_room_since = None
             self.missed_tick = False
@@ -170,10 +168,6 @@ class Connection:
     def _skip(self) -> None:
         self.missed_tick = True
         self._counts.skipped_ticks += 1
-
-    def _write(self, frame: Frame) -> None:
-        self._line.write(frame)
-        self._counts.sent_bytes += len(frame)
 
     async def _read(self) -> None:
         while True:
@@ -219,9 +213,9 @@ class Connection:
                 self._handle(moves)
         else:
             flags, _, ack_tick, body = decode_pose_up(payload)
-            if self._put is None:
+            if self._placed is None:
                 raise ProtocolError(ErrorCode.STATE, "say hello first")
-            self._put(flags, body, now)
+            self._placed.put(flags, body, now)
             counts.poses += 1
         answered_ms = self._credit.answer(ack_tick, now, self.tick_period_s)
         if answered_ms is not None:

@@ -12,6 +12,7 @@ as expected, and on other servers, connections do without a door (`line.QueuedLi
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable
 from types import GeneratorType
@@ -25,7 +26,8 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
-from .frames import Frame
+from .frames import Burst, Frame
+from .line import LEAST_WAITING_BYTES
 
 try:
     from websockets.speedups import apply_mask
@@ -50,6 +52,7 @@ class DoorWebSocketProtocol(WebSocketsSansIOProtocol):
     _take: Take | None = None
     _between_frames = False
     _max_unsent = MAX_UNSENT_BYTES
+    _socket: int | None = None  # descriptor, where what is written to it goes out as it is
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -61,6 +64,9 @@ class DoorWebSocketProtocol(WebSocketsSansIOProtocol):
         """From now on `take` is called with the payload of binary messages that come in one short frame; all
         other messages are received through ASGI as ever. Both keep the order in which they were sent."""
         self._take = take
+        line = self.transport.get_extra_info("socket")
+        if line is not None and self.transport.get_extra_info("sslcontext") is None:
+            self._socket = line.fileno()
         self._between_frames = between_frames(self.conn)
 
     def data_received(self, data: bytes) -> None:
@@ -71,9 +77,10 @@ class DoorWebSocketProtocol(WebSocketsSansIOProtocol):
         else:
             at, end = 0, len(data)
             while end - at >= 6 and data[at] == SHORT_BINARY and not self.close_sent:
+                size = data[at + 1] - MASKED
                 body = at + 6
-                after = body + data[at + 1] - MASKED
-                if not body <= after <= min(end, body + LONGEST_SHORT):
+                after = body + size
+                if not 0 <= size <= LONGEST_SHORT or after > end:
                     break
                 take(apply_mask(data[body:after], data[at + 2 : body]))
                 at = after
@@ -83,19 +90,29 @@ class DoorWebSocketProtocol(WebSocketsSansIOProtocol):
         if take is not None:
             self._between_frames = between_frames(self.conn)
 
-    def ready(self, size: int) -> bool:
-        return self.transport.get_write_buffer_size() <= size
+    def offer(self, burst: Burst) -> bool:
+        waiting = self.transport.get_write_buffer_size()
+        if waiting > LEAST_WAITING_BYTES and waiting > burst.size:
+            return False
+        if self._may_write():
+            framed, sent = burst.framed, 0
+            self._allow_unsent(len(framed))
+            if not waiting and self._socket is not None and (file := burst.file) is not None:
+                try:
+                    sent = os.sendfile(self._socket, file, 0, len(framed))
+                except OSError:  # no room; or the line is cut, of which the transport hears, too
+                    sent = 0
+            if sent < len(framed):
+                self.transport.write(framed[sent:])
+        return True
 
     def unsent(self) -> int:
         return self.transport.get_write_buffer_size()
 
     def write(self, frame: Frame) -> None:
-        if self.close_sent or self.conn.state is not OPEN or self.transport.is_closing():
-            return
-        framed = frame.framed
-        if len(framed) > self._max_unsent:
-            self._allow_unsent(2 * len(framed))
-        self.transport.write(framed)
+        if self._may_write():
+            self._allow_unsent(len(frame.framed))
+            self.transport.write(frame.framed)
 
     def close(self, code: int, reason: str) -> None:
         """Say why after all that was written, without waiting for the peer to read; cut the line after LINGER_S."""
@@ -115,11 +132,17 @@ class DoorWebSocketProtocol(WebSocketsSansIOProtocol):
     def evict(self, code: int, reason: str) -> None:
         self.close(code, reason)
 
+    def _may_write(self) -> bool:
+        return not self.close_sent and self.conn.state is OPEN and not self.transport.is_closing()
+
     def _allow_unsent(self, size: int) -> None:
-        self._max_unsent = size
+        """See to it that the kernel takes a frame of that many bytes whole."""
+        if size <= self._max_unsent:
+            return
+        self._max_unsent = 2 * size
         line = self.transport.get_extra_info("socket")
         if line is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, size)
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, self._max_unsent)
 
 
 def between_frames(protocol: ServerProtocol) -> bool:

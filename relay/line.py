@@ -9,16 +9,17 @@ from typing import Final, Protocol
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from .frames import Frame
+from .frames import Burst, Frame
 
+LEAST_WAITING_BYTES: Final = 1024  # a small room's tick need not wait for a few others to leave
 LAST_WORDS_S: Final = 1.0  # how long a close frame may wait once the client is given up
 
 
 class Line(Protocol):
     """Nothing here ever waits for the client."""
 
-    def ready(self, size: int) -> bool:
-        """Whether a tick of that many bytes would not wait behind more than one such."""
+    def offer(self, burst: Burst) -> bool:
+        """Send a tick unless it would wait behind more than one such; whether it was sent."""
 
     def unsent(self) -> int:
         """Bytes that wait in this process."""
@@ -49,8 +50,12 @@ class QueuedLine:
         self._evicted: tuple[int, str] | None = None
         self._sending: asyncio.Task[None] | None = None
 
-    def ready(self, size: int) -> bool:  # noqa: ARG002 (a send that waits has filled a buffer of unknown size)
-        return self._ticks == 0
+    def offer(self, burst: Burst) -> bool:
+        if self._ticks:  # a send that waits has filled a buffer of unknown size
+            return False
+        for frame in burst.frames:
+            self.write(frame)
+        return True
 
     def unsent(self) -> int:
         return self._unsent

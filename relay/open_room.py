@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -16,7 +17,7 @@ from typing import Final
 from .connection import Connection
 from .control import encode_control
 from .fanout import Fanout
-from .frames import BINARY, Frame, text_frame
+from .frames import BINARY, Burst, Frame, text_frame
 from .pace import TickPolicy
 from .poses import to_tick_ms
 from .protocol import CloseCode, Deleted, Grabbed, Pace, Released, Spawned, Welcome
@@ -111,20 +112,26 @@ class OpenRoom:
         tick_ms = to_tick_ms(now)
         ticked = fanout.tick(now, people, self.room.tick_hz)
         moves = self._moves_for(half, now, tick_ms)
-        keyframes: list[Frame] = []
-        for pid, connection in self.seats.items():
-            if (halved and pid & 1 != half) or not connection.welcomed:
-                continue
-            if connection.missed_tick:
-                keyframes = keyframes or self._keyframes(fanout, now, tick_ms)
-                connection.tick_period_s = 1.0 / self.room.tick_hz
-                connection.offer(keyframes, tick_ms, now)
-            else:
-                frame = ticked.of_pid.get(pid, ticked.shared)
-                if frame is not None:
-                    connection.offer([*moves, frame], tick_ms, now)
-                elif moves:
-                    connection.offer(moves, tick_ms, now)
+        of_pid, shared = ticked.of_pid, ticked.shared
+        bursts: dict[Frame | None, Burst] = {}
+        keyframes: Burst | None = None
+        with ExitStack() as afterwards:
+            for pid, connection in self.seats.items():
+                if (halved and pid & 1 != half) or not connection.welcomed:
+                    continue
+                if connection.missed_tick:
+                    if keyframes is None:
+                        keyframes = afterwards.enter_context(closing(self._keyframes(fanout, now, tick_ms)))
+                    connection.tick_period_s = 1.0 / self.room.tick_hz
+                    connection.offer(keyframes, tick_ms, now)
+                    continue
+                frame = of_pid.get(pid, shared)
+                burst = bursts.get(frame)
+                if burst is None:
+                    burst = Burst(moves if frame is None else [*moves, frame])
+                    bursts[frame] = afterwards.enter_context(closing(burst))
+                if burst.size:
+                    connection.offer(burst, tick_ms, now)
 
     def save_moves(self) -> None:
         """Have written down where objects are that are being moved."""
@@ -141,9 +148,9 @@ class OpenRoom:
         due, self._moves[half] = self._moves[half], []
         return due
 
-    def _keyframes(self, fanout: Fanout, now: float, tick_ms: int) -> list[Frame]:
+    def _keyframes(self, fanout: Fanout, now: float, tick_ms: int) -> Burst:
         moves = self.room.objects.keyframe(now, tick_ms)
-        return [fanout.keyframe(now)] if moves is None else [fanout.keyframe(now), Frame(BINARY, (moves,))]
+        return Burst([fanout.keyframe(now)] if moves is None else [fanout.keyframe(now), Frame(BINARY, (moves,))])
 
     def _set_pace(self, halved: bool) -> None:
         self._halved = halved

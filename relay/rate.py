@@ -16,9 +16,10 @@ class TokenBucket:
 
     def take(self, now: float, amount: float = 1.0) -> bool:
         """Take that many tokens. False when there are not enough, and nothing is taken."""
-        self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
+        tokens = self._tokens + (now - self._at) * self.rate
+        if tokens > self.burst:
+            tokens = self.burst
         self._at = now
-        if self._tokens < amount:
-            return False
-        self._tokens -= amount
-        return True
+        enough = tokens >= amount
+        self._tokens = tokens - amount if enough else tokens
+        return enough

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from .connection import Connection, RefusalError
@@ -116,7 +115,7 @@ class Visit:
         self._seat = (opened, pid)
         self._log.add(participant=pid)
         self._log.info("joined")
-        self._connection.place_poses(partial(opened.room.bodies.put, pid))
+        self._connection.place_poses(opened.room.bodies.place_of(pid))
         opened.deliver(effects)
 
     def _deliver(self, opened: OpenRoom, effects: list[Effect]) -> None:

@@ -11,7 +11,8 @@ from starlette.websockets import WebSocket
 from streamxr.relay.app import RelaySettings
 from streamxr.relay.connection import Connection, ConnectionLimits
 from streamxr.relay.door import EXTENSION
-from streamxr.relay.frames import Frame
+from streamxr.relay.frames import Burst, Frame
+from streamxr.relay.line import LEAST_WAITING_BYTES
 from streamxr.relay.metrics import Counts
 from streamxr.relay.open_room import OpenRoom
 from streamxr.relay.pace import TickPolicy
@@ -49,8 +50,12 @@ class MemoryDoor:
     def open_door(self, take: Callable[[bytes], None]) -> None:
         self.take = take
 
-    def ready(self, size: int) -> bool:
-        return self.unsent() <= size
+    def offer(self, burst: Burst) -> bool:
+        if self.unsent() > max(burst.size, LEAST_WAITING_BYTES):
+            return False
+        for frame in burst.frames:
+            self.write(frame)
+        return True
 
     def unsent(self) -> int:
         return sum(size for _, size in self.network.waiting)
@@ -170,16 +175,16 @@ def test_after_a_skipped_tick_comes_a_keyframe(with_a_line: Callable[[Scenario],
         ada, bob = join(room, "Ada"), join(room, "Bob")
         people = [join(room, f"Guest {number}") for number in range(60)]
         for pid in (ada, bob, *people):
-            room.bodies.put(pid, 0, body(1), 0.0)
+            room.bodies.place_of(pid).put(0, body(1), 0.0)
         await line.tick(0.0)
         assert line.last_pids() == {ada, bob, *people}
 
         line.hold_up()
         for step in (1, 2, 3):  # the first and second wait in the line
             for pid in (ada, *people):
-                room.bodies.put(pid, 0, body(1 + step), 0.1 * step)
+                room.bodies.place_of(pid).put(0, body(1 + step), 0.1 * step)
             if step == 3:
-                room.bodies.put(bob, 0, body(9), 0.3)
+                room.bodies.place_of(bob).put(0, body(9), 0.3)
             await line.tick(0.1 * step)
         assert line.counts.skipped_ticks >= 1, "and with it Bob's move"
         line.flow()
@@ -198,11 +203,11 @@ def test_after_a_skipped_tick_comes_a_keyframe(with_a_line: Callable[[Scenario],
 def test_the_first_frame_is_a_keyframe(with_a_line: Callable[[Scenario], None]) -> None:
     async def scenario(room: Room, line: Line) -> None:
         ada, bob = join(room, "Ada"), join(room, "Bob")
-        room.bodies.put(ada, 0, body(1), 0.0)
+        room.bodies.place_of(ada).put(0, body(1), 0.0)
         line.opened.seats.clear()
         line.opened.tick(0.0)
         line.opened.seats[line.pid] = line.connection
-        room.bodies.put(bob, 0, body(1), 0.1)
+        room.bodies.place_of(bob).put(0, body(1), 0.1)
         await line.tick(0.1)
         assert line.last_pids() == {ada, bob}
 
@@ -215,7 +220,7 @@ def test_while_a_line_is_held_up_nothing_piles_up(with_a_line: Callable[[Scenari
         line.hold_up()
         for step in range(80):
             for pid in people:
-                room.bodies.put(pid, 0, body(step), step / 30)
+                room.bodies.place_of(pid).put(0, body(step), step / 30)
             await line.tick(step / 30)
         assert line.counts.skipped_ticks >= 77
         line.flow()
@@ -231,7 +236,7 @@ def test_a_line_without_room_for_3_s_costs_the_seat(with_a_line: Callable[[Scena
         line.hold_up()
         for step in range(30):
             for pid in people:
-                room.bodies.put(pid, 0, body(step), step / 10)
+                room.bodies.place_of(pid).put(0, body(step), step / 10)
             await line.tick(step / 10)
         assert line.counts.closes[CloseCode.SLOW] == 0
         await line.tick(4.1)
@@ -247,7 +252,7 @@ def test_control_messages_keep_their_order(with_a_line: Callable[[Scenario], Non
     async def scenario(room: Room, line: Line) -> None:
         ada = join(room, "Ada")
         line.hold_up()
-        room.bodies.put(ada, 0, body(1), 0.1)
+        room.bodies.place_of(ada).put(0, body(1), 0.1)
         await line.tick(0.1)
         for text in ("first", "second"):
             line.connection.send(text)
@@ -273,7 +278,7 @@ def test_too_many_control_messages_that_wait_cost_the_seat(with_a_line: Callable
 
 
 async def moving_tick(room: Room, line: Line, pid: int, step: int) -> None:
-    room.bodies.put(pid, 0, body(step % 250), step / 30)
+    room.bodies.place_of(pid).put(0, body(step % 250), step / 30)
     await line.tick(step / 30)
 
 

@@ -50,11 +50,11 @@ def frame_of(ticked: Ticked, pid: int) -> Frame | None:
 def test_a_tick_holds_only_what_changed() -> None:
     bodies = Bodies()
     fanout = fanout_of(bodies)
-    bodies.put(1, 0, body(1, 0), 0.0)
-    bodies.put(2, 0, body(2, 0), 0.0)
+    bodies.place_of(1).put(0, body(1, 0), 0.0)
+    bodies.place_of(2).put(0, body(2, 0), 0.0)
     fanout.tick(0.0, 2, HZ)
-    bodies.put(1, 0, body(3, 0), 0.1)
-    bodies.put(2, 0, body(2, 0), 0.1)
+    bodies.place_of(1).put(0, body(3, 0), 0.1)
+    bodies.place_of(2).put(0, body(2, 0), 0.1)
     assert pids_in(fanout.tick(0.1, 2, HZ).shared) == [1]
     assert fanout.tick(0.2, 2, HZ).shared is None
 
@@ -62,9 +62,9 @@ def test_a_tick_holds_only_what_changed() -> None:
 def test_a_hand_that_is_lost_is_a_change() -> None:
     bodies = Bodies()
     fanout = fanout_of(bodies)
-    bodies.put(1, LEFT_VALID, body(0, 0), 0.0)
+    bodies.place_of(1).put(LEFT_VALID, body(0, 0), 0.0)
     fanout.tick(0.0, 1, HZ)
-    bodies.put(1, 0, body(0, 0), 0.1)
+    bodies.place_of(1).put(0, body(0, 0), 0.1)
     frame = fanout.tick(0.1, 1, HZ).shared
     assert frame
     assert [record.flags for record in decode_tick(frame.payload).records] == [0]
@@ -73,7 +73,7 @@ def test_a_hand_that_is_lost_is_a_change() -> None:
 def test_once_a_second_a_tick_holds_everyone() -> None:
     bodies = Bodies()
     fanout = fanout_of(bodies)
-    bodies.put(1, 0, body(0, 0), 0.0)
+    bodies.place_of(1).put(0, body(0, 0), 0.0)
     assert pids_in(fanout.tick(0.0, 1, HZ).shared) == [1]
     assert fanout.tick(KEYFRAME_INTERVAL_S - 0.01, 1, HZ).shared is None
     assert pids_in(fanout.tick(KEYFRAME_INTERVAL_S, 1, HZ).shared) == [1]
@@ -90,7 +90,7 @@ def test_a_quiet_room_still_sends_once_a_second(people: int) -> None:
 def test_a_record_tells_the_age_of_its_pose() -> None:
     bodies = Bodies()
     fanout = fanout_of(bodies)
-    bodies.put(1, 0, body(0, 0), 0.5)
+    bodies.place_of(1).put(0, body(0, 0), 0.5)
     frame = fanout.tick(0.52, 1, HZ).shared
     assert frame
     tick = decode_tick(frame.payload)
@@ -104,14 +104,14 @@ def test_a_pose_that_comes_in_the_instant_of_a_tick_is_in_the_next() -> None:
     bodies = Bodies()
     fanout = fanout_of(bodies)
     fanout.tick(0.0, 1, HZ)
-    bodies.put(1, 0, body(1, 0), 0.0)
+    bodies.place_of(1).put(0, body(1, 0), 0.0)
     assert pids_in(fanout.tick(0.0, 1, HZ).shared) == [1]
 
 
 def test_who_left_is_in_no_later_frame() -> None:
     bodies = Bodies()
     fanout = fanout_of(bodies)
-    bodies.put(1, 0, body(1, 0), 0.0)
+    bodies.place_of(1).put(0, body(1, 0), 0.0)
     bodies.remove(1)
     assert pids_in(fanout.tick(0.0, 1, HZ).shared) == []
     assert pids_in(fanout.keyframe(0.0)) == []
@@ -140,7 +140,7 @@ class Crowd:
         now = step / HZ
         if moving:
             for pid, (x, z) in self.places.items():
-                self.bodies.put(pid, self.flags, self.make(x, z, step), now)
+                self.bodies.place_of(pid).put(self.flags, self.make(x, z, step), now)
         return self.fanout.tick(now, len(self.places), HZ)
 
 
@@ -223,7 +223,7 @@ def test_a_room_that_grows_and_shrinks_starts_over_with_a_keyframe() -> None:
     bodies = Bodies()
     fanout = fanout_of(bodies)
     for pid in range(1, 201):
-        bodies.put(pid, 0, body(pid / 10, 0), 0.0)
+        bodies.place_of(pid).put(0, body(pid / 10, 0), 0.0)
     fanout.tick(0.0, FULL_UP_TO, HZ)
     for people, in_cells in ((FULL_UP_TO + 1, True), (FULL_UP_TO, True), (FULL_UP_TO // 2, False), (FULL_UP_TO, False)):
         ticked = fanout.tick(0.01, people, HZ)

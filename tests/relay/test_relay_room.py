@@ -194,7 +194,7 @@ class TwoRooms(RuleBasedStateMachine):
     def move(self, client: Onlooker, byte: int, flags: int) -> None:
         name, color, _ = self.truth[client]
         self.truth[client] = (name, color, (flags, bytes([byte]) * 30))
-        client.room.bodies.put(client.pid, flags, bytes([byte]) * 30, self.now)
+        client.room.bodies.place_of(client.pid).put(flags, bytes([byte]) * 30, self.now)
 
     @rule(client=clients, name=st.sampled_from([None, "Eve", "Ada"]), color=st.sampled_from([None, "#abcdef"]))
     def rename(self, client: Onlooker, name: str | None, color: str | None) -> None:
