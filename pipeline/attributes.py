@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .closest import ClosestPoints, barycentric
+from .compiled import compiled
 from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, face_normals, rows_in, unique_rows
 
 # Corners ask the source a little inside their triangle, so that each side of a hard edge finds its own
@@ -18,16 +19,14 @@ SAME_VALUE = 0.02
 
 
 def transfer(
-    source: Source, surface: Surface, kinds: list[PrimitiveKind], *, exact: bool = False
+    source: Source, surface: Surface, kinds: list[PrimitiveKind], on_source: ClosestPoints
 ) -> dict[str, FloatArray]:
     """Corner attributes (m, 3, k) for `surface`, taken from the nearest triangle of the same kind.
 
     A position that the source has too takes one of the source's own values there, so that neighbouring
     regions, which share such positions on their border, are lit alike.
-    With `exact`, `surface` is the source's own surface and nothing needs to be sought.
+    on_source: of the whole source's surface.
     """
-    if exact:
-        return source.corners
     result = {name: np.zeros((len(surface.triangles), 3, c.shape[2])) for name, c in source.corners.items()}
     for index, kind in enumerate(kinds):
         names = [name for name in source.corners if name in kind.attributes]
@@ -36,7 +35,12 @@ def transfer(
         if not names or not mine.any() or not theirs.any():
             continue
         triangles = surface.triangles[mine]
-        found = _sample(source.part(theirs), surface.positions[triangles], names)
+        if theirs.all():
+            found = _sample(source, on_source, surface.positions[triangles], names)
+        else:
+            own = source.part(theirs)
+            nearby = ClosestPoints(own.surface.positions, own.surface.triangles)
+            found = _sample(own, nearby, surface.positions[triangles], names)
         vertices = triangles.reshape(-1)
         for name in names:
             values = found[name].reshape(len(vertices), -1)
@@ -50,11 +54,11 @@ def transfer(
     return result
 
 
-def _sample(source: Source, corners: FloatArray, names: list[str]) -> dict[str, FloatArray]:
+def _sample(source: Source, on_source: ClosestPoints, corners: FloatArray, names: list[str]) -> dict[str, FloatArray]:
     """Source values at corners (m, 3, 3) as (m, 3, k)."""
     middle = corners.mean(axis=1, keepdims=True)
     points = (corners + INWARD * (middle - corners)).reshape(-1, 3)
-    closest = ClosestPoints(source.surface.positions, source.surface.triangles).query(points)
+    closest = on_source.query(points)
     nearest = source.surface.positions[source.surface.triangles[closest.triangles]]
     weights = np.clip(barycentric(closest.points, nearest), 0.0, 1.0)
     weights /= weights.sum(axis=1, keepdims=True)
@@ -117,40 +121,52 @@ def _snap_to_source(
     return result
 
 
-def _pairs(vertices: IntArray) -> tuple[IntArray, IntArray]:
-    """Every ordered pair of corners at the same vertex, a corner with itself included; at a vertex of more than
-    MAX_VALENCE corners, such as the middle of a cap, each with itself and the next ones."""
-    order = np.argsort(vertices, kind="stable")
-    counts = np.bincount(vertices)
-    counts = counts[counts > 0]
-    starts = np.cumsum(counts) - counts
-    corners = np.repeat(counts, counts)
-    group_start = np.repeat(starts, counts)
-    first = np.where(corners > MAX_VALENCE, np.arange(len(order)) - group_start, 0)
-    sizes = np.minimum(corners, MAX_VALENCE)
-    left = np.repeat(order, sizes)
-    step = np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    right = order[np.repeat(group_start, sizes) + (np.repeat(first, sizes) + step) % np.repeat(corners, sizes)]
-    return left, right
-
-
 def _sum_of_similar(vertices: IntArray, normals: FloatArray, cosine: float) -> FloatArray:
-    left, right = _pairs(vertices)
-    close = np.einsum("ij,ij->i", normals[left], normals[right]) >= cosine
-    return _gather(left[close], normals[right[close]], len(vertices))
+    """For each corner the sum of the unit normals at its vertex that differ from its own by no more than the angle."""
+    total, _ = _sums(vertices, normals, cosine, True)
+    return total
 
 
 def _mean_of_similar(vertices: IntArray, values: FloatArray, tolerance: float) -> FloatArray:
-    left, right = _pairs(vertices)
-    close = np.abs(values[left] - values[right]).max(axis=1) <= tolerance
-    total = _gather(left[close], values[right[close]], len(vertices))
-    counts = np.bincount(left[close], minlength=len(vertices))
-    mean: FloatArray = total / counts[:, None]
+    """For each corner the mean of the values at its vertex that differ from its own by no more than `tolerance`."""
+    total, count = _sums(vertices, values, tolerance, False)
+    mean: FloatArray = total / count[:, None]
     return mean
 
 
-def _gather(into: IntArray, values: FloatArray, size: int) -> FloatArray:
-    return np.stack([np.bincount(into, values[:, k], minlength=size) for k in range(values.shape[1])], axis=1)
+@compiled
+def _sums(vertices: IntArray, values: FloatArray, limit: float, directions: bool) -> tuple[FloatArray, IntArray]:
+    """Sums (n, k) of the values of similar corners at the same vertex, each corner's own among them, and how many
+    they are. At a vertex of more than MAX_VALENCE corners, such as the middle of a cap, each looks at the next ones.
+
+    directions: values are similar whose product is at least `limit`; else those that differ by no more than it.
+    """
+    count, width = values.shape
+    starts = np.zeros(vertices.max() + 2, np.int64)
+    for corner in range(count):
+        starts[vertices[corner] + 1] += 1
+    for v in range(len(starts) - 1):
+        starts[v + 1] += starts[v]
+    order, place = np.empty(count, np.int64), starts[:-1].copy()
+    for corner in range(count):
+        order[place[vertices[corner]]] = corner
+        place[vertices[corner]] += 1
+    total, found = np.zeros((count, width)), np.zeros(count, np.int64)
+    for v in range(len(starts) - 1):
+        start, size = starts[v], starts[v + 1] - starts[v]
+        for i in range(size):
+            one, first = order[start + i], i if size > MAX_VALENCE else 0
+            for step in range(min(size, MAX_VALENCE)):
+                other = order[start + (first + step) % size]
+                product, gap = 0.0, 0.0
+                for k in range(width):
+                    product += values[one, k] * values[other, k]
+                    gap = max(gap, abs(values[one, k] - values[other, k]))
+                if product >= limit if directions else gap <= limit:
+                    found[one] += 1
+                    for k in range(width):
+                        total[one, k] += values[other, k]
+    return total, found
 
 
 def _unit(vectors: FloatArray, fallback: FloatArray) -> FloatArray:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import compiled, compiled_inner
 from .surface import AnyArray, FloatArray, IntArray
 
 LEAF = 4  # triangles in a leaf
@@ -71,7 +71,7 @@ def barycentric(points: FloatArray, corners: FloatArray) -> FloatArray:
     return np.stack([1.0 - beta - gamma, beta, gamma], axis=1)
 
 
-@compiled
+@compiled_inner
 def nearest(
     x: float, y: float, z: float, hint: int, tree: BoxTree, stack: AnyArray, distances: FloatArray
 ) -> tuple[int, float, float, float, float]:
@@ -112,7 +112,7 @@ def nearest(
     return who, best, fx, fy, fz
 
 
-@compiled
+@compiled_inner
 def closest_on_triangle(x: float, y: float, z: float, t: FloatArray) -> tuple[float, float, float]:
     """The point of a triangle (9,) nearest to a point, by the region of its plane that the point projects into.
 
@@ -147,7 +147,7 @@ def closest_on_triangle(x: float, y: float, z: float, t: FloatArray) -> tuple[fl
     return t[0] + abx * v + acx * w, t[1] + aby * v + acy * w, t[2] + abz * v + acz * w
 
 
-@compiled
+@compiled_inner
 def _box_distance(x: float, y: float, z: float, box: FloatArray) -> float:
     """Squared distance of a point to a box; zero inside."""
     dx = max(box[0] - x, x - box[3], 0.0)
@@ -160,14 +160,43 @@ def _box_distance(x: float, y: float, z: float, box: FloatArray) -> float:
 @compiled
 def _nearest_all(points: FloatArray, tree: BoxTree) -> tuple[IntArray, FloatArray, FloatArray]:
     count = len(points)
-    triangles, feet, lengths = np.empty(count, np.int64), np.empty((count, 3)), np.empty(count)
-    stack, distances = np.empty(DEPTH, np.int32), np.empty(DEPTH)
+    places, feet, lengths = np.empty(count, np.int32), np.empty((count, 3)), np.empty(count)
+    nearest_of_each(points, tree, places, feet, lengths, np.empty(DEPTH, np.int32), np.empty(DEPTH))
+    return tree.order[places], feet, lengths
+
+
+@compiled_inner
+def nearest_of_each(
+    points: FloatArray,
+    tree: BoxTree,
+    places: AnyArray,
+    feet: FloatArray,
+    lengths: FloatArray,
+    stack: AnyArray,
+    distances: FloatArray,
+) -> None:
+    """As `nearest`, for each of (q, 3) points: place, nearest point and distance."""
     who = -1
-    for i in range(count):
-        x, y, z = points[i]
+    for i in range(len(points)):
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
         who, squared, feet[i, 0], feet[i, 1], feet[i, 2] = nearest(x, y, z, who, tree, stack, distances)
-        triangles[i], lengths[i] = tree.order[who], np.sqrt(squared)
-    return triangles, feet, lengths
+        places[i], lengths[i] = who, np.sqrt(squared)
+
+
+@compiled
+def halved(points: FloatArray, levels: int) -> tuple[IntArray, IntArray]:
+    """Cut (n, 3) points so many times at the median, each part along its longest side: their order, in which parts
+    stand one after the other, and the bounds (2^levels + 1,) of the parts."""
+    order, bounds = np.arange(len(points)), np.array([0, len(points)])
+    for _ in range(levels):
+        finer = np.empty(2 * len(bounds) - 1, np.int64)
+        finer[0] = 0
+        for i in range(len(bounds) - 1):
+            low, high = bounds[i], bounds[i + 1]
+            finer[2 * i + 1], finer[2 * i + 2] = (low + high) >> 1, high
+            _part_at_median(order, points[:, _longest(order, points, low, high)], low, high, (low + high) >> 1)
+        bounds = finer
+    return order, bounds
 
 
 @compiled
@@ -212,7 +241,7 @@ def _grow(corners: FloatArray) -> BoxTree:
     )
 
 
-@compiled
+@compiled_inner
 def _longest(order: IntArray, middles: FloatArray, low: int, high: int) -> int:
     """The axis along which the middles of the triangles order[low … high − 1] spread most."""
     axis, widest = 0, -1.0
@@ -225,7 +254,7 @@ def _longest(order: IntArray, middles: FloatArray, low: int, high: int) -> int:
     return axis
 
 
-@compiled
+@compiled_inner
 def _part_at_median(order: IntArray, values: FloatArray, low: int, high: int, half: int) -> None:
     """Move the `half − low` smallest of order[low … high − 1] to the front (Hoare's quickselect)."""
     a, b = low, high - 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import compiled, compiled_inner
 from .edge_heap import Heap, fresh, move, rise, sink, without_stale
 from .quadrics import MEMBERS, Group, Mesh, State, evaluate, find_groups, set_texture, start
 from .surface import BoolArray, FloatArray
@@ -24,12 +24,19 @@ def collapse(mesh: Mesh, target: int) -> tuple[BoolArray, BoolArray]:
     Returns which faces (m,) are left, and which vertices (n,) moved.
     """
     state = start(mesh)
-    live = len(mesh.triangles)
     moved = np.zeros(len(mesh.positions), np.bool_)
-    room = 3 * live + 64  # twice the edges of a closed surface
+    room = 3 * len(mesh.triangles) + 64  # twice the edges of a closed surface
     heap = Heap(np.empty(room), np.empty((room, 4), np.int32))
     group = Group(np.empty(MEMBERS, np.int32), np.empty(MEMBERS, np.int32), np.empty(10), np.empty(9))
-    place = np.empty(3)
+    _collapse_until(mesh, target, state, heap, group, np.empty(3), moved)
+    return ~state.dead, moved
+
+
+@compiled_inner
+def _collapse_until(
+    mesh: Mesh, target: int, state: State, heap: Heap, group: Group, place: FloatArray, moved: BoolArray
+) -> None:
+    live = len(mesh.triangles)
     for topology in (True, False):
         size = 0
         for v in range(len(mesh.positions)):
@@ -56,10 +63,9 @@ def collapse(mesh: Mesh, target: int) -> tuple[BoolArray, BoolArray]:
             size = _push_edges(mesh, state, heap, size, a, False, group, place)
         if live <= target:
             break
-    return ~state.dead, moved
 
 
-@compiled
+@compiled_inner
 def _push_edges(
     mesh: Mesh, state: State, heap: Heap, size: int, v: int, first: bool, group: Group, place: FloatArray
 ) -> int:
@@ -86,7 +92,7 @@ def _push_edges(
     return size
 
 
-@compiled
+@compiled_inner
 def _keeps_topology(mesh: Mesh, state: State, a: int, b: int) -> bool:
     """The link condition: the ends share no neighbour but those across their faces, and a chord between two
     borders is none that would pinch the surface."""
@@ -126,7 +132,7 @@ def _keeps_topology(mesh: Mesh, state: State, a: int, b: int) -> bool:
     return False
 
 
-@compiled
+@compiled_inner
 def _keeps_locked_edges(mesh: Mesh, state: State, a: int, b: int) -> bool:
     """Whether every edge from a to another locked vertex still has a face when b has become one with a."""
     corner = state.head[b]
@@ -146,7 +152,7 @@ def _keeps_locked_edges(mesh: Mesh, state: State, a: int, b: int) -> bool:
     return True
 
 
-@compiled
+@compiled_inner
 def _have_face(mesh: Mesh, state: State, v: int, u: int, but: int) -> bool:
     """Whether two vertices have a face in common, one that is not `but` nor vanishes with it."""
     corner = state.head[v]
@@ -158,7 +164,7 @@ def _have_face(mesh: Mesh, state: State, v: int, u: int, but: int) -> bool:
     return False
 
 
-@compiled
+@compiled_inner
 def _flips(mesh: Mesh, state: State, v: int, other: int, place: FloatArray) -> bool:
     """Whether a face of v, but not of `other`, would turn over in space when v goes to its new place."""
     triangles, following = mesh.triangles, state.following
@@ -182,7 +188,7 @@ def _flips(mesh: Mesh, state: State, v: int, other: int, place: FloatArray) -> b
     return False
 
 
-@compiled
+@compiled_inner
 def _merge(mesh: Mesh, state: State, a: int, b: int, group: Group, place: FloatArray) -> int:
     """Make b one with a, at its new place; returns how many faces vanish. `group` is that of evaluate."""
     for k in range(10):
@@ -237,7 +243,7 @@ def _merge(mesh: Mesh, state: State, a: int, b: int, group: Group, place: FloatA
     return vanished
 
 
-@compiled
+@compiled_inner
 def _unlink(state: State, v: int, corner: int) -> None:
     """Take a corner out of its vertex' list."""
     before = -1

@@ -119,8 +119,9 @@ def _hung(
 ) -> list[tuple[int, EncodedPrimitive]]:
     """The primitives of a simplified surface, hung on the source's joints and morph targets."""
     source = origin.source
-    corners = transfer(source, surface, list(origin.kinds))
-    found = ClosestPoints(source.surface.positions, source.surface.triangles).query(surface.positions)
+    on_source = ClosestPoints(source.surface.positions, source.surface.triangles)
+    corners = transfer(source, surface, list(origin.kinds), on_source)
+    found = on_source.query(surface.positions)
     around = rig.vertex[found.triangles]
     weights = np.clip(barycentric(found.points, rig.body.positions[around]), 0.0, 1.0)
     weights /= weights.sum(axis=1, keepdims=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .compiled import compiled
+from .compiled import compiled_inner
 from .quadrics import State
 from .surface import AnyArray, FloatArray
 
@@ -20,7 +20,7 @@ class Heap(NamedTuple):
     entry: AnyArray
 
 
-@compiled
+@compiled_inner
 def fresh(heap: Heap, i: int, state: State) -> bool:
     """Whether neither end of an entry's edge has changed since it was made."""
     a, b = heap.entry[i, 0], heap.entry[i, 1]
@@ -28,7 +28,7 @@ def fresh(heap: Heap, i: int, state: State) -> bool:
     return unchanged and not state.gone[a] and not state.gone[b]
 
 
-@compiled
+@compiled_inner
 def without_stale(heap: Heap, size: int, state: State) -> int:
     kept = 0
     for i in range(size):
@@ -40,7 +40,7 @@ def without_stale(heap: Heap, size: int, state: State) -> int:
     return kept
 
 
-@compiled
+@compiled_inner
 def rise(heap: Heap, i: int) -> None:
     costs, entries = heap.cost, heap.entry
     cost, a, b, c, d = costs[i], entries[i, 0], entries[i, 1], entries[i, 2], entries[i, 3]
@@ -54,7 +54,7 @@ def rise(heap: Heap, i: int) -> None:
     entries[i, 0], entries[i, 1], entries[i, 2], entries[i, 3] = a, b, c, d
 
 
-@compiled
+@compiled_inner
 def sink(heap: Heap, i: int, size: int) -> None:
     costs, entries = heap.cost, heap.entry
     cost, a, b, c, d = costs[i], entries[i, 0], entries[i, 1], entries[i, 2], entries[i, 3]
@@ -72,7 +72,7 @@ def sink(heap: Heap, i: int, size: int) -> None:
     entries[i, 0], entries[i, 1], entries[i, 2], entries[i, 3] = a, b, c, d
 
 
-@compiled
+@compiled_inner
 def move(heap: Heap, source: int, target: int) -> None:
     heap.cost[target] = heap.cost[source]
     for k in range(4):

@@ -8,8 +8,8 @@ corner of a piece. Three maps are tried, by the triangles of S that are nearest 
 - two that share an edge e: T is cut where its own edges pass e, and the cut maps into e;
 - three in a row, the middle one sharing an edge with each of the others: two such cuts.
 
-Besides, distance to a set is 1-Lipschitz, so no point of T is further from S than the centroid's distance
-plus the way to the furthest corner. Triangles whose bound exceeds the largest distance seen are split in
+Besides, distance to a set is 1-Lipschitz, so no point of T is further from S than a corner's distance plus the way
+there, nor than the centroid's. Triangles whose bound exceeds the largest distance seen are split in
 four until the bound is tight: the branch and bound of Guthe, Borodin and Klein, Fast and accurate
 Hausdorff distance calculation between meshes (2005), with these bounds.
 
@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .closest import DEPTH, BoxTree, ClosestPoints, nearest
-from .compiled import compiled
+from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
+from .compiled import compiled, compiled_inner
 from .surface import AnyArray, FloatArray, IntArray, Surface, part
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
@@ -57,13 +57,18 @@ class GeometricError:
     mean: float
 
 
-def geometric_error(fine: Surface, coarse: Surface, floor: float) -> GeometricError:
+def geometric_error(
+    fine: Surface, coarse: Surface, floor: float, on_fine: ClosestPoints | None = None
+) -> GeometricError:
     """Measure how far a coarse surface is from the fine one that it stands for.
+
+    on_fine: of the fine surface, where the caller has it.
 
     The bound exceeds the true distance by no more than 5 % or `floor` (the quantisation step: finer than
     that the decoded surface means nothing), unless the work would grow past bounds.
     """
-    on_coarse, on_fine = (ClosestPoints(s.positions, s.triangles) for s in (coarse, fine))
+    on_coarse = ClosestPoints(coarse.positions, coarse.triangles)
+    on_fine = on_fine or ClosestPoints(fine.positions, fine.triangles)
     forward, mean, coverage = _one_sided(fine, coarse, on_coarse, floor, 0.0)
     bare = (coverage < COVERED[0]) | (coverage > COVERED[1]) | _at_breaks(fine, coarse, on_coarse, floor)
     bare |= _seen_from(coarse, on_fine) > SUSPECT * forward
@@ -154,68 +159,105 @@ class _Pieces(NamedTuple):
     nearest: AnyArray
 
 
+class _Work(NamedTuple):
+    """Room for a search. nearby, feet, far: of each vertex; booked: of each triangle of the target; pieces: those of
+    one triangle, one below the other; six: corners and middles of the sides of one piece."""
+
+    nearby: AnyArray
+    feet: FloatArray
+    far: FloatArray
+    booked: FloatArray
+    pieces: _Pieces
+    six: _Pieces
+    stack: AnyArray
+    distances: FloatArray
+
+
 @compiled
 def _search(
     positions: FloatArray, triangles: IntArray, target: _Target, floor: float, known: float
 ) -> tuple[float, float, FloatArray]:
-    stack, distances = np.empty(DEPTH, np.int32), np.empty(DEPTH)
-    booked = np.zeros(len(target.normals))
-    count = len(positions)
-    nearby, feet, far = np.empty(count, np.int32), np.empty((count, 3)), np.empty(count)
-    seen, total, place = 0.0, 0.0, -1
+    count, room = len(positions), 3 * SPLITS + 4
+    work = _Work(
+        np.empty(count, np.int32),
+        np.empty((count, 3)),
+        np.empty(count),
+        np.zeros(len(target.normals)),
+        _Pieces(np.empty((room, 3, 3)), np.empty((room, 3, 3)), np.empty((room, 3)), np.empty((room, 3), np.int32)),
+        _Pieces(np.empty((1, 6, 3)), np.empty((1, 6, 3)), np.empty((1, 6)), np.empty((1, 6), np.int32)),
+        np.empty(DEPTH, np.int32),
+        np.empty(DEPTH),
+    )
+    nearest_of_each(positions, target.tree, work.nearby, work.feet, work.far, work.stack, work.distances)
+    total = 0.0
     for v in range(count):
-        x, y, z = positions[v]
-        place, squared, feet[v, 0], feet[v, 1], feet[v, 2] = nearest(x, y, z, place, target.tree, stack, distances)
-        nearby[v], far[v] = place, np.sqrt(squared)
-        seen = max(seen, far[v])
-        total += far[v]
+        total += work.far[v]
+    return _settle_all(positions, triangles, target, floor, known, work), total / max(count, 1), work.booked
 
-    room = 3 * SPLITS + 4
-    pieces = _Pieces(np.empty((room, 3, 3)), np.empty((room, 3, 3)), np.empty((room, 3)), np.empty((room, 3), np.int32))
-    six = _Pieces(np.empty((1, 6, 3)), np.empty((1, 6, 3)), np.empty((1, 6)), np.empty((1, 6), np.int32))
-    queries, settled = count, 0.0
+
+@compiled_inner
+def _settle_all(
+    positions: FloatArray, triangles: IntArray, target: _Target, floor: float, known: float, work: _Work
+) -> float:
+    """The bound over all triangles."""
+    pieces, far = work.pieces, work.far
+    seen, settled, queries = 0.0, 0.0, len(positions)
+    for v in range(len(positions)):
+        seen = max(seen, far[v])
     for t in range(len(triangles)):
         for k in range(3):
             v = triangles[t, k]
-            pieces.corners[0, k], pieces.feet[0, k] = positions[v], feet[v]
-            pieces.distance[0, k], pieces.nearest[0, k] = far[v], nearby[v]
+            for axis in range(3):
+                pieces.corners[0, k, axis], pieces.feet[0, k, axis] = positions[v, axis], work.feet[v, axis]
+            pieces.distance[0, k], pieces.nearest[0, k] = far[v], work.nearby[v]
         top = 1
         while top:
             top -= 1
             goal = max(known, seen * (1.0 + TOLERANCE), seen + floor)
-            bound = _mapped_bound(pieces, top, target, booked, goal)
+            bound = _mapped_bound(pieces, top, target, work.booked, goal)
             if bound <= goal:
                 settled = max(settled, bound)
                 continue
-            x, y, z, reach = _middle(pieces.corners[top])
-            found = nearest(x, y, z, pieces.nearest[top, 0], target.tree, stack, distances)
-            queries += 1
-            at_middle = np.sqrt(found[1])
-            seen = max(seen, at_middle)
-            goal = max(known, seen * (1.0 + TOLERANCE), seen + floor)
-            if at_middle + reach <= goal or queries > MAX_QUERIES or top >= 3 * SPLITS:
-                settled = max(settled, at_middle + reach)
-                _book_by_thirds(pieces, top, target, booked)
+            bound = _bound_by_corners(pieces, top)
+            if bound > goal:
+                x, y, z = _middle(pieces, top)
+                found = nearest(x, y, z, pieces.nearest[top, 0], target.tree, work.stack, work.distances)
+                queries += 1
+                at_middle = np.sqrt(found[1])
+                seen = max(seen, at_middle)
+                goal = max(known, seen * (1.0 + TOLERANCE), seen + floor)
+                bound = _bound_by_middle(pieces, top, at_middle)
+            if bound <= goal or queries > MAX_QUERIES or top >= 3 * SPLITS:
+                settled = max(settled, bound)
+                _book_by_thirds(pieces, top, target, work.booked)
                 continue
-            for k in range(3):
-                _copy_corner(pieces, top, k, six, 0, k)
-                for axis in range(3):
-                    middle = (pieces.corners[top, k, axis] + pieces.corners[top, (k + 1) % 3, axis]) * 0.5
-                    six.corners[0, 3 + k, axis] = middle
-                x, y, z = six.corners[0, 3 + k]
-                found = nearest(x, y, z, pieces.nearest[top, k], target.tree, stack, distances)
-                six.nearest[0, 3 + k], six.distance[0, 3 + k] = found[0], np.sqrt(found[1])
-                six.feet[0, 3 + k, 0], six.feet[0, 3 + k, 1], six.feet[0, 3 + k, 2] = found[2], found[3], found[4]
-                seen = max(seen, six.distance[0, 3 + k])
+            seen = _split(pieces, top, target.tree, seen, work)
             queries += 3
-            for quarter in ((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)):
-                for k in range(3):
-                    _copy_corner(six, 0, quarter[k], pieces, top, k)
-                top += 1
-    return max(settled, seen), total / max(count, 1), booked
+            top += 4
+    return max(settled, seen)
 
 
-@compiled
+@compiled_inner
+def _split(pieces: _Pieces, piece: int, tree: BoxTree, seen: float, work: _Work) -> float:
+    """Put the four quarters of a piece into its place and the next three; returns the largest distance seen."""
+    six = work.six
+    for k in range(3):
+        _copy_corner(pieces, piece, k, six, 0, k)
+        for axis in range(3):
+            middle = (pieces.corners[piece, k, axis] + pieces.corners[piece, (k + 1) % 3, axis]) * 0.5
+            six.corners[0, 3 + k, axis] = middle
+        x, y, z = six.corners[0, 3 + k, 0], six.corners[0, 3 + k, 1], six.corners[0, 3 + k, 2]
+        found = nearest(x, y, z, pieces.nearest[piece, k], tree, work.stack, work.distances)
+        six.nearest[0, 3 + k], six.distance[0, 3 + k] = found[0], np.sqrt(found[1])
+        six.feet[0, 3 + k, 0], six.feet[0, 3 + k, 1], six.feet[0, 3 + k, 2] = found[2], found[3], found[4]
+        seen = max(seen, six.distance[0, 3 + k])
+    for place, quarter in enumerate(((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5))):
+        for k in range(3):
+            _copy_corner(six, 0, quarter[k], pieces, piece + place, k)
+    return seen
+
+
+@compiled_inner
 def _copy_corner(source: _Pieces, piece: int, corner: int, target: _Pieces, place: int, k: int) -> None:
     for axis in range(3):
         target.corners[place, k, axis] = source.corners[piece, corner, axis]
@@ -224,19 +266,63 @@ def _copy_corner(source: _Pieces, piece: int, corner: int, target: _Pieces, plac
     target.nearest[place, k] = source.nearest[piece, corner]
 
 
-@compiled
-def _middle(corners: FloatArray) -> tuple[float, float, float, float]:
-    """The centroid of a triangle (3, 3), and how far its furthest corner is from there."""
-    x = (corners[0, 0] + corners[1, 0] + corners[2, 0]) / 3.0
-    y = (corners[0, 1] + corners[1, 1] + corners[2, 1]) / 3.0
-    z = (corners[0, 2] + corners[1, 2] + corners[2, 2]) / 3.0
-    reach = 0.0
+@compiled_inner
+def _middle(pieces: _Pieces, piece: int) -> tuple[float, float, float]:
+    """The centroid of a piece."""
+    corners = pieces.corners
+    x = (corners[piece, 0, 0] + corners[piece, 1, 0] + corners[piece, 2, 0]) / 3.0
+    y = (corners[piece, 0, 1] + corners[piece, 1, 1] + corners[piece, 2, 1]) / 3.0
+    z = (corners[piece, 0, 2] + corners[piece, 1, 2] + corners[piece, 2, 2]) / 3.0
+    return x, y, z
+
+
+@compiled_inner
+def _bound_by_corners(pieces: _Pieces, piece: int) -> float:
+    """The bound from the corners' distances alone. The medians part the piece into three quadrilaterals, one at each
+    corner; no point of it is further from that corner than the centroid or the middle of a side."""
+    corners = pieces.corners
+    x, y, z = _middle(pieces, piece)
+    bound = 0.0
     for k in range(3):
-        reach = max(reach, (corners[k, 0] - x) ** 2 + (corners[k, 1] - y) ** 2 + (corners[k, 2] - z) ** 2)
-    return x, y, z, np.sqrt(reach)
+        reach = max(_side(corners, piece, k), _side(corners, piece, (k + 2) % 3)) * 0.5
+        dx, dy, dz = corners[piece, k, 0] - x, corners[piece, k, 1] - y, corners[piece, k, 2] - z
+        reach = max(reach, np.sqrt(dx * dx + dy * dy + dz * dz))
+        bound = max(bound, pieces.distance[piece, k] + reach)
+    return bound
 
 
-@compiled
+@compiled_inner
+def _bound_by_middle(pieces: _Pieces, piece: int, at_middle: float) -> float:
+    """The bound from the corners' distances and the centroid's: a corner answers for the triangle of the first thirds
+    of its sides, the centroid for the hexagon that is left."""
+    corners = pieces.corners
+    x, y, z = _middle(pieces, piece)
+    bound, reach = 0.0, 0.0
+    for k in range(3):
+        longest = max(_side(corners, piece, k), _side(corners, piece, (k + 2) % 3))
+        bound = max(bound, pieces.distance[piece, k] + longest / 3.0)
+        for share in (1.0 / 3.0, 2.0 / 3.0):
+            squared = 0.0
+            for axis, middle in enumerate((x, y, z)):
+                start, end = corners[piece, k, axis], corners[piece, (k + 1) % 3, axis]
+                squared += (start + (end - start) * share - middle) ** 2
+            reach = max(reach, np.sqrt(squared))
+    furthest: float = max(bound, at_middle + reach)
+    return furthest
+
+
+@compiled_inner
+def _side(corners: FloatArray, piece: int, k: int) -> float:
+    """The length of the side from a corner of a piece to the next."""
+    j = (k + 1) % 3
+    dx = corners[piece, j, 0] - corners[piece, k, 0]
+    dy = corners[piece, j, 1] - corners[piece, k, 1]
+    dz = corners[piece, j, 2] - corners[piece, k, 2]
+    length: float = np.sqrt(dx * dx + dy * dy + dz * dz)
+    return length
+
+
+@compiled_inner
 def _mapped_bound(pieces: _Pieces, piece: int, target: _Target, booked: FloatArray, goal: float) -> float:
     """The bound by the maps above, infinite where none of them applies; images within `goal` are booked."""
     near, far = pieces.nearest[piece], pieces.distance[piece]
@@ -253,7 +339,7 @@ def _mapped_bound(pieces: _Pieces, piece: int, target: _Target, booked: FloatArr
     return _cut_twice(pieces, piece, furthest, target, booked, goal)
 
 
-@compiled
+@compiled_inner
 def _cut_once(
     pieces: _Pieces, piece: int, pair: int, furthest: float, target: _Target, booked: FloatArray, goal: float
 ) -> float:
@@ -274,7 +360,7 @@ def _cut_once(
     return bound
 
 
-@compiled
+@compiled_inner
 def _cut_twice(pieces: _Pieces, piece: int, furthest: float, target: _Target, booked: FloatArray, goal: float) -> float:
     """All three nearest triangles differ: that of corner b touches the two others."""
     corners, feet, near = pieces.corners[piece], pieces.feet[piece], pieces.nearest[piece]
@@ -304,7 +390,7 @@ def _cut_twice(pieces: _Pieces, piece: int, furthest: float, target: _Target, bo
     return np.inf
 
 
-@compiled
+@compiled_inner
 def _book_by_thirds(pieces: _Pieces, piece: int, target: _Target, booked: FloatArray) -> None:
     """Book a piece that has no map: a third of its image's area where each corner's foot is."""
     a, b, c = pieces.feet[piece]
@@ -313,7 +399,7 @@ def _book_by_thirds(pieces: _Pieces, piece: int, target: _Target, booked: FloatA
         booked[triangle] += _area(target.normals[triangle], a, b, c) / 3.0
 
 
-@compiled
+@compiled_inner
 def _area(normal: FloatArray, a: Point, b: Point, c: Point) -> float:
     """Signed area of a triangle as seen along a unit normal."""
     ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
@@ -322,7 +408,7 @@ def _area(normal: FloatArray, a: Point, b: Point, c: Point) -> float:
     return 0.5 * twice
 
 
-@compiled
+@compiled_inner
 def _shared_side(left: IntArray, right: IntArray) -> int:
     """The side of `left` (from that corner to the next) that it shares with `right`, or −1."""
     a, b, c = False, False, False
@@ -337,7 +423,7 @@ def _shared_side(left: IntArray, right: IntArray) -> int:
     return -1
 
 
-@compiled
+@compiled_inner
 def _gap_to_side(
     start: FloatArray, end: FloatArray, triangle: FloatArray, side: int
 ) -> tuple[float, float, tuple[float, float, float]]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .compiled import compiled
+from .compiled import compiled, compiled_inner
 from .surface import AnyArray, BoolArray, FloatArray
 
 OPEN, LINE = 1, 2  # kinds of borders
@@ -121,7 +121,7 @@ def start(mesh: Mesh) -> State:
     return state
 
 
-@compiled
+@compiled_inner
 def evaluate(mesh: Mesh, state: State, a: int, b: int, group: Group, place: FloatArray) -> float:
     """The cost of collapsing an edge, and the new vertex' place."""
     p, q, quadrics = mesh.positions, group.quadric, state.quadrics
@@ -155,7 +155,7 @@ def evaluate(mesh: Mesh, state: State, a: int, b: int, group: Group, place: Floa
     return priority
 
 
-@compiled
+@compiled_inner
 def find_groups(mesh: Mesh, state: State, a: int, b: int, group: Group) -> int:
     """Which wedges of a and b become one: those that meet in a face of both. A group's number is its first member."""
     members = 0
@@ -192,7 +192,7 @@ def find_groups(mesh: Mesh, state: State, a: int, b: int, group: Group) -> int:
     return members
 
 
-@compiled
+@compiled_inner
 def set_texture(mesh: Mesh, state: State, wedge: int, place: FloatArray) -> None:
     """Give a wedge the best coordinates for its place."""
     moments = state.moments[wedge]
@@ -204,7 +204,7 @@ def set_texture(mesh: Mesh, state: State, wedge: int, place: FloatArray) -> None
         mesh.uv[wedge, k] = total / moments[0]
 
 
-@compiled
+@compiled_inner
 def _join_wedges(mesh: Mesh, state: State, a: int, b: int, group: Group) -> None:
     """Correct the quadric of an edge for the wedges that become one."""
     members = find_groups(mesh, state, a, b, group)
@@ -225,7 +225,7 @@ def _join_wedges(mesh: Mesh, state: State, a: int, b: int, group: Group) -> None
         _book_wedge(mesh, state, wedge, group.moments, group.quadric, 1.0)
 
 
-@compiled
+@compiled_inner
 def _book_wedge(mesh: Mesh, state: State, wedge: int, moments: FloatArray, q: FloatArray, sign: float) -> None:
     """Complete a quadric of texture planes by the coordinates of a wedge with these moments: those that it has if
     it may not change, else the best ones as a function of the place. With `sign` −1 take that back."""
@@ -241,7 +241,7 @@ def _book_wedge(mesh: Mesh, state: State, wedge: int, moments: FloatArray, q: Fl
             _add_plane(q, x, y, z, d, -sign / moments[0])
 
 
-@compiled
+@compiled_inner
 def _add_face(mesh: Mesh, state: State, f: int, even: float) -> None:
     """Book a face's plane with its area and `even` besides, the planes through its borders, and its texture."""
     a, b, c = mesh.triangles[f]
@@ -271,7 +271,7 @@ def _add_face(mesh: Mesh, state: State, f: int, even: float) -> None:
         _add_texture(mesh, state, f, nx, ny, nz, length)
 
 
-@compiled
+@compiled_inner
 def _add_texture(mesh: Mesh, state: State, f: int, nx: float, ny: float, nz: float, length: float) -> None:
     a, b, c = mesh.triangles[f]
     p = mesh.positions
@@ -303,7 +303,7 @@ def _add_texture(mesh: Mesh, state: State, f: int, nx: float, ny: float, nz: flo
             row[4 + 4 * k] += weight * offset
 
 
-@compiled
+@compiled_inner
 def _normal(p: FloatArray, a: int, b: int, c: int) -> tuple[float, float, float, float]:
     """Unit normal of a face, and twice its area; all zero without area."""
     ux, uy, uz = p[b, 0] - p[a, 0], p[b, 1] - p[a, 1], p[b, 2] - p[a, 2]
@@ -315,7 +315,7 @@ def _normal(p: FloatArray, a: int, b: int, c: int) -> tuple[float, float, float,
     return nx / length, ny / length, nz / length, length
 
 
-@compiled
+@compiled_inner
 def _add_plane(q: FloatArray, x: float, y: float, z: float, d: float, weight: float) -> None:
     """Add weight · (x, y, z, d)(x, y, z, d)ᵀ to a quadric."""
     q[0] += weight * x * x

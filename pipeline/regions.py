@@ -16,12 +16,15 @@ from typing import Any, Protocol, overload
 import numpy as np
 
 from .attributes import transfer
+from .closest import ClosestPoints, halved
+from .compiled import compiled
 from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
 from .geometric_error import GeometricError, geometric_error
 from .scene import TreeSource
 from .settings import Settings
 from .simplify import NOTHING, room_for_lines, simplify, strayed
 from .surface import (
+    BoolArray,
     FloatArray,
     IntArray,
     PrimitiveKind,
@@ -129,6 +132,27 @@ class _Finished:
     metres_per_uv: float | None
 
 
+class _Pieces:
+    """The source by leaves: any region's piece of it."""
+
+    def __init__(self, source: Source, leaf_of: IntArray, depth: int) -> None:
+        self._source = source
+        self.depth = depth
+        self._order = np.argsort(leaf_of, kind="stable")
+        self._bounds = np.searchsorted(leaf_of[self._order], np.arange(BRANCHING**depth + 1))
+
+    def __len__(self) -> int:
+        """Triangles of all."""
+        return len(self._order)
+
+    def at(self, level: int, index: int) -> Source:
+        """What a region of that level stands for: level 0 has one, each next one BRANCHING times as many."""
+        if level == 0:
+            return self._source
+        leaves = BRANCHING ** (self.depth - level)
+        return self._source.take(self._order[self._bounds[index * leaves] : self._bounds[(index + 1) * leaves]])
+
+
 def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, run: Run) -> Tree:
     """Build the tree of one source with a root of about `base_triangles`.
 
@@ -138,7 +162,8 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, run:
     grid = tree_grid(source.surface, settings)
     depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
     leaf_of, borders = split(source.surface, depth)
-    tiers = _merge_up(source, leaf_of, borders, run)
+    pieces = _Pieces(source, leaf_of, len(borders))
+    tiers = _merge_up(pieces, borders, run)
     tiers = [(0, [surface]) for surface in chain(tiers[0][1][0], above)] + tiers
 
     regions = [(number, index) for number, (_, surfaces) in enumerate(tiers) for index in range(len(surfaces))]
@@ -146,8 +171,7 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, run:
     def task(place: int) -> tuple[Any, ...]:
         number, index = regions[place]
         level, surfaces = tiers[number]
-        piece = source.part(leaf_of >> (2 * (len(borders) - level)) == index) if level else source
-        return surfaces[index], piece, origin.kinds, grid, settings, number == len(tiers) - 1
+        return surfaces[index], pieces.at(level, index), origin.kinds, grid, settings, number == len(tiers) - 1
 
     finished = iter(run("regions", finish_region, Tasks(len(regions), task)))
     done: list[list[_Finished]] = [[next(finished) for _ in surfaces] for _, surfaces in tiers]
@@ -186,17 +210,9 @@ def split(surface: Surface, depth: int) -> tuple[IntArray, list[list[FloatArray]
     if depth == 0:
         return leaf, []
     centroids = surface.positions[surface.triangles].mean(axis=1)
-    groups = [np.arange(len(leaf))]
-    for _ in range(2 * depth):
-        halves = []
-        for group in groups:
-            own = centroids[group]
-            axis = int(np.argmax(own.max(axis=0) - own.min(axis=0)))
-            order = group[np.argsort(own[:, axis], kind="stable")]
-            halves += [order[: len(order) // 2], order[len(order) // 2 :]]
-        groups = halves
-    for number, group in enumerate(groups):
-        leaf[group] = number
+    order, bounds = halved(centroids, 2 * depth)
+    for number, (start, end) in enumerate(pairwise(bounds)):
+        leaf[order[start:end]] = number
     borders = [_borders(surface, leaf >> (2 * (depth - level)), BRANCHING**level) for level in range(1, depth + 1)]
     while borders and max(map(len, borders[-1])) > BORDER_SHARE * (len(leaf) // len(borders[-1])):
         borders.pop()
@@ -207,25 +223,33 @@ def split(surface: Surface, depth: int) -> tuple[IntArray, list[list[FloatArray]
 def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatArray]:
     """For each region, the positions that it shares with other regions."""
     corners = surface.triangles.reshape(-1)
-    owner = np.repeat(region_of, 3)
-    order = np.argsort(corners, kind="stable")
-    starts = np.flatnonzero(np.diff(corners[order], prepend=-1))  # every position is used
-    shared = np.minimum.reduceat(owner[order], starts) < np.maximum.reduceat(owner[order], starts)
+    shared = _of_several(surface.triangles, region_of, len(surface.positions))
     there = np.flatnonzero(shared[corners])
-    pairs = np.unique(owner[there] * len(shared) + corners[there])
+    pairs = np.unique(region_of[there // 3] * len(shared) + corners[there])
     bounds = np.searchsorted(pairs, np.arange(regions + 1) * len(shared))
     return [surface.positions[pairs[a:b] % len(shared)] for a, b in pairwise(bounds)]
 
 
-def _merge_up(
-    source: Source, leaf_of: IntArray, borders: Sequence[Sequence[FloatArray]], run: Run
-) -> list[tuple[int, list[Surface]]]:
+@compiled
+def _of_several(triangles: IntArray, region_of: IntArray, vertices: int) -> BoolArray:
+    """Which vertices belong to triangles of more than one region."""
+    owner, shared = np.full(vertices, -1, np.int64), np.zeros(vertices, np.bool_)
+    for t in range(len(triangles)):
+        for k in range(3):
+            v = triangles[t, k]
+            if owner[v] < 0:
+                owner[v] = region_of[t]
+            shared[v] |= owner[v] != region_of[t]
+    return shared
+
+
+def _merge_up(pieces: _Pieces, borders: Sequence[Sequence[FloatArray]], run: Run) -> list[tuple[int, list[Surface]]]:
     """Tiers as (level, surfaces): the root first, the leaves last. A level is left out when its borders allow it
     to be hardly smaller than the next finer one."""
     depth = len(borders)
-    leaves = [source.part(leaf_of == i).surface for i in range(BRANCHING**depth)] if depth else [source.surface]
+    leaves = [pieces.at(depth, i).surface for i in range(BRANCHING**depth)]
     tiers = [(depth, leaves)]
-    size = max(4, len(leaf_of) // len(leaves))
+    size = max(4, len(pieces) // len(leaves))
     for level in range(depth - 1, -1, -1):
         finer, below = tiers[0]
         regions = BRANCHING**level
@@ -309,7 +333,8 @@ def finish_region(
 
     source: the piece of the source that this region stands for; `exact` when `surface` is that piece.
     """
-    corners = transfer(source, surface, list(kinds), exact=exact)
+    on_source = None if exact else ClosestPoints(source.surface.positions, source.surface.triangles)
+    corners = transfer(source, surface, list(kinds), on_source) if on_source else source.corners
     # The collapse may place a vertex a little outside of the source's box; Draco refuses one off its grid.
     low = np.array(grid.origin)
     on_grid = np.clip(surface.positions, low, low + grid.range)
@@ -327,12 +352,12 @@ def finish_region(
         primitives.append((index, primitive))
         decoded.append(_decoded_surface(primitive, index))
     seen = merge(decoded)
-    if exact:
+    if on_source is None:
         # Same triangles, each corner moved by rounding alone: half a step on every axis.
         bound = grid.step * 0.5 * 3**0.5 + float(np.abs(surface.positions).max(initial=0.0)) * 2.0**-22
         error = GeometricError(bound, grid.step * 0.25)
     else:
-        error = geometric_error(source.surface, without_degenerates(seen), grid.step)
+        error = geometric_error(source.surface, without_degenerates(seen), grid.step, on_source)
     return _Finished(tuple(primitives), seen, error.bound, error.mean, metres_per_uv(surface, kinds))
 
 

@@ -25,7 +25,7 @@ from .primitives import (
     read_triangles,
 )
 from .sizes import check_sizes
-from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, part, unique_rows
+from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, in_order_of_use, part, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 
@@ -84,12 +84,14 @@ class Scene:
 
 @dataclass
 class _Gathered:
-    """Corner-attributed triangles on their way into one Source."""
+    """Primitives on their way into one Source: positions (n, 3) and attributes (n, k) of the vertices that each one
+    uses, and its triangles (m, 3)."""
 
     kinds: list[PrimitiveKind] = field(default_factory=list)
     positions: list[FloatArray] = field(default_factory=list)
+    attributes: list[dict[str, FloatArray]] = field(default_factory=list)
+    triangles: list[IntArray] = field(default_factory=list)
     kind_of: list[IntArray] = field(default_factory=list)
-    corners: list[dict[str, FloatArray]] = field(default_factory=list)
 
 
 def read_scene(document: Document, keep_nodes: str = "") -> Scene:
@@ -175,87 +177,106 @@ def _read_primitive(document: Document, primitive: Json, place: str, into: _Gath
     kind = primitive_kind(document, primitive, {"POSITION": positions, **kept})
     if kind not in into.kinds:
         into.kinds.append(kind)
-    into.positions.append(positions[triangles])
+    used, triangles = in_order_of_use(triangles, len(positions))
+    into.positions.append(positions[used])
+    into.attributes.append({name: values[used].astype(np.float64) for name, values in kept.items()})
+    into.triangles.append(triangles)
     into.kind_of.append(np.full(len(triangles), into.kinds.index(kind), np.int64))
-    into.corners.append({name: values.astype(np.float64)[triangles] for name, values in kept.items()})
 
 
 def _is_far(mesh: _Gathered, matrix: FloatArray) -> bool:
     """Whether a node puts a mesh so far out that float32 positions there would lose its shape."""
-    corners = np.concatenate([p.reshape(-1, 3) for p in mesh.positions])
-    if len(corners) == 0:
+    if not any(map(len, mesh.positions)):
         return False
 
-    def steps(positions: FloatArray) -> float:
-        extent = float(np.ptp(positions, axis=0).max())
-        return extent / max(float(np.abs(positions).max()) * 2.0**-23, 1e-300)
+    def steps(positions: list[FloatArray]) -> float:
+        low, high = (np.array([f(p, axis=0) for p in positions if len(p)]) for f in (np.min, np.max))
+        low, high = low.min(axis=0), high.max(axis=0)
+        return float((high - low).max()) / max(float(np.abs([low, high]).max()) * 2.0**-23, 1e-300)
 
-    there = corners @ matrix[:3, :3].T + matrix[:3, 3]
-    return 0 < steps(there) < FAR_STEPS and steps(there) < 0.5 * steps(corners)
+    there = steps([_moved(p, matrix) for p in mesh.positions])
+    return 0 < there < FAR_STEPS and there < 0.5 * steps(mesh.positions)
 
 
 def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> None:
     """Append a mesh in asset space: rotated normals, and windings turned where the node mirrors."""
     linear = matrix[:3, :3]
     determinant = float(np.linalg.det(linear))
-    turn = np.array([0, 2, 1] if determinant < 0 else [0, 1, 2])
+    turn = [0, 2, 1] if determinant < 0 else [0, 1, 2]
     # The cofactor matrix carries normals also where the node flattens an axis and has no inverse.
     cofactor = np.stack([np.cross(linear[(k + 1) % 3], linear[(k + 2) % 3]) for k in range(3)])
     cofactor = -cofactor if determinant < 0 else cofactor
-    for positions, kind_of, corners in zip(mesh.positions, mesh.kind_of, mesh.corners, strict=True):
-        moved = positions @ linear.T + matrix[:3, 3]
+    kinds = []
+    for kind in mesh.kinds:
+        if kind not in into.kinds:
+            into.kinds.append(kind)
+        kinds.append(into.kinds.index(kind))
+    into.kind_of += [np.array(kinds, np.int64)[kind_of] for kind_of in mesh.kind_of]
+    into.triangles += [triangles[:, turn] for triangles in mesh.triangles]
+    for positions, attributes in zip(mesh.positions, mesh.attributes, strict=True):
         # Positions are float32 in every file: rounding now keeps all later comparisons exact.
         with np.errstate(over="ignore"):  # what overflows is refused with the bounds
-            into.positions.append(moved.astype(np.float32).astype(np.float64)[:, turn])
-        kinds = []
-        for kind in mesh.kinds:
-            if kind not in into.kinds:
-                into.kinds.append(kind)
-            kinds.append(into.kinds.index(kind))
-        into.kind_of.append(np.array(kinds, np.int64)[kind_of])
-        turned = {name: values[:, turn] for name, values in corners.items()}
+            into.positions.append(_moved(positions, matrix).astype(np.float32).astype(np.float64))
+        turned = dict(attributes)
         if "NORMAL" in turned:
-            normals = turned["NORMAL"] @ cofactor.T
-            length = np.linalg.norm(normals, axis=2, keepdims=True)
+            normals = _turned(turned["NORMAL"], cofactor)
+            length = np.linalg.norm(normals, axis=1, keepdims=True)
             turned["NORMAL"] = normals / np.where(length > 0, length, 1.0)
         if "TANGENT" in turned:
-            along = turned["TANGENT"][..., :3] @ linear.T
-            along /= np.maximum(np.linalg.norm(along, axis=2, keepdims=True), 1e-30)
-            side = turned["TANGENT"][..., 3:] * (-1.0 if determinant < 0 else 1.0)
-            turned["TANGENT"] = np.concatenate([along, side], axis=2)
-        into.corners.append(turned)
+            along = _turned(turned["TANGENT"][:, :3], linear)
+            along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-30)
+            side = turned["TANGENT"][:, 3:] * (-1.0 if determinant < 0 else 1.0)
+            turned["TANGENT"] = np.concatenate([along, side], axis=1)
+        into.attributes.append(turned)
+
+
+def _moved(positions: FloatArray, matrix: FloatArray) -> FloatArray:
+    return _turned(positions, matrix[:3, :3]) + matrix[:3, 3]
+
+
+def _turned(vectors: FloatArray, linear: FloatArray) -> FloatArray:
+    """linear · v for each of (n, 3) vectors; term by term, since BLAS rounds differently on different processors."""
+    x, y, z = (vectors[:, k : k + 1] * linear[:, k] for k in range(3))
+    turned: FloatArray = x + y + z
+    return turned
 
 
 def _weld(gathered: _Gathered) -> tuple[Source, tuple[PrimitiveKind, ...]]:
     """One Source out of gathered triangles; those that use one position twice are dropped, and kinds that
     are left without triangles with them."""
-    corners = np.concatenate(gathered.positions)
-    positions, inverse = unique_rows(corners.reshape(-1, 3))
+    starts = np.cumsum([0, *map(len, gathered.positions)])
+    positions, inverse = unique_rows(np.concatenate(gathered.positions))
+    triangles = inverse[np.concatenate([t + start for t, start in zip(gathered.triangles, starts, strict=False)])]
     kind_of = np.concatenate(gathered.kind_of)
-    names = sorted({name for c in gathered.corners for name in c})
-    attributes: dict[str, FloatArray] = {}
-    for name in names:
-        width = max(c[name].shape[2] for c in gathered.corners if name in c)
-        attributes[name] = np.concatenate(
-            [_padded(c.get(name), len(k), width) for c, k in zip(gathered.corners, gathered.kind_of, strict=True)]
-        )
-    uv = attributes.pop("TEXCOORD_0", np.zeros((len(kind_of), 3, 2)))
-    triangles = inverse.reshape(-1, 3)
     a, b, c = triangles.T
     good = (a != b) & (b != c) & (c != a)
+    attributes: dict[str, FloatArray] = {}
+    for name in sorted({name for vertices in gathered.attributes for name in vertices}):
+        width = max(vertices[name].shape[1] for vertices in gathered.attributes if name in vertices)
+        attributes[name] = np.concatenate(
+            [
+                _padded(vertices.get(name), len(positions), width)[triangles]
+                for vertices, positions, triangles in zip(
+                    gathered.attributes, gathered.positions, gathered.triangles, strict=True
+                )
+            ]
+        )
+    uv = attributes.pop("TEXCOORD_0", np.zeros((len(kind_of), 3, 2)))
     present, compact = np.unique(kind_of[good], return_inverse=True)
     surface = part(Surface(positions, triangles, kind_of, uv), good)
     surface = Surface(surface.positions, surface.triangles, compact.reshape(-1).astype(np.int64), surface.uv)
     kinds = tuple(gathered.kinds[k] for k in present)
-    return Source(surface, {name: values[good] for name, values in attributes.items()}), kinds
+    if not good.all():
+        attributes = {name: values[good] for name, values in attributes.items()}
+    return Source(surface, attributes), kinds
 
 
 def _padded(values: FloatArray | None, count: int, width: int) -> FloatArray:
-    """Corner values of the given width: absent ones are zero, an absent alpha is one."""
+    """Values (n, k) of the given width: absent ones are zero, an absent alpha is one."""
     if values is None:
-        return np.zeros((count, 3, width))
-    if values.shape[2] < width:
-        return np.concatenate([values, np.ones((count, 3, width - values.shape[2]))], axis=2)
+        return np.zeros((count, width))
+    if values.shape[1] < width:
+        return np.concatenate([values, np.ones((count, width - values.shape[1]))], axis=1)
     return values
 
 

@@ -69,6 +69,13 @@ class Source:
         """The triangles where `chosen` is true, with unused positions dropped."""
         return Source(part(self.surface, chosen), {name: c[chosen] for name, c in self.corners.items()})
 
+    def take(self, chosen: IntArray) -> Source:
+        """The triangles of these numbers, with unused positions dropped and the others in the order of their use."""
+        own = self.surface
+        used, triangles = in_order_of_use(own.triangles[chosen], len(own.positions))
+        surface = Surface(own.positions[used], triangles, own.kinds[chosen], own.uv[chosen])
+        return Source(surface, {name: c[chosen] for name, c in self.corners.items()})
+
 
 def part(surface: Surface, chosen: BoolArray) -> Surface:
     """The triangles of `surface` where `chosen` is true, with unused positions dropped."""
@@ -132,6 +139,21 @@ def _first_rows(rows: FloatArray) -> tuple[IntArray, IntArray]:
             distinct += 1
         index[i] = slots[slot]
     return first[:distinct].copy(), index
+
+
+@compiled
+def in_order_of_use(triangles: IntArray, vertices: int) -> tuple[IntArray, IntArray]:
+    """The vertices that triangles (m, 3) use, in the order of their first use, and the triangles in terms of these."""
+    number, used = np.full(vertices, -1, np.int64), np.empty(vertices, np.int64)
+    renumbered, count = np.empty(triangles.shape, np.int64), 0
+    for t in range(len(triangles)):
+        for k in range(3):
+            v = triangles[t, k]
+            if number[v] < 0:
+                number[v], used[count] = count, v
+                count += 1
+            renumbered[t, k] = number[v]
+    return used[:count].copy(), renumbered
 
 
 def without_degenerates(surface: Surface) -> Surface:

@@ -55,9 +55,10 @@ def test_normals_are_within_ten_degrees_at_half_the_triangles(build: Build) -> N
     source = tree_of(build(make.textured_sphere(60, 80))).source
     small = simplify(source.surface, len(source.surface.triangles) // 2)
     kinds = list(tree_of(build(make.textured_sphere(60, 80))).kinds)
-    ours = transfer(source, small, kinds)["NORMAL"].mean(axis=1)
+    nearby = ClosestPoints(source.surface.positions, source.surface.triangles)
+    ours = transfer(source, small, kinds, nearby)["NORMAL"].mean(axis=1)
     where = small.positions[small.triangles].mean(axis=1)
-    found = ClosestPoints(source.surface.positions, source.surface.triangles).query(where)
+    found = nearby.query(where)
     nearest = source.surface.positions[source.surface.triangles[found.triangles]]
     theirs = np.einsum("ij,ijk->ik", barycentric(found.points, nearest), source.corners["NORMAL"][found.triangles])
     cosine = np.einsum("ij,ij->i", ours, theirs) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
