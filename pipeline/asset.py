@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from .manifest import (
     describe_tree,
 )
 from .pictures import picture_size
-from .regions import Begin, Run, Tree, build_tree
+from .regions import Begin, Run, Tree, build_tree, later
 from .scene import Scene, read_scene
 from .settings import Role, Settings
 from .source import SCANS, read_model
@@ -57,12 +56,12 @@ def build_asset(
         notes += cleaned
 
     uses, of_texture = texture_uses(document)
-    levels, shrunk = _begin_levels(document, uses, settings, begin or (lambda *task: partial(run, *task)))
+    levels, shrunk = _begin_levels(document, uses, settings, begin or later(run))
     notes += shrunk
 
     counts = [len(t.source.surface.triangles) for t in scene.trees] + [m.triangles for m in scene.deforming]
     shares = [max(MIN_BASE_TRIANGLES, round(n / max(1, sum(counts)) * settings.base_triangles)) for n in counts]
-    trees = [build_tree(t, share, settings, run) for t, share in zip(scene.trees, shares, strict=False)]
+    trees = [build_tree(t, share, settings, run, begin) for t, share in zip(scene.trees, shares, strict=False)]
     trees += [
         build_deforming(document, scene, mesh, share, settings, run)
         for mesh, share in zip(scene.deforming, shares[len(scene.trees) :], strict=True)

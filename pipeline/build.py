@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import VERSION
+from . import VERSION, code_cache
 from .asset_report import AssetReport, report_rows
 from .bundle import Bundle, free_bytes
 from .document import Json
@@ -19,7 +21,7 @@ from .limits import Limits
 from .settings import Settings
 from .source import SUFFIXES, source_sha256
 from .validate import read_manifest
-from .workers import NO_LIMITS, Failure, Job, Progress, build_in_processes
+from .workers import NO_LIMITS, Event, Failure, Job, Notice, build_in_processes
 
 KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 LEAST_FREE_BYTES = 200 << 20  # a build that fills the disk breaks more than itself
@@ -42,7 +44,7 @@ def build(
     jobs: int,
     limits: Limits = NO_LIMITS,
     force: bool = False,
-    on_progress: Callable[[Progress | AssetReport | Failure], None] = lambda _: None,
+    on_progress: Callable[[Event], None] = lambda _: None,
 ) -> BuildReport:
     """Build every model below `source` (or `source` itself, if it is a file) into the bundle at `output`.
 
@@ -73,6 +75,8 @@ def build(
     for failure in clashes:
         on_progress(failure)
     todo = [job for job in models if job.asset not in done]
+    if todo:
+        _see_to_code(on_progress)
     # Closed at once when `on_progress` raises or Ctrl-C comes while it runs: the processes must not outlive it.
     with closing(build_in_processes(todo, output, settings, max(1, jobs), limits)) as events:
         for event in events:
@@ -94,6 +98,15 @@ def build(
     return BuildReport(
         tuple(sorted(built, key=lambda r: r.asset)), tuple(kept), tuple(sorted(failed, key=lambda f: f.source))
     )
+
+
+def _see_to_code(on_progress: Callable[[Event], None]) -> None:
+    """Have all loops compiled, once, where the machine code can be kept; else each process compiles what it needs."""
+    if code_cache.is_ready():
+        code_cache.note_use()
+    elif code_cache.can_be_kept():
+        on_progress(Notice("compiling the mesh loops: half a minute, once for each version"))
+        subprocess.run([sys.executable, "-m", "streamxr.pipeline.warm_up"], stdout=subprocess.DEVNULL, check=False)
 
 
 def find_models(source: Path) -> tuple[list[Job], list[Failure]]:

@@ -6,14 +6,12 @@ the same input gives the same bits.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+
+from . import code_cache
 
 Loop = TypeVar("Loop", bound=Callable[..., object])
 
@@ -34,22 +32,10 @@ def compiled_inner(loop: Loop) -> Loop:
 
 def _compiled(loop: Loop, **options: Any) -> Loop:
     settings: Any = numba.config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, str(_folder())
+    before, settings.CACHE_DIR = settings.CACHE_DIR, str(code_cache.folder())
     try:
         return cast("Loop", numba.njit(cache=True, error_model="numpy", **options)(loop))
     except (RuntimeError, OSError):  # nowhere to keep it
         return cast("Loop", numba.njit(error_model="numpy", **options)(loop))
     finally:
         settings.CACHE_DIR = before
-
-
-@cache
-def _folder() -> Path:
-    """Where machine code is kept: a folder for each state of this package's source.
-
-    Numba itself only sees changes of the file that a function is in, not of the functions that were built into it.
-    """
-    own = sorted(Path(__file__).parent.glob("*.py"))
-    state = sha256(b"".join(path.read_bytes() for path in own)).hexdigest()[:16]
-    caches = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
-    return Path(caches).expanduser() / "streamxr" / f"compiled-{state}"

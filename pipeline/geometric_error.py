@@ -30,7 +30,7 @@ import numpy as np
 
 from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
 from .compiled import compiled, compiled_inner
-from .surface import AnyArray, FloatArray, IntArray, Surface, part
+from .surface import AnyArray, FloatArray, IntArray, Surface, edges_of, part
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
 MAX_QUERIES = 8_000_000  # past this the bound is returned as it stands: true, only less tight
@@ -69,13 +69,12 @@ def geometric_error(
     """
     on_coarse = ClosestPoints(coarse.positions, coarse.triangles)
     on_fine = on_fine or ClosestPoints(fine.positions, fine.triangles)
-    forward, mean, coverage = _one_sided(fine, coarse, on_coarse, floor, 0.0)
+    forward, mean, coverage = _forward(fine, coarse, on_coarse, floor)
     bare = (coverage < COVERED[0]) | (coverage > COVERED[1]) | _at_breaks(fine, coarse, on_coarse, floor)
     bare |= _seen_from(coarse, on_fine) > SUSPECT * forward
     if not bare.any():
         return GeometricError(forward, mean)
-    back, _, _ = _one_sided(part(coarse, bare), fine, on_fine, floor, forward)
-    return GeometricError(max(forward, back), mean)
+    return GeometricError(max(forward, _back(part(coarse, bare), fine, on_fine, floor, forward)), mean)
 
 
 def _seen_from(coarse: Surface, on_fine: ClosestPoints) -> FloatArray:
@@ -110,37 +109,37 @@ def _at_breaks(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: 
 
 def _break_vertices(surface: Surface) -> IntArray:
     """Vertices on edges that do not belong to exactly two triangles."""
-    t = surface.triangles
-    start, end = t.reshape(-1), t[:, [1, 2, 0]].reshape(-1)
-    count = len(surface.positions)
-    edges = np.sort(np.minimum(start, end) * count + np.maximum(start, end))
-    first = np.flatnonzero(np.diff(edges, prepend=-1))
-    broken = edges[first[np.diff(first, append=len(edges)) != 2]]
-    return np.unique(np.concatenate([broken // count, broken % count]))
+    edge, users = edges_of(surface.triangles)
+    broken = users[edge] != 2
+    return np.unique(np.concatenate([surface.triangles[broken], surface.triangles[:, [1, 2, 0]][broken]]))
 
 
-def _one_sided(
-    measured: Surface, reference: Surface, on_reference: ClosestPoints, floor: float, known: float
-) -> tuple[float, float, FloatArray]:
-    """Upper bound of the largest distance from a point of `measured` to `reference`, the mean one of its
-    vertices, and how often the images of `measured` cover each triangle of `reference`.
-
-    `known` is a distance below which the answer does not matter.
-    """
-    tree = on_reference.tree
+def _forward(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: float) -> tuple[float, float, FloatArray]:
+    """Upper bound of the largest distance from a point of `fine` to `coarse`, the mean one of its vertices, and how
+    often the images of `fine` cover each triangle of `coarse`."""
+    tree = on_coarse.tree
     a, b, c = (tree.corners[:, 3 * k : 3 * k + 3] for k in range(3))
     cross = np.cross(b - a, c - a)
     length = np.linalg.norm(cross, axis=1)
     normals = cross / np.where(length > 0, length, 1.0)[:, None]
-    target = _Target(tree, reference.triangles[tree.order], normals)
-    bound, mean, booked = _search(measured.positions, measured.triangles, target, floor, known)
+    target = _Target(tree, coarse.triangles[tree.order], normals)
+    bound, mean, booked = _search(fine.positions, fine.triangles, target, floor, 0.0)
     coverage = np.ones(len(booked))
     coverage[tree.order] = np.where(length > 0, booked / np.where(length > 0, length * 0.5, 1.0), 1.0)
     return bound, mean, coverage
 
 
+def _back(coarse: Surface, fine: Surface, on_fine: ClosestPoints, floor: float, known: float) -> float:
+    """Upper bound of the largest distance from a point of `coarse` to `fine`. `known` is a distance below which the
+    answer does not matter."""
+    target = _Target(on_fine.tree, fine.triangles[on_fine.tree.order], np.empty((0, 3)))
+    bound, _, _ = _search(coarse.positions, coarse.triangles, target, floor, known)
+    return float(bound)
+
+
 class _Target(NamedTuple):
-    """The surface that is measured against. triangles: (m, 3) vertices; normals: (m, 3); both in the tree's order."""
+    """The surface that is measured against. triangles: (m, 3) vertices; normals: (m, 3), or none where nothing is to be
+    booked; both in the tree's order."""
 
     tree: BoxTree
     triangles: IntArray
@@ -331,7 +330,7 @@ def _mapped_bound(pieces: _Pieces, piece: int, target: _Target, booked: FloatArr
         return np.inf
     a, b, c = pieces.feet[piece]
     if near[0] == near[1] and near[1] == near[2]:
-        booked[near[0]] += _area(target.normals[near[0]], a, b, c)
+        _book(target, booked, near[0], a, b, c)
         return furthest
     for k in range(3):
         if near[k] == near[(k + 1) % 3]:
@@ -354,9 +353,9 @@ def _cut_once(
     gap_j, _, x_j = _gap_to_side(corners[j], corners[k], target.tree.corners[both], side)
     bound = max(furthest, gap_i, gap_j)
     if bound <= goal:
-        normal = target.normals[both]
-        booked[both] += _area(normal, feet[i], feet[j], x_j) + _area(normal, feet[i], x_j, x_i)
-        booked[alone] += _area(target.normals[alone], x_i, x_j, feet[k])
+        _book(target, booked, both, feet[i], feet[j], x_j)
+        _book(target, booked, both, feet[i], x_j, x_i)
+        _book(target, booked, alone, x_i, x_j, feet[k])
     return bound
 
 
@@ -380,12 +379,11 @@ def _cut_twice(pieces: _Pieces, piece: int, furthest: float, target: _Target, bo
             return np.inf
         bound = max(furthest, max(gap_ab, gap_cb), max(gap_1, gap_2))
         if bound <= goal:
-            normal = target.normals[to_b]
-            booked[to_a] += _area(target.normals[to_a], feet[a], x_ab, x_1)
-            booked[to_b] += (
-                _area(normal, feet[b], x_cb, x_2) + _area(normal, feet[b], x_2, x_1) + _area(normal, feet[b], x_1, x_ab)
-            )
-            booked[to_c] += _area(target.normals[to_c], feet[c], x_2, x_cb)
+            _book(target, booked, to_a, feet[a], x_ab, x_1)
+            _book(target, booked, to_b, feet[b], x_cb, x_2)
+            _book(target, booked, to_b, feet[b], x_2, x_1)
+            _book(target, booked, to_b, feet[b], x_1, x_ab)
+            _book(target, booked, to_c, feet[c], x_2, x_cb)
         return bound
     return np.inf
 
@@ -395,17 +393,19 @@ def _book_by_thirds(pieces: _Pieces, piece: int, target: _Target, booked: FloatA
     """Book a piece that has no map: a third of its image's area where each corner's foot is."""
     a, b, c = pieces.feet[piece]
     for k in range(3):
-        triangle = pieces.nearest[piece, k]
-        booked[triangle] += _area(target.normals[triangle], a, b, c) / 3.0
+        _book(target, booked, pieces.nearest[piece, k], a, b, c, 1.0 / 3.0)
 
 
 @compiled_inner
-def _area(normal: FloatArray, a: Point, b: Point, c: Point) -> float:
-    """Signed area of a triangle as seen along a unit normal."""
+def _book(target: _Target, booked: FloatArray, triangle: int, a: Point, b: Point, c: Point, share: float = 1.0) -> None:
+    """Book that share of the signed area of an image (a, b, c), as seen along a triangle's unit normal."""
+    if len(target.normals) == 0:
+        return
+    normal = target.normals[triangle]
     ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
     vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-    twice: float = (uy * vz - uz * vy) * normal[0] + (uz * vx - ux * vz) * normal[1] + (ux * vy - uy * vx) * normal[2]
-    return 0.5 * twice
+    twice = (uy * vz - uz * vy) * normal[0] + (uz * vx - ux * vz) * normal[1] + (ux * vy - uy * vx) * normal[2]
+    booked[triangle] += 0.5 * twice * share
 
 
 @compiled_inner

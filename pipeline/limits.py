@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -69,10 +70,13 @@ def confine(limits: Limits) -> None:
         lower(resource.RLIMIT_DATA, limits.memory)
 
 
-def tree_memory(root: int) -> int:
-    """Bytes of private memory that a process and all below it hold now; 0 where the system does not tell."""
+def tree_memory(root: int, *, exact: bool = True) -> int:
+    """Bytes of private memory that a process and all below it hold now; 0 where the system does not tell.
+
+    Without `exact` what they share, since one was forked from the other, counts for each.
+    """
     if sys.platform == "linux":
-        return sum(_private(pid) for pid in [root, *_below(root)])
+        return sum((_own_share if exact else _private)(pid) for pid in [root, *_below(root)])
     elif sys.platform == "win32":  # noqa: RET505 the type checker knows platforms only this way
         return 0
     else:
@@ -106,12 +110,19 @@ def _private(pid: int) -> int:
     return (int(words[1]) - int(words[2])) * os.sysconf("SC_PAGE_SIZE") if len(words) > 2 else 0
 
 
+def _own_share(pid: int) -> int:
+    """Anonymous memory of a process, what it shares with others divided by their number."""
+    found = re.search(r"^Pss_Anon:\s+(\d+) kB", _read(Path(f"/proc/{pid}/smaps_rollup")), re.MULTILINE)
+    return int(found[1]) << 10 if found else _private(pid)
+
+
 def _below(pid: int) -> list[int]:
-    found = []
-    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, _read(thread).split()):
-            found += [child, *_below(child)]
-    return found
+    try:
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:  # it is gone by now
+        return []
+    children = [int(child) for thread in threads for child in _read(thread / "children").split()]
+    return [found for child in children for found in (child, *_below(child))]
 
 
 def _read(path: Path) -> str:

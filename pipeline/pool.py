@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Semaphore
 from threading import Lock
 from typing import Any
 
 import numpy as np
+
+FORKS = sys.platform == "linux"  # macOS has libraries that break in a forked process, Windows has no fork
 
 
 class Tokens:
@@ -49,28 +53,81 @@ class Tokens:
             self._free.release()
 
 
+class Stage:
+    """Processes that map one function over one sequence of tasks; `start` one of these by its number.
+
+    On Linux they are forked: they come with the libraries that their parent has loaded, share the tasks with it, and
+    make themselves what a task makes when it is asked for. Elsewhere forking is not safe, and tasks are sent to
+    processes that start from nothing: those of `spawned`.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        tasks: Sequence[Any],
+        limit: int,
+        private: Sequence[Connection],
+        spawned: ProcessPoolExecutor | None,
+    ) -> None:
+        """`private`: what forked processes must not hold open."""
+        self.count = len(tasks)
+        self._function = function
+        self._tasks = tasks
+        self._forked = (
+            ProcessPoolExecutor(limit, get_context("fork"), _inherit, (function, tasks, private))
+            if spawned is None
+            else None
+        )
+        self._spawned = spawned
+
+    def start(self, number: int) -> Future[Any]:
+        if self._forked:
+            return self._forked.submit(_run_inherited, number)
+        assert self._spawned
+        return self._spawned.submit(self._function, *self._tasks[number])
+
+    def close(self) -> None:
+        if self._forked:
+            self._forked.shutdown(cancel_futures=True)
+
+
+_inherited: tuple[Callable[..., Any], Sequence[Any]] | None = None
+
+
+def _inherit(function: Callable[..., Any], tasks: Sequence[Any], private: Sequence[Connection]) -> None:
+    """What a forked process does first."""
+    global _inherited
+    _inherited = function, tasks
+    for connection in private:
+        connection.close()
+    prepare_process()
+
+
+def _run_inherited(number: int) -> Any:
+    assert _inherited
+    function, tasks = _inherited
+    return function(*tasks[number])
+
+
 class Early:
     """Tasks that are started ahead of the time when their results are asked for, as far as there are free tokens."""
 
-    def __init__(
-        self, executor: ProcessPoolExecutor, tokens: Tokens, function: Callable[..., Any], tasks: Sequence[Any]
-    ) -> None:
-        self._executor = executor
+    def __init__(self, stage: Stage, tokens: Tokens) -> None:
+        self._stage = stage
         self._tokens = tokens
-        self._function = function
-        self._tasks = tasks
+        self._count = stage.count
         self._futures: list[Future[Any]] = []
         self._changing = Lock()
-        while len(self._futures) < len(tasks) and tokens.take(wait=False):
+        while len(self._futures) < self._count and tokens.take(wait=False):
             self._next(holds_token=True)
 
     def results(self, on_done: Callable[[int], None]) -> list[Any]:
         """All results, in order; see `Pool.map`. The caller, who only waits from now on, lends its own token."""
         self._next(holds_token=False)
-        count, done = len(self._tasks), 0
+        count, done = self._stage.count, 0
         while done < count:
             with self._changing:
-                futures, wanted = list(self._futures), len(self._tasks)
+                futures, wanted = list(self._futures), self._count
             wait_for(futures[done:], return_when=FIRST_COMPLETED)
             while done < len(futures) and futures[done].done():
                 error = futures[done].exception()
@@ -81,22 +138,23 @@ class Early:
                 on_done(done)
             if done == wanted < count:
                 raise BrokenProcessPool("the pool ended before its tasks")
+        self._stage.close()
         return [future.result() for future in self._futures]
 
     def _stop(self) -> None:
         with self._changing:
-            self._tasks = self._tasks[: len(self._futures)]
+            self._count = len(self._futures)
 
     def _next(self, *, holds_token: bool) -> None:
         """Start the next task, if there is one; the task after it follows on the same token."""
         started: Future[Any] | None = None
         with self._changing:
-            if len(self._futures) < len(self._tasks):
+            if len(self._futures) < self._count:
                 try:
-                    started = self._executor.submit(self._function, *self._tasks[len(self._futures)])
+                    started = self._stage.start(len(self._futures))
                     self._futures.append(started)
                 except RuntimeError:  # the pool is closed or broken; whoever asks for results hears of it
-                    self._tasks = self._tasks[: len(self._futures)]
+                    self._count = len(self._futures)
         if started:
             started.add_done_callback(lambda _: self._next(holds_token=holds_token))
         elif holds_token:
@@ -106,9 +164,13 @@ class Early:
 class Pool:
     """A few processes that start as tasks come, never more of them at work than `tokens` allow."""
 
-    def __init__(self, tokens: Tokens, limit: int) -> None:
+    def __init__(self, tokens: Tokens, limit: int, private: Sequence[Connection] = ()) -> None:
+        """`private`: pipes of this process whose other end waits for them to be closed."""
         self._tokens = tokens
-        self._executor = ProcessPoolExecutor(limit, get_context("spawn"), prepare_process)
+        self._limit = limit
+        self._private = private
+        self._spawned = None if FORKS else ProcessPoolExecutor(limit, get_context("spawn"), prepare_process)
+        self._stages: list[Stage] = []
 
     def map(
         self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], on_done: Callable[[int], None]
@@ -119,6 +181,7 @@ class Pool:
         several tasks that fail, the first one's exception is raised, so that errors do not depend on timing.
         """
         tokens = self._tokens
+        stage = self._open(function, tasks)
         results: dict[int, Any] = {}
         failures: dict[int, BaseException] = {}
         at_work: dict[Future[Any], int] = {}
@@ -131,7 +194,7 @@ class Pool:
                         if not tokens.take(wait=False):
                             break
                         taken += 1
-                    at_work[self._executor.submit(function, *tasks[submitted])] = submitted
+                    at_work[stage.start(submitted)] = submitted
                     submitted += 1
                 for future in wait_for(at_work, return_when=FIRST_COMPLETED).done:
                     number = at_work.pop(future)
@@ -145,14 +208,23 @@ class Pool:
             tokens.give_back(taken)
         if failures:
             raise failures[min(failures)]
+        stage.close()
         return [results[number] for number in range(len(tasks))]
 
     def begin(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Early:
         """Start what free tokens allow of tasks whose results are needed later."""
-        return Early(self._executor, self._tokens, function, tasks)
+        return Early(self._open(function, tasks), self._tokens)
 
     def close(self) -> None:
-        self._executor.shutdown(cancel_futures=True)
+        for stage in self._stages:
+            stage.close()
+        if self._spawned:
+            self._spawned.shutdown(cancel_futures=True)
+
+    def _open(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Stage:
+        stage = Stage(function, tasks, self._limit, self._private, self._spawned)
+        self._stages.append(stage)
+        return stage
 
 
 def prepare_process() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from math import ceil
 from typing import Any, Protocol, overload
@@ -62,6 +63,11 @@ class Begin(Protocol):
     def __call__(
         self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]
     ) -> Callable[[], list[Any]]: ...
+
+
+def later(run: Run) -> Begin:
+    """A `Begin` that begins when the results are asked for."""
+    return lambda stage, function, tasks: partial(run, stage, function, tasks)
 
 
 @dataclass(frozen=True)
@@ -126,7 +132,6 @@ class _Finished:
     """What a worker returns for one region."""
 
     primitives: tuple[tuple[int, EncodedPrimitive], ...]
-    surface: Surface
     error: float
     mean_error: float
     metres_per_uv: float | None
@@ -153,28 +158,38 @@ class _Pieces:
         return self._source.take(self._order[self._bounds[index * leaves] : self._bounds[(index + 1) * leaves]])
 
 
-def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, run: Run) -> Tree:
+def build_tree(
+    origin: TreeSource, base_triangles: int, settings: Settings, run: Run, begin: Begin | None = None
+) -> Tree:
     """Build the tree of one source with a root of about `base_triangles`.
 
-    `run` maps tasks, in parallel if it likes; the result does not depend on how.
+    `run` maps tasks, in parallel if it likes; the result does not depend on how. The leaves are finished beside
+    everything else where `begin` can.
     """
     source = origin.source
     grid = tree_grid(source.surface, settings)
     depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
     leaf_of, borders = split(source.surface, depth)
     pieces = _Pieces(source, leaf_of, len(borders))
-    tiers = _merge_up(pieces, borders, run)
-    tiers = [(0, [surface]) for surface in chain(tiers[0][1][0], above)] + tiers
+    leaves = BRANCHING ** len(borders)
 
+    def leaf(index: int) -> tuple[Any, ...]:
+        piece = pieces.at(len(borders), index)
+        return piece.surface, piece, origin.kinds, grid, settings, True
+
+    finished_leaves = (begin or later(run))("leaves", finish_region, Tasks(leaves, leaf))
+    tiers = _merge_up(pieces, borders, run)
+    tiers = [(0, [surface]) for surface in chain(tiers[0][1][0], above)] + tiers[:-1]
     regions = [(number, index) for number, (_, surfaces) in enumerate(tiers) for index in range(len(surfaces))]
 
     def task(place: int) -> tuple[Any, ...]:
         number, index = regions[place]
         level, surfaces = tiers[number]
-        return surfaces[index], pieces.at(level, index), origin.kinds, grid, settings, number == len(tiers) - 1
+        return surfaces[index], pieces.at(level, index), origin.kinds, grid, settings, False
 
     finished = iter(run("regions", finish_region, Tasks(len(regions), task)))
     done: list[list[_Finished]] = [[next(finished) for _ in surfaces] for _, surfaces in tiers]
+    done.append(finished_leaves())
     coarsest, finest = (length_in(e, source.surface, origin.scale) for e in settings.errors)
     kept = _worthwhile(done, coarsest, finest)
     return Tree(origin, grid, _link([r for tier in kept for r in tier], [len(tier) for tier in kept]))
@@ -358,7 +373,7 @@ def finish_region(
         error = GeometricError(bound, grid.step * 0.25)
     else:
         error = geometric_error(source.surface, without_degenerates(seen), grid.step, on_source)
-    return _Finished(tuple(primitives), seen, error.bound, error.mean, metres_per_uv(surface, kinds))
+    return _Finished(tuple(primitives), error.bound, error.mean, metres_per_uv(surface, kinds))
 
 
 def indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:
@@ -409,6 +424,7 @@ def _link(finished: Sequence[_Finished], counts: Sequence[int]) -> tuple[Region,
         regions.append(
             Region(tier, parent, children, done.primitives, (0, 0, 0, 0), None, done.error, done.metres_per_uv)
         )
+    shapes = [_Shape.of(done.primitives) for done in finished]
     below: list[list[int]] = [[] for _ in regions]
     for index in reversed(range(len(regions))):
         region = regions[index]
@@ -416,12 +432,29 @@ def _link(finished: Sequence[_Finished], counts: Sequence[int]) -> tuple[Region,
         error = region.error
         for child in region.children:
             error = max(error, regions[child].error * 1.0001)
-        family = [finished[d].surface for d in below[index]]
+        family = [shapes[d] for d in below[index]]
         regions[index] = replace(region, error=error, sphere=_sphere(family), cone=_cone(family))
     return tuple(regions)
 
 
-def _sphere(family: Sequence[Surface]) -> tuple[float, float, float, float]:
+@dataclass(frozen=True)
+class _Shape:
+    """What spheres and cones are made of: positions (n, 3), unit normals (m, 3) of the triangles that have an area,
+    and the sum of all normals by area."""
+
+    positions: FloatArray
+    normals: FloatArray
+    total: FloatArray
+
+    @classmethod
+    def of(cls, primitives: Sequence[tuple[int, EncodedPrimitive]]) -> _Shape:
+        positions = [p.attributes["POSITION"].values.astype(np.float64) for _, p in primitives]
+        faces = [face_normals(x, p.triangles) for x, (_, p) in zip(positions, primitives, strict=True)]
+        normals, area = (np.concatenate(parts) for parts in zip(*faces, strict=True))
+        return cls(np.concatenate(positions), normals[area > 0], (normals * area[:, None]).sum(axis=0))
+
+
+def _sphere(family: Sequence[_Shape]) -> tuple[float, float, float, float]:
     low = np.min([s.positions.min(axis=0) for s in family], axis=0)
     high = np.max([s.positions.max(axis=0) for s in family], axis=0)
     centre = (low + high) * 0.5
@@ -430,15 +463,16 @@ def _sphere(family: Sequence[Surface]) -> tuple[float, float, float, float]:
     return x, y, z, radius * 1.000001
 
 
-def _cone(family: Sequence[Surface]) -> tuple[float, float, float, float] | None:
-    normals = [face_normals(s.positions, s.triangles) for s in family]
-    axis = sum((n * a[:, None]).sum(axis=0) for n, a in normals)
+def _cone(family: Sequence[_Shape]) -> tuple[float, float, float, float] | None:
+    axis = np.sum([s.total for s in family], axis=0)
     length = float(np.linalg.norm(axis))
     if length == 0:
         return None
     axis = axis / length
-    cosine = min(float((n[a > 0] @ axis).min(initial=1.0)) for n, a in normals)
+    x, y, z = (float(v) for v in axis)
+    # Term by term: BLAS rounds differently on different processors.
+    along = (n[:, 0] * x + n[:, 1] * y + n[:, 2] * z for n in (s.normals for s in family))
+    cosine = min(float(cosines.min(initial=1.0)) for cosines in along)
     if cosine <= 0:
         return None
-    x, y, z = (float(v) for v in axis)
     return x, y, z, cosine * 0.99999

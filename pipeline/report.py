@@ -13,7 +13,7 @@ from rich.text import Text
 from .asset_report import AssetReport
 from .build import BuildReport
 from .document import Json
-from .workers import Event, Failure
+from .workers import Event, Failure, Notice
 from .workers import Progress as AssetProgress
 
 
@@ -41,6 +41,9 @@ class LiveProgress:
         self._bars.stop()
 
     def _show(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self._console.print(event.text, style="dim", highlight=False, soft_wrap=True)
+            return
         if isinstance(event, AssetProgress):
             if event.asset not in self._tasks:
                 self._tasks[event.asset] = self._bars.add_task(event.asset, stage="", total=None)

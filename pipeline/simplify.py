@@ -8,12 +8,15 @@ import numpy as np
 
 from .closest import ClosestPoints
 from .collapse import collapse
+from .compiled import compiled
 from .quadrics import LINE, OPEN, Mesh
 from .surface import (
     AnyArray,
+    BoolArray,
     FloatArray,
     IntArray,
     Surface,
+    edges_of,
     face_normals,
     merge,
     part,
@@ -186,22 +189,28 @@ def _wedges(surface: Surface) -> tuple[IntArray, IntArray]:
 
 
 def _borders(surface: Surface, wedges: IntArray) -> AnyArray:
-    """For each side (m, 3) of each triangle whether it is open (1), a line between wedges or kinds (2), or
+    """For each side (m, 3) of each triangle whether it is open (OPEN), a line between wedges or kinds (LINE), or
     neither (0). Sides of more than two triangles are lines."""
-    start, end = surface.triangles.reshape(-1), surface.triangles[:, [1, 2, 0]].reshape(-1)
-    left, right = wedges.reshape(-1), wedges[:, [1, 2, 0]].reshape(-1)
-    turned = start > end
-    low, high = np.where(turned, end, start), np.where(turned, start, end)
-    at_low, at_high = np.where(turned, right, left), np.where(turned, left, right)
-    order = np.argsort(low * len(surface.positions) + high, kind="stable")
-    new = np.flatnonzero(np.diff(low[order] * len(surface.positions) + high[order], prepend=-1))
-    users = np.diff(new, append=len(order))
-    line = users > 2
-    for wedge in (at_low[order], at_high[order]):
-        line |= np.minimum.reduceat(wedge, new) != np.maximum.reduceat(wedge, new)
-    found = np.empty(len(order), np.int8)
-    found[order] = np.repeat(np.where(users == 1, OPEN, np.where(line, LINE, 0)), users)
-    return found.reshape(-1, 3)
+    edge, users = edges_of(surface.triangles)
+    kinds = np.where(
+        users == 1, OPEN, np.where((users > 2) | _parted(surface.triangles, wedges, edge, len(users)), LINE, 0)
+    )
+    return kinds.astype(np.int8)[edge]
+
+
+@compiled
+def _parted(triangles: IntArray, wedges: IntArray, edge: IntArray, edges: int) -> BoolArray:
+    """Which edges have different wedges at one of their ends in different triangles."""
+    first, parted = np.full((edges, 2), -1, np.int64), np.zeros(edges, np.bool_)
+    for t in range(len(triangles)):
+        for k in range(3):
+            e, after = edge[t, k], (k + 1) % 3
+            turned = triangles[t, k] > triangles[t, after]
+            low, high = (wedges[t, after], wedges[t, k]) if turned else (wedges[t, k], wedges[t, after])
+            if first[e, 0] < 0:
+                first[e, 0], first[e, 1] = low, high
+            parted[e] |= first[e, 0] != low or first[e, 1] != high
+    return parted
 
 
 def _stretch(surface: Surface) -> float:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .compiled import compiled
 
+FEW_SIDES = 32  # of one vertex: so many are compared with each other rather than sorted
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -169,6 +170,41 @@ def face_normals(positions: FloatArray, triangles: IntArray) -> tuple[FloatArray
     cross = np.cross(b - a, c - a)
     length = np.linalg.norm(cross, axis=1)
     return cross / np.where(length > 0, length, 1.0)[:, None], length * 0.5
+
+
+@compiled
+def edges_of(triangles: IntArray) -> tuple[IntArray, IntArray]:
+    """The edge (m, 3) of each side, from a corner to the next, by number; and how many sides (e,) each edge has."""
+    sides, corners = 3 * len(triangles), triangles.reshape(-1)
+    others = np.empty(sides, np.int64)  # the end with the larger number; sides are sorted by the other one
+    start = np.zeros(corners.max() + 2 if sides else 1, np.int64)
+    for side in range(sides):
+        start[min(corners[side], corners[side - 2 if side % 3 == 2 else side + 1]) + 1] += 1
+    for v in range(len(start) - 1):
+        start[v + 1] += start[v]
+    place, order = start.copy(), np.empty(sides, np.int64)
+    for side in range(sides):
+        a, b = corners[side], corners[side - 2 if side % 3 == 2 else side + 1]
+        low = min(a, b)
+        others[place[low]], order[place[low]] = max(a, b), side
+        place[low] += 1
+    edge, users, count = np.empty(sides, np.int64), np.zeros(sides, np.int64), 0
+    for v in range(len(start) - 1):
+        first, end = start[v], start[v + 1]
+        if end - first > FEW_SIDES:  # the middle of a fan
+            sorting = np.argsort(others[first:end], kind="mergesort")
+            others[first:end], order[first:end] = others[first:end][sorting], order[first:end][sorting]
+        for i in range(first, end):
+            same = i - 1
+            while same >= first and others[same] != others[i] and (end - first <= FEW_SIDES):
+                same -= 1
+            if same < first or others[same] != others[i]:
+                edge[order[i]] = count
+                count += 1
+            else:
+                edge[order[i]] = edge[order[same]]
+            users[edge[order[i]]] += 1
+    return edge.reshape(-1, 3), users[:count].copy()
 
 
 def open_edges(triangles: IntArray) -> IntArray:

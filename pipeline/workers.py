@@ -68,7 +68,14 @@ class Failure:
     trace: str = ""
 
 
-Event = Progress | AssetReport | Failure
+@dataclass(frozen=True)
+class Notice:
+    """Something that all models wait for."""
+
+    text: str
+
+
+Event = Progress | AssetReport | Failure | Notice
 
 
 @dataclass
@@ -150,10 +157,19 @@ def _next_event(receiver: Connection, one: _Running) -> Event:
     return event
 
 
+def _past(limits: Limits, sizes: Sequence[int]) -> bool:
+    most = limits.memory is not None and max(sizes, default=0) > limits.memory
+    return most or (limits.total is not None and sum(sizes) > limits.total)
+
+
 def _watch(running: Sequence[_Running], limits: Limits) -> None:
     """End what is past its limits; if all together hold too much, the largest, which is to be built anew."""
     now = time.monotonic()
-    sizes = [tree_memory(one.process.pid or 0) if limits.memory else 0 for one in running]
+    sizes = [0] * len(running)
+    for exact in (False, True):  # the exact figure takes long, and is never larger
+        sizes = [tree_memory(one.process.pid or 0, exact=exact) if limits.memory else 0 for one in running]
+        if not _past(limits, sizes):
+            break
     for one, size in zip(running, sizes, strict=True):
         if limits.seconds is not None and one.began is not None and now - one.began > limits.seconds:
             one.verdict = limits.too_long()
@@ -189,7 +205,7 @@ def _asset_process(
 
         nonlocal pool
         if workers > 1 and len(tasks) >= WORTH_A_POOL:
-            pool = pool or Pool(tokens, workers)
+            pool = pool or Pool(tokens, workers, [events])
             return pool.map(function, tasks, on_done)
         results: list[Any] = []
         for task in tasks:
@@ -201,7 +217,7 @@ def _asset_process(
         nonlocal pool
         if workers == 1 or len(tasks) < WORTH_A_POOL:
             return lambda: run(stage, function, tasks)
-        pool = pool or Pool(tokens, workers)
+        pool = pool or Pool(tokens, workers, [events])
         early = pool.begin(function, tasks)
         return lambda: early.results(lambda done: events.send(Progress(job.asset, stage, done, len(tasks))))
 

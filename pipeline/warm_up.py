@@ -1,0 +1,56 @@
+"""Compile all loops: `python -m streamxr.pipeline.warm_up`.
+
+The first build of an installation would compile them in each of its processes at once, and say nothing meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .code_cache import note_use
+from .regions import build_tree
+from .scene import TreeSource
+from .settings import Settings
+from .surface import PrimitiveKind, Source, Surface
+
+SIDE = 40  # vertices along the sides of the sheet
+
+
+def sheet() -> TreeSource:
+    """A wavy sheet of two textured materials, with normals and colours."""
+    u, v = (axis.reshape(-1) for axis in np.meshgrid(*[np.linspace(0.0, 1.0, SIDE)] * 2))
+    positions = np.stack([u, v, 0.1 * np.sin(9.0 * u) * np.cos(7.0 * v)], axis=1)
+    start = (np.arange(SIDE - 1)[:, None] * SIDE + np.arange(SIDE - 1)).reshape(-1)
+    triangles = np.concatenate(
+        [
+            np.stack([start, start + 1, start + SIDE], axis=1),
+            np.stack([start + 1, start + SIDE + 1, start + SIDE], axis=1),
+        ]
+    )
+    normals = np.tile([0.0, 0.0, 1.0], (len(triangles), 3, 1))
+    colors = positions[triangles] * 0.5 + 0.25
+    names = ("COLOR_0", "NORMAL", "POSITION", "TEXCOORD_0")
+    kinds = (PrimitiveKind(0, names), PrimitiveKind(1, names))
+    surface = Surface(
+        positions,
+        triangles,
+        (positions[triangles[:, 0], 0] > 0.5).astype(np.int64),
+        positions[triangles][:, :, :2].copy(),
+    )
+    return TreeSource("static", (), None, 1.0, kinds, Source(surface, {"NORMAL": normals, "COLOR_0": colors}))
+
+
+def run(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:  # noqa: ARG001
+    return [function(*task) for task in tasks]
+
+
+def main() -> None:
+    build_tree(sheet(), 100, Settings(leaf_triangles=200), run)
+    note_use()
+
+
+if __name__ == "__main__":
+    main()
