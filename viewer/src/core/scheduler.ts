@@ -8,7 +8,7 @@ import type { AssetState, Download, FileState, RefinementDownload } from "./asse
 import type { Network } from "./bandwidth.ts";
 import { TreeSight } from "./demand.ts";
 import type { View } from "./gaze.ts";
-import { InFlight, remaining } from "./in-flight.ts";
+import { arrivedBytes, InFlight, remaining } from "./in-flight.ts";
 import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
 import { type RenderCost, RenderPlan } from "./render-budget.ts";
 import { type Outlook, type Wish, Wishes } from "./wishes.ts";
@@ -107,7 +107,7 @@ class Planning {
     this.#view = view;
     this.#limits = limits;
     this.#now = now;
-    this.#inFlight = new InFlight(network.bytesPerSecond, limits.inFlightMs);
+    this.#inFlight = new InFlight(network, limits.inFlightMs, arrivedBytes(assets));
     for (const asset of assets) {
       for (const file of asset.files) {
         if (file.stage === "loading") this.#inFlight.add(file.download, remaining(file));
