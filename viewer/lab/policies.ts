@@ -7,13 +7,15 @@ import type { AssetState, Download, FileState, TreeState } from "../src/core/ass
 import type { Network } from "../src/core/bandwidth.ts";
 import { eccentricity, insideFrustum, nearestDistance, type View } from "../src/core/gaze.ts";
 import { arrivedBytes, InFlight, remaining } from "../src/core/in-flight.ts";
+import type { RenderCost } from "../src/core/render-budget.ts";
 import { DEFAULT_LIMITS, type Limits, plan } from "../src/core/scheduler.ts";
 
 export interface Policy {
   readonly name: string;
   /** The best of a family is what ours is compared with: distance at several ranges, screen-space error at several. */
   readonly family: string;
-  begin(): Decide;
+  /** @param budget of a frame: `replay` draws no more, whatever has come */
+  begin(budget: RenderCost): Decide;
 }
 
 /** What to do now, as the scheduler's plan says it. */
@@ -28,8 +30,10 @@ export type Decide = (
   readonly evict: readonly Download[];
 };
 
+/** A device that draws whatever has come. */
+export const EVERYTHING: RenderCost = { triangles: 1e9, drawCalls: 1e6 };
 /** Desktop memory: no policy evicts, so that bytes are compared and not caches. */
-const LIMITS: Limits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, triangles: 1e9, drawCalls: 1e6 };
+const LIMITS: Limits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, ...EVERYTHING };
 
 /** What the original project's server decides by: bytes per second, degrees. */
 const ORIGINAL_BYTES_PER_SECOND = 500_000;
@@ -39,7 +43,8 @@ const ORIGINAL_MIDDLE = 60;
 export const OURS: Policy = {
   name: "ours",
   family: "ours",
-  begin: () => (assets, view, network, now) => plan(assets, view, network, LIMITS, now),
+  begin: (budget) => (assets, view, network, now) =>
+    plan(assets, view, network, { ...LIMITS, ...budget }, now),
 };
 
 export function allPolicies(): Policy[] {
@@ -48,7 +53,8 @@ export function allPolicies(): Policy[] {
     {
       name: "ours without gaze",
       family: "no gaze",
-      begin: () => (assets, view, network, now) => plan(assets, sharpEverywhere(view), network, LIMITS, now),
+      begin: (budget) => (assets, view, network, now) =>
+        plan(assets, sharpEverywhere(view), network, { ...LIMITS, ...budget }, now),
     },
     ranked("original", "original", originalWants, byEccentricity, false),
     ...[1, 2, 4].map((metres) =>
