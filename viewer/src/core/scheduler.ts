@@ -1,8 +1,8 @@
 /**
  * What to fetch next: a pure function of what is there, what is seen, and how fast the network is.
  *
- * Bases first. Then the wish with the most visible gain per byte, over refinements and texture levels alike, until
- * enough bytes are in flight. docs/streaming.md has the formulas.
+ * The wish with the most visible gain per byte, over bases, refinements and texture levels alike, until enough bytes
+ * are in flight. docs/streaming.md has the formulas.
  */
 import type { AssetState, Download, FileState, RefinementDownload } from "./asset.ts";
 import type { Network } from "./bandwidth.ts";
