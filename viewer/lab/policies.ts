@@ -1,18 +1,21 @@
 /**
- * The policies that the lab compares. All share the fetch layer: bases first, the same cap on bytes in flight, the
- * same link. They differ in which files they want, in what order, and whether they abort what they no longer want.
+ * The policies that the lab compares. All share the fetch layer: an asset's base before what refines it, as much in
+ * flight, the same link. They differ in which files they want, in what order, and whether they abort what they no
+ * longer want.
  */
 import type { AssetState, Download, FileState, TreeState } from "../src/core/asset.ts";
 import type { Network } from "../src/core/bandwidth.ts";
 import { eccentricity, insideFrustum, nearestDistance, type View } from "../src/core/gaze.ts";
-import { InFlight, remaining } from "../src/core/in-flight.ts";
+import { arrivedBytes, InFlight, remaining } from "../src/core/in-flight.ts";
+import type { RenderCost } from "../src/core/render-budget.ts";
 import { DEFAULT_LIMITS, type Limits, plan } from "../src/core/scheduler.ts";
 
 export interface Policy {
   readonly name: string;
   /** The best of a family is what ours is compared with: distance at several ranges, screen-space error at several. */
   readonly family: string;
-  begin(): Decide;
+  /** @param budget of a frame: `replay` draws no more, whatever has come */
+  begin(budget: RenderCost): Decide;
 }
 
 /** What to do now, as the scheduler's plan says it. */
@@ -27,8 +30,10 @@ export type Decide = (
   readonly evict: readonly Download[];
 };
 
+/** A device that draws whatever has come. */
+export const EVERYTHING: RenderCost = { triangles: 1e9, drawCalls: 1e6 };
 /** Desktop memory: no policy evicts, so that bytes are compared and not caches. */
-const LIMITS: Limits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, triangles: 1e9, drawCalls: 1e6 };
+const LIMITS: Limits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, ...EVERYTHING };
 
 /** What the original project's server decides by: bytes per second, degrees. */
 const ORIGINAL_BYTES_PER_SECOND = 500_000;
@@ -38,7 +43,8 @@ const ORIGINAL_MIDDLE = 60;
 export const OURS: Policy = {
   name: "ours",
   family: "ours",
-  begin: () => (assets, view, network, now) => plan(assets, view, network, LIMITS, now),
+  begin: (budget) => (assets, view, network, now) =>
+    plan(assets, view, network, { ...LIMITS, ...budget }, now),
 };
 
 export function allPolicies(): Policy[] {
@@ -47,12 +53,18 @@ export function allPolicies(): Policy[] {
     {
       name: "ours without gaze",
       family: "no gaze",
-      begin: () => (assets, view, network, now) => plan(assets, sharpEverywhere(view), network, LIMITS, now),
+      begin: (budget) => (assets, view, network, now) =>
+        plan(assets, sharpEverywhere(view), network, { ...LIMITS, ...budget }, now),
     },
-    ranked("original", "original", originalWants, false),
-    ...[1, 2, 4].map((metres) => ranked(`distance ${metres} m`, "distance", distanceWants(metres), true)),
-    ...[1, 2, 4, 16].map((pixels) => ranked(`SSE ${pixels} px`, "SSE", screenSpaceWants(pixels), true)),
-    ranked("file order", "file order", fileOrderWants, false),
+    ranked("original", "original", originalWants, byEccentricity, false),
+    ...[1, 2, 4].map((metres) =>
+      ranked(`distance ${metres} m`, "distance", distanceWants(metres), byDistance, true),
+    ),
+    ...[1, 2, 4, 16].map((pixels) =>
+      ranked(`SSE ${pixels} px`, "SSE", screenSpaceWants(pixels), byDistance, true),
+    ),
+    // Bases before everything else: seen at all before seen well.
+    ranked("file order", "file order", fileOrderWants, (_at, index) => index - 1e6, false),
   ];
 }
 
@@ -69,42 +81,37 @@ interface Want {
 }
 
 type Wants = (asset: AssetState, index: number, view: View, network: Network) => Iterable<Want>;
+/** How an asset as a whole ranks among the wants: there come its base and its manifest. */
+type Rank = (at: Place, index: number, view: View) => number;
 
-function ranked(name: string, family: string, wants: Wants, aborts: boolean): Policy {
+function ranked(name: string, family: string, wants: Wants, rank: Rank, aborts: boolean): Policy {
   const decide: Decide = (assets, view, network) => {
-    const inFlight = new InFlight(network.bytesPerSecond, LIMITS.inFlightMs);
-    const files = assets.flatMap((asset) => [...asset.files]);
-    const flying = files.filter(({ stage }) => stage === "loading");
+    const inFlight = new InFlight(network, LIMITS.inFlightMs, arrivedBytes(assets));
+    const flying = assets.flatMap((asset) => [...asset.files].filter(({ stage }) => stage === "loading"));
     for (const file of flying) inFlight.add(file.download, remaining(file));
-    const basics = files.filter(({ download: { kind } }) => kind === "base" || kind === "manifest");
-    const start: { download: Download }[] = [];
-    const take = (candidates: readonly FileState[]) => {
-      for (const file of candidates) {
-        if (file.stage !== "absent") continue;
-        if (!inFlight.fits(file.download)) return;
-        inFlight.add(file.download, file.download.bytes);
-        start.push(file);
-      }
-    };
-    take(basics.filter(({ download: { kind } }) => kind === "base"));
-    take(basics);
-    const isComplete = ({ download, stage }: FileState) =>
-      download.kind !== "base" || stage === "preparing" || stage === "ready";
-    if (!basics.every(isComplete)) return { start, abort: [], evict: [] };
-
-    const wanted = assets.flatMap((asset, index) => [...wants(asset, index, view, network)]);
+    const wanted = assets.flatMap((asset, index): Want[] => {
+      const own = rank(aroundOf(asset), index, view);
+      const basics = [asset.base, asset.manifestFile].map((file) => ({ file, rank: own }));
+      return [...basics, ...wants(asset, index, view, network)];
+    });
+    // A stable sort: at the same rank the base is first.
     wanted.sort((a, b) => a.rank - b.rank);
     const abort: Download[] = [];
     if (aborts) {
       const keep = new Set(wanted.map(({ file }) => file));
       for (const file of flying) {
-        const { kind } = file.download;
-        if (kind === "base" || kind === "manifest" || keep.has(file) || inFlight.nearlyDone(file)) continue;
+        if (keep.has(file) || inFlight.nearlyDone(file)) continue;
         abort.push(file.download);
         inFlight.remove(file.download);
       }
     }
-    take(wanted.map(({ file }) => file));
+    const start: { download: Download }[] = [];
+    for (const { file } of wanted) {
+      if (file.stage !== "absent") continue;
+      if (!inFlight.fits(file.download)) break;
+      inFlight.add(file.download, file.download.bytes);
+      start.push(file);
+    }
     return { start, abort, evict: [] };
   };
   return { name, family, begin: () => decide };
@@ -126,6 +133,26 @@ function placeOf(asset: AssetState, state: TreeState, region: number): Place {
   const scale = Math.hypot(el(0), el(1), el(2));
   return { x: at(0), y: at(1), z: at(2), radius: radius * scale, scale };
 }
+
+/** The sphere around an asset's bounds. */
+function aroundOf({ entry, world: m }: AssetState): Place {
+  const { min, max } = entry.bounds;
+  const centre = [0, 1, 2].map((i) => ((min[i] ?? 0) + (max[i] ?? 0)) / 2);
+  const el = (i: number) => m[i] ?? 0;
+  const at = (row: number) =>
+    centre.reduce((sum, each, column) => sum + el(4 * column + row) * each, el(12 + row));
+  const scale = Math.hypot(el(0), el(1), el(2));
+  const radius = (Math.hypot(...[0, 1, 2].map((i) => (max[i] ?? 0) - (min[i] ?? 0))) / 2) * scale;
+  return { x: at(0), y: at(1), z: at(2), radius, scale };
+}
+
+/** What is out of view comes after all that is in it. */
+const OUT_OF_VIEW = 1e6;
+
+const byEccentricity: Rank = ({ x, y, z, radius }, _index, view) => eccentricity(view, x, y, z, radius);
+
+const byDistance: Rank = ({ x, y, z, radius }, _index, view) =>
+  nearestDistance(view, x, y, z, radius) + (insideFrustum(view, x, y, z, radius) > 0 ? 0 : OUT_OF_VIEW);
 
 /**
  * Refinements and levels that a rule wants, walking down through what is there or on its way.

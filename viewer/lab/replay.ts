@@ -1,29 +1,40 @@
 /** One session in virtual time: a scene, a head, a network and a policy. The same four give the same outcome. */
-import type { AssetState, Download } from "../src/core/asset.ts";
+import type { AssetState, Download, FileState } from "../src/core/asset.ts";
 import { BandwidthEstimator } from "../src/core/bandwidth.ts";
+import { TreeSight } from "../src/core/demand.ts";
+import type { View } from "../src/core/gaze.ts";
+import { type RenderCost, RenderPlan } from "../src/core/render-budget.ts";
 import { PLAN_INTERVAL_MS } from "../src/core/streamer.ts";
 import { type HeadTrace, viewAt, viewWithPrediction } from "./head.ts";
 import { Judge, type Outcome } from "./judge.ts";
 import { Link } from "./link.ts";
 import type { NetworkTrace } from "./network.ts";
-import type { Policy } from "./policies.ts";
+import { EVERYTHING, type Policy } from "./policies.ts";
 import { assetsOf, type Scene } from "./scene.ts";
 
 /** Between two looks at the network, and between two of the judge, milliseconds. */
 const STEP_MS = 5;
 const LOOK_MS = 50;
 /** From a file's last byte to its first frame: a task for a worker, an upload, the frame. */
-const PREPARE_MS = 30;
+export const PREPARE_MS = 30;
 /** And decoding: Draco and pictures on a headset, bytes per millisecond. */
 const DECODE_BYTES_PER_MS = 10_000;
 
-export function replay(scene: Scene, head: HeadTrace, network: NetworkTrace, policy: Policy): Outcome {
-  return new Session(scene, head, network, policy).run();
+/** @param budget what a frame may draw, the same for every policy */
+export function replay(
+  scene: Scene,
+  head: HeadTrace,
+  network: NetworkTrace,
+  policy: Policy,
+  budget: RenderCost = EVERYTHING,
+): Outcome {
+  return new Session(scene, head, network, policy, budget).run();
 }
 
 class Session {
   readonly #scene: Scene;
   readonly #head: HeadTrace;
+  readonly #budget: RenderCost;
   readonly #assets: readonly AssetState[];
   readonly #estimator = new BandwidthEstimator();
   readonly #link: Link;
@@ -39,13 +50,14 @@ class Session {
   #plannedAt = Number.NEGATIVE_INFINITY;
   #stale = true;
 
-  constructor(scene: Scene, head: HeadTrace, network: NetworkTrace, policy: Policy) {
+  constructor(scene: Scene, head: HeadTrace, network: NetworkTrace, policy: Policy, budget: RenderCost) {
     this.#scene = scene;
+    this.#budget = budget;
     this.#head = head;
     this.#assets = assetsOf(scene);
     this.#link = new Link(network, this.#estimator);
     this.#judge = new Judge(scene, this.#assets, assetsOf(scene));
-    this.#plan = policy.begin();
+    this.#plan = policy.begin(budget);
   }
 
   run(): Outcome {
@@ -101,12 +113,9 @@ class Session {
     this.#stale = false;
     this.#plannedAt = now;
     const network = this.#estimator.network(now);
-    const { abort, evict, start } = this.#plan(
-      this.#assets,
-      viewWithPrediction(this.#head, now, network),
-      network,
-      now,
-    );
+    const view = viewWithPrediction(this.#head, now, network);
+    if (this.#budget !== EVERYTHING) this.#restrict(view);
+    const { abort, evict, start } = this.#plan(this.#assets, view, network, now);
     for (const download of abort) {
       download.asset.drop(download, now);
       const shared = this.#requests.get(download.uri);
@@ -126,5 +135,20 @@ class Session {
         this.#link.request(download.uri, download.bytes, now);
       }
     }
+  }
+
+  /** As the page does with every plan: what of what is there a frame draws. */
+  #restrict(view: View): void {
+    const sights = this.#assets.map((asset) =>
+      asset.base.stage === "ready" ? asset.trees.map((state) => new TreeSight(asset, state, view)) : [],
+    );
+    const isComing = ({ stage }: FileState) =>
+      stage === "loading" || stage === "preparing" || stage === "ready";
+    const render = new RenderPlan(sights.flat(), this.#budget, isComing);
+    this.#assets.forEach((asset, a) => {
+      sights[a]?.forEach((sight, tree) => {
+        asset.restrict(tree, render.limit(sight));
+      });
+    });
   }
 }

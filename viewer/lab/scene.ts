@@ -72,6 +72,29 @@ export function oneAsset(bundle: Bundle, name: string): Scene {
   };
 }
 
+/**
+ * What a trace of the viewer's inspector was recorded with, where it stood.
+ *
+ * @throws Error when the bundle does not have it, or no longer
+ */
+export function tracedScene({ catalogue, manifests }: Bundle, name: string, json: unknown): Scene {
+  const { assets } = (json ?? {}) as { readonly assets?: unknown };
+  if (!Array.isArray(assets) || assets.length === 0) throw new Error(`${name}: "assets" names none`);
+  const placed = assets.map(({ id, manifest: uri, world }, i): Placed => {
+    const found = Object.entries(catalogue.assets).find(([, { manifest }]) => manifest.uri === uri);
+    const manifest = found && manifests.get(found[0]);
+    if (!found || !manifest) throw new Error(`${name}: the bundle has no ${uri}: was it built anew since?`);
+    const fits = Array.isArray(world) && world.length === 16 && world.every(Number.isFinite);
+    if (!fits) throw new Error(`${name}: the "world" of asset ${i} is no matrix`);
+    return { id: `${id}`, entry: found[1], manifest, world };
+  });
+  const nowhere: Stand = {
+    at: [0, 0, 0],
+    walk: { centre: [0, 0, 0], radius: 1, outwards: false },
+  };
+  return { name, placed, stand: nowhere };
+}
+
 /** Ten things around one who stands in the middle; small ones stand on something of the height of a table. */
 export function room(bundle: Bundle): Scene {
   const names = AROUND.filter((name) => bundle.manifests.has(name));

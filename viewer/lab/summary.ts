@@ -7,6 +7,8 @@ export interface Pair {
   readonly head: string;
   readonly network: string;
   readonly megabits: number;
+  /** The visible error that nobody can get below, where it was asked for. */
+  readonly least?: number;
   readonly results: readonly Result[];
 }
 
@@ -97,7 +99,13 @@ function table(title: string, pairs: readonly Pair[]): string {
       share(({ aborted }) => aborted),
     ];
   });
-  return [`${title}: medians over ${pairs.length} pairs of traces`, markdown([header, ...rows])].join("\n\n");
+  const bounds = pairs.flatMap((pair) => {
+    const mine = ours(pair);
+    return mine && pair.least !== undefined ? [pair.least / mine.error] : [];
+  });
+  const bound = `No choice of files gets below ${median(bounds).toFixed(2)} of our visible error (median; ${Math.min(...bounds).toFixed(2)} to ${Math.max(...bounds).toFixed(2)}).`;
+  const parts = [`${title}: medians over ${pairs.length} pairs of traces`, markdown([header, ...rows])];
+  return [...parts, ...(bounds.length > 0 ? [bound] : [])].join("\n\n");
 }
 
 function goals(pairs: readonly Pair[]): string {

@@ -191,6 +191,11 @@ describe("prediction", () => {
     near(angleBetween(late.gaze, looking.gaze), 10, 1e-6);
   });
 
+  test("a head that turns by more than 100° a second sweeps", () => {
+    assert.equal(predictView(looking, poses(90), 200)?.sweeps, false);
+    assert.equal(predictView(looking, poses(110), 200)?.sweeps, true);
+  });
+
   test("a head at rest needs no second view", () => {
     const rest = poses(0).map((pose) => ({ ...pose, position: [0, 0, 0] as const }));
     assert.equal(predictView(looking, rest, 500), null);

@@ -22,8 +22,8 @@ export interface Demand {
   readonly drawings: number;
 }
 
-/** What is only about to be seen counts for half: the head may turn elsewhere. */
-const AHEAD_WEIGHT = 0.5;
+/** How likely it is that the head goes on as it moves, until the next file has come; else it stops here. */
+const AHEAD_LIKELIHOOD = 0.5;
 /** The eye jumps several times a second: how likely it is to land on what is in view but not looked at. */
 export const GLANCE_WEIGHT = 0.1;
 /** A texture's need is taken on pieces that are seen under less than this: within them it hardly differs, radians. */
@@ -54,6 +54,7 @@ export class TreeSight {
   readonly #placements: readonly Placement[];
   readonly #demands: (Demand | undefined)[];
   readonly #sight: Sight = { weight: 0, need: 0, area: 0, leastNeed: 0, radius: 0 };
+  readonly #sightAhead: Sight = { weight: 0, need: 0, area: 0, leastNeed: 0, radius: 0 };
   /** What was looked at last is in the view, whether seen or looking away. */
   #inView = false;
 
@@ -77,14 +78,21 @@ export class TreeSight {
       radius: 0,
       drawings: 0,
     };
+    const { ahead } = this.#view;
     for (const at of this.#placements) {
-      this.#take(best, region, at, this.#view, 1);
+      const sight = this.#look(region, at, this.#view, 0, this.#sight);
       let drawn = this.#inView;
-      if (this.#view.ahead) {
-        this.#take(best, region, at, this.#view.ahead, AHEAD_WEIGHT);
+      if (ahead) {
+        merge(sight, this.#look(region, at, ahead, 0, this.#sightAhead), ahead.sweeps === true);
         drawn ||= this.#inView;
       }
       if (drawn) best.drawings++;
+      this.#take(best, at, sight);
+    }
+    const children = this.state.tree.regions[region]?.children ?? [];
+    // A sphere holds those of all its parts, and much besides: what is seen are the parts.
+    if (best.weight > 0 && children.length > 0 && children.every((part) => this.demand(part).weight === 0)) {
+      best.weight = best.area = 0;
     }
     best.error = (this.state.tree.regions[region]?.error ?? 0) * best.scale;
     this.#demands[region] = best;
@@ -146,7 +154,7 @@ export class TreeSight {
     return this.#placements.some((at) =>
       [this.#view, this.#view.ahead].some((view) => {
         if (!view) return false;
-        const { weight, leastNeed } = this.#look(region, at, view, EDGE_SLACK);
+        const { weight, leastNeed } = this.#look(region, at, view, EDGE_SLACK, this.#sight);
         return weight > 0 && size * at.scale > NEED_SLACK * leastNeed;
       }),
     );
@@ -156,15 +164,8 @@ export class TreeSight {
    * The demand of several nodes is the greatest weight and the least need in proportion to its node's scale, even if
    * they are of two nodes: then nothing that one of them needs is missed.
    */
-  #take(
-    best: { -readonly [K in keyof Demand]: Demand[K] },
-    region: number,
-    at: Placement,
-    view: View,
-    share: number,
-  ) {
-    const sight = this.#look(region, at, view, 0);
-    const weight = sight.weight * share;
+  #take(best: { -readonly [K in keyof Demand]: Demand[K] }, at: Placement, sight: Sight) {
+    const { weight } = sight;
     // A node that is not seen says nothing beside one that is; but overlays show a need even of what is not seen.
     if (weight === 0 && best.weight > 0) return;
     if ((weight > 0 && best.weight === 0) || sight.need / at.scale < best.need / best.scale) {
@@ -173,12 +174,12 @@ export class TreeSight {
       best.scale = at.scale;
     }
     best.weight = Math.max(best.weight, weight);
-    best.area = Math.max(best.area, sight.area * share);
+    best.area = Math.max(best.area, sight.area);
     best.radius = Math.max(best.radius, sight.radius);
   }
 
   /** The sphere of a region, wider by a share of its distance, as one node draws it and one view sees it. */
-  #look(region: number, at: Placement, view: View, slack: number): Sight {
+  #look(region: number, at: Placement, view: View, slack: number, into: Sight): Sight {
     const { sphere, cone } = this.state.tree.regions[region] as Region;
     const m = at.matrix;
     const x = el(m, 0) * sphere[0] + el(m, 4) * sphere[1] + el(m, 8) * sphere[2] + el(m, 12);
@@ -186,7 +187,7 @@ export class TreeSight {
     const z = el(m, 2) * sphere[0] + el(m, 6) * sphere[1] + el(m, 10) * sphere[2] + el(m, 14);
     const distance = slack === 0 ? 0 : Math.hypot(x - view.eye[0], y - view.eye[1], z - view.eye[2]);
     const radius = sphere[3] * at.scale + slack * distance;
-    const sight = look(view, x, y, z, radius, this.#sight);
+    const sight = look(view, x, y, z, radius, into);
     this.#inView = sight.weight > 0;
     if (sight.weight > 0 && cone && at.conformal && this.state.cullable[region]) {
       const nx = (el(m, 0) * cone[0] + el(m, 4) * cone[1] + el(m, 8) * cone[2]) / at.scale;
@@ -196,6 +197,20 @@ export class TreeSight {
     }
     return sight;
   }
+}
+
+/**
+ * What is seen now and what is about to be seen, as one: when a file has come, the head has moved on or stopped. An
+ * eye that jumps in the meantime lands on what is in view either way.
+ */
+function merge(now: Sight, ahead: Sight, sweeps: boolean): void {
+  if (ahead.weight > 0 && (now.weight === 0 || ahead.need < now.need)) {
+    now.need = ahead.need;
+    now.leastNeed = ahead.leastNeed;
+  }
+  now.weight += AHEAD_LIKELIHOOD * (ahead.weight - now.weight);
+  now.area = sweeps ? Math.min(now.area, ahead.area) : now.area + AHEAD_LIKELIHOOD * (ahead.area - now.area);
+  now.radius = Math.max(now.radius, ahead.radius);
 }
 
 /** Octaves of visible error × weight between two errors, neither counted below `floor`; with a glance's share. */

@@ -32,6 +32,8 @@ export interface View {
   readonly frustum: readonly Plane[];
   /** Where the view is expected to be when the next file will have arrived; see `predictView`. */
   readonly ahead?: View;
+  /** Of a view ahead: the head turns so fast that the eyes jump along, and see nothing until they rest. */
+  readonly sweeps?: boolean;
 }
 
 /** Angle of a cycle at the fovea: 1/48°, as Guenter et al. 2012 take it (about 20/20 vision), degrees. */
@@ -47,6 +49,8 @@ export const HEAD_GAZE_UNCERTAINTY = 15;
 /** A head's motion is not carried further than this: later it has turned or stopped, milliseconds and degrees. */
 export const PREDICTION_LIMIT_MS = 1000;
 export const PREDICTION_LIMIT_DEGREES = 30;
+/** A head that turns faster carries the eyes along in jumps, in which nothing is seen, degrees per second. */
+export const SWEEP_SPEED = 100;
 /** Poses over this span give the head's velocity: shorter is noise of the tracker, longer is the past, milliseconds. */
 const VELOCITY_SPAN_MS = 100;
 /** A gaze ray within this angle of the head's forward may be the head itself, degrees. */
@@ -254,7 +258,8 @@ export function predictView(view: View, poses: readonly HeadPose[], horizonMs: n
     return [...turned, depth - dot(turned, eye)];
   });
   const { ahead: _, ...rest } = view;
-  return { ...rest, eye, gaze: rotate(view.gaze, axis, ahead), frustum };
+  const sweeps = (1000 * angle * DEGREES) / span > SWEEP_SPEED;
+  return { ...rest, eye, gaze: rotate(view.gaze, axis, ahead), frustum, sweeps };
 }
 
 /**

@@ -1,8 +1,16 @@
 /** The bytes that are on their way, and how many more there may be. */
-import type { Download, FileState } from "./asset.ts";
+import type { AssetState, Download, FileState } from "./asset.ts";
+import type { Network } from "./bandwidth.ts";
 
 /** Fewer requests than this leave the link idle between one file's last byte and the next one's first. */
 const MIN_REQUESTS = 2;
+/**
+ * Responses share the link, so of two that run together both are late. The next one is asked for when what is on its
+ * way will be here by the time it answers: after a round trip, a plan's interval, and as much for the page's own work.
+ */
+const LEAD_MS = 100;
+/** Before anything is measured: two initial windows of TCP, or as much again as has come, as its slow start does. */
+const FIRST_BYTES = 32_000;
 /** What is down to this much time arrives before an abort would free the link … */
 const NEARLY_DONE_MS = 100;
 /** … and so much is in the server's socket already, and comes whether it is wanted or not: but no more than this … */
@@ -15,16 +23,34 @@ export function remaining({ download, received }: FileState): number {
   return Math.max(0, download.bytes - received);
 }
 
+/** Bytes that have come of all files that are there or on their way. */
+export function arrivedBytes(assets: readonly AssetState[]): number {
+  let sum = 0;
+  for (const asset of assets) {
+    for (const { download, received, stage } of asset.files) {
+      if (stage === "loading") sum += received;
+      else if (stage === "preparing" || stage === "ready") sum += download.bytes;
+    }
+  }
+  return sum;
+}
+
 export class InFlight {
   /** By uri: two assets that share a file share its request. */
   readonly #bytes = new Map<string, number>();
   readonly #bytesPerMs: number;
   readonly #cap: number;
+  /** What is asked for with more than this still to come would only slow it down. */
+  readonly #soon: number;
 
-  /** @param capMs bytes in flight, as time at the bandwidth */
-  constructor(bytesPerSecond: number, capMs: number) {
+  /**
+   * @param capMs bytes in flight, as time at the bandwidth
+   * @param arrived bytes that have come so far
+   */
+  constructor({ bytesPerSecond, ttfbMs, measured }: Network, capMs: number, arrived: number) {
     this.#bytesPerMs = bytesPerSecond / 1000;
     this.#cap = this.#bytesPerMs * capMs;
+    this.#soon = measured ? this.#bytesPerMs * (ttfbMs + LEAD_MS) : Math.max(FIRST_BYTES, arrived);
   }
 
   has({ uri }: Download): boolean {
@@ -39,11 +65,12 @@ export class InFlight {
     this.#bytes.delete(uri);
   }
 
-  /** At most the cap's bytes; but always two requests, of which one may be larger than the cap. */
+  /** One after the other; what overlaps is at most the cap's bytes, or two requests, one of which may be larger. */
   fits({ uri, bytes }: Download): boolean {
     if (this.#bytes.size === 0 || this.#bytes.has(uri)) return true;
     let sum = 0;
     for (const each of this.#bytes.values()) sum += each;
+    if (sum > this.#soon) return false;
     if (sum + bytes <= this.#cap) return true;
     return this.#bytes.size < MIN_REQUESTS && Math.min(sum, bytes) <= this.#cap;
   }

@@ -1,14 +1,14 @@
 /**
  * What to fetch next: a pure function of what is there, what is seen, and how fast the network is.
  *
- * Bases first. Then the wish with the most visible gain per byte, over refinements and texture levels alike, until
- * enough bytes are in flight. docs/streaming.md has the formulas.
+ * The wish with the most visible gain per byte, over bases, refinements and texture levels alike, until enough bytes
+ * are in flight. docs/streaming.md has the formulas.
  */
 import type { AssetState, Download, FileState, RefinementDownload } from "./asset.ts";
 import type { Network } from "./bandwidth.ts";
 import { TreeSight } from "./demand.ts";
 import type { View } from "./gaze.ts";
-import { InFlight, remaining } from "./in-flight.ts";
+import { arrivedBytes, InFlight, remaining } from "./in-flight.ts";
 import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
 import { type RenderCost, RenderPlan } from "./render-budget.ts";
 import { type Outlook, type Wish, Wishes } from "./wishes.ts";
@@ -107,7 +107,7 @@ class Planning {
     this.#view = view;
     this.#limits = limits;
     this.#now = now;
-    this.#inFlight = new InFlight(network.bytesPerSecond, limits.inFlightMs);
+    this.#inFlight = new InFlight(network, limits.inFlightMs, arrivedBytes(assets));
     for (const asset of assets) {
       for (const file of asset.files) {
         if (file.stage === "loading") this.#inFlight.add(file.download, remaining(file));

@@ -34,10 +34,12 @@ export interface Outlook {
 
 /** Gains below are rounding. */
 export const EPSILON = 1e-9;
-/** Bases and manifests of what is seen come before everything else. */
-const FIRST = 1e12;
 /** How likely it is, before the next file has come, that the eye turns to an asset that is out of view. */
-export const TURN_LIKELIHOOD = 0.02;
+export const TURN_LIKELIHOOD = 0.001;
+/** Bases that nobody has seen yet are at most this share of all that has come, since data is paid for … */
+const UNSEEN_SHARE = 1 / 8;
+/** … but always so much, for who looks past everything at first, bytes. */
+const UNSEEN_BYTES = 200_000;
 
 interface Candidate extends Wish {
   /** Still what it was when it was pushed? Wishes for one thing change with each other. */
@@ -72,15 +74,18 @@ export class Wishes {
     this.#assets = assets;
     this.#sights = sights;
     this.#outlook = outlook;
-    let complete = true;
-    for (const asset of assets) complete = this.#wishForBasics(asset, asset.view ?? view) && complete;
-    if (!complete) return;
+    this.#wishForBasics(view);
     const items = [...this.#refinements(), ...this.#levels()];
     const backlog = new Backlog(items.flatMap((item) => item.at(-1)?.blocks ?? []));
     for (const item of items) {
       const firsts = item.map(({ blocks }) => blocks[0] as Block);
-      const direct = firsts.pop() as Block;
-      this.#offer(item, bestStep(direct, firsts, backlog) ?? firsts.length);
+      let choice = firsts.length - 1;
+      // What comes first may itself be worth a smaller step before it.
+      for (let step: number | null = choice; step !== null; ) {
+        choice = step;
+        step = bestStep(firsts[choice] as Block, firsts.slice(0, choice), backlog);
+      }
+      this.#offer(item, choice);
     }
   }
 
@@ -98,23 +103,42 @@ export class Wishes {
     if (candidate) this.#heap.push({ ...candidate, refused: () => this.#offer(item, choice - 1) });
   }
 
-  /** False while the base of something that is seen is still to come: seen at all comes before seen better. */
-  #wishForBasics(asset: AssetState, view: View): boolean {
-    const { base } = asset;
-    if (!this.#outlook.mayStart(base) && !this.#outlook.mayStart(asset.manifestFile)) {
-      return base.stage !== "loading" || !assetWeight(asset, view).seen;
+  /** Bases, which show something at all, and manifests, which tell what else there is. */
+  #wishForBasics(view: View): void {
+    let [all, unseen] = [0, 0];
+    const outOfView: { readonly asset: AssetState; readonly weight: number }[] = [];
+    for (const asset of this.#assets) {
+      const { weight, seen } = assetWeight(asset, asset.view ?? view);
+      let finer = false;
+      for (const file of asset.files) {
+        if (!this.#outlook.isComing(file)) continue;
+        all += file.download.bytes;
+        finer ||= file !== asset.base && file !== asset.manifestFile;
+      }
+      if (seen) this.#wishForBasicsOf(asset, weight);
+      else outOfView.push({ asset, weight });
+      // What has been looked at has more than its base.
+      if (!seen && !finer && this.#outlook.isComing(asset.base)) unseen += asset.base.download.bytes;
     }
-    const { weight, seen } = assetWeight(asset, view);
-    for (const file of [asset.base, asset.manifestFile]) {
-      if (!this.#outlook.mayStart(file)) continue;
-      const { bytes } = file.download;
-      // All bases before all manifests, which nobody sees.
-      const share = file === asset.base ? 1 : 1e-3;
-      const gain = weight * BASE_OCTAVES;
-      const score = ((seen ? FIRST : TURN_LIKELIHOOD) * share * (gain + EPSILON)) / bytes;
-      this.#heap.push({ download: file.download, gain, score });
+    const worth = ({ asset, weight }: (typeof outOfView)[number]) => weight / asset.base.download.bytes;
+    for (const { asset, weight } of outOfView.sort((a, b) => worth(b) - worth(a))) {
+      if (this.#outlook.mayStart(asset.base)) {
+        if (unseen + asset.base.download.bytes > Math.max(UNSEEN_BYTES, UNSEEN_SHARE * all)) continue;
+        unseen += asset.base.download.bytes;
+      }
+      this.#wishForBasicsOf(asset, TURN_LIKELIHOOD * weight);
     }
-    return !seen || !(base.stage === "loading" || this.#outlook.mayStart(base));
+  }
+
+  #wishForBasicsOf({ base, manifestFile }: AssetState, weight: number): void {
+    const offer = (file: FileState, gain: number, bytes: number) => {
+      if (!this.#outlook.mayStart(file)) return;
+      this.#heap.push({ download: file.download, gain, score: (gain + EPSILON) / bytes });
+    };
+    const { bytes } = base.download;
+    offer(base, BASE_OCTAVES * weight, bytes);
+    // It brings nothing itself; what it tells of brings about an octave for as many bytes as the base has.
+    offer(manifestFile, weight, bytes + manifestFile.download.bytes);
   }
 
   *#refinements(): Generator<Item> {
@@ -157,8 +181,8 @@ export class Wishes {
   ): Option | null {
     const { state } = sight;
     const job = this.#job(sight, shown, download);
-    if (job.gain <= EPSILON && job.followers.length === 0) return null;
     const blocks = blocksOf(job);
+    if (blocks.every(({ gain }) => gain <= EPSILON)) return null;
     const candidate: Candidate = {
       download,
       gain: job.gain,
@@ -232,8 +256,11 @@ export class Wishes {
   }
 }
 
-/** What a base brings against nothing: from the size of the asset to a hundredth of it, and its pictures. */
-const BASE_OCTAVES = 12;
+/**
+ * What a base brings against nothing. In octaves of geometry and pictures it is about 50; but that something is not
+ * there at all disturbs more than that it is coarse.
+ */
+const BASE_OCTAVES = 200;
 
 /** Whether a region is, or will be, covered by something finer than itself. */
 export function goesDeeper(state: TreeState, region: number, outlook: Outlook): boolean {
