@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_end
 from multiprocessing.synchronize import Semaphore
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
+LOOK_SECONDS = 1.0  # between two looks whether all processes are alive
 FORKS = sys.platform == "linux"  # macOS has libraries that break in a forked process, Windows has no fork
 
 
@@ -86,6 +88,22 @@ class Stage:
         assert self._spawned
         return self._spawned.submit(self._function, *self._tasks[number])
 
+    def await_any(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
+        """Those that are done, as soon as one is.
+
+        Raises:
+            BrokenProcessPool: none is, and a process has died. The executor itself may never see that: it waits for the
+                end of a message whose sender was killed in the middle of it.
+        """
+        while futures and not (done := wait_for(futures, LOOK_SECONDS, FIRST_COMPLETED).done):
+            executor = self._forked or self._spawned
+            processes = executor and executor._processes
+            if processes and wait_for_end([process.sentinel for process in processes.values()], 0):
+                if done := wait_for(futures, 0, FIRST_COMPLETED).done:
+                    break
+                raise BrokenProcessPool("a process has died")
+        return done if futures else set()
+
     def close(self) -> None:
         if self._forked:
             self._forked.shutdown(cancel_futures=True)
@@ -128,7 +146,7 @@ class Early:
         while done < count:
             with self._changing:
                 futures, wanted = list(self._futures), self._count
-            wait_for(futures[done:], return_when=FIRST_COMPLETED)
+            self._stage.await_any(futures[done:])
             while done < len(futures) and futures[done].done():
                 error = futures[done].exception()
                 if error is not None:
@@ -196,7 +214,7 @@ class Pool:
                         taken += 1
                     at_work[stage.start(submitted)] = submitted
                     submitted += 1
-                for future in wait_for(at_work, return_when=FIRST_COMPLETED).done:
+                for future in stage.await_any(at_work):
                     number = at_work.pop(future)
                     error = future.exception()
                     if error is not None:

@@ -108,6 +108,50 @@ def test_a_pool_that_crashes_gives_its_tokens_back() -> None:
     assert (tokens.held, free()) == (1, 2)
 
 
+HALF_A_MESSAGE = """
+import os, signal, struct
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from test_pipeline_workers import tokens_of
+from streamxr.pipeline.pool import Pool
+
+def die(number):
+    def send_half(connection, content):
+        os.write(connection.fileno(), struct.pack("!i", len(content)) + bytes(content[:1]))
+        os.kill(os.getpid(), signal.SIGKILL)
+    Connection._send_bytes = send_half
+    return number
+
+if __name__ == "__main__":
+    os.setpgrp()
+    tokens, free = tokens_of(2)
+    pool = Pool(tokens, 2)
+    for begin in (lambda: pool.map(die, [(i,) for i in range(4)], print),
+                  lambda: pool.begin(die, [(i,) for i in range(4)]).results(print)):
+        try:
+            begin()
+        except BrokenProcessPool:
+            print("broken", flush=True)
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # as a build ends what is left
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kills as POSIX does")
+def test_who_is_killed_in_the_middle_of_an_answer_hangs_nobody(tmp_path: Path) -> None:
+    script = tmp_path / "half.py"
+    script.write_text(HALF_A_MESSAGE)
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    said = subprocess.run(
+        [sys.executable, str(script)],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert said.stdout.split() == ["broken", "broken"]
+
+
 def workers_of(pid: int) -> list[int]:
     """The worker processes that a process has started."""
     children = [int(child) for thread in Path(f"/proc/{pid}/task").glob("*/children") for child in read(thread).split()]
