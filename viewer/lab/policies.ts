@@ -76,7 +76,12 @@ function ranked(name: string, family: string, wants: Wants, aborts: boolean): Po
     const files = assets.flatMap((asset) => [...asset.files]);
     const flying = files.filter(({ stage }) => stage === "loading");
     for (const file of flying) inFlight.add(file.download, remaining(file));
-    const basics = files.filter(({ download: { kind } }) => kind === "base" || kind === "manifest");
+    const basics = files.filter(
+      ({ download }) =>
+        download.kind === "base" ||
+        download.kind === "manifest" ||
+        (download.kind === "animation" && download.asset.plays(download.animation)),
+    );
     const start: { download: Download }[] = [];
     const take = (candidates: readonly FileState[]) => {
       for (const file of candidates) {
@@ -98,8 +103,7 @@ function ranked(name: string, family: string, wants: Wants, aborts: boolean): Po
     if (aborts) {
       const keep = new Set(wanted.map(({ file }) => file));
       for (const file of flying) {
-        const { kind } = file.download;
-        if (kind === "base" || kind === "manifest" || keep.has(file) || inFlight.nearlyDone(file)) continue;
+        if (basics.includes(file) || keep.has(file) || inFlight.nearlyDone(file)) continue;
         abort.push(file.download);
         inFlight.remove(file.download);
       }

@@ -242,6 +242,7 @@ export function pageSession(options: SessionOptions = {}): Session {
 }
 
 function* urisOf(manifest: Manifest): Generator<string> {
+  for (const { keyframes } of manifest.animations) if (keyframes) yield keyframes.uri;
   for (const { levels } of manifest.textures) for (const { uri } of levels) if (uri) yield uri;
   for (const { regions } of manifest.trees) {
     for (const { refinement } of regions) if (refinement) yield refinement.uri;

@@ -1,5 +1,6 @@
 /** What is worth fetching now, in the order in which it is: see docs/streaming.md. */
 import type {
+  AnimationDownload,
   AssetState,
   Download,
   FileState,
@@ -61,6 +62,7 @@ export class Wishes {
   readonly #assets: readonly AssetState[];
   /** By asset and tree. */
   readonly #sights: readonly (readonly TreeSight[])[];
+  readonly #view: View;
   readonly #heap = new Heap<Candidate>((a, b) => a.score > b.score);
 
   constructor(
@@ -71,11 +73,12 @@ export class Wishes {
   ) {
     this.#assets = assets;
     this.#sights = sights;
+    this.#view = view;
     this.#outlook = outlook;
     let complete = true;
     for (const asset of assets) complete = this.#wishForBasics(asset, asset.view ?? view) && complete;
     if (!complete) return;
-    const items = [...this.#refinements(), ...this.#levels()];
+    const items = [...this.#animations(), ...this.#refinements(), ...this.#levels()];
     const backlog = new Backlog(items.flatMap((item) => item.at(-1)?.blocks ?? []));
     for (const item of items) {
       const firsts = item.map(({ blocks }) => blocks[0] as Block);
@@ -115,6 +118,25 @@ export class Wishes {
       this.#heap.push({ download: file.download, gain, score });
     }
     return !seen || !(base.stage === "loading" || this.#outlook.mayStart(base));
+  }
+
+  *#animations(): Generator<Item> {
+    for (const [a, asset] of this.#assets.entries()) {
+      for (const file of asset.animations) {
+        if (!file || !this.#outlook.mayStart(file) || !asset.plays(file.download.animation)) continue;
+        const { download } = file;
+        const gain = this.#motionGain(download, this.#sights[a] ?? []);
+        if (gain <= EPSILON) continue;
+        const block: Block = { gain, bytes: download.bytes };
+        yield [{ candidate: { download, gain, score: ratioOf(block) }, blocks: [block] }];
+      }
+    }
+  }
+
+  /** What stands still is as wrong as the motion is large. One that moves no tree (a light, a camera) comes last. */
+  #motionGain({ asset, reach }: AnimationDownload, sights: readonly TreeSight[]): number {
+    if (!movesTrees(reach)) return assetWeight(asset, asset.view ?? this.#view).seen ? 2 * EPSILON : 0;
+    return sights.reduce((sum, sight, tree) => sum + sight.motionGain(reach[tree] ?? 0), 0);
   }
 
   *#refinements(): Generator<Item> {
@@ -230,6 +252,11 @@ export class Wishes {
     for (const file of levels) if (file && this.#outlook.isComing(file)) finest = file.download.level;
     return finest;
   }
+}
+
+/** Whether any tree is elsewhere while an animation of this reach plays. */
+export function movesTrees(reach: readonly number[]): boolean {
+  return reach.some((distance) => distance > 0);
 }
 
 /** What a base brings against nothing: from the size of the asset to a hundredth of it, and its pictures. */
