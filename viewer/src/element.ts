@@ -209,7 +209,7 @@ export class StreamXRViewer extends HTMLElement {
       const viewpoint = frameBox(state.entry.bounds, FIELD_OF_VIEW, aspect);
       state.view = viewFrom(viewpoint, FIELD_OF_VIEW, aspect, clientHeight * devicePixelRatio);
       const animation = this.getAttribute("animation");
-      if (animation !== null) state.played = new Set([animation]);
+      if (animation) state.played = new Set([animation]);
       const stop = session.foresee(state.view);
       const { Booth } = await module.finally(stop);
       if (signal.aborted) return;

@@ -327,7 +327,7 @@ export class Asset extends Group {
       if (isMissing(name)) this.refuse(new Error(`${this.name} has no animation "${name}"`), name);
       else if (gone) this.refuse(new Error(`the keyframes of "${name}" cannot be had`), name);
     }
-    const wanted = this.wanted ?? names[0];
+    const wanted = this.wanted || names[0];
     if (wanted === undefined) return;
     this.state.played = new Set([wanted, ...this.waiting.map(({ name }) => name)]);
     const clip = find(wanted);

@@ -130,7 +130,7 @@ function shareMorphWeights(
  */
 export async function parseAnimation(base: Base, bytes: ArrayBuffer): Promise<AnimationClip> {
   const loader = new GLTFLoader().register(() => ({
-    name: "",
+    name: "streamxr-base",
     loadNode: async (index) => {
       const node = base.nodes[index] ?? new Object3D();
       // Only what tracks are named by, or the meshes below would have a track each.
