@@ -338,6 +338,16 @@ describe("animations", () => {
     assert.deepEqual(keys(settle([asset], view())), ["a/animation/0"]);
   });
 
+  test("while the code that draws it is still coming, nothing finer takes its place on the link", () => {
+    for (const reach of [[0.5], [0]]) {
+      const asset = dancer(reach);
+      asset.drawable = false;
+      assert.deepEqual(settle([asset], view()), []);
+      asset.drawable = true;
+      assert.ok(settle([asset], view()).length > 3);
+    }
+  });
+
   test("it waits for the bases of what is seen", () => {
     const other = at(new AssetState("b", entry("b")), 0.5, 0, 0);
     assert.deepEqual(animations(plan([dancer([0.5]), other], view(), SLOW, LIMITS, 0)), []);

@@ -96,6 +96,8 @@ export class AssetState {
   world: Matrix4 = IDENTITY;
   /** Where it is seen from, when that is not the view that the page is planned for: a page may have several canvases. */
   view: View | null = null;
+  /** The code that draws it is here: until then nothing finer is fetched, since the code comes over the same link. */
+  drawable = true;
   /** Names of the animations that are to be had when the asset is seen; null: the first. */
   played: ReadonlySet<string> | null = null;
   readonly base: FileState<BaseDownload>;

@@ -118,7 +118,7 @@ class Planning {
 
   plan(): Plan {
     this.#sights = this.#assets.map((asset) =>
-      asset.base.stage === "ready" || asset.base.stage === "preparing"
+      asset.drawable && (asset.base.stage === "ready" || asset.base.stage === "preparing")
         ? asset.trees.map((state) => new TreeSight(asset, state, asset.view ?? this.#view))
         : [],
     );

@@ -122,6 +122,7 @@ export class Wishes {
 
   *#animations(): Generator<Item> {
     for (const [a, asset] of this.#assets.entries()) {
+      if (!asset.drawable) continue;
       for (const file of asset.animations) {
         if (!file || !this.#outlook.mayStart(file) || !asset.plays(file.download.animation)) continue;
         const { download } = file;
