@@ -124,6 +124,21 @@ def test_the_koi_swim_before_anything_of_their_geometry_is_refined(visit: Open) 
     assert files.index("koi/animation/0") < min(tiers)
 
 
+def test_nothing_finer_comes_before_the_code_that_draws_it(visit: Open, dancers: Bundle) -> None:
+    """It would share the link with that code."""
+    gate = Gate()
+    page = visit("assets=arm&camera=0,1,3,0,1,0", at=dancers.site, routes={"**/viewer/show-*.js": gate})
+    page.wait("""() => ["/o/", "/a/"].every((folder) => performance.getEntriesByType("resource")
+        .some(({ name, responseEnd }) => name.includes(folder) && responseEnd > 0))""")
+    page.page.wait_for_timeout(500)
+    assert sum("/o/" in url for url in page.asked) == 1, "the base"
+    gate.open()
+    page.wait("() => window.streamxr")
+    page.settle()
+    assert sum("/o/" in url for url in page.asked) > 2
+    assert page.crashes == []
+
+
 def test_they_move_the_bones_and_weights_that_the_artist_meant(visit: Open, dancers: Bundle) -> None:
     """At a key, what is shown is what the file says."""
     page = visit("assets=arm,ball&camera=0,1,3,0,1,0", at=dancers.site)

@@ -104,10 +104,13 @@ def test_a_file_moves_the_bases_nodes_as_the_source_does(build: Build, tmp_path:
 
 
 def test_what_several_samplers_hold_is_stored_once(build: Build) -> None:
-    document, _ = build(make.dancing_arm(50)).base
-    one, other = document["animations"][0]["samplers"]
-    assert one["input"] == other["input"]
-    assert one["output"] != other["output"]
+    maker = make.dancing_arm(50)
+    maker.json["animations"].append({**maker.json["animations"][0], "name": "encore"})
+    document, _ = build(maker).base
+    first, encore = (animation["samplers"] for animation in document["animations"])
+    assert first[0]["input"] == first[1]["input"]
+    assert first[0]["output"] != first[1]["output"]
+    assert encore == first
 
 
 def test_the_files_are_valid_alone_whatever_they_move(build: Build) -> None:
