@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from . import VERSION, ktx2
+from .animations import animation_glb, may_leave, reaches
 from .asset_report import AssetReport, report_rows
 from .base import Base, BaseMesh, build_base
 from .bundle import Bundle
@@ -37,6 +38,7 @@ from .textures import (
 )
 
 MAX_BASE_BYTES = 500_000
+WORTH_A_FILE = 0.1  # of a base over its limit: animations that take less stay in it
 MIN_BASE_TRIANGLES = 64  # a small tree of an asset with large ones still has a recognisable base
 
 
@@ -76,7 +78,8 @@ def build_asset(
 
     limit = min(MAX_BASE_BYTES, max(settings.base_bytes, finest // 100))
     root = _root_mesh(static) if static else None
-    base, embedded = _fit_base(document, scene, root, meshes, pyramids, of_texture, limit, settings)
+    fitting = _fit_base(document, scene, root, meshes, pyramids, of_texture, limit, settings)
+    base, embedded = fitting.base, fitting.levels
     if len(base.content) > limit:
         notes.append(
             f"the base has {len(base.content):,} bytes, over {limit:,}: its nodes, materials, points and lines leave "
@@ -84,6 +87,7 @@ def build_asset(
         )
 
     base_file = bundle.put(base.content, "glb")
+    keyframes = _put_keyframes(bundle, document, scene, trees, fitting.without)
     textures = [_put_levels(bundle, p, level) for p, level in zip(pyramids, embedded, strict=True)]
     manifest: Json = {
         "format": "streamxr/manifest",
@@ -95,7 +99,7 @@ def build_asset(
         "unit": "metre",
         "up": "y",
         "bounds": describe_bounds(scene),
-        "animations": describe_animations(document),
+        "animations": describe_animations(document, keyframes),
         "materials": describe_materials(document, of_texture),
         "textures": textures,
         "base": {**base_file, "gpuBytes": _base_gpu_bytes(trees, embedded)},
@@ -156,6 +160,19 @@ def _pyramids(uses: Sequence[TextureUse], levels: Sequence[Any]) -> list[Pyramid
     return [Pyramid(use, c + f) for use, c, f in zip(uses, coarse, fine, strict=True)]
 
 
+@dataclass(frozen=True)
+class _Fitting:
+    """A base, the level of each picture in it, and the animations that are left out of it."""
+
+    base: Base
+    levels: tuple[Level, ...]
+    without: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        return len(self.base.content)
+
+
 def _fit_base(
     document: Document,
     scene: Scene,
@@ -165,24 +182,37 @@ def _fit_base(
     of_texture: dict[tuple[int, Role], int],
     limit: int,
     settings: Settings,
-) -> tuple[Base, list[Level]]:
-    """The base with the largest pictures that keep it within `limit`, and the levels it embeds.
+) -> _Fitting:
+    """The base with as much as keeps it within `limit`.
 
-    When its geometry alone is over the limit, small pictures would only make it ugly too.
+    First go animations that nobody sees before they are asked for, then half of the pictures' width, then all
+    animations, then what is left of the pictures. When its geometry alone is over the limit, small pictures would
+    only make it ugly too.
     """
 
-    def attempt(pixels: int) -> tuple[Base, list[Level]]:
-        levels = [p.within(pixels) for p in pyramids]
+    def attempt(pixels: int, without: tuple[int, ...]) -> _Fitting:
+        levels = tuple(p.within(pixels) for p in pyramids)
         pictures = [(p.use.name, level) for p, level in zip(pyramids, levels, strict=True)]
-        return build_base(document, scene, static, meshes, pictures, of_texture), levels
+        base = build_base(document, scene, static, meshes, pictures, of_texture, without)
+        return _Fitting(base, levels, without)
 
-    pixels = settings.base_texture_pixels
-    first = attempt(pixels)
-    geometry = len(first[0].content) - sum(len(level.content) for level in first[1])
-    fitting = first
-    while len(fitting[0].content) > limit and geometry <= limit and pixels > SMALLEST:
-        pixels //= 2
-        fitting = attempt(pixels)
+    widest = settings.base_texture_pixels
+    whole = attempt(widest, ())
+    if whole.bytes <= limit:
+        return whole
+    unseen, every = may_leave(document)
+    least = attempt(widest, every)
+    if whole.bytes - least.bytes < WORTH_A_FILE * whole.bytes:
+        unseen, every, least = (), (), whole
+    if least.bytes - sum(len(level.content) for level in least.levels) > limit:
+        return least
+    widths = [widest >> k for k in range(widest.bit_length()) if k == 0 or widest >> k >= SMALLEST]
+    steps = [(width, unseen) for width in widths[:2]] + [(width, every) for width in widths]
+    fitting = whole
+    for step in dict.fromkeys(steps):
+        fitting = attempt(*step)
+        if fitting.bytes <= limit:
+            break
     return fitting
 
 
@@ -204,6 +234,15 @@ def _put_refinements(bundle: Bundle, document: Document, tree: Tree) -> list[Jso
         content = refinement_glb([c.primitives for c in children], tree.origin.kinds, names)
         result.append({**bundle.put(content, "glb"), "gpuBytes": sum(c.gpu_bytes for c in children)})
     return result
+
+
+def _put_keyframes(
+    bundle: Bundle, document: Document, scene: Scene, trees: Sequence[Tree], leaving: Sequence[int]
+) -> dict[int, Json]:
+    if not leaving:
+        return {}
+    reach = reaches(document, [tree.origin for tree in trees], scene.motion)
+    return {i: {**bundle.put(animation_glb(document, i), "glb"), "reach": reach[i]} for i in leaving}
 
 
 def _put_levels(bundle: Bundle, pyramid: Pyramid, embedded: Level) -> Json:

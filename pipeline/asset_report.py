@@ -35,7 +35,7 @@ class AssetReport:
 
 
 def report_rows(manifest: Json) -> tuple[TierRow, ...]:
-    """The rows of an asset's report, from its manifest: base, tiers coarse to fine, texture levels."""
+    """The rows of an asset's report, from its manifest: base, animations, tiers coarse to fine, texture levels."""
     rows = []
     trees = manifest["trees"]
     for tier in range(max((r["tier"] for t in trees for r in t["regions"]), default=0) + 1):
@@ -51,6 +51,9 @@ def report_rows(manifest: Json) -> tuple[TierRow, ...]:
                 size if tier else manifest["base"]["bytes"],
             )
         )
+    files = {a["keyframes"]["uri"]: a["keyframes"]["bytes"] for a in manifest["animations"] if a["keyframes"]}
+    if files:
+        rows.insert(1, TierRow("animations", len(files), 0, None, sum(files.values())))
     sizes = {max(x["width"], x["height"]) for t in manifest["textures"] for x in t["levels"] if x["uri"]}
     for pixels in sorted(sizes):
         levels = {

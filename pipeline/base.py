@@ -8,17 +8,17 @@ lines pass through.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from json import loads as json_of
 from typing import Any
 
 import numpy as np
 
+from .animations import pack_animations
 from .document import Document, Json, item, items, label, read_accessor, texture_slots
-from .draco import FLOAT, EncodedPrimitive
+from .draco import EncodedPrimitive
 from .glb import DRACO, GENERATOR, GlbWriter
-from .keyframes import compact_keys
 from .primitives import POINTS_AND_LINES, carried
 from .scene import POINTER, Scene, pointed_at
 from .settings import Role
@@ -26,7 +26,6 @@ from .textures import Level, slot_role
 
 STATIC_NODE = "StreamXR static geometry"
 WEBP = "EXT_texture_webp"
-Packed = tuple[int, int, int]  # a source accessor, how many of its values, and as which component type
 MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
@@ -56,18 +55,19 @@ def build_base(
     meshes: dict[int, BaseMesh],
     pictures: Sequence[tuple[str, Level]],
     of_texture: dict[tuple[int, Role], int],
+    without: Collection[int] = (),
 ) -> Base:
     """Write the base.
 
     meshes: the coarse or deforming geometry of source meshes; pictures: (name, level) of each texture use;
-    of_texture: the picture of each (source texture, role).
+    of_texture: the picture of each (source texture, role); without: animations that are files of their own.
     """
     source = document.json
     writer = GlbWriter()
     out: Json = {
         k: copy.deepcopy(v)
         for k, v in source.items()
-        if k not in ("accessors", "bufferViews", "buffers", "images", "textures", "meshes")
+        if k not in ("accessors", "animations", "bufferViews", "buffers", "images", "textures", "meshes")
     }
     out["asset"] = {**out["asset"], "generator": GENERATOR, "version": "2.0"}
     out["asset"].pop("minVersion", None)
@@ -89,7 +89,9 @@ def build_base(
         static_node = _add_node(out, {"name": STATIC_NODE, "mesh": len(new_meshes) - 1})
     if new_meshes:
         out["meshes"] = new_meshes
-    _animations_and_skins(document, out, writer, copied)
+    if kept := [i for i in range(len(items(source, "animations"))) if i not in without]:
+        out["animations"] = pack_animations(document, kept, writer)
+    _skins(document, out, writer, copied)
     _point_at_meshes(out, mesh_index)
     _pictures(source, out, writer, pictures, of_texture)
     _extensions(out)
@@ -178,7 +180,7 @@ def _copy_accessor(
     source = item(document.json, "accessors", index, place)
     if index not in copied:
         values = np.ascontiguousarray(read_accessor(document, index, place, normalize=False))
-        kept = {k: source[k] for k in ("name", "extras", "normalized") if k in source}
+        kept = {k: source[k] for k in ("name", "extras", "normalized") if source.get(k)}
         bounds = len(values) > 0 and (bounds or "min" in source or "max" in source)
         copied[index] = writer.add_accessor(
             values, source["componentType"], view=True, vertex=vertex, bounds=bounds, type=source["type"], **kept
@@ -186,33 +188,12 @@ def _copy_accessor(
     return copied[index]
 
 
-def _animations_and_skins(document: Document, out: Json, writer: GlbWriter, copied: dict[int, int]) -> None:
-    packed: dict[Packed, int] = {}
-    for index, animation in enumerate(items(out, "animations")):
-        _animation(document, animation, writer, packed, label("animation", index, animation))
+def _skins(document: Document, out: Json, writer: GlbWriter, copied: dict[int, int]) -> None:
     for index, skin in enumerate(items(out, "skins")):
         if skin.get("inverseBindMatrices") is not None:
             skin["inverseBindMatrices"] = _copy_accessor(
                 document, writer, skin["inverseBindMatrices"], label("skin", index, skin), copied
             )
-
-
-def _animation(document: Document, animation: Json, writer: GlbWriter, packed: dict[Packed, int], place: str) -> None:
-    """Pack the keyframes of an animation; what several samplers share is stored once."""
-    paths = {c["sampler"]: str(c["target"].get("path")) for c in items(animation, "channels", place)}
-    for number, sampler in enumerate(items(animation, "samplers", place)):
-        times = read_accessor(document, sampler.get("input"), place)
-        values = read_accessor(document, sampler.get("output"), place, normalize=False)
-        source = item(document.json, "accessors", sampler["output"], place)
-        how = sampler.get("interpolation", "LINEAR")
-        keys = compact_keys(times, values, source["componentType"], paths.get(number, ""), how)
-        said = {"normalized": True} if keys.normalized or source.get("normalized") else {}
-        at, held = (sampler["input"], len(keys.times), 0), (sampler["output"], len(keys.values), keys.component)
-        if at not in packed:
-            packed[at] = writer.add_packed(keys.times, FLOAT, bounds=len(keys.times) > 0)
-        if held not in packed:
-            packed[held] = writer.add_packed(keys.values, keys.component, type=source["type"], **said)
-        sampler["input"], sampler["output"] = packed[at], packed[held]
 
 
 def _point_at_meshes(out: Json, where: dict[int, int]) -> None:

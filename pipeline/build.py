@@ -176,5 +176,6 @@ def named_files(manifest: Json) -> Sequence[Json]:
     """Every {uri, bytes} that a manifest names."""
     files = [manifest["base"]]
     files += [r["refinement"] for t in manifest["trees"] for r in t["regions"] if r["refinement"]]
+    files += [a["keyframes"] for a in manifest["animations"] if a["keyframes"]]
     files += [level for t in manifest["textures"] for level in t["levels"] if level["uri"]]
     return files

@@ -220,6 +220,12 @@ def label(noun: str, index: int, holder: Json) -> str:
     return f'{noun} {index} "{name[:80]}"' if isinstance(name, str) and name else f"{noun} {index}"
 
 
+def name_of(holder: Json, fallback: str) -> str:
+    """What an object of the document is called; `fallback` where it has no name."""
+    name = holder.get("name")
+    return name if isinstance(name, str) and name else fallback
+
+
 def texture_slots(holder: Any) -> Iterator[tuple[str, Json]]:
     """Every textureInfo below a material, extensions included, as (property name, textureInfo).
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .document import Document, Json, items, label, read_accessor, texture_slots
+from .animations import animation_name
+from .document import Document, Json, items, label, name_of, read_accessor, texture_slots
 from .draco import Grid
 from .regions import Region, Tree
 from .scene import Scene
@@ -37,7 +38,7 @@ def describe_materials(document: Document, of_texture: dict[tuple[int, Role], in
         alpha = material.get("alphaMode", "OPAQUE")
         result.append(
             {
-                "name": _name(material, f"material {index}"),
+                "name": name_of(material, f"material {index}"),
                 "textures": sorted(used),
                 "doubleSided": material.get("doubleSided") is True,
                 "alphaMode": alpha if alpha in ("OPAQUE", "MASK", "BLEND") else "OPAQUE",
@@ -46,25 +47,23 @@ def describe_materials(document: Document, of_texture: dict[tuple[int, Role], in
     return result
 
 
-def describe_animations(document: Document) -> list[Json]:
-    """Animations in source order with their duration in seconds."""
+def describe_animations(document: Document, files: dict[int, Json]) -> list[Json]:
+    """Animations in source order with their duration in seconds; `files` gives {uri, bytes, reach} of those that are
+    not in the base."""
     result = []
     for index, animation in enumerate(items(document.json, "animations")):
         end = 0.0
         for sampler in animation.get("samplers", []):
             times = read_accessor(document, sampler.get("input"), label("animation", index, animation))
             end = max(end, float(times.max(initial=0.0)))
-        result.append({"name": _name(animation, f"animation {index}"), "duration": end})
+        file = files.get(index)
+        keyframes = file and {**file, "reach": [_up(metres) for metres in file["reach"]]}
+        result.append({"name": animation_name(document, index), "duration": end, "keyframes": keyframes})
     return result
 
 
 def describe_bounds(scene: Scene) -> Json:
     return {"min": [_short(v) for v in scene.low], "max": [_short(v) for v in scene.high]}
-
-
-def _name(holder: Json, fallback: str) -> str:
-    name = holder.get("name")
-    return name if isinstance(name, str) else fallback
 
 
 def _region(region: Region, refinement: Json | None) -> Json:

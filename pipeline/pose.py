@@ -26,11 +26,13 @@ class Motion:
     world: node of the default scene → (t, 4, 4) matrices to the asset's space, column vectors; (1, 4, 4) for
         nodes that never move.
     weights: node whose mesh has k morph targets → (t, k).
+    starts: the first pose of each animation; of thousands of animations, of the first ones.
     """
 
     poses: int
     world: dict[int, FloatArray]
     weights: dict[int, FloatArray]
+    starts: tuple[int, ...]
 
     def scale(self, nodes: Sequence[int]) -> float:
         """How much the nodes stretch the direction they stretch most, in any pose."""
@@ -95,6 +97,24 @@ def node_matrix(node: Json, place: str) -> FloatArray:
     return matrix
 
 
+def rest_of(document: Document, node: int, path: str) -> FloatArray:
+    """What the file says of a node's translation, rotation, scale or morph weights."""
+    holder = item(document.json, "nodes", node, f"node {node}")
+    place = label("node", node, holder)
+    if path != "weights":
+        return _local(holder, place)[list(WIDTHS).index(path)]
+    if holder.get("mesh") is None:
+        return np.zeros(0)
+    mesh = item(document.json, "meshes", holder["mesh"], place)
+    listed = mesh.get("primitives")
+    primitives = [p for p in listed if isinstance(p, dict)] if isinstance(listed, list) else []
+    count = max((len(p["targets"]) for p in primitives if isinstance(p.get("targets"), list)), default=0)
+    given = holder.get("weights", mesh.get("weights"))
+    if given is None or count == 0:
+        return np.zeros(count)
+    return numbers(given, count, f"{place}, weights")
+
+
 def sample_motion(document: Document, world: dict[int, FloatArray]) -> Motion:
     """Sample every animation of the document.
 
@@ -114,7 +134,7 @@ def sample_motion(document: Document, world: dict[int, FloatArray]) -> Motion:
     moved: dict[int, dict[str, FloatArray]] = {}
     for start, (count, channels) in zip(starts, blocks, strict=False):
         for (node, path), values in channels.items():
-            rest = _rest(document, node, path)
+            rest = rest_of(document, node, path)
             if path == "weights" and values.shape[1] != len(rest):
                 raise ModelError(
                     f"moves {values.shape[1]} morph targets of {len(rest)}", place=label("node", node, nodes[node])
@@ -124,10 +144,10 @@ def sample_motion(document: Document, world: dict[int, FloatArray]) -> Motion:
 
     weights = {}
     for node in world:
-        targets = _rest(document, node, "weights")
+        targets = rest_of(document, node, "weights")
         if len(targets):
             weights[node] = moved.get(node, {}).get("weights", np.tile(targets, (total, 1)))
-    return Motion(total, _moved_world(nodes, world, moved), weights)
+    return Motion(total, _moved_world(nodes, world, moved), weights, tuple(int(s) for s in starts[:-1]))
 
 
 def read_drawing(document: Document, node: int, motion: Motion, place: str) -> Drawing:
@@ -259,24 +279,6 @@ def _slerp(start: FloatArray, end: FloatArray, share: FloatArray) -> FloatArray:
 def _unit(quaternions: FloatArray) -> FloatArray:
     length = np.linalg.norm(quaternions, axis=1, keepdims=True)
     return np.where(length > 0, quaternions / np.where(length > 0, length, 1.0), np.array([0.0, 0.0, 0.0, 1.0]))
-
-
-def _rest(document: Document, node: int, path: str) -> FloatArray:
-    """What the file says of a node's translation, rotation, scale or morph weights."""
-    holder = item(document.json, "nodes", node, f"node {node}")
-    place = label("node", node, holder)
-    if path != "weights":
-        return _local(holder, place)[list(WIDTHS).index(path)]
-    if holder.get("mesh") is None:
-        return np.zeros(0)
-    mesh = item(document.json, "meshes", holder["mesh"], place)
-    listed = mesh.get("primitives")
-    primitives = [p for p in listed if isinstance(p, dict)] if isinstance(listed, list) else []
-    count = max((len(p["targets"]) for p in primitives if isinstance(p.get("targets"), list)), default=0)
-    given = holder.get("weights", mesh.get("weights"))
-    if given is None or count == 0:
-        return np.zeros(count)
-    return numbers(given, count, f"{place}, weights")
 
 
 def _local(node: Json, place: str) -> tuple[FloatArray, FloatArray, FloatArray]:

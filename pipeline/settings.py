@@ -22,7 +22,7 @@ class Settings:
     unit, up: of formats that state none (OBJ, PLY, STL).
     clean: repair the geometry; None where only scans are (PLY, STL).
     base_triangles: the most triangles the base may have.
-    base_bytes: the base shrinks its pictures until it is below this.
+    base_bytes: the base shrinks its pictures, and gives away its animations, until it is below this.
     tier_ratio: triangles of a tier over those of the next coarser one.
     position_bits, uv_bits, normal_bits: Draco quantisation. Position bits grow where a model is large
         against its triangles; uv_bits are those of primitives without a picture, others follow its size.

@@ -106,6 +106,10 @@ def _validate_asset(root: Path, entry: Json, manifest: Json) -> tuple[list[str],
     if (entry["base"], entry["bounds"]) != (base, manifest["bounds"]):
         findings.append("catalogue and manifest name different bases or bounds")
     load(manifest["base"])
+    findings += _animations(manifest)
+    for animation in manifest["animations"]:
+        if animation["keyframes"]:
+            load(animation["keyframes"])
     for texture in manifest["textures"]:
         for level in texture["levels"]:
             if level["uri"] is not None:
@@ -124,6 +128,18 @@ def _validate_asset(root: Path, entry: Json, manifest: Json) -> tuple[list[str],
         borders += checked
         findings += [f"tree {number}, region {i}: its border differs from that of its children" for i in cracked]
     return findings, sizes, borders
+
+
+def _animations(manifest: Json) -> list[str]:
+    """What the schema cannot say of keyframes that are files of their own."""
+    files = [a["keyframes"] for a in manifest["animations"]]
+    found = []
+    if files and files[0] and not all(files):
+        found.append("the base has animations, but not the first")
+    for number, file in enumerate(files):
+        if file and len(file["reach"]) != len(manifest["trees"]):
+            found.append(f"animation {number}: its reach is not one for each tree")
+    return found
 
 
 def _structure(tree: Json, number: int, index: int, region: Json) -> list[str]:

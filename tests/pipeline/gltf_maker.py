@@ -244,6 +244,30 @@ def bending_arm(rings: int = 60, sectors: int = 30) -> Maker:
     return maker
 
 
+def dancing_arm(*keys: int) -> Maker:
+    """The bending arm, with an animation of that many keys for each number: a dance that goes on for seconds."""
+    maker = bending_arm()
+    rng = np.random.default_rng(5)
+    joints = [next(i for i, n in enumerate(maker.json["nodes"]) if n.get("name") == j) for j in ("elbow", "wrist")]
+    maker.json["animations"] = []
+    for number, count in enumerate(keys or (3500, 3500)):
+        times = (np.arange(count) / 30).astype("<f4")
+        walk = np.cumsum(rng.normal(0, 0.08, (2, count, 4)), axis=1) + np.array([0, 0, 0, 4])
+        turns = (walk / np.linalg.norm(walk, axis=2, keepdims=True)).astype("<f4")
+        # As exporters write them: times anew for every channel.
+        samplers = [
+            {
+                "input": maker.accessor(times, min=[0.0], max=[float(times[-1])]),
+                "output": maker.accessor(turn),
+                "interpolation": "LINEAR",
+            }
+            for turn in turns
+        ]
+        channels = [{"sampler": i, "target": {"node": j, "path": "rotation"}} for i, j in enumerate(joints)]
+        maker.json["animations"].append({"name": f"dance {number}", "samplers": samplers, "channels": channels})
+    return maker
+
+
 def morphing_ball(rings: int = 40, sectors: int = 40) -> Maker:
     """A bumpy ball with three named morph targets, one of which moves little, and an animation of weights."""
     maker = Maker()

@@ -37,9 +37,11 @@ class Vertices:
 
 
 class Posed:
-    """A document whose nodes stand as they do at a time of one of its animations."""
+    """A document whose nodes stand as they do at a time of one of its animations, or of the first of `keyframes`."""
 
-    def __init__(self, document: Document, animation: int | None, time: float) -> None:
+    def __init__(
+        self, document: Document, animation: int | None, time: float, keyframes: Document | None = None
+    ) -> None:
         self.document = document
         self.nodes: list[Json] = [dict(node) for node in document.json.get("nodes", [])]
         self.weights: dict[int, Floats] = {}
@@ -48,14 +50,15 @@ class Posed:
             targets = max((len(p.get("targets", [])) for p in mesh.get("primitives", [])), default=0)
             self.weights[index] = np.array(node.get("weights", mesh.get("weights", [0.0] * targets)))
         if animation is not None:
-            self._move(document.json["animations"][animation], time)
+            moving, index = (document, animation) if keyframes is None else (keyframes, 0)
+            self._move(moving, moving.json["animations"][index], time)
         self.parents = {c: i for i, n in enumerate(self.nodes) for c in n.get("children", [])}
 
-    def _move(self, animation: Json, time: float) -> None:
+    def _move(self, moving: Document, animation: Json, time: float) -> None:
         for channel in animation["channels"]:
             sampler = animation["samplers"][channel["sampler"]]
-            times = read_accessor(self.document, sampler["input"], "t").reshape(-1).astype(float)
-            values = read_accessor(self.document, sampler["output"], "v").astype(float)
+            times = read_accessor(moving, sampler["input"], "t").reshape(-1).astype(float)
+            values = read_accessor(moving, sampler["output"], "v").astype(float)
             node, path = channel["target"]["node"], channel["target"]["path"]
             if path == "weights":
                 values = values.reshape(len(times), -1)
@@ -107,6 +110,17 @@ def tiers(built: Built, tree: Json) -> list[Vertices]:
             finer, its = make.unpack((built.root / region["refinement"]["uri"]).read_bytes())
             files.append((finer, its, finer["meshes"][0]))
     return [_vertices(_document(d, c), [p for p in m["primitives"] if p.get("mode", 4) == 4]) for d, c, m in files]
+
+
+def posed_base(built: Built, animation: int | None, time: float) -> Posed:
+    """The base as one of the manifest's animations poses it, whatever file that is in."""
+    before = [a["keyframes"] for a in built.manifest["animations"][:animation]]
+    file = None if animation is None else built.manifest["animations"][animation]["keyframes"]
+    if file is None:
+        at = None if animation is None else before.count(None)
+        return Posed(base_document(built), at, time)
+    keyframes = _document(*make.unpack((built.root / file["uri"]).read_bytes()))
+    return Posed(base_document(built), animation, time, keyframes)
 
 
 def source_vertices(document: Document, mesh: int) -> Vertices:

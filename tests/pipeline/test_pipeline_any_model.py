@@ -171,9 +171,14 @@ def family(tree: dict, index: int) -> list[int]:
 
 def test_names_animations_and_materials_are_all_there(model: Path, built: Built) -> None:
     source, (base, _) = read_model(model).json, built.base
-    for key in ("nodes", "materials", "animations", "skins", "cameras"):
+    for key in ("nodes", "materials", "skins", "cameras"):
         names = [x.get("name") for x in items(source, key)]
         assert [x.get("name") for x in items(base, key)][: len(names)] == names
+    names = [x.get("name", f"animation {i}") for i, x in enumerate(items(source, "animations"))]
+    assert [x["name"] for x in built.manifest["animations"]] == names
+    assert [x["name"] for x in items(base, "animations")] == [
+        x["name"] for x in built.manifest["animations"] if x["keyframes"] is None
+    ]
 
 
 def test_its_bounds_hold_every_region_at_rest(built: Built, regions: Regions) -> None:

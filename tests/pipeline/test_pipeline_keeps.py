@@ -88,7 +88,7 @@ def test_a_skin_keeps_joints_bind_matrices_weights_and_animation(build: Build) -
     assert accessor(base, sampler["input"]).reshape(-1).tolist() == [0, 1, 2]
     assert accessor(base, sampler["output"])[1] == pytest.approx([0, 0, 0.3826834, 0.9238795], abs=2**-15)
     assert document["animations"][0]["channels"] == maker.json["animations"][0]["channels"]
-    assert built.manifest["animations"] == [{"name": "bend", "duration": 2.0}]
+    assert built.manifest["animations"] == [{"name": "bend", "duration": 2.0, "keyframes": None}]
     (tree,) = built.manifest["trees"]
     assert (tree["kind"], tree["space"], tree["nodes"]) == ("skinned", "asset", [2])
     assert khronos_errors([built.root / built.manifest["base"]["uri"]]) == {}

@@ -62,9 +62,10 @@ def rewrite(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """Change the manifest and name everything anew, as a pipeline with a bug would."""
     bundle = Bundle(root)
     assets = bundle.read_catalogue()["assets"]
-    manifest = read_manifest(root, assets["sphere"]["manifest"])
+    ((asset, entry),) = assets.items()
+    manifest = read_manifest(root, entry["manifest"])
     change(manifest)
-    assets["sphere"]["manifest"] = bundle.put_manifest("sphere", manifest)
+    entry["manifest"] = bundle.put_manifest(asset, manifest)
     bundle.write_catalogue("test", assets)
 
 

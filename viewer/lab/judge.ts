@@ -153,6 +153,7 @@ export class Judge {
   /** What is drawn and seen has earned its bytes. */
   #note(asset: AssetState, truth: AssetState, tree: number, region: number): void {
     this.#seen.add(asset.base.download);
+    for (const file of asset.animations) if (file) this.#seen.add(file.download);
     const parent = truth.trees[tree]?.tree.regions[region]?.parent ?? null;
     const file = parent === null ? null : asset.trees[tree]?.refinements[parent];
     if (file) this.#seen.add(file.download);

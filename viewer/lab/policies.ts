@@ -91,7 +91,10 @@ function ranked(name: string, family: string, wants: Wants, rank: Rank, aborts: 
     for (const file of flying) inFlight.add(file.download, remaining(file));
     const wanted = assets.flatMap((asset, index): Want[] => {
       const own = rank(aroundOf(asset), index, view);
-      const basics = [asset.base, asset.manifestFile].map((file) => ({ file, rank: own }));
+      const playing = asset.animations.flatMap((file) =>
+        file && asset.plays(file.download.animation) ? [file] : [],
+      );
+      const basics = [asset.base, asset.manifestFile, ...playing].map((file) => ({ file, rank: own }));
       return [...basics, ...wants(asset, index, view, network)];
     });
     // A stable sort: at the same rank the base is first.

@@ -208,6 +208,8 @@ export class StreamXRViewer extends HTMLElement {
       const aspect = clientWidth / Math.max(1, clientHeight);
       const viewpoint = frameBox(state.entry.bounds, FIELD_OF_VIEW, aspect);
       state.view = viewFrom(viewpoint, FIELD_OF_VIEW, aspect, clientHeight * devicePixelRatio);
+      const animation = this.getAttribute("animation");
+      if (animation) state.played = new Set([animation]);
       const stop = session.foresee(state.view);
       const { Booth } = await module.finally(stop);
       if (signal.aborted) return;

@@ -40,7 +40,10 @@ async function main(): Promise<void> {
   session.onFailure = ({ kind, asset, uri }, error) => {
     if (kind === "base" || kind === "manifest")
       notice(`${asset.id} cannot be shown in full: ${error.message}`);
-    else console.warn(`StreamXR: ${asset.id} keeps a coarser ${kind}: ${uri}: ${error.message}`);
+    else {
+      const loss = kind === "animation" ? "stands still" : `keeps a coarser ${kind}`;
+      console.warn(`StreamXR: ${asset.id} ${loss}: ${uri}: ${error.message}`);
+    }
   };
   const { assets } = await session.open(options.bundle);
   const chosen = choose(assets, options.assets);

@@ -150,6 +150,7 @@ export class Session {
     this.requests.place(entry.base.uri, address);
     this.requests.place(entry.manifest.uri, address);
     const asset = new AssetState(id, entry);
+    asset.drawable = false;
     let settle: (host: Host) => void = () => {};
     const attached = new Promise<Host>((resolve) => {
       settle = resolve;
@@ -164,6 +165,7 @@ export class Session {
     const streamed = this.streamed.get(asset);
     if (!streamed) return;
     streamed.host = host;
+    asset.drawable = true;
     streamed.settle(host);
   }
 
@@ -242,6 +244,7 @@ export function pageSession(options: SessionOptions = {}): Session {
 }
 
 function* urisOf(manifest: Manifest): Generator<string> {
+  for (const { keyframes } of manifest.animations) if (keyframes) yield keyframes.uri;
   for (const { levels } of manifest.textures) for (const { uri } of levels) if (uri) yield uri;
   for (const { regions } of manifest.trees) {
     for (const { refinement } of regions) if (refinement) yield refinement.uri;

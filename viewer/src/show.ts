@@ -51,7 +51,6 @@ export async function start(exhibition: Exhibition): Promise<void> {
     if (casters.get(asset)?.update()) stage.castAgain();
   };
   const progress = new Progress(assets.size);
-  const animated: Asset[] = [];
   for (const { id, scale, position } of layout.places) {
     const state = assets.get(id);
     if (!state) continue;
@@ -62,7 +61,6 @@ export async function start(exhibition: Exhibition): Promise<void> {
         stage.scene.add(asset);
         stage.ground(footprint(state.entry.bounds, scale, position));
         cast(asset);
-        if (asset.mixer) animated.push(asset);
         progress.shown();
       },
       // The visitor has been told by the session.
@@ -91,7 +89,7 @@ export async function start(exhibition: Exhibition): Promise<void> {
     if (!stage.renderer.xr.isPresenting) stage.controls.update(dt);
     company?.update(now);
     streamxr.update(stage.camera, dt);
-    if (animated.length > 0) stage.castAgain();
+    if ([...casters.keys()].some(({ mixer }) => mixer)) stage.castAgain();
     stage.render();
     recorder?.frame(now);
     hud.update(now);

@@ -5,7 +5,18 @@ import { AssetState, type Download } from "../src/core/asset.ts";
 import type { Network } from "../src/core/bandwidth.ts";
 import { eccentricity, type View } from "../src/core/gaze.ts";
 import { DEFAULT_LIMITS, demandOf, type Limits, type Plan, plan } from "../src/core/scheduler.ts";
-import { arrived, at, entry, evenTree, manifest, texture, tree, turnedAway, view } from "./worlds.ts";
+import {
+  animation,
+  arrived,
+  at,
+  entry,
+  evenTree,
+  manifest,
+  texture,
+  tree,
+  turnedAway,
+  view,
+} from "./worlds.ts";
 
 const SLOW: Network = network(5);
 const FAST: Network = network(100);
@@ -335,6 +346,100 @@ describe("textures and geometry share one queue", () => {
     asset.fail(level1.download, 0, Number.POSITIVE_INFINITY);
     settle([asset], view(), network(0.5, 20));
     assert.deepEqual(asset.levels, [2]);
+  });
+});
+
+describe("animations", () => {
+  const dancer = (reach: readonly number[], bytes = 20_000, error = 0.01) =>
+    arrived(
+      "a",
+      manifest(
+        [evenTree("a", 2, 2, error)],
+        [],
+        [],
+        [animation("one", reach, bytes), animation("two", reach)],
+      ),
+    );
+  const animations = (result: Plan) =>
+    result.start.flatMap(({ download }) => (download.kind === "animation" ? [download.animation] : []));
+
+  test("what stands still where it should move comes before what is a little too coarse", () => {
+    const order = settle([dancer([0.5])], view());
+    assert.deepEqual(order[0]?.key, "a/animation/0");
+    assert.ok(order.length > 3, "the tiers follow");
+  });
+
+  test("one that moves little, and is long, comes after tiers that bring more for their bytes", () => {
+    const order = keys(settle([dancer([0.004], 2_000_000, 0.2)], view()));
+    assert.ok(order.indexOf("a/animation/0") > order.indexOf("a/tree/0/0"));
+  });
+
+  test("a motion that is too small to be seen from here is not fetched", () => {
+    assert.deepEqual(animations(plan([at(dancer([0.001]), 0, 0, -60)], view(), FAST, LIMITS, 0)), []);
+    assert.deepEqual(animations(plan([at(dancer([0.5]), 0, 0, -60)], view(), FAST, LIMITS, 0)), [0]);
+  });
+
+  test("one that moves no tree comes last", () => {
+    assert.equal(keys(settle([dancer([0])], view())).at(-1), "a/animation/0");
+  });
+
+  test("nothing of an asset out of view is fetched", () => {
+    assert.deepEqual(settle([dancer([0.5])], turnedAway(view())), []);
+    assert.deepEqual(settle([dancer([0])], turnedAway(view())), []);
+  });
+
+  test("only those that are asked for are fetched, by name", () => {
+    const asset = dancer([0.5]);
+    asset.played = new Set(["two"]);
+    assert.deepEqual(
+      settle([asset], view()).filter(({ kind }) => kind === "animation"),
+      [asset.animations[1]?.download],
+    );
+    asset.played = new Set(["one", "two", "three"]);
+    assert.deepEqual(keys(settle([asset], view())), ["a/animation/0"]);
+  });
+
+  test("while the code that draws it is still coming, nothing finer takes its place on the link", () => {
+    for (const reach of [[0.5], [0]]) {
+      const asset = dancer(reach);
+      asset.drawable = false;
+      assert.deepEqual(settle([asset], view()), []);
+      asset.drawable = true;
+      assert.ok(settle([asset], view()).length > 3);
+    }
+  });
+
+  test("it comes after the base of what is seen beside it", () => {
+    const other = at(new AssetState("b", entry("b")), 0.5, 0, 0);
+    const order = keys(settle([dancer([0.5]), other], view()));
+    assert.ok(
+      order.indexOf("b/base") >= 0 && order.indexOf("b/base") < order.indexOf("a/animation/0"),
+      `${order}`,
+    );
+  });
+
+  test("memory that is full of other things holds none up, since it takes none", () => {
+    const full = { ...LIMITS, gpuBytes: 0 };
+    assert.deepEqual(animations(plan([dancer([0.5])], view(), SLOW, full, 0)), [0]);
+  });
+
+  test("it is aborted when it is not seen or not asked for any more", () => {
+    const started = (reach: readonly number[]) => {
+      const asset = dancer(reach, 900_000);
+      const download = asset.animations[0]?.download ?? assert.fail();
+      asset.begin(download, 0);
+      return { asset, download };
+    };
+    for (const reach of [[0.5], [0]]) {
+      const { asset, download } = started(reach);
+      assert.deepEqual(plan([asset], view(), SLOW, LIMITS, 100).abort, []);
+      asset.played = new Set(["two"]);
+      assert.deepEqual(plan([asset], view(), SLOW, LIMITS, 100).abort, [download]);
+    }
+    const { asset, download } = started([0.5]);
+    assert.deepEqual(plan([asset], turnedAway(view()), SLOW, LIMITS, 100).abort, [download]);
+    asset.progress(download, 850_000);
+    assert.deepEqual(plan([asset], turnedAway(view()), SLOW, LIMITS, 100).abort, []);
   });
 });
 

@@ -9,7 +9,7 @@ import { DEFAULT_LIMITS } from "../src/core/scheduler.ts";
 import { type Host, RETRY_AFTER_MS, Streamer } from "../src/core/streamer.ts";
 import { VirtualClock } from "./clock.ts";
 import { Server } from "./server.ts";
-import { evenTree, hash, manifest, texture, turnedAway, uri, view } from "./worlds.ts";
+import { animation, evenTree, hash, manifest, texture, turnedAway, uri, view } from "./worlds.ts";
 
 /** A page without pictures: what is drawn and what is held, checked at every call. */
 class Page implements Host {
@@ -83,6 +83,7 @@ function setUp(what: Manifest, bytesPerMs = 625) {
   put(asset.entry.manifest.uri, json);
   const files = [
     what.base,
+    ...what.animations.map(({ keyframes }) => keyframes),
     ...what.textures.flatMap(({ levels }) => levels),
     ...what.trees.flatMap(({ regions }) => regions.map(({ refinement }) => refinement)),
   ];
@@ -159,6 +160,19 @@ test("a refinement that is missing is reported, passed over, and the rest comes"
   assert.deepEqual(page.failures, [`thing/tree/0/1: ${broken.uri}: the server answers 404`]);
   assert.deepEqual([...(asset.cuts[0]?.drawn ?? [])].sort(), [1, 5, 6]);
   assert.equal(server.asked.filter((name) => name === broken.uri).length, 1);
+});
+
+test("keyframes that are missing are reported, passed over, and the rest comes", async () => {
+  const missing = uri("animation/dance");
+  const { server, page, streamer, asset, run } = setUp(
+    manifest([evenTree("thing", 2, 1)], [], [], [animation("dance", [0.5])]),
+  );
+  server.put(missing, { status: 404 });
+  streamer.add(asset);
+  await run(view(), 60_000);
+  assert.deepEqual(page.failures, [`thing/animation/0: ${missing}: the server answers 404`]);
+  assert.deepEqual([...(asset.cuts[0]?.drawn ?? [])].sort(), [1, 2]);
+  assert.equal(server.asked.filter((name) => name === missing).length, 1);
 });
 
 test("what failed for now is asked for again later", async () => {

@@ -1,7 +1,15 @@
 /** Worlds for the tests: manifests, assets and views built from a few numbers. */
 import { createHash } from "node:crypto";
 import { AssetState } from "../src/core/asset.ts";
-import type { CatalogueEntry, Manifest, Material, Region, Texture, Tree } from "../src/core/bundle.ts";
+import type {
+  Animation,
+  CatalogueEntry,
+  Manifest,
+  Material,
+  Region,
+  Texture,
+  Tree,
+} from "../src/core/bundle.ts";
 import type { Vec3, View } from "../src/core/gaze.ts";
 
 export function hash(text: string | Uint8Array): string {
@@ -98,10 +106,16 @@ export function texture(name: string, widths: readonly number[]): Texture {
   };
 }
 
+/** An animation in a file of its own, which moves each tree so far. */
+export function animation(name: string, reach: readonly number[], bytes = 20_000): Animation {
+  return { name, duration: 2, keyframes: { uri: uri(`animation/${name}`), bytes, reach: [...reach] } };
+}
+
 export function manifest(
   trees: readonly Tree[],
   textures: readonly Texture[] = [],
   materials: readonly Material[] = [],
+  animations: readonly Animation[] = [],
 ): Manifest {
   return {
     format: "streamxr/manifest",
@@ -113,7 +127,7 @@ export function manifest(
     unit: "metre",
     up: "y",
     bounds: { min: [-1, -1, -1], max: [1, 1, 1] },
-    animations: [],
+    animations: [...animations],
     materials: [...materials],
     textures: [...textures],
     base: { uri: uri("base"), bytes: 30_000, gpuBytes: 100_000 },

@@ -9,7 +9,12 @@ import { Cut, type CutChange } from "./cut.ts";
 import type { Matrix4, View } from "./gaze.ts";
 
 /** One file that may be worth fetching. `key` is unique over all assets of the page. */
-export type Download = ManifestDownload | BaseDownload | RefinementDownload | TextureDownload;
+export type Download =
+  | ManifestDownload
+  | BaseDownload
+  | AnimationDownload
+  | RefinementDownload
+  | TextureDownload;
 
 interface DownloadOf {
   readonly key: string;
@@ -25,6 +30,13 @@ export interface ManifestDownload extends DownloadOf {
 }
 export interface BaseDownload extends DownloadOf {
   readonly kind: "base";
+}
+/** The keyframes of one of the manifest's animations. */
+export interface AnimationDownload extends DownloadOf {
+  readonly kind: "animation";
+  readonly animation: number;
+  /** By tree: how far it moves a point from where the base shows it, in units of the tree's space. */
+  readonly reach: readonly number[];
 }
 /** The children of `region` in `tree`: mesh i of the GLB draws `children[i]`. */
 export interface RefinementDownload extends DownloadOf {
@@ -84,10 +96,15 @@ export class AssetState {
   world: Matrix4 = IDENTITY;
   /** Where it is seen from, when that is not the view that the page is planned for: a page may have several canvases. */
   view: View | null = null;
+  /** The code that draws it is here: until then nothing finer is fetched, since the code comes over the same link. */
+  drawable = true;
+  /** Names of the animations that are to be had when the asset is seen; null: the first. */
+  played: ReadonlySet<string> | null = null;
   readonly base: FileState<BaseDownload>;
   readonly manifestFile: FileState<ManifestDownload>;
   #manifest: Manifest | null = null;
   #trees: MutableTree[] = [];
+  #animations: (MutableFile<AnimationDownload> | null)[] = [];
   #textures: (MutableFile<TextureDownload> | null)[][] = [];
   #levels: number[] = [];
   readonly #files = new Map<string, MutableFile>();
@@ -116,6 +133,11 @@ export class AssetState {
     return this.#trees;
   }
 
+  /** By animation of the manifest; null: in the base. */
+  get animations(): readonly (FileState<AnimationDownload> | null)[] {
+    return this.#animations;
+  }
+
   /** By texture of the manifest, by level; null for level 0, which is the base's. */
   get textures(): readonly (readonly (FileState<TextureDownload> | null)[])[] {
     return this.#textures;
@@ -136,6 +158,12 @@ export class AssetState {
     return this.#files.values();
   }
 
+  /** Whether one of the manifest's animations is to be had when the asset is seen. */
+  plays(animation: number): boolean {
+    if (!this.played) return animation === 0;
+    return this.played.has(this.#manifest?.animations[animation]?.name ?? "");
+  }
+
   /** Space of a tree → world, one for each node that draws it: any number of instances, in any order. */
   place(tree: number, placements: readonly Matrix4[]): void {
     const state = this.#trees[tree];
@@ -146,6 +174,11 @@ export class AssetState {
   /** The manifest has arrived and was parsed: from now on there are trees and textures to refine. */
   describe(manifest: Manifest): void {
     this.#manifest = manifest;
+    this.#animations = manifest.animations.map(({ keyframes }, animation) => {
+      if (keyframes === null) return null;
+      const key = `${this.id}/animation/${animation}`;
+      return this.#file({ kind: "animation", key, asset: this, ...keyframes, gpuBytes: 0, animation });
+    });
     this.#levels = manifest.textures.map(() => 0);
     this.#textures = manifest.textures.map(({ levels }, texture) =>
       levels.map(({ uri, bytes, gpuBytes }, level) => {

@@ -100,6 +100,21 @@ export interface Animation {
    * Seconds.
    */
   duration: number;
+  /**
+   * null: in the base, which has the first animation or none.
+   */
+  keyframes: Keyframes | null;
+}
+/**
+ * A GLB with one animation, whose nodes have the numbers of the base's.
+ */
+export interface Keyframes {
+  uri: Uri;
+  bytes: Bytes;
+  /**
+   * For each tree: how far it moves a point from where the base shows it, at most, in units of the tree's space.
+   */
+  reach: number[];
 }
 export interface Material {
   name: string;

@@ -49,6 +49,22 @@ export function checkShape(regions: readonly Region[], path: string): void {
   });
 }
 
+/** What plays first is known from the base alone: it has the first animation or none. And all trees have a reach. */
+export function checkAnimations({ animations, trees }: Manifest): void {
+  const apart = animations[0]?.keyframes != null;
+  animations.forEach(({ keyframes }, a) => {
+    const path = `$.animations[${a}].keyframes`;
+    if (keyframes === null && apart)
+      throw new ManifestError(path, "is null, but the first animation's is a file");
+    if (keyframes && keyframes.reach.length !== trees.length) {
+      throw new ManifestError(
+        `${path}.reach`,
+        `has ${keyframes.reach.length} numbers, but there are ${trees.length} trees`,
+      );
+    }
+  });
+}
+
 /** A node has one mesh, so one tree draws it. */
 export function refuseSharedNodes(trees: readonly Tree[]): void {
   const owners = new Map<number, number>();
@@ -74,6 +90,9 @@ export function refuseTwoSizes(manifest: Manifest): void {
     sizes.set(file.uri, file.bytes);
   };
   check(manifest.base, "$.base");
+  manifest.animations.forEach(({ keyframes }, a) => {
+    if (keyframes) check(keyframes, `$.animations[${a}].keyframes`);
+  });
   manifest.textures.forEach(({ levels }, t) => {
     levels.forEach(({ uri, bytes }, l) => {
       if (uri !== null) check({ uri, bytes }, `$.textures[${t}].levels[${l}]`);

@@ -111,6 +111,16 @@ export class TreeSight {
   }
 
   /**
+   * Octaves of visible error × weight of a tree that stands still where it should move.
+   *
+   * @param reach how far a point of it gets, in units of the tree's space
+   */
+  motionGain(reach: number): number {
+    const demand = this.demand(0);
+    return demand.weight === 0 ? 0 : gainOf(demand, reach * demand.scale, 0, 0);
+  }
+
+  /**
    * Octaves of visible error that the refinement of `file` takes away from where `shown` is drawn: over its children,
    * log2(max(error, need, half a grid step) before ÷ after), times their weights.
    *

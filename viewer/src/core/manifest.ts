@@ -10,6 +10,7 @@ import type {
   Catalogue,
   CatalogueEntry,
   Grid,
+  Keyframes,
   Manifest,
   Material,
   Payload,
@@ -21,7 +22,7 @@ import type {
   Tree,
   Vec3,
 } from "./bundle.ts";
-import { checkShape, refuseSharedNodes, refuseTwoSizes } from "./consistency.ts";
+import { checkAnimations, checkShape, refuseSharedNodes, refuseTwoSizes } from "./consistency.ts";
 import {
   above0,
   anyRecord,
@@ -74,7 +75,7 @@ export function parseCatalogue(json: unknown): Catalogue {
  *
  * Beyond the schema: indices are in range, parents stand before their children and both agree, a region has children
  * if and only if it has a refinement, errors strictly fall, texture levels strictly grow, boxes are not inside out, no
- * node is drawn by two trees, and one file name has one size.
+ * node is drawn by two trees, the base has the first animation or none, and one file name has one size.
  *
  * @throws ManifestError, and nothing else, whatever JSON it gets
  */
@@ -116,6 +117,7 @@ export function parseManifest(json: unknown): Manifest {
     base: payload(top.base, "$.base"),
     trees,
   };
+  checkAnimations(manifest);
   refuseSharedNodes(trees);
   refuseTwoSizes(manifest);
   return manifest;
@@ -179,10 +181,20 @@ function settings(value: unknown, path: string): Manifest["settings"] {
 }
 
 function animation(value: unknown, path: string): Animation {
-  const fields = record(value, path, ["name", "duration"]);
+  const fields = record(value, path, ["name", "duration", "keyframes"]);
   return {
     name: string(fields.name, `${path}.name`),
     duration: atLeast0(fields.duration, `${path}.duration`),
+    keyframes: nullOr(keyframes)(fields.keyframes, `${path}.keyframes`),
+  };
+}
+
+function keyframes(value: unknown, path: string): Keyframes {
+  const fields = record(value, path, ["uri", "bytes", "reach"]);
+  return {
+    uri: glbUri(fields.uri, `${path}.uri`),
+    bytes: count(fields.bytes, `${path}.bytes`),
+    reach: list(fields.reach, `${path}.reach`, atLeast0),
   };
 }
 

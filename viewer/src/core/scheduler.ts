@@ -1,8 +1,8 @@
 /**
  * What to fetch next: a pure function of what is there, what is seen, and how fast the network is.
  *
- * The wish with the most visible gain per byte, over bases, refinements and texture levels alike, until enough bytes
- * are in flight. docs/streaming.md has the formulas.
+ * The wish with the most visible gain per byte, over bases, animations, refinements and texture levels alike, until
+ * enough bytes are in flight. docs/streaming.md has the formulas.
  */
 import type { AssetState, Download, FileState, RefinementDownload } from "./asset.ts";
 import type { Network } from "./bandwidth.ts";
@@ -11,7 +11,7 @@ import type { View } from "./gaze.ts";
 import { arrivedBytes, InFlight, remaining } from "./in-flight.ts";
 import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
 import { type RenderCost, RenderPlan } from "./render-budget.ts";
-import { type Outlook, type Wish, Wishes } from "./wishes.ts";
+import { movesTrees, type Outlook, type Wish, Wishes } from "./wishes.ts";
 
 export { type Demand, demandOf } from "./demand.ts";
 export type { Wish } from "./wishes.ts";
@@ -118,10 +118,11 @@ class Planning {
 
   plan(): Plan {
     this.#sights = this.#assets.map((asset) =>
-      asset.base.stage === "ready" || asset.base.stage === "preparing"
+      asset.drawable && (asset.base.stage === "ready" || asset.base.stage === "preparing")
         ? asset.trees.map((state) => new TreeSight(asset, state, asset.view ?? this.#view))
         : [],
     );
+    this.#abortUnseenAnimations();
     this.#abortUnseenRefinements();
     this.#abortUnseenTextures();
     this.#render = new RenderPlan(this.#sights.flat(), this.#limits, (file) => this.#isComing(file));
@@ -145,6 +146,17 @@ class Planning {
         return sameRegions(limit, sight.state.cut.limit) ? [] : [{ asset, tree, limit }];
       }),
     );
+  }
+
+  #abortUnseenAnimations(): void {
+    this.#assets.forEach((asset, a) => {
+      for (const file of asset.animations) {
+        if (file?.stage !== "loading" || this.#inFlight.nearlyDone(file)) continue;
+        const { animation, reach } = file.download;
+        const seen = this.#sights[a]?.some((sight, tree) => sight.nearlySeen(0, reach[tree] ?? 0));
+        if (!asset.plays(animation) || (movesTrees(reach) && !seen)) this.#abortNow(file);
+      }
+    });
   }
 
   #abortUnseenRefinements(): void {
@@ -238,9 +250,9 @@ class Planning {
     return this.#sights[this.#assets.indexOf(asset)]?.[tree];
   }
 
-  /** Whether a file may take its memory, after releasing what is far less useful. Bases always may. */
+  /** Whether a file may take its memory, after releasing what is far less useful. What takes none, or bases, always may. */
   #makeRoom({ download, gain }: Wish): boolean {
-    if (download.kind === "base" || download.kind === "manifest") return true;
+    if (download.gpuBytes === 0) return true;
     const released: FileState[] = [];
     while (this.#gpuBytes + download.gpuBytes > this.#limits.gpuBytes) {
       const least =

@@ -1,5 +1,6 @@
 /** What is worth fetching now, in the order in which it is: see docs/streaming.md. */
 import type {
+  AnimationDownload,
   AssetState,
   Download,
   FileState,
@@ -63,6 +64,7 @@ export class Wishes {
   readonly #assets: readonly AssetState[];
   /** By asset and tree. */
   readonly #sights: readonly (readonly TreeSight[])[];
+  readonly #view: View;
   readonly #heap = new Heap<Candidate>((a, b) => a.score > b.score);
 
   constructor(
@@ -73,9 +75,10 @@ export class Wishes {
   ) {
     this.#assets = assets;
     this.#sights = sights;
+    this.#view = view;
     this.#outlook = outlook;
     this.#wishForBasics(view);
-    const items = [...this.#refinements(), ...this.#levels()];
+    const items = [...this.#animations(), ...this.#refinements(), ...this.#levels()];
     const backlog = new Backlog(items.flatMap((item) => item.at(-1)?.blocks ?? []));
     for (const item of items) {
       const firsts = item.map(({ blocks }) => blocks[0] as Block);
@@ -139,6 +142,26 @@ export class Wishes {
     offer(base, BASE_OCTAVES * weight, bytes);
     // It brings nothing itself; what it tells of brings about an octave for as many bytes as the base has.
     offer(manifestFile, weight, bytes + manifestFile.download.bytes);
+  }
+
+  *#animations(): Generator<Item> {
+    for (const [a, asset] of this.#assets.entries()) {
+      if (!asset.drawable) continue;
+      for (const file of asset.animations) {
+        if (!file || !this.#outlook.mayStart(file) || !asset.plays(file.download.animation)) continue;
+        const { download } = file;
+        const gain = this.#motionGain(download, this.#sights[a] ?? []);
+        if (gain <= EPSILON) continue;
+        const block: Block = { gain, bytes: download.bytes };
+        yield [{ candidate: { download, gain, score: ratioOf(block) }, blocks: [block] }];
+      }
+    }
+  }
+
+  /** What stands still is as wrong as the motion is large. One that moves no tree (a light, a camera) comes last. */
+  #motionGain({ asset, reach }: AnimationDownload, sights: readonly TreeSight[]): number {
+    if (!movesTrees(reach)) return assetWeight(asset, asset.view ?? this.#view).seen ? 2 * EPSILON : 0;
+    return sights.reduce((sum, sight, tree) => sum + sight.motionGain(reach[tree] ?? 0), 0);
   }
 
   *#refinements(): Generator<Item> {
@@ -254,6 +277,11 @@ export class Wishes {
     for (const file of levels) if (file && this.#outlook.isComing(file)) finest = file.download.level;
     return finest;
   }
+}
+
+/** Whether any tree is elsewhere while an animation of this reach plays. */
+export function movesTrees(reach: readonly number[]): boolean {
+  return reach.some((distance) => distance > 0);
 }
 
 /**

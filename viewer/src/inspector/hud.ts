@@ -29,6 +29,7 @@ const QUEUE = 8;
 
 const KINDS: readonly (readonly [Download["kind"], string, string])[] = [
   ["base", "bases", "#f0b27a"],
+  ["animation", "motion", "#c9a0e8"],
   ["refinement", "geometry", "#7fd1c7"],
   ["texture", "pictures", "#8fb4f0"],
 ];
@@ -289,7 +290,7 @@ function queueTable(lines: readonly QueueLine[]): HTMLTableElement {
     line.className = part === null ? "waiting" : "loading";
     if (part !== null) line.style.setProperty("--part", `${(100 * part).toFixed(1)}%`);
     const name = nameOf(download);
-    const detail = download.kind === "refinement" || download.kind === "texture";
+    const detail = download.kind !== "base" && download.kind !== "manifest";
     const cells = [
       name,
       detail && wish ? figure(wish.gain) : "first",

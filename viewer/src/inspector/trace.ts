@@ -166,6 +166,9 @@ export function nameOf(download: Download): string {
     const size = widthOf(asset, download.texture, download.level);
     return `${asset.id} · picture ${download.texture}${size ? ` at ${size}` : ""}`;
   }
+  if (kind === "animation") {
+    return `${asset.id} · animation ${asset.manifest?.animations[download.animation]?.name ?? "?"}`;
+  }
   if (kind !== "refinement") return `${asset.id} · ${kind}`;
   const regions = asset.manifest?.trees[download.tree]?.regions;
   const tier = regions?.[regions[download.region]?.children[0] ?? -1]?.tier;

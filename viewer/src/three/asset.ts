@@ -1,4 +1,5 @@
 import {
+  AnimationClip,
   AnimationMixer,
   type Camera,
   type CompressedTexture,
@@ -9,10 +10,10 @@ import {
   type Scene,
 } from "three";
 import type { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
-import type { AssetState } from "../core/asset.ts";
+import type { AssetState, Download } from "../core/asset.ts";
 import type { Manifest, Tree } from "../core/bundle.ts";
 import type { CutChange } from "../core/cut.ts";
-import { type Base, nodesOf, parseBase, primitivesOf } from "./base.ts";
+import { type Base, nodesOf, parseAnimation, parseBase, primitivesOf } from "./base.ts";
 import type { Fades } from "./fades.ts";
 import type { Recorder } from "./recorder.ts";
 import {
@@ -38,6 +39,16 @@ export interface AssetContext {
   readonly transcode: (bytes: ArrayBuffer) => Promise<CompressedTexture>;
 }
 
+/** Who waits for an animation. */
+interface Waiting {
+  readonly name: string;
+  resolve(clip: AnimationClip): void;
+  reject(error: Error): void;
+}
+
+/** Seconds in which a model goes from its rest, or from what it did before, into an animation that has come. */
+const EASE_S = 0.2;
+
 /**
  * One streamed asset, to be added to any scene. It draws its base from the start; once it knows its manifest,
  * regions and pictures are exchanged for finer ones. Which and when is decided by the core: here is only what
@@ -45,12 +56,14 @@ export interface AssetContext {
  */
 export class Asset extends Group {
   readonly state: AssetState;
-  /** Plays the asset's animations; null when it has none. */
-  readonly mixer: AnimationMixer | null;
-
   private readonly base: Base;
   private readonly context: AssetContext;
   private readonly pictures: Picture[];
+  private player: AnimationMixer | null = null;
+  /** What `play` was asked for, and what is played of it. */
+  private wanted: string | undefined;
+  private playing: AnimationClip | null = null;
+  private waiting: Waiting[] = [];
   /** Null until it has come: regions are exchanged at once. */
   private fades: Fades | null = null;
   private trees: DrawableTree[] = [];
@@ -95,20 +108,57 @@ export class Asset extends Group {
       context.recorder?.watch(mesh, label);
     }
     this.add(base.root);
-    this.mixer = base.animations.length > 0 ? new AnimationMixer(base.root) : null;
-    this.play();
+    // Those whose keyframes are files of their own come in as they are asked for.
+    this.animations = base.animations;
+    const [first] = state.played ?? [];
+    this.play(first);
   }
 
-  /** Names of the asset's animations. */
+  /** Plays the asset's animations; null while it has none. */
+  get mixer(): AnimationMixer | null {
+    return this.player;
+  }
+
+  /** Names of the asset's animations; before its manifest has come, of those in its base. */
   get animationNames(): string[] {
-    return this.base.animations.map((clip) => clip.name);
+    return (this.state.manifest?.animations ?? this.animations).map(({ name }) => name);
   }
 
-  /** Plays one animation in a loop, the first when none is named; another one stops. */
+  /**
+   * Plays one animation in a loop, the first when none is named; another one stops. One whose keyframes are a file of
+   * their own is asked for, and what was done before goes on until it has come.
+   */
   play(name?: string): void {
-    const clip = name ? this.base.animations.find((each) => each.name === name) : this.base.animations[0];
-    this.mixer?.stopAllAction();
-    if (clip) this.mixer?.clipAction(clip).play();
+    this.wanted = name;
+    this.act();
+  }
+
+  /**
+   * An animation, to be played by other rules than those of `play`. If its keyframes are a file of their own, they are
+   * asked for and come when the asset is seen.
+   * @throws Error when there is none of that name, or its file cannot be had
+   */
+  animation(name: string): Promise<AnimationClip> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ name, resolve, reject });
+      this.act();
+    });
+  }
+
+  /** Takes in the keyframes of an animation. */
+  async addAnimation(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    if (this.mismatch) throw this.mismatch;
+    const clip = await parseAnimation(this.base, exactBuffer(bytes));
+    signal.throwIfAborted();
+    this.animations.push(clip);
+    this.act();
+  }
+
+  /** A file was given up: who waits for what is in it need not. */
+  lack(download: Download, error: Error): void {
+    const { kind } = download;
+    if (kind === "manifest") this.refuse(error);
+    if (kind === "animation") this.refuse(error, this.state.manifest?.animations[download.animation]?.name);
   }
 
   /**
@@ -116,6 +166,7 @@ export class Asset extends Group {
    * say why.
    */
   bind(manifest: Manifest): void {
+    this.act();
     try {
       this.trees = manifest.trees.map((tree, index) => this.bindTree(tree, index));
       const images = this.pictures.length;
@@ -236,7 +287,7 @@ export class Asset extends Group {
    * @param now milliseconds
    */
   update(dt: number, now: number, camera: Camera): void {
-    this.mixer?.update(dt);
+    this.player?.update(dt);
     this.fades?.update(now, sceneOf(this), camera);
     // Outside a scene it is nowhere: what the page planned with remains.
     if (this.parent) this.locate();
@@ -245,8 +296,9 @@ export class Asset extends Group {
   override dispose(): void {
     this.disposed = true;
     this.removeFromParent();
-    this.mixer?.stopAllAction();
-    this.mixer?.uncacheRoot(this.base.root);
+    this.player?.stopAllAction();
+    this.player?.uncacheRoot(this.base.root);
+    this.refuse(new DOMException("the asset was unloaded", "AbortError"));
     this.fades?.dispose();
     for (const { regions } of this.trees) {
       for (const [index, region] of regions) if (index > 0) freeRegion(region);
@@ -257,6 +309,50 @@ export class Asset extends Group {
       for (const material of [mesh.material].flat()) material.dispose();
       if ("skeleton" in mesh) (mesh.skeleton as { dispose(): void }).dispose();
     }
+  }
+
+  /** Asks for the animations that are wanted, and plays and hands out those that are there. */
+  private act(): void {
+    const names = this.animationNames;
+    const find = (name: string): AnimationClip | null => AnimationClip.findByName(this.animations, name);
+    // Before the manifest, what the base lacks may be a file.
+    const isMissing = (name: string): boolean => this.state.manifest !== null && !names.includes(name);
+    this.waiting = this.waiting.filter(({ name, resolve }) => {
+      const clip = find(name);
+      if (clip) resolve(clip);
+      return !clip;
+    });
+    for (const { name } of [...this.waiting]) {
+      const gone = this.state.animations[names.indexOf(name)]?.retryAt === Number.POSITIVE_INFINITY;
+      if (isMissing(name)) this.refuse(new Error(`${this.name} has no animation "${name}"`), name);
+      else if (gone) this.refuse(new Error(`the keyframes of "${name}" cannot be had`), name);
+    }
+    const wanted = this.wanted || names[0];
+    if (wanted === undefined) return;
+    this.state.played = new Set([wanted, ...this.waiting.map(({ name }) => name)]);
+    const clip = find(wanted);
+    if (clip || isMissing(wanted)) this.perform(clip);
+  }
+
+  /** What nobody sees yet changes at once. */
+  private perform(clip: AnimationClip | null): void {
+    if (clip === this.playing) return;
+    const seconds = this.parent && clip ? EASE_S : 0;
+    const before = this.playing && this.player?.clipAction(this.playing);
+    if (seconds) before?.fadeOut(seconds);
+    else before?.stop();
+    this.playing = clip;
+    if (!clip) return;
+    this.player ??= new AnimationMixer(this.base.root);
+    const action = this.player.clipAction(clip).reset().play();
+    if (seconds) action.fadeIn(seconds);
+  }
+
+  /** Tells those who wait for an animation, or for any, that it does not come. */
+  private refuse(error: Error, name?: string): void {
+    const refused = this.waiting.filter((each) => name === undefined || each.name === name);
+    this.waiting = this.waiting.filter((each) => !refused.includes(each));
+    for (const { reject } of refused) reject(error);
   }
 
   /** Without them, as where the code cannot be had, nothing is missing but the softness. */
@@ -331,7 +427,7 @@ export class Asset extends Group {
       this.state.world = this.lastWorld;
     }
     this.trees.forEach(({ tree, drawings }, index) => {
-      if (tree.space === "asset" || (!moved && !this.mixer)) return;
+      if (tree.space === "asset" || (!moved && !this.player)) return;
       this.state.place(
         index,
         drawings.map(({ node }) => [...node.matrixWorld.elements]),

@@ -1,6 +1,6 @@
 import type { Texture } from "three";
-import { type AnimationClip, Group, type Material, Mesh, type Object3D, PropertyBinding } from "three";
-import type { GLTFLoader, GLTFParser } from "three/addons/loaders/GLTFLoader.js";
+import { type AnimationClip, Group, type Material, Mesh, Object3D, PropertyBinding } from "three";
+import { GLTFLoader, type GLTFParser } from "three/addons/loaders/GLTFLoader.js";
 
 /** One place where a material uses a picture: `material[slot]` is the texture object. */
 export interface TextureSlot {
@@ -118,10 +118,29 @@ function shareMorphWeights(
       const holder = holders.get(object) ?? object;
       if (moved.has(holder)) return false;
       moved.add(holder);
-      track.name = `${holder.uuid}.${propertyName}`;
+      track.name = `${holder.name || holder.uuid}.${propertyName}`;
       return true;
     });
   }
+}
+
+/**
+ * The animation in a file of keyframes, for a mixer of the base: its nodes have the numbers of the base's, whose names
+ * three.js has changed.
+ */
+export async function parseAnimation(base: Base, bytes: ArrayBuffer): Promise<AnimationClip> {
+  const loader = new GLTFLoader().register(() => ({
+    name: "streamxr-base",
+    loadNode: async (index) => {
+      const node = base.nodes[index] ?? new Object3D();
+      // Only what tracks are named by, or the meshes below would have a track each.
+      const { name, uuid, morphTargetInfluences } = node as Partial<Mesh>;
+      return Object.assign(new Object3D(), { name, uuid, morphTargetInfluences });
+    },
+  }));
+  const { animations } = await loader.parseAsync(bytes, "");
+  if (!animations[0]) throw new Error("the file has no animation");
+  return animations[0];
 }
 
 /** The texture object in a slot, or null. Materials have no typed list of their maps. */

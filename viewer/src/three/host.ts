@@ -80,7 +80,9 @@ export class ThreeHost implements Host {
     const asset = await this.loading.get(state);
     if (!asset) throw new Error(`the base of ${state.id} is not there yet`);
     signal.throwIfAborted();
-    if (download.kind === "refinement") {
+    if (download.kind === "animation") {
+      await inTime(asset.addAnimation(bytes, signal));
+    } else if (download.kind === "refinement") {
       await inTime(asset.refine(download.tree, download.region, bytes, signal));
     } else {
       await inTime(asset.prepareLevel(download.texture, download.level, bytes, signal));
@@ -122,6 +124,7 @@ export class ThreeHost implements Host {
   }
 
   failed(download: Download, error: Error): void {
+    this.assets.get(download.asset)?.lack(download, error);
     this.onFailed?.(download, error);
   }
 
