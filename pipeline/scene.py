@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from .primitives import (
     read_triangles,
 )
 from .sizes import check_sizes
-from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, in_order_of_use, part, unique_rows
+from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, in_order_of_use, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 
@@ -212,7 +212,8 @@ def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> Non
             into.kinds.append(kind)
         kinds.append(into.kinds.index(kind))
     into.kind_of += [np.array(kinds, np.int64)[kind_of] for kind_of in mesh.kind_of]
-    into.triangles += [triangles[:, turn] for triangles in mesh.triangles]
+    # What an index of columns gives lies column by column; loops are compiled for rows.
+    into.triangles += [np.ascontiguousarray(triangles[:, turn]) for triangles in mesh.triangles]
     for positions, attributes in zip(mesh.positions, mesh.attributes, strict=True):
         # Positions are float32 in every file: rounding now keeps all later comparisons exact.
         with np.errstate(over="ignore"):  # what overflows is refused with the bounds
@@ -224,18 +225,22 @@ def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> Non
             turned["NORMAL"] = normals / np.where(length > 0, length, 1.0)
         if "TANGENT" in turned:
             along = _turned(turned["TANGENT"][:, :3], linear)
-            along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-30)
+            along = along / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-30)
             side = turned["TANGENT"][:, 3:] * (-1.0 if determinant < 0 else 1.0)
             turned["TANGENT"] = np.concatenate([along, side], axis=1)
         into.attributes.append(turned)
 
 
 def _moved(positions: FloatArray, matrix: FloatArray) -> FloatArray:
+    if (matrix == np.eye(4)).all():
+        return positions
     return _turned(positions, matrix[:3, :3]) + matrix[:3, 3]
 
 
 def _turned(vectors: FloatArray, linear: FloatArray) -> FloatArray:
     """linear · v for each of (n, 3) vectors; term by term, since BLAS rounds differently on different processors."""
+    if (linear == np.eye(3)).all():
+        return vectors
     x, y, z = (vectors[:, k : k + 1] * linear[:, k] for k in range(3))
     turned: FloatArray = x + y + z
     return turned
@@ -263,12 +268,10 @@ def _weld(gathered: _Gathered) -> tuple[Source, tuple[PrimitiveKind, ...]]:
         )
     uv = attributes.pop("TEXCOORD_0", np.zeros((len(kind_of), 3, 2)))
     present, compact = np.unique(kind_of[good], return_inverse=True)
-    surface = part(Surface(positions, triangles, kind_of, uv), good)
-    surface = Surface(surface.positions, surface.triangles, compact.reshape(-1).astype(np.int64), surface.uv)
+    source = Source(Surface(positions, triangles, kind_of, uv), attributes)
+    source = source if good.all() else source.part(good)
     kinds = tuple(gathered.kinds[k] for k in present)
-    if not good.all():
-        attributes = {name: values[good] for name, values in attributes.items()}
-    return Source(surface, attributes), kinds
+    return replace(source, surface=replace(source.surface, kinds=compact.reshape(-1).astype(np.int64))), kinds
 
 
 def _padded(values: FloatArray | None, count: int, width: int) -> FloatArray:

@@ -172,10 +172,15 @@ def face_normals(positions: FloatArray, triangles: IntArray) -> tuple[FloatArray
     return cross / np.where(length > 0, length, 1.0)[:, None], length * 0.5
 
 
-@compiled
 def edges_of(triangles: IntArray) -> tuple[IntArray, IntArray]:
     """The edge (m, 3) of each side, from a corner to the next, by number; and how many sides (e,) each edge has."""
-    sides, corners = 3 * len(triangles), triangles.reshape(-1)
+    edge, users = _edges_of(np.ascontiguousarray(triangles).reshape(-1))
+    return edge.reshape(-1, 3), users
+
+
+@compiled
+def _edges_of(corners: IntArray) -> tuple[IntArray, IntArray]:
+    sides = len(corners)
     others = np.empty(sides, np.int64)  # the end with the larger number; sides are sorted by the other one
     start = np.zeros(corners.max() + 2 if sides else 1, np.int64)
     for side in range(sides):
@@ -204,7 +209,7 @@ def edges_of(triangles: IntArray) -> tuple[IntArray, IntArray]:
             else:
                 edge[order[i]] = edge[order[same]]
             users[edge[order[i]]] += 1
-    return edge.reshape(-1, 3), users[:count].copy()
+    return edge, users[:count].copy()
 
 
 def open_edges(triangles: IntArray) -> IntArray:

@@ -30,7 +30,7 @@ from swarm import Load, rss_bytes  # noqa: E402
 
 LOAD_CORE = "1"
 RESULTS = HERE / "results.json"
-PEOPLE = (25, 50, 60, 75, 100, 150, 200, 300, 400, 500, 600, 700, 800, 1000, 1200, 1400, 1600, 1800, 2000)
+PEOPLE = (25, 50, 75, 100, 150, 200, 300, 500, 700, 800, 1000, 1200, 1400, 1600, 1800, 2000)
 QUICK_PEOPLE = (25, 100, 500)
 FULL_UP_TO = 150  # up to here a relay as it comes sends everything, too
 OUT_AFTER = 2  # sizes beyond the limit in a row, and a contender is no longer asked
