@@ -1,4 +1,4 @@
-"""Build a tree of gaze regions: nested kd splits of the source, simplified bottom-up.
+"""Build a tree of gaze regions: pieces of the source, merged and simplified bottom-up.
 
 Leaves are pieces of the source. Four siblings are merged and decimated, with the vertices that they share with
 other regions locked, to about the size of one leaf, so every region of every tier has about the same number of
@@ -10,22 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
 from math import ceil
 from typing import Any, Protocol, overload
 
 import numpy as np
 
 from .attributes import transfer
-from .closest import ClosestPoints, halved
-from .compiled import compiled
+from .closest import ClosestPoints
 from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
 from .geometric_error import GeometricError, geometric_error
 from .scene import TreeSource
 from .settings import Settings
 from .simplify import NOTHING, room_for_lines, simplify, strayed
+from .split import BORDER_SHARE, BRANCHING, Pieces, split
 from .surface import (
-    BoolArray,
     FloatArray,
     IntArray,
     PrimitiveKind,
@@ -38,15 +36,11 @@ from .surface import (
     without_degenerates,
 )
 
-BRANCHING = 4  # children of a region: two binary splits
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
 WORTHWHILE = 0.75
 # Nor is one whose mean error is more than this share of the next coarser tier's. The largest error will not do: it
 # may hang on one thin feature in all of them.
 IMPROVEMENT = 0.85
-# Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
-# share of a region's triangles, regions get larger, and fewer.
-BORDER_SHARE = 0.25
 STRAY_SHARE = 0.03  # of a tier's area may show another material than the source does there
 STRAY_GROWTH = 4  # times the triangles that the base should have: it may become so large for exact materials
 
@@ -137,27 +131,6 @@ class _Finished:
     metres_per_uv: float | None
 
 
-class _Pieces:
-    """The source by leaves: any region's piece of it."""
-
-    def __init__(self, source: Source, leaf_of: IntArray, depth: int) -> None:
-        self._source = source
-        self.depth = depth
-        self._order = np.argsort(leaf_of, kind="stable")
-        self._bounds = np.searchsorted(leaf_of[self._order], np.arange(BRANCHING**depth + 1))
-
-    def __len__(self) -> int:
-        """Triangles of all."""
-        return len(self._order)
-
-    def at(self, level: int, index: int) -> Source:
-        """What a region of that level stands for: level 0 has one, each next one BRANCHING times as many."""
-        if level == 0:
-            return self._source
-        leaves = BRANCHING ** (self.depth - level)
-        return self._source.take(self._order[self._bounds[index * leaves] : self._bounds[(index + 1) * leaves]])
-
-
 def build_tree(
     origin: TreeSource, base_triangles: int, settings: Settings, run: Run, begin: Begin | None = None
 ) -> Tree:
@@ -169,16 +142,14 @@ def build_tree(
     source = origin.source
     grid = tree_grid(source.surface, settings)
     depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
-    leaf_of, borders = split(source.surface, depth)
-    pieces = _Pieces(source, leaf_of, len(borders))
-    leaves = BRANCHING ** len(borders)
+    pieces = split(source, depth)
 
     def leaf(index: int) -> tuple[Any, ...]:
-        piece = pieces.at(len(borders), index)
+        piece = pieces.at(pieces.depth, index)
         return piece.surface, piece, origin.kinds, grid, settings, True
 
-    finished_leaves = (begin or later(run))("leaves", finish_region, Tasks(leaves, leaf))
-    tiers = _merge_up(pieces, borders, run)
+    finished_leaves = (begin or later(run))("leaves", finish_region, Tasks(pieces.leaves, leaf))
+    tiers = _merge_up(pieces, run)
     tiers = [(0, [surface]) for surface in chain(tiers[0][1][0], above)] + tiers[:-1]
     regions = [(number, index) for number, (_, surfaces) in enumerate(tiers) for index in range(len(surfaces))]
 
@@ -215,60 +186,16 @@ def tree_grid(surface: Surface, settings: Settings) -> Grid:
     return choose_grid(p.min(axis=0), p.max(axis=0), edge, settings.position_bits)
 
 
-def split(surface: Surface, depth: int) -> tuple[IntArray, list[list[FloatArray]]]:
-    """The leaf (0 … 4^d − 1) of each triangle, and for each level 1 … d the positions on each region's border.
-
-    Balanced kd splits of the centroids at the median of the longest axis. A leaf's ancestor k levels up is its
-    number shifted right by 2k bits. d is `depth`, or less where the borders of leaves would be past BORDER_SHARE.
-    """
-    leaf = np.zeros(len(surface.triangles), np.int64)
-    if depth == 0:
-        return leaf, []
-    centroids = surface.positions[surface.triangles].mean(axis=1)
-    order, bounds = halved(centroids, 2 * depth)
-    for number, (start, end) in enumerate(pairwise(bounds)):
-        leaf[order[start:end]] = number
-    borders = [_borders(surface, leaf >> (2 * (depth - level)), BRANCHING**level) for level in range(1, depth + 1)]
-    while borders and max(map(len, borders[-1])) > BORDER_SHARE * (len(leaf) // len(borders[-1])):
-        borders.pop()
-        leaf >>= 2
-    return leaf, borders
-
-
-def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatArray]:
-    """For each region, the positions that it shares with other regions."""
-    corners = surface.triangles.reshape(-1)
-    shared = _of_several(surface.triangles, region_of, len(surface.positions))
-    there = np.flatnonzero(shared[corners])
-    pairs = np.unique(region_of[there // 3] * len(shared) + corners[there])
-    bounds = np.searchsorted(pairs, np.arange(regions + 1) * len(shared))
-    return [surface.positions[pairs[a:b] % len(shared)] for a, b in pairwise(bounds)]
-
-
-@compiled
-def _of_several(triangles: IntArray, region_of: IntArray, vertices: int) -> BoolArray:
-    """Which vertices belong to triangles of more than one region."""
-    owner, shared = np.full(vertices, -1, np.int64), np.zeros(vertices, np.bool_)
-    for t in range(len(triangles)):
-        for k in range(3):
-            v = triangles[t, k]
-            if owner[v] < 0:
-                owner[v] = region_of[t]
-            shared[v] |= owner[v] != region_of[t]
-    return shared
-
-
-def _merge_up(pieces: _Pieces, borders: Sequence[Sequence[FloatArray]], run: Run) -> list[tuple[int, list[Surface]]]:
+def _merge_up(pieces: Pieces, run: Run) -> list[tuple[int, list[Surface]]]:
     """Tiers as (level, surfaces): the root first, the leaves last. A level is left out when its borders allow it
     to be hardly smaller than the next finer one."""
-    depth = len(borders)
-    leaves = [pieces.at(depth, i).surface for i in range(BRANCHING**depth)]
-    tiers = [(depth, leaves)]
-    size = max(4, len(pieces) // len(leaves))
-    for level in range(depth - 1, -1, -1):
+    leaves = [pieces.surface_at(pieces.depth, i) for i in range(pieces.leaves)]
+    tiers = [(pieces.depth, leaves)]
+    size = max(4, sum(len(leaf.triangles) for leaf in leaves) // len(leaves))
+    for level in range(pieces.depth - 1, -1, -1):
         finer, below = tiers[0]
         regions = BRANCHING**level
-        own = borders[level - 1] if level else [NOTHING]  # the root has no neighbour
+        own = pieces.borders[level - 1] if level else [NOTHING]  # the root has no neighbour
         target = max(size, ceil(max(map(len, own)) / (0.95 * BORDER_SHARE)))  # a collapse may end a little below
         if level and target * regions > WORTHWHILE * sum(len(s.triangles) for s in below):
             continue

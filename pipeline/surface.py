@@ -72,10 +72,7 @@ class Source:
 
     def take(self, chosen: IntArray) -> Source:
         """The triangles of these numbers, with unused positions dropped and the others in the order of their use."""
-        own = self.surface
-        used, triangles = in_order_of_use(own.triangles[chosen], len(own.positions))
-        surface = Surface(own.positions[used], triangles, own.kinds[chosen], own.uv[chosen])
-        return Source(surface, {name: c[chosen] for name, c in self.corners.items()})
+        return Source(take(self.surface, chosen), {name: c[chosen] for name, c in self.corners.items()})
 
 
 def part(surface: Surface, chosen: BoolArray) -> Surface:
@@ -85,6 +82,12 @@ def part(surface: Surface, chosen: BoolArray) -> Surface:
     used[triangles] = True
     number = np.cumsum(used) - 1
     return Surface(surface.positions[used], number[triangles], surface.kinds[chosen], surface.uv[chosen])
+
+
+def take(surface: Surface, chosen: IntArray) -> Surface:
+    """The triangles of these numbers, with unused positions dropped and the others in the order of their use."""
+    used, triangles = in_order_of_use(surface.triangles[chosen], len(surface.positions))
+    return Surface(surface.positions[used], triangles, surface.kinds[chosen], surface.uv[chosen])
 
 
 def merge(parts: Sequence[Surface]) -> Surface:

@@ -1,0 +1,91 @@
+"""Cut a source into the leaves of its region tree: nested kd splits, as deep as its resolution bears.
+
+A region that is not a leaf stands for the leaves below it; level 0 for all. Positions that regions of a level share are
+their borders.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from .closest import halved
+from .compiled import compiled
+from .surface import BoolArray, FloatArray, IntArray, Source, Surface, take
+
+BRANCHING = 4  # children of a region: two binary splits
+# Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
+# share of a region's triangles, regions get larger, and fewer.
+BORDER_SHARE = 0.25
+
+
+class Pieces:
+    """A source by its leaves.
+
+    borders: for each level from 1 to `depth` the positions (k, 3) on each region's border.
+    """
+
+    def __init__(self, source: Source, leaf_of: IntArray, borders: list[list[FloatArray]]) -> None:
+        """leaf_of: (m,) the leaf, 0 … 4^depth − 1, of each triangle."""
+        self.borders = borders
+        self.depth = len(borders)
+        self.leaves = BRANCHING**self.depth
+        self._source = source
+        self._order = np.argsort(leaf_of, kind="stable")
+        self._bounds = np.searchsorted(leaf_of[self._order], np.arange(self.leaves + 1))
+
+    def at(self, level: int, index: int) -> Source:
+        """What a region of that level stands for: level 0 has one, each next one BRANCHING times as many."""
+        return self._source.take(self._triangles(level, index)) if level else self._source
+
+    def surface_at(self, level: int, index: int) -> Surface:
+        """As `at`, without attributes."""
+        return take(self._source.surface, self._triangles(level, index)) if level else self._source.surface
+
+    def _triangles(self, level: int, index: int) -> IntArray:
+        leaves = BRANCHING ** (self.depth - level)
+        return self._order[self._bounds[index * leaves] : self._bounds[(index + 1) * leaves]]
+
+
+def split(source: Source, depth: int) -> Pieces:
+    """Balanced splits of the triangles' centroids, at the median of the longest axis.
+
+    A leaf's ancestor k levels up has its number shifted right by 2k bits. The depth is `depth`, or less where the
+    borders of leaves would be past BORDER_SHARE.
+    """
+    surface = source.surface
+    leaf = np.zeros(len(surface.triangles), np.int64)
+    if depth == 0:
+        return Pieces(source, leaf, [])
+    order, bounds = halved(surface.positions[surface.triangles].mean(axis=1), 2 * depth)
+    for number, (start, end) in enumerate(pairwise(bounds)):
+        leaf[order[start:end]] = number
+    borders = [_borders(surface, leaf >> (2 * (depth - level)), BRANCHING**level) for level in range(1, depth + 1)]
+    while borders and max(map(len, borders[-1])) > BORDER_SHARE * (len(leaf) // len(borders[-1])):
+        borders.pop()
+        leaf >>= 2
+    return Pieces(source, leaf, borders)
+
+
+def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatArray]:
+    """For each region, the positions that it shares with other regions."""
+    corners = surface.triangles.reshape(-1)
+    shared = _of_several(surface.triangles, region_of, len(surface.positions))
+    there = np.flatnonzero(shared[corners])
+    pairs = np.unique(region_of[there // 3] * len(shared) + corners[there])
+    bounds = np.searchsorted(pairs, np.arange(regions + 1) * len(shared))
+    return [surface.positions[pairs[a:b] % len(shared)] for a, b in pairwise(bounds)]
+
+
+@compiled
+def _of_several(triangles: IntArray, region_of: IntArray, vertices: int) -> BoolArray:
+    """Which vertices belong to triangles of more than one region."""
+    owner, shared = np.full(vertices, -1, np.int64), np.zeros(vertices, np.bool_)
+    for t in range(len(triangles)):
+        for k in range(3):
+            v = triangles[t, k]
+            if owner[v] < 0:
+                owner[v] = region_of[t]
+            shared[v] |= owner[v] != region_of[t]
+    return shared
