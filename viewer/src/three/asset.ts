@@ -1,6 +1,6 @@
 import {
-  AnimationClip,
-  AnimationMixer,
+  type AnimationClip,
+  type AnimationMixer,
   type Camera,
   type CompressedTexture,
   Group,
@@ -13,8 +13,9 @@ import type { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import type { AssetState, Download } from "../core/asset.ts";
 import type { Manifest, Tree } from "../core/bundle.ts";
 import type { CutChange } from "../core/cut.ts";
-import { type Base, nodesOf, parseAnimation, parseBase, primitivesOf } from "./base.ts";
+import { type Base, exactBuffer, nodesOf, parseBase, primitivesOf } from "./base.ts";
 import type { Fades } from "./fades.ts";
+import { Player } from "./player.ts";
 import type { Recorder } from "./recorder.ts";
 import {
   addToScene,
@@ -39,16 +40,6 @@ export interface AssetContext {
   readonly transcode: (bytes: ArrayBuffer) => Promise<CompressedTexture>;
 }
 
-/** Who waits for an animation. */
-interface Waiting {
-  readonly name: string;
-  resolve(clip: AnimationClip): void;
-  reject(error: Error): void;
-}
-
-/** Seconds in which a model goes from its rest, or from what it did before, into an animation that has come. */
-const EASE_S = 0.2;
-
 /**
  * One streamed asset, to be added to any scene. It draws its base from the start; once it knows its manifest,
  * regions and pictures are exchanged for finer ones. Which and when is decided by the core: here is only what
@@ -59,11 +50,7 @@ export class Asset extends Group {
   private readonly base: Base;
   private readonly context: AssetContext;
   private readonly pictures: Picture[];
-  private player: AnimationMixer | null = null;
-  /** What `play` was asked for, and what is played of it. */
-  private wanted: string | undefined;
-  private playing: AnimationClip | null = null;
-  private waiting: Waiting[] = [];
+  private readonly player: Player;
   /** Null until it has come: regions are exchanged at once. */
   private fades: Fades | null = null;
   private trees: DrawableTree[] = [];
@@ -110,18 +97,17 @@ export class Asset extends Group {
     this.add(base.root);
     // Those whose keyframes are files of their own come in as they are asked for.
     this.animations = base.animations;
-    const [first] = state.played ?? [];
-    this.play(first);
+    this.player = new Player(state, base, () => this.parent !== null);
   }
 
   /** Plays the asset's animations; null while it has none. */
   get mixer(): AnimationMixer | null {
-    return this.player;
+    return this.player.mixer;
   }
 
   /** Names of the asset's animations; before its manifest has come, of those in its base. */
   get animationNames(): string[] {
-    return (this.state.manifest?.animations ?? this.animations).map(({ name }) => name);
+    return this.player.names;
   }
 
   /**
@@ -129,8 +115,7 @@ export class Asset extends Group {
    * their own is asked for, and what was done before goes on until it has come.
    */
   play(name?: string): void {
-    this.wanted = name;
-    this.act();
+    this.player.play(name);
   }
 
   /**
@@ -139,26 +124,18 @@ export class Asset extends Group {
    * @throws Error when there is none of that name, or its file cannot be had
    */
   animation(name: string): Promise<AnimationClip> {
-    return new Promise((resolve, reject) => {
-      this.waiting.push({ name, resolve, reject });
-      this.act();
-    });
+    return this.player.animation(name);
   }
 
   /** Takes in the keyframes of an animation. */
   async addAnimation(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     if (this.mismatch) throw this.mismatch;
-    const clip = await parseAnimation(this.base, exactBuffer(bytes));
-    signal.throwIfAborted();
-    this.animations.push(clip);
-    this.act();
+    await this.player.add(bytes, signal);
   }
 
   /** A file was given up: who waits for what is in it need not. */
   lack(download: Download, error: Error): void {
-    const { kind } = download;
-    if (kind === "manifest") this.refuse(error);
-    if (kind === "animation") this.refuse(error, this.state.manifest?.animations[download.animation]?.name);
+    this.player.lack(download, error);
   }
 
   /**
@@ -166,7 +143,7 @@ export class Asset extends Group {
    * say why.
    */
   bind(manifest: Manifest): void {
-    this.act();
+    this.player.look();
     try {
       this.trees = manifest.trees.map((tree, index) => this.bindTree(tree, index));
       const images = this.pictures.length;
@@ -287,7 +264,7 @@ export class Asset extends Group {
    * @param now milliseconds
    */
   update(dt: number, now: number, camera: Camera): void {
-    this.player?.update(dt);
+    this.player.mixer?.update(dt);
     this.fades?.update(now, sceneOf(this), camera);
     // Outside a scene it is nowhere: what the page planned with remains.
     if (this.parent) this.locate();
@@ -296,9 +273,7 @@ export class Asset extends Group {
   override dispose(): void {
     this.disposed = true;
     this.removeFromParent();
-    this.player?.stopAllAction();
-    this.player?.uncacheRoot(this.base.root);
-    this.refuse(new DOMException("the asset was unloaded", "AbortError"));
+    this.player.dispose();
     this.fades?.dispose();
     for (const { regions } of this.trees) {
       for (const [index, region] of regions) if (index > 0) freeRegion(region);
@@ -309,50 +284,6 @@ export class Asset extends Group {
       for (const material of [mesh.material].flat()) material.dispose();
       if ("skeleton" in mesh) (mesh.skeleton as { dispose(): void }).dispose();
     }
-  }
-
-  /** Asks for the animations that are wanted, and plays and hands out those that are there. */
-  private act(): void {
-    const names = this.animationNames;
-    const find = (name: string): AnimationClip | null => AnimationClip.findByName(this.animations, name);
-    // Before the manifest, what the base lacks may be a file.
-    const isMissing = (name: string): boolean => this.state.manifest !== null && !names.includes(name);
-    this.waiting = this.waiting.filter(({ name, resolve }) => {
-      const clip = find(name);
-      if (clip) resolve(clip);
-      return !clip;
-    });
-    for (const { name } of [...this.waiting]) {
-      const gone = this.state.animations[names.indexOf(name)]?.retryAt === Number.POSITIVE_INFINITY;
-      if (isMissing(name)) this.refuse(new Error(`${this.name} has no animation "${name}"`), name);
-      else if (gone) this.refuse(new Error(`the keyframes of "${name}" cannot be had`), name);
-    }
-    const wanted = this.wanted || names[0];
-    if (wanted === undefined) return;
-    this.state.played = new Set([wanted, ...this.waiting.map(({ name }) => name)]);
-    const clip = find(wanted);
-    if (clip || isMissing(wanted)) this.perform(clip);
-  }
-
-  /** What nobody sees yet changes at once. */
-  private perform(clip: AnimationClip | null): void {
-    if (clip === this.playing) return;
-    const seconds = this.parent && clip ? EASE_S : 0;
-    const before = this.playing && this.player?.clipAction(this.playing);
-    if (seconds) before?.fadeOut(seconds);
-    else before?.stop();
-    this.playing = clip;
-    if (!clip) return;
-    this.player ??= new AnimationMixer(this.base.root);
-    const action = this.player.clipAction(clip).reset().play();
-    if (seconds) action.fadeIn(seconds);
-  }
-
-  /** Tells those who wait for an animation, or for any, that it does not come. */
-  private refuse(error: Error, name?: string): void {
-    const refused = this.waiting.filter((each) => name === undefined || each.name === name);
-    this.waiting = this.waiting.filter((each) => !refused.includes(each));
-    for (const { reject } of refused) reject(error);
   }
 
   /** Without them, as where the code cannot be had, nothing is missing but the softness. */
@@ -427,7 +358,7 @@ export class Asset extends Group {
       this.state.world = this.lastWorld;
     }
     this.trees.forEach(({ tree, drawings }, index) => {
-      if (tree.space === "asset" || (!moved && !this.player)) return;
+      if (tree.space === "asset" || (!moved && !this.player.mixer)) return;
       this.state.place(
         index,
         drawings.map(({ node }) => [...node.matrixWorld.elements]),
@@ -445,11 +376,4 @@ function sceneOf(object: Object3D): Scene | null {
 function sameNumbers(a: ArrayLike<number>, b: ArrayLike<number>): boolean {
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return a.length === b.length;
-}
-
-/** The loaders want an ArrayBuffer; a view of a part of one is copied. */
-function exactBuffer(bytes: Uint8Array): ArrayBuffer {
-  const { buffer, byteLength } = bytes;
-  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) return buffer;
-  return bytes.slice().buffer as ArrayBuffer;
 }

@@ -204,3 +204,10 @@ function textures(material: Material): [string, Texture][] {
 function isTexture(value: unknown): value is Texture {
   return typeof value === "object" && value !== null && (value as { isTexture?: unknown }).isTexture === true;
 }
+
+/** The loaders want an ArrayBuffer; a view of a part of one is copied. */
+export function exactBuffer(bytes: Uint8Array): ArrayBuffer {
+  const { buffer, byteLength } = bytes;
+  if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) return buffer;
+  return bytes.slice().buffer as ArrayBuffer;
+}
