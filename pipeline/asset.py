@@ -58,7 +58,8 @@ def build_asset(
         notes += cleaned
 
     uses, of_texture = texture_uses(document)
-    levels, shrunk = _begin_levels(document, uses, settings, begin or later(run))
+    begin = begin or later(run)
+    levels, shrunk = _begin_levels(document, uses, settings, begin)
     notes += shrunk
 
     counts = [len(t.source.surface.triangles) for t in scene.trees] + [m.triangles for m in scene.deforming]

@@ -106,7 +106,9 @@ def _see_to_code(on_progress: Callable[[Event], None]) -> None:
         code_cache.note_use()
     elif code_cache.can_be_kept():
         on_progress(Notice("compiling the mesh loops: half a minute, once for each version"))
-        subprocess.run([sys.executable, "-m", "streamxr.pipeline.warm_up"], stdout=subprocess.DEVNULL, check=False)
+        # Whatever it fails at, the models meet and report; and Ctrl-C is told once.
+        command = [sys.executable, "-m", "streamxr.pipeline.warm_up"]
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 def find_models(source: Path) -> tuple[list[Job], list[Failure]]:

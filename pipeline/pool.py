@@ -83,10 +83,11 @@ class Stage:
         self._spawned = spawned
 
     def start(self, number: int) -> Future[Any]:
+        if self._spawned:
+            return self._spawned.submit(self._function, *self._tasks[number])
         if self._forked:
             return self._forked.submit(_run_inherited, number)
-        assert self._spawned
-        return self._spawned.submit(self._function, *self._tasks[number])
+        raise RuntimeError("the stage is closed")
 
     def await_any(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
         """Those that are done, as soon as one is.
@@ -107,6 +108,7 @@ class Stage:
     def close(self) -> None:
         if self._forked:
             self._forked.shutdown(cancel_futures=True)
+        self._forked, self._tasks = None, ()  # they may be as large as the source
 
 
 _inherited: tuple[Callable[..., Any], Sequence[Any]] | None = None
