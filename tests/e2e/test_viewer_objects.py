@@ -68,6 +68,10 @@ def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit
     ben.wait(HELD)
     mouse.move(x - 60, y - 10, steps=4)
     ben.wait(MOVED, start)
+    # Ben aims at what stands still, as drawn: it glides to where Ada has carried it.
+    ada.see_frames(2)
+    ben.wait(AT, place(ada))
+    ben.see_frames(2)
 
     # Ben reaches for what Ada holds, and is told whose it is.
     bx, by = ben.page.evaluate(ON_SCREEN)
