@@ -32,15 +32,17 @@ class BoxTree(NamedTuple):
     """corners: (m, 9) of the triangles in the order of the leaves; order: (m,) their own numbers.
 
     boxes: (k, 6) least and largest coordinates; child: (k,) the first of two that follow each other, or −1;
-    first, last: (k,) the range of triangles below.
+    parent: (k,); first, last: (k,) the range of triangles below; leaf: (m,) the one that a triangle is in.
     """
 
     corners: FloatArray
     order: IntArray
     boxes: FloatArray
     child: AnyArray
+    parent: AnyArray
     first: AnyArray
     last: AnyArray
+    leaf: AnyArray
 
 
 class ClosestPoints:
@@ -77,39 +79,52 @@ def nearest(
 ) -> tuple[int, float, float, float, float]:
     """The triangle nearest to a point (its place in `tree.corners`), the squared distance, and the nearest point.
 
-    hint: the place of a triangle that may be near, or −1. stack, distances: room for DEPTH entries each.
+    hint: the place of a triangle that may be near, or −1: from its leaf the search goes up the tree, so that a good one
+    spares it most of the way down. stack, distances: room for DEPTH entries each.
     """
-    best, who, fx, fy, fz = np.inf, 0, 0.0, 0.0, 0.0
+    best, who, fx, fy, fz, here = np.inf, 0, 0.0, 0.0, 0.0, 0
     if hint >= 0:
-        who = hint
-        fx, fy, fz = closest_on_triangle(x, y, z, tree.corners[hint])
-        best = (x - fx) ** 2 + (y - fy) ** 2 + (z - fz) ** 2
-    stack[0], distances[0], top = 0, 0.0, 1
-    while top:
-        top -= 1
-        node = stack[top]
-        if distances[top] >= best:
-            continue
-        while tree.child[node] >= 0:
-            near, far = tree.child[node], tree.child[node] + 1
-            to_near, to_far = _box_distance(x, y, z, tree.boxes[near]), _box_distance(x, y, z, tree.boxes[far])
-            if to_far < to_near:
-                near, far, to_near, to_far = far, near, to_far, to_near
-            if to_far < best:
-                stack[top], distances[top] = far, to_far
-                top += 1
-            if to_near >= best:
-                node = -1
+        here = tree.leaf[hint]
+        while here > 0 and _box_distance(x, y, z, tree.boxes[here]) > 0.0:
+            here = tree.parent[here]
+    stack[0], distances[0], top = here, 0.0, 1
+    while True:
+        while top:
+            top -= 1
+            node = stack[top]
+            if distances[top] >= best:
+                continue
+            while tree.child[node] >= 0:
+                near, far = tree.child[node], tree.child[node] + 1
+                to_near, to_far = _box_distance(x, y, z, tree.boxes[near]), _box_distance(x, y, z, tree.boxes[far])
+                if to_far < to_near:
+                    near, far, to_near, to_far = far, near, to_far, to_near
+                if to_far < best:
+                    stack[top], distances[top] = far, to_far
+                    top += 1
+                if to_near >= best:
+                    node = -1
+                    break
+                node = near
+            if node < 0:
+                continue
+            for place in range(tree.first[node], tree.last[node]):
+                if _distance_to_box_of(x, y, z, tree.corners[place]) >= best:
+                    continue
+                px, py, pz = closest_on_triangle(x, y, z, tree.corners[place])
+                squared = (x - px) ** 2 + (y - py) ** 2 + (z - pz) ** 2
+                if squared < best:
+                    best, who, fx, fy, fz = squared, place, px, py, pz
+        # Everything below `here` is searched; next is what stands beside it.
+        while here > 0:
+            beside = here + 1 if here & 1 else here - 1
+            here = tree.parent[here]
+            distance = _box_distance(x, y, z, tree.boxes[beside])
+            if distance < best:
+                stack[0], distances[0], top = beside, distance, 1
                 break
-            node = near
-        if node < 0:
-            continue
-        for place in range(tree.first[node], tree.last[node]):
-            px, py, pz = closest_on_triangle(x, y, z, tree.corners[place])
-            squared = (x - px) ** 2 + (y - py) ** 2 + (z - pz) ** 2
-            if squared < best:
-                best, who, fx, fy, fz = squared, place, px, py, pz
-    return who, best, fx, fy, fz
+        if top == 0:
+            return who, best, fx, fy, fz
 
 
 @compiled_inner
@@ -153,6 +168,16 @@ def _box_distance(x: float, y: float, z: float, box: FloatArray) -> float:
     dx = max(box[0] - x, x - box[3], 0.0)
     dy = max(box[1] - y, y - box[4], 0.0)
     dz = max(box[2] - z, z - box[5], 0.0)
+    squared: float = dx * dx + dy * dy + dz * dz
+    return squared
+
+
+@compiled_inner
+def _distance_to_box_of(x: float, y: float, z: float, t: FloatArray) -> float:
+    """Squared distance of a point to the box of a triangle (9,): a quick lower bound."""
+    dx = max(min(t[0], t[3], t[6]) - x, x - max(t[0], t[3], t[6]), 0.0)
+    dy = max(min(t[1], t[4], t[7]) - y, y - max(t[1], t[4], t[7]), 0.0)
+    dz = max(min(t[2], t[5], t[8]) - z, z - max(t[2], t[5], t[8]), 0.0)
     squared: float = dx * dx + dy * dy + dz * dz
     return squared
 
@@ -209,7 +234,8 @@ def _grow(corners: FloatArray) -> BoxTree:
     order = np.arange(count)
     room = 2 * (2 * count // LEAF + 2) + 1
     boxes = np.empty((room, 6))
-    child, first, last = np.full(room, -1, np.int32), np.empty(room, np.int32), np.empty(room, np.int32)
+    child, parent = np.full(room, -1, np.int32), np.full(room, -1, np.int32)
+    first, last, leaf = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(count, np.int32)
     first[0], last[0] = 0, count
     nodes, node = 1, 0
     while node < nodes:  # level by level: parents stand before their children
@@ -218,6 +244,7 @@ def _grow(corners: FloatArray) -> BoxTree:
             half = (low + high) >> 1
             _part_at_median(order, middles[:, _longest(order, middles, low, high)], low, high, half)
             child[node] = nodes
+            parent[nodes] = parent[nodes + 1] = node
             first[nodes], last[nodes], first[nodes + 1], last[nodes + 1] = low, half, half, high
             nodes += 2
         node += 1
@@ -232,13 +259,13 @@ def _grow(corners: FloatArray) -> BoxTree:
                 least, largest = min(one[k], other[k]), max(one[3 + k], other[3 + k])
             else:
                 for place in range(first[node], last[node]):
+                    leaf[place] = node
                     for corner in range(3):
                         least = min(least, ordered[place, 3 * corner + k])
                         largest = max(largest, ordered[place, 3 * corner + k])
             boxes[node, k], boxes[node, 3 + k] = least, largest
-    return BoxTree(
-        ordered, order, boxes[:nodes].copy(), child[:nodes].copy(), first[:nodes].copy(), last[:nodes].copy()
-    )
+    boxes, child, parent = boxes[:nodes].copy(), child[:nodes].copy(), parent[:nodes].copy()
+    return BoxTree(ordered, order, boxes, child, parent, first[:nodes].copy(), last[:nodes].copy(), leaf)
 
 
 @compiled_inner

@@ -1,17 +1,10 @@
 """The Hausdorff distance between two surfaces, bounded from above to within a tolerance.
 
-For each triangle T of one surface an upper bound of its distance to the other surface S is kept. Any
-piecewise affine map f from T into S gives one: |p − f(p)| is convex on each piece, so it is largest at a
-corner of a piece. Three maps are tried, by the triangles of S that are nearest to T's corners:
-
-- all the same: T maps into it as a whole;
-- two that share an edge e: T is cut where its own edges pass e, and the cut maps into e;
-- three in a row, the middle one sharing an edge with each of the others: two such cuts.
-
-Besides, distance to a set is 1-Lipschitz, so no point of T is further from S than a corner's distance plus the way
-there, nor than the centroid's. Triangles whose bound exceeds the largest distance seen are split in
-four until the bound is tight: the branch and bound of Guthe, Borodin and Klein, Fast and accurate
-Hausdorff distance calculation between meshes (2005), with these bounds.
+For each triangle T of one surface an upper bound of its distance to the other surface S is kept: that of a piecewise
+affine map of T into S, where affine_maps knows one. Besides, distance to a set is 1-Lipschitz, so no point of T is
+further from S than a corner's distance plus the way there, nor than the centroid's. Triangles whose bound exceeds the
+largest distance seen are split in four until the bound is tight: the branch and bound of Guthe, Borodin and Klein, Fast
+and accurate Hausdorff distance calculation between meshes (2005), with these bounds.
 
 The maps agree on shared edges, so together they map the fine surface continuously onto the coarse one.
 Where their images cover a coarse triangle once (by signed area, which is its topological degree), every
@@ -28,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .affine_maps import MapRoom, Pieces, Target, bare_target, book_by_thirds, booked_target, map_room, mapped_bound
 from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
 from .compiled import compiled, compiled_inner
 from .surface import AnyArray, FloatArray, IntArray, Surface, edges_of, part
@@ -40,8 +34,6 @@ COVERED = (0.8, 1.2)
 # A triangle that is covered but for such a sliver may reach further there than any fine point does. It is searched
 # too where a corner or the centroid is further away than this share of the forward bound.
 SUSPECT = 0.5
-Point = FloatArray | tuple[float, float, float]
-
 SPLITS = 40  # of one triangle into four, one below the other: its edges are shorter than rounding by then
 
 
@@ -117,73 +109,46 @@ def _break_vertices(surface: Surface) -> IntArray:
 def _forward(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: float) -> tuple[float, float, FloatArray]:
     """Upper bound of the largest distance from a point of `fine` to `coarse`, the mean one of its vertices, and how
     often the images of `fine` cover each triangle of `coarse`."""
-    tree = on_coarse.tree
-    a, b, c = (tree.corners[:, 3 * k : 3 * k + 3] for k in range(3))
-    cross = np.cross(b - a, c - a)
-    length = np.linalg.norm(cross, axis=1)
-    normals = cross / np.where(length > 0, length, 1.0)[:, None]
-    target = _Target(tree, coarse.triangles[tree.order], normals)
+    target, areas = booked_target(coarse, on_coarse)
     bound, mean, booked = _search(fine.positions, fine.triangles, target, floor, 0.0)
     coverage = np.ones(len(booked))
-    coverage[tree.order] = np.where(length > 0, booked / np.where(length > 0, length * 0.5, 1.0), 1.0)
+    coverage[on_coarse.tree.order] = np.where(areas > 0, booked / np.where(areas > 0, areas, 1.0), 1.0)
     return bound, mean, coverage
 
 
 def _back(coarse: Surface, fine: Surface, on_fine: ClosestPoints, floor: float, known: float) -> float:
     """Upper bound of the largest distance from a point of `coarse` to `fine`. `known` is a distance below which the
     answer does not matter."""
-    target = _Target(on_fine.tree, fine.triangles[on_fine.tree.order], np.empty((0, 3)))
-    bound, _, _ = _search(coarse.positions, coarse.triangles, target, floor, known)
+    bound, _, _ = _search(coarse.positions, coarse.triangles, bare_target(fine, on_fine), floor, known)
     return float(bound)
 
 
-class _Target(NamedTuple):
-    """The surface that is measured against. triangles: (m, 3) vertices; normals: (m, 3), or none where nothing is to be
-    booked; both in the tree's order."""
-
-    tree: BoxTree
-    triangles: IntArray
-    normals: FloatArray
-
-
-class _Pieces(NamedTuple):
-    """Triangles cut from the measured surface, with what is known of their corners' nearest points on the target.
-
-    corners, feet: (p, 3, 3); distance, nearest: (p, 3).
-    """
-
-    corners: FloatArray
-    feet: FloatArray
-    distance: FloatArray
-    nearest: AnyArray
-
-
 class _Work(NamedTuple):
-    """Room for a search. nearby, feet, far: of each vertex; booked: of each triangle of the target; pieces: those of
+    """Room for a search. nearby, feet, far: of each vertex; pieces: those of
     one triangle, one below the other; six: corners and middles of the sides of one piece."""
 
     nearby: AnyArray
     feet: FloatArray
     far: FloatArray
-    booked: FloatArray
-    pieces: _Pieces
-    six: _Pieces
+    maps: MapRoom
+    pieces: Pieces
+    six: Pieces
     stack: AnyArray
     distances: FloatArray
 
 
 @compiled
 def _search(
-    positions: FloatArray, triangles: IntArray, target: _Target, floor: float, known: float
+    positions: FloatArray, triangles: IntArray, target: Target, floor: float, known: float
 ) -> tuple[float, float, FloatArray]:
     count, room = len(positions), 3 * SPLITS + 4
     work = _Work(
         np.empty(count, np.int32),
         np.empty((count, 3)),
         np.empty(count),
-        np.zeros(len(target.normals)),
-        _Pieces(np.empty((room, 3, 3)), np.empty((room, 3, 3)), np.empty((room, 3)), np.empty((room, 3), np.int32)),
-        _Pieces(np.empty((1, 6, 3)), np.empty((1, 6, 3)), np.empty((1, 6)), np.empty((1, 6), np.int32)),
+        map_room(len(target.normals)),
+        Pieces(np.empty((room, 3, 3)), np.empty((room, 3, 3)), np.empty((room, 3)), np.empty((room, 3), np.int32)),
+        Pieces(np.empty((1, 6, 3)), np.empty((1, 6, 3)), np.empty((1, 6)), np.empty((1, 6), np.int32)),
         np.empty(DEPTH, np.int32),
         np.empty(DEPTH),
     )
@@ -191,12 +156,12 @@ def _search(
     total = 0.0
     for v in range(count):
         total += work.far[v]
-    return _settle_all(positions, triangles, target, floor, known, work), total / max(count, 1), work.booked
+    return _settle_all(positions, triangles, target, floor, known, work), total / max(count, 1), work.maps.booked
 
 
 @compiled_inner
 def _settle_all(
-    positions: FloatArray, triangles: IntArray, target: _Target, floor: float, known: float, work: _Work
+    positions: FloatArray, triangles: IntArray, target: Target, floor: float, known: float, work: _Work
 ) -> float:
     """The bound over all triangles."""
     pieces, far = work.pieces, work.far
@@ -213,7 +178,7 @@ def _settle_all(
         while top:
             top -= 1
             goal = max(known, seen * (1.0 + TOLERANCE), seen + floor)
-            bound = _mapped_bound(pieces, top, target, work.booked, goal)
+            bound = mapped_bound(pieces, top, target, work.maps, goal)
             if bound <= goal:
                 settled = max(settled, bound)
                 continue
@@ -228,7 +193,7 @@ def _settle_all(
                 bound = _bound_by_middle(pieces, top, at_middle)
             if bound <= goal or queries > MAX_QUERIES or top >= 3 * SPLITS:
                 settled = max(settled, bound)
-                _book_by_thirds(pieces, top, target, work.booked)
+                book_by_thirds(pieces, top, target, work.maps.booked)
                 continue
             seen = _split(pieces, top, target.tree, seen, work)
             queries += 3
@@ -237,7 +202,7 @@ def _settle_all(
 
 
 @compiled_inner
-def _split(pieces: _Pieces, piece: int, tree: BoxTree, seen: float, work: _Work) -> float:
+def _split(pieces: Pieces, piece: int, tree: BoxTree, seen: float, work: _Work) -> float:
     """Put the four quarters of a piece into its place and the next three; returns the largest distance seen."""
     six = work.six
     for k in range(3):
@@ -257,7 +222,7 @@ def _split(pieces: _Pieces, piece: int, tree: BoxTree, seen: float, work: _Work)
 
 
 @compiled_inner
-def _copy_corner(source: _Pieces, piece: int, corner: int, target: _Pieces, place: int, k: int) -> None:
+def _copy_corner(source: Pieces, piece: int, corner: int, target: Pieces, place: int, k: int) -> None:
     for axis in range(3):
         target.corners[place, k, axis] = source.corners[piece, corner, axis]
         target.feet[place, k, axis] = source.feet[piece, corner, axis]
@@ -266,7 +231,7 @@ def _copy_corner(source: _Pieces, piece: int, corner: int, target: _Pieces, plac
 
 
 @compiled_inner
-def _middle(pieces: _Pieces, piece: int) -> tuple[float, float, float]:
+def _middle(pieces: Pieces, piece: int) -> tuple[float, float, float]:
     """The centroid of a piece."""
     corners = pieces.corners
     x = (corners[piece, 0, 0] + corners[piece, 1, 0] + corners[piece, 2, 0]) / 3.0
@@ -276,7 +241,7 @@ def _middle(pieces: _Pieces, piece: int) -> tuple[float, float, float]:
 
 
 @compiled_inner
-def _bound_by_corners(pieces: _Pieces, piece: int) -> float:
+def _bound_by_corners(pieces: Pieces, piece: int) -> float:
     """The bound from the corners' distances alone. The medians part the piece into three quadrilaterals, one at each
     corner; no point of it is further from that corner than the centroid or the middle of a side."""
     corners = pieces.corners
@@ -291,7 +256,7 @@ def _bound_by_corners(pieces: _Pieces, piece: int) -> float:
 
 
 @compiled_inner
-def _bound_by_middle(pieces: _Pieces, piece: int, at_middle: float) -> float:
+def _bound_by_middle(pieces: Pieces, piece: int, at_middle: float) -> float:
     """The bound from the corners' distances and the centroid's: a corner answers for the triangle of the first thirds
     of its sides, the centroid for the hexagon that is left."""
     corners = pieces.corners
@@ -319,130 +284,3 @@ def _side(corners: FloatArray, piece: int, k: int) -> float:
     dz = corners[piece, j, 2] - corners[piece, k, 2]
     length: float = np.sqrt(dx * dx + dy * dy + dz * dz)
     return length
-
-
-@compiled_inner
-def _mapped_bound(pieces: _Pieces, piece: int, target: _Target, booked: FloatArray, goal: float) -> float:
-    """The bound by the maps above, infinite where none of them applies; images within `goal` are booked."""
-    near, far = pieces.nearest[piece], pieces.distance[piece]
-    furthest: float = max(far[0], far[1], far[2])
-    if furthest > goal:  # no map brings a corner nearer than it is
-        return np.inf
-    a, b, c = pieces.feet[piece]
-    if near[0] == near[1] and near[1] == near[2]:
-        _book(target, booked, near[0], a, b, c)
-        return furthest
-    for k in range(3):
-        if near[k] == near[(k + 1) % 3]:
-            return _cut_once(pieces, piece, k, furthest, target, booked, goal)
-    return _cut_twice(pieces, piece, furthest, target, booked, goal)
-
-
-@compiled_inner
-def _cut_once(
-    pieces: _Pieces, piece: int, pair: int, furthest: float, target: _Target, booked: FloatArray, goal: float
-) -> float:
-    """Corners `pair` and the next one have the same nearest triangle, the third another."""
-    i, j, k = pair, (pair + 1) % 3, (pair + 2) % 3
-    corners, feet = pieces.corners[piece], pieces.feet[piece]
-    both, alone = pieces.nearest[piece, i], pieces.nearest[piece, k]
-    side = _shared_side(target.triangles[both], target.triangles[alone])
-    if side < 0:
-        return np.inf
-    gap_i, _, x_i = _gap_to_side(corners[i], corners[k], target.tree.corners[both], side)
-    gap_j, _, x_j = _gap_to_side(corners[j], corners[k], target.tree.corners[both], side)
-    bound = max(furthest, gap_i, gap_j)
-    if bound <= goal:
-        _book(target, booked, both, feet[i], feet[j], x_j)
-        _book(target, booked, both, feet[i], x_j, x_i)
-        _book(target, booked, alone, x_i, x_j, feet[k])
-    return bound
-
-
-@compiled_inner
-def _cut_twice(pieces: _Pieces, piece: int, furthest: float, target: _Target, booked: FloatArray, goal: float) -> float:
-    """All three nearest triangles differ: that of corner b touches the two others."""
-    corners, feet, near = pieces.corners[piece], pieces.feet[piece], pieces.nearest[piece]
-    for b in range(3):
-        a, c = (b + 2) % 3, (b + 1) % 3
-        to_a, to_b, to_c = near[a], near[b], near[c]
-        side_a = _shared_side(target.triangles[to_a], target.triangles[to_b])
-        side_c = _shared_side(target.triangles[to_c], target.triangles[to_b])
-        if side_a < 0 or side_c < 0:
-            continue
-        left, right = target.tree.corners[to_a], target.tree.corners[to_c]
-        gap_ab, _, x_ab = _gap_to_side(corners[a], corners[b], left, side_a)
-        gap_cb, _, x_cb = _gap_to_side(corners[c], corners[b], right, side_c)
-        gap_1, at_1, x_1 = _gap_to_side(corners[a], corners[c], left, side_a)
-        gap_2, at_2, x_2 = _gap_to_side(corners[a], corners[c], right, side_c)
-        if at_1 > at_2:
-            return np.inf
-        bound = max(furthest, max(gap_ab, gap_cb), max(gap_1, gap_2))
-        if bound <= goal:
-            _book(target, booked, to_a, feet[a], x_ab, x_1)
-            _book(target, booked, to_b, feet[b], x_cb, x_2)
-            _book(target, booked, to_b, feet[b], x_2, x_1)
-            _book(target, booked, to_b, feet[b], x_1, x_ab)
-            _book(target, booked, to_c, feet[c], x_2, x_cb)
-        return bound
-    return np.inf
-
-
-@compiled_inner
-def _book_by_thirds(pieces: _Pieces, piece: int, target: _Target, booked: FloatArray) -> None:
-    """Book a piece that has no map: a third of its image's area where each corner's foot is."""
-    a, b, c = pieces.feet[piece]
-    for k in range(3):
-        _book(target, booked, pieces.nearest[piece, k], a, b, c, 1.0 / 3.0)
-
-
-@compiled_inner
-def _book(target: _Target, booked: FloatArray, triangle: int, a: Point, b: Point, c: Point, share: float = 1.0) -> None:
-    """Book that share of the signed area of an image (a, b, c), as seen along a triangle's unit normal."""
-    if len(target.normals) == 0:
-        return
-    normal = target.normals[triangle]
-    ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-    twice = (uy * vz - uz * vy) * normal[0] + (uz * vx - ux * vz) * normal[1] + (ux * vy - uy * vx) * normal[2]
-    booked[triangle] += 0.5 * twice * share
-
-
-@compiled_inner
-def _shared_side(left: IntArray, right: IntArray) -> int:
-    """The side of `left` (from that corner to the next) that it shares with `right`, or −1."""
-    a, b, c = False, False, False
-    for k in range(3):
-        a, b, c = a or left[0] == right[k], b or left[1] == right[k], c or left[2] == right[k]
-    if a and b and not c:
-        return 0
-    if b and c and not a:
-        return 1
-    if c and a and not b:
-        return 2
-    return -1
-
-
-@compiled_inner
-def _gap_to_side(
-    start: FloatArray, end: FloatArray, triangle: FloatArray, side: int
-) -> tuple[float, float, tuple[float, float, float]]:
-    """Distance between the segment [start, end] and a side of a triangle (9,), where on the first it is (0…1), and
-    the nearest point on the side.
-
-    Ericson, Real-Time Collision Detection (2005), section 5.1.9.
-    """
-    left, right = 3 * side, 3 * ((side + 1) % 3)
-    lx, ly, lz = triangle[left], triangle[left + 1], triangle[left + 2]
-    ux, uy, uz = end[0] - start[0], end[1] - start[1], end[2] - start[2]
-    vx, vy, vz = triangle[right] - lx, triangle[right + 1] - ly, triangle[right + 2] - lz
-    wx, wy, wz = start[0] - lx, start[1] - ly, start[2] - lz
-    uv, uw, vw = ux * vx + uy * vy + uz * vz, ux * wx + uy * wy + uz * wz, vx * wx + vy * wy + vz * wz
-    uu, vv = max(ux * ux + uy * uy + uz * uz, 1e-300), max(vx * vx + vy * vy + vz * vz, 1e-300)
-    determinant = uu * vv - uv * uv
-    s = (uv * vw - vv * uw) / determinant if determinant > 1e-12 * uu * vv else 0.5
-    t = min(max((uv * min(max(s, 0.0), 1.0) + vw) / vv, 0.0), 1.0)
-    s = min(max((uv * t - uw) / uu, 0.0), 1.0)
-    x, y, z = lx + t * vx, ly + t * vy, lz + t * vz
-    dx, dy, dz = start[0] + s * ux - x, start[1] + s * uy - y, start[2] + s * uz - z
-    return np.sqrt(dx * dx + dy * dy + dz * dz), s, (x, y, z)
