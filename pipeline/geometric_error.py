@@ -24,7 +24,7 @@ import numpy as np
 from .affine_maps import MapRoom, Pieces, Target, bare_target, book_by_thirds, booked_target, map_room, mapped_bound
 from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
 from .compiled import compiled, compiled_inner
-from .surface import AnyArray, FloatArray, IntArray, Surface, edges_of, part
+from .surface import AnyArray, FloatArray, IntArray, Surface, centroids, edges_of, part
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
 MAX_QUERIES = 8_000_000  # past this the bound is returned as it stands: true, only less tight
@@ -71,9 +71,8 @@ def geometric_error(
 
 def _seen_from(coarse: Surface, on_fine: ClosestPoints) -> FloatArray:
     """(m,) the largest distance to the fine surface of each coarse triangle's corners and centroid."""
-    p, t = coarse.positions, coarse.triangles
-    corners, middles = on_fine.query(p).distances, on_fine.query(p[t].mean(axis=1)).distances
-    a, b, c = corners[t].T
+    corners, middles = on_fine.query(coarse.positions).distances, on_fine.query(centroids(coarse)).distances
+    a, b, c = corners[coarse.triangles].T
     far: FloatArray = np.maximum.reduce([a, b, c, middles])
     return far
 

@@ -19,6 +19,7 @@ from .attributes import transfer
 from .closest import ClosestPoints
 from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
 from .geometric_error import GeometricError, geometric_error
+from .region_bounds import Shape, cone_around, sphere_around
 from .scene import TreeSource
 from .settings import Settings
 from .simplify import NOTHING, room_for_lines, simplify, strayed
@@ -351,7 +352,7 @@ def _link(finished: Sequence[_Finished], counts: Sequence[int]) -> tuple[Region,
         regions.append(
             Region(tier, parent, children, done.primitives, (0, 0, 0, 0), None, done.error, done.metres_per_uv)
         )
-    shapes = [_Shape.of(done.primitives) for done in finished]
+    shapes = [Shape.of(done.primitives) for done in finished]
     below: list[list[int]] = [[] for _ in regions]
     for index in reversed(range(len(regions))):
         region = regions[index]
@@ -360,46 +361,5 @@ def _link(finished: Sequence[_Finished], counts: Sequence[int]) -> tuple[Region,
         for child in region.children:
             error = max(error, regions[child].error * 1.0001)
         family = [shapes[d] for d in below[index]]
-        regions[index] = replace(region, error=error, sphere=_sphere(family), cone=_cone(family))
+        regions[index] = replace(region, error=error, sphere=sphere_around(family), cone=cone_around(family))
     return tuple(regions)
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """What spheres and cones are made of: positions (n, 3), unit normals (m, 3) of the triangles that have an area,
-    and the sum of all normals by area."""
-
-    positions: FloatArray
-    normals: FloatArray
-    total: FloatArray
-
-    @classmethod
-    def of(cls, primitives: Sequence[tuple[int, EncodedPrimitive]]) -> _Shape:
-        positions = [p.attributes["POSITION"].values.astype(np.float64) for _, p in primitives]
-        faces = [face_normals(x, p.triangles) for x, (_, p) in zip(positions, primitives, strict=True)]
-        normals, area = (np.concatenate(parts) for parts in zip(*faces, strict=True))
-        return cls(np.concatenate(positions), normals[area > 0], (normals * area[:, None]).sum(axis=0))
-
-
-def _sphere(family: Sequence[_Shape]) -> tuple[float, float, float, float]:
-    low = np.min([s.positions.min(axis=0) for s in family], axis=0)
-    high = np.max([s.positions.max(axis=0) for s in family], axis=0)
-    centre = (low + high) * 0.5
-    radius = max(float(np.linalg.norm(s.positions - centre, axis=1).max()) for s in family)
-    x, y, z = (float(v) for v in centre)
-    return x, y, z, radius * 1.000001
-
-
-def _cone(family: Sequence[_Shape]) -> tuple[float, float, float, float] | None:
-    axis = np.sum([s.total for s in family], axis=0)
-    length = float(np.linalg.norm(axis))
-    if length == 0:
-        return None
-    axis = axis / length
-    x, y, z = (float(v) for v in axis)
-    # Term by term: BLAS rounds differently on different processors.
-    along = (n[:, 0] * x + n[:, 1] * y + n[:, 2] * z for n in (s.normals for s in family))
-    cosine = min(float(cosines.min(initial=1.0)) for cosines in along)
-    if cosine <= 0:
-        return None
-    return x, y, z, cosine * 0.99999

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ from .primitives import (
     read_triangles,
 )
 from .sizes import check_sizes
-from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, in_order_of_use, unique_rows
+from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, in_order_of_use, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 
@@ -250,28 +250,33 @@ def _weld(gathered: _Gathered) -> tuple[Source, tuple[PrimitiveKind, ...]]:
     """One Source out of gathered triangles; those that use one position twice are dropped, and kinds that
     are left without triangles with them."""
     starts = np.cumsum([0, *map(len, gathered.positions)])
-    positions, inverse = unique_rows(np.concatenate(gathered.positions))
-    triangles = inverse[np.concatenate([t + start for t, start in zip(gathered.triangles, starts, strict=False)])]
-    kind_of = np.concatenate(gathered.kind_of)
+    positions, inverse = unique_rows(_joined(gathered.positions))
+    triangles = inverse[_joined([t + start for t, start in zip(gathered.triangles, starts, strict=False)])]
+    kind_of = _joined(gathered.kind_of)
     a, b, c = triangles.T
     good = (a != b) & (b != c) & (c != a)
     attributes: dict[str, FloatArray] = {}
     for name in sorted({name for vertices in gathered.attributes for name in vertices}):
         width = max(vertices[name].shape[1] for vertices in gathered.attributes if name in vertices)
-        attributes[name] = np.concatenate(
+        attributes[name] = _joined(
             [
-                _padded(vertices.get(name), len(positions), width)[triangles]
+                np.take(_padded(vertices.get(name), len(positions), width), triangles, axis=0)
                 for vertices, positions, triangles in zip(
                     gathered.attributes, gathered.positions, gathered.triangles, strict=True
                 )
             ]
         )
     uv = attributes.pop("TEXCOORD_0", np.zeros((len(kind_of), 3, 2)))
-    present, compact = np.unique(kind_of[good], return_inverse=True)
-    source = Source(Surface(positions, triangles, kind_of, uv), attributes)
+    present = np.bincount(kind_of[good], minlength=len(gathered.kinds)) > 0
+    compact = np.cumsum(present) - 1
+    source = Source(Surface(positions, triangles, compact[kind_of], uv), attributes)
     source = source if good.all() else source.part(good)
-    kinds = tuple(gathered.kinds[k] for k in present)
-    return replace(source, surface=replace(source.surface, kinds=compact.reshape(-1).astype(np.int64))), kinds
+    return source, tuple(kind for kind, there in zip(gathered.kinds, present, strict=True) if there)
+
+
+def _joined(parts: Sequence[AnyArray]) -> AnyArray:
+    """One array of all; large ones are not copied where there is only one."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _padded(values: FloatArray | None, count: int, width: int) -> FloatArray:

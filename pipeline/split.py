@@ -12,7 +12,7 @@ import numpy as np
 
 from .closest import halved
 from .compiled import compiled
-from .surface import BoolArray, FloatArray, IntArray, Source, Surface, take
+from .surface import BoolArray, FloatArray, IntArray, Source, Surface, centroids, take
 
 BRANCHING = 4  # children of a region: two binary splits
 # Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
@@ -58,7 +58,7 @@ def split(source: Source, depth: int) -> Pieces:
     leaf = np.zeros(len(surface.triangles), np.int64)
     if depth == 0:
         return Pieces(source, leaf, [])
-    order, bounds = halved(surface.positions[surface.triangles].mean(axis=1), 2 * depth)
+    order, bounds = halved(centroids(surface), 2 * depth)
     for number, (start, end) in enumerate(pairwise(bounds)):
         leaf[order[start:end]] = number
     borders = [_borders(surface, leaf >> (2 * (depth - level)), BRANCHING**level) for level in range(1, depth + 1)]

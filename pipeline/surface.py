@@ -169,10 +169,37 @@ def without_degenerates(surface: Surface) -> Surface:
 
 def face_normals(positions: FloatArray, triangles: IntArray) -> tuple[FloatArray, FloatArray]:
     """Unit normals (m, 3), zero for triangles without area, and areas (m,)."""
-    a, b, c = (positions[triangles[:, k]] for k in range(3))
-    cross = np.cross(b - a, c - a)
-    length = np.linalg.norm(cross, axis=1)
-    return cross / np.where(length > 0, length, 1.0)[:, None], length * 0.5
+    return _face_normals(np.ascontiguousarray(positions, np.float64), np.ascontiguousarray(triangles, np.int64))
+
+
+@compiled
+def _face_normals(positions: FloatArray, triangles: IntArray) -> tuple[FloatArray, FloatArray]:
+    normals, areas = np.empty((len(triangles), 3)), np.empty(len(triangles))
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        ux, uy, uz = (
+            positions[b, 0] - positions[a, 0],
+            positions[b, 1] - positions[a, 1],
+            positions[b, 2] - positions[a, 2],
+        )
+        vx, vy, vz = (
+            positions[c, 0] - positions[a, 0],
+            positions[c, 1] - positions[a, 1],
+            positions[c, 2] - positions[a, 2],
+        )
+        x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        length = np.sqrt(x * x + y * y + z * z)
+        areas[t] = length * 0.5
+        scale = length if length > 0.0 else 1.0
+        normals[t, 0], normals[t, 1], normals[t, 2] = x / scale, y / scale, z / scale
+    return normals, areas
+
+
+def centroids(surface: Surface) -> FloatArray:
+    """The middles (m, 3) of all triangles."""
+    a, b, c = (surface.positions[surface.triangles[:, k]] for k in range(3))
+    middles: FloatArray = (a + b + c) / 3.0
+    return middles
 
 
 def edges_of(triangles: IntArray) -> tuple[IntArray, IntArray]:
