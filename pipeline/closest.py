@@ -49,7 +49,7 @@ class ClosestPoints:
     """Answers closest-point queries against one surface."""
 
     def __init__(self, positions: FloatArray, triangles: IntArray) -> None:
-        self.tree = _grow(np.ascontiguousarray(positions[triangles].reshape(-1, 9), np.float64))
+        self.tree = _grow(np.ascontiguousarray(positions, np.float64), np.ascontiguousarray(triangles, np.int64))
 
     def query(self, points: FloatArray) -> Closest:
         """Nearest triangles of the surface for (q, 3) points."""
@@ -212,28 +212,29 @@ def nearest_of_each(
 def halved(points: FloatArray, levels: int) -> tuple[IntArray, IntArray]:
     """Cut (n, 3) points so many times at the median, each part along its longest side: their order, in which parts
     stand one after the other, and the bounds (2^levels + 1,) of the parts."""
-    order, bounds = np.arange(len(points)), np.array([0, len(points)])
+    orders, room = _sorted_along_axes(points), _parting_room(len(points))
+    bounds = np.array([0, len(points)])
     for _ in range(levels):
         finer = np.empty(2 * len(bounds) - 1, np.int64)
         finer[0] = 0
         for i in range(len(bounds) - 1):
             low, high = bounds[i], bounds[i + 1]
             finer[2 * i + 1], finer[2 * i + 2] = (low + high) >> 1, high
-            _part_at_median(order, points[:, _longest(order, points, low, high)], low, high, (low + high) >> 1)
+            _part_at(points, orders, room, low, (low + high) >> 1, high)
         bounds = finer
-    return order, bounds
+    return orders[0].astype(np.int64), bounds
 
 
 @compiled
-def _grow(corners: FloatArray) -> BoxTree:
-    count = len(corners)
+def _grow(positions: FloatArray, triangles: IntArray) -> BoxTree:
+    count = len(triangles)
     middles = np.empty((count, 3))
     for t in range(count):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         for k in range(3):
-            middles[t, k] = corners[t, k] + corners[t, 3 + k] + corners[t, 6 + k]
-    order = np.arange(count)
+            middles[t, k] = positions[a, k] + positions[b, k] + positions[c, k]
+    orders, parting = _sorted_along_axes(middles), _parting_room(count)
     room = 2 * (2 * count // LEAF + 2) + 1
-    boxes = np.empty((room, 6))
     child, parent = np.full(room, -1, np.int32), np.full(room, -1, np.int32)
     first, last, leaf = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(count, np.int32)
     first[0], last[0] = 0, count
@@ -242,65 +243,100 @@ def _grow(corners: FloatArray) -> BoxTree:
         low, high = first[node], last[node]
         if high - low > LEAF:
             half = (low + high) >> 1
-            _part_at_median(order, middles[:, _longest(order, middles, low, high)], low, high, half)
+            _part_at(middles, orders, parting, low, half, high)
             child[node] = nodes
             parent[nodes] = parent[nodes + 1] = node
             first[nodes], last[nodes], first[nodes + 1], last[nodes + 1] = low, half, half, high
             nodes += 2
         node += 1
-    ordered = np.empty((count, 9))
+    order, corners = orders[0].astype(np.int64), np.empty((count, 9))
     for place in range(count):
-        ordered[place] = corners[order[place]]
+        for corner in range(3):
+            vertex = triangles[order[place], corner]
+            for k in range(3):
+                corners[place, 3 * corner + k] = positions[vertex, k]
+    boxes = np.empty((nodes, 6))
     for node in range(nodes - 1, -1, -1):
+        if child[node] >= 0:
+            one, other = child[node], child[node] + 1
+            for k in range(3):
+                boxes[node, k] = min(boxes[one, k], boxes[other, k])
+                boxes[node, 3 + k] = max(boxes[one, 3 + k], boxes[other, 3 + k])
+            continue
         for k in range(3):
-            least, largest = np.inf, -np.inf
-            if child[node] >= 0:
-                one, other = boxes[child[node]], boxes[child[node] + 1]
-                least, largest = min(one[k], other[k]), max(one[3 + k], other[3 + k])
-            else:
-                for place in range(first[node], last[node]):
-                    leaf[place] = node
-                    for corner in range(3):
-                        least = min(least, ordered[place, 3 * corner + k])
-                        largest = max(largest, ordered[place, 3 * corner + k])
-            boxes[node, k], boxes[node, 3 + k] = least, largest
-    boxes, child, parent = boxes[:nodes].copy(), child[:nodes].copy(), parent[:nodes].copy()
-    return BoxTree(ordered, order, boxes, child, parent, first[:nodes].copy(), last[:nodes].copy(), leaf)
+            boxes[node, k], boxes[node, 3 + k] = np.inf, -np.inf
+        for place in range(first[node], last[node]):
+            leaf[place] = node
+            for k in range(3):
+                x, y, z = corners[place, k], corners[place, 3 + k], corners[place, 6 + k]
+                boxes[node, k] = min(boxes[node, k], x, y, z)
+                boxes[node, 3 + k] = max(boxes[node, 3 + k], x, y, z)
+    child, parent = child[:nodes].copy(), parent[:nodes].copy()
+    return BoxTree(corners, order, boxes, child, parent, first[:nodes].copy(), last[:nodes].copy(), leaf)
+
+
+@compiled
+def _sorted_along_axes(points: FloatArray) -> AnyArray:
+    """The numbers of (n, 3) points in the order of each coordinate (3, n), rounded to float32; equal ones as they come.
+
+    Radix sort, three digits of eleven bits: parts of equal size need no comparisons after that.
+    """
+    count = len(points)
+    orders, spare, bits = np.empty((3, count), np.int32), np.empty(count, np.int32), np.empty(count, np.uint32)
+    for axis in range(3):
+        values = np.empty(count, np.float32)
+        for i in range(count):
+            values[i] = points[i, axis]
+        raw = values.view(np.uint32)
+        starts = np.zeros((3, 2049), np.int64)
+        for i in range(count):  # so that unsigned integers sort as floats do
+            bits[i] = raw[i] ^ (np.uint32(0xFFFFFFFF) if raw[i] >> np.uint32(31) else np.uint32(0x80000000))
+            orders[axis, i] = i
+            for digit in range(3):
+                starts[digit, 1 + ((bits[i] >> np.uint32(11 * digit)) & np.uint32(2047))] += 1
+        for digit in range(3):
+            for value in range(2048):
+                starts[digit, value + 1] += starts[digit, value]
+            for i in range(count):
+                one = orders[axis, i]
+                value = (bits[one] >> np.uint32(11 * digit)) & np.uint32(2047)
+                spare[starts[digit, value]] = one
+                starts[digit, value] += 1
+            orders[axis] = spare
+    return orders
+
+
+class _PartingRoom(NamedTuple):
+    """upper: (n,) which points go to the upper part; spare: (n,) those, on their way."""
+
+    upper: AnyArray
+    spare: AnyArray
+
+
+@compiled
+def _parting_room(count: int) -> _PartingRoom:
+    return _PartingRoom(np.empty(count, np.uint8), np.empty(count, np.int32))
 
 
 @compiled_inner
-def _longest(order: IntArray, middles: FloatArray, low: int, high: int) -> int:
-    """The axis along which the middles of the triangles order[low … high − 1] spread most."""
+def _part_at(points: FloatArray, orders: AnyArray, room: _PartingRoom, low: int, half: int, high: int) -> None:
+    """Cut orders[:, low … high − 1] at `half` along the longest side of these points; all three stay sorted."""
     axis, widest = 0, -1.0
     for k in range(3):
-        least, largest = np.inf, -np.inf
-        for place in range(low, high):
-            least, largest = min(least, middles[order[place], k]), max(largest, middles[order[place], k])
-        if largest - least > widest:
-            axis, widest = k, largest - least
-    return axis
-
-
-@compiled_inner
-def _part_at_median(order: IntArray, values: FloatArray, low: int, high: int, half: int) -> None:
-    """Move the `half − low` smallest of order[low … high − 1] to the front (Hoare's quickselect)."""
-    a, b = low, high - 1
-    while a < b:
-        x, y, z = values[order[a]], values[order[(a + b) >> 1]], values[order[b]]
-        pivot = max(min(x, y), min(max(x, y), z))
-        i, j = a, b
-        while i <= j:
-            while values[order[i]] < pivot:
-                i += 1
-            while values[order[j]] > pivot:
-                j -= 1
-            if i <= j:
-                order[i], order[j] = order[j], order[i]
-                i += 1
-                j -= 1
-        if half <= j:
-            b = j
-        elif half >= i:
-            a = i
-        else:
-            break
+        spread = points[orders[k, high - 1], k] - points[orders[k, low], k]
+        if spread > widest:
+            axis, widest = k, spread
+    upper, spare = room
+    for place in range(low, high):
+        upper[orders[axis, place]] = place >= half
+    for k in range(3):
+        if k == axis:
+            continue
+        below, above = low, 0
+        for place in range(low, high):  # both are written, one counts: nothing to mispredict
+            one = orders[k, place]
+            orders[k, below], spare[above] = one, one
+            below += 1 - upper[one]
+            above += upper[one]
+        for i in range(above):
+            orders[k, half + i] = spare[i]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
-from typing import Any, Protocol, overload
+from typing import Any, Protocol, TypeVar, overload
 
 import numpy as np
 
@@ -103,10 +103,13 @@ class Tree:
     regions: tuple[Region, ...]
 
 
-class Tasks(Sequence[tuple[Any, ...]]):
-    """Argument tuples made when they are asked for: every tier's are as large as the source."""
+T = TypeVar("T")
 
-    def __init__(self, count: int, make: Callable[[int], tuple[Any, ...]]) -> None:
+
+class Made(Sequence[T]):
+    """Items that are made when they are asked for: those of a tier are together as large as the source."""
+
+    def __init__(self, count: int, make: Callable[[int], T]) -> None:
         self._count = count
         self._make = make
 
@@ -114,10 +117,10 @@ class Tasks(Sequence[tuple[Any, ...]]):
         return self._count
 
     @overload
-    def __getitem__(self, index: int) -> tuple[Any, ...]: ...
+    def __getitem__(self, index: int) -> T: ...
     @overload
-    def __getitem__(self, index: slice) -> list[tuple[Any, ...]]: ...
-    def __getitem__(self, index: int | slice) -> tuple[Any, ...] | list[tuple[Any, ...]]:
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
         places = range(self._count)[index]
         return self._make(places) if isinstance(places, int) else [self._make(i) for i in places]
 
@@ -137,34 +140,21 @@ def build_tree(
 ) -> Tree:
     """Build the tree of one source with a root of about `base_triangles`.
 
-    `run` maps tasks, in parallel if it likes; the result does not depend on how. The leaves are finished beside
-    everything else where `begin` can.
+    `run` maps tasks, in parallel if it likes; the result does not depend on how. The leaves are finished beside what
+    is left for one process alone, where `begin` can.
     """
     source = origin.source
-    grid = tree_grid(source.surface, settings)
     depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
-    pieces = split(source, depth)
-
-    def leaf(index: int) -> tuple[Any, ...]:
-        piece = pieces.at(pieces.depth, index)
-        return piece.surface, piece, origin.kinds, grid, settings, True
-
-    finished_leaves = (begin or later(run))("leaves", finish_region, Tasks(pieces.leaves, leaf))
-    tiers = _merge_up(pieces, run)
-    tiers = [(0, [surface]) for surface in chain(tiers[0][1][0], above)] + tiers[:-1]
-    regions = [(number, index) for number, (_, surfaces) in enumerate(tiers) for index in range(len(surfaces))]
-
-    def task(place: int) -> tuple[Any, ...]:
-        number, index = regions[place]
-        level, surfaces = tiers[number]
-        return surfaces[index], pieces.at(level, index), origin.kinds, grid, settings, False
-
-    finished = iter(run("regions", finish_region, Tasks(len(regions), task)))
-    done: list[list[_Finished]] = [[next(finished) for _ in surfaces] for _, surfaces in tiers]
-    done.append(finished_leaves())
+    work = _Work(split(source, depth), origin.kinds, tree_grid(source.surface, settings), settings)
+    tiers, below = _merge_up(work, run)
+    leaves = (begin or later(run))("leaves", finish_region, Made(work.pieces.leaves, work.leaf))
+    root = [merge_and_simplify(below, work.leaf_triangles, NOTHING)] if depth else []
+    alone = chain(root[0] if root else source.surface, above) + root
+    finished = run("regions", finish_region, Made(len(alone), lambda i: work.finishing(alone[i], 0, 0)))
+    done = [[one] for one in finished] + tiers + [leaves()]
     coarsest, finest = (length_in(e, source.surface, origin.scale) for e in settings.errors)
     kept = _worthwhile(done, coarsest, finest)
-    return Tree(origin, grid, _link([r for tier in kept for r in tier], [len(tier) for tier in kept]))
+    return Tree(origin, work.grid, _link([r for tier in kept for r in tier], [len(tier) for tier in kept]))
 
 
 def plan_tiers(triangles: int, base_triangles: int, settings: Settings) -> tuple[int, list[int]]:
@@ -187,23 +177,68 @@ def tree_grid(surface: Surface, settings: Settings) -> Grid:
     return choose_grid(p.min(axis=0), p.max(axis=0), edge, settings.position_bits)
 
 
-def _merge_up(pieces: Pieces, run: Run) -> list[tuple[int, list[Surface]]]:
-    """Tiers as (level, surfaces): the root first, the leaves last. A level is left out when its borders allow it
-    to be hardly smaller than the next finer one."""
-    leaves = [pieces.surface_at(pieces.depth, i) for i in range(pieces.leaves)]
-    tiers = [(pieces.depth, leaves)]
-    size = max(4, sum(len(leaf.triangles) for leaf in leaves) // len(leaves))
-    for level in range(pieces.depth - 1, -1, -1):
-        finer, below = tiers[0]
+@dataclass(frozen=True)
+class _Work:
+    """What the tasks of one tree are made of."""
+
+    pieces: Pieces
+    kinds: Sequence[PrimitiveKind]
+    grid: Grid
+    settings: Settings
+
+    @property
+    def leaf_triangles(self) -> int:
+        return max(4, len(self.pieces.at(0, 0).surface.triangles) // self.pieces.leaves)
+
+    def leaf(self, index: int) -> tuple[Any, ...]:
+        """For finish_region."""
+        piece = self.pieces.at(self.pieces.depth, index)
+        return piece.surface, piece, self.kinds, self.grid, self.settings, True
+
+    def finishing(self, surface: Surface, level: int, index: int) -> tuple[Any, ...]:
+        """For finish_region."""
+        return surface, self.pieces.at(level, index), self.kinds, self.grid, self.settings, False
+
+    def merging(self, below: Sequence[Surface], level: int, target: int, index: int) -> tuple[Any, ...]:
+        """For build_region. below: the surfaces of the next finer tier."""
+        fan = len(below) // BRANCHING**level
+        children = below[fan * index : fan * (index + 1)]
+        locked = self.pieces.borders[level - 1][index]
+        return children, target, locked, self.pieces.at(level, index), self.kinds, self.grid, self.settings
+
+
+def _merge_up(work: _Work, run: Run) -> tuple[list[list[_Finished]], Sequence[Surface]]:
+    """The tiers between root and leaves, finished, coarse to fine; and the surfaces that the root is made of. A tier is
+    left out when its borders allow it to be hardly smaller than the next finer one."""
+    pieces = work.pieces
+    tiers: list[list[_Finished]] = []
+    below: Sequence[Surface] = Made(pieces.leaves, partial(pieces.surface_at, pieces.depth))
+    count = len(pieces.at(0, 0).surface.triangles)
+    for level in range(pieces.depth - 1, 0, -1):
         regions = BRANCHING**level
-        own = pieces.borders[level - 1] if level else [NOTHING]  # the root has no neighbour
-        target = max(size, ceil(max(map(len, own)) / (0.95 * BORDER_SHARE)))  # a collapse may end a little below
-        if level and target * regions > WORTHWHILE * sum(len(s.triangles) for s in below):
+        borders = max(map(len, pieces.borders[level - 1]))
+        target = max(work.leaf_triangles, ceil(borders / (0.95 * BORDER_SHARE)))  # a collapse may end a little below
+        if target * regions > WORTHWHILE * count:
             continue
-        fan = BRANCHING ** (finer - level)
-        tasks = [(below[fan * i : fan * (i + 1)], target, own[i]) for i in range(regions)]
-        tiers.insert(0, (level, run("tiers", merge_and_simplify, tasks)))
-    return tiers
+        built = run("tiers", build_region, Made(regions, partial(work.merging, below, level, target)))
+        below = [surface for surface, _ in built]
+        count = sum(len(surface.triangles) for surface in below)
+        tiers.insert(0, [finished for _, finished in built])
+    return tiers, below
+
+
+def build_region(
+    children: Sequence[Surface],
+    target: int,
+    locked: FloatArray,
+    source: Source,
+    kinds: Sequence[PrimitiveKind],
+    grid: Grid,
+    settings: Settings,
+) -> tuple[Surface, _Finished]:
+    """Merge, simplify and finish a region: its surface for the next coarser tier, and itself."""
+    surface = merge_and_simplify(children, target, locked)
+    return surface, finish_region(surface, source, kinds, grid, settings, False)
 
 
 def merge_and_simplify(children: Sequence[Surface], target: int, locked: FloatArray) -> Surface:

@@ -30,7 +30,7 @@ class Pieces:
         """leaf_of: (m,) the leaf, 0 … 4^depth − 1, of each triangle."""
         self.borders = borders
         self.depth = len(borders)
-        self.leaves = BRANCHING**self.depth
+        self.leaves: int = BRANCHING**self.depth
         self._source = source
         self._order = np.argsort(leaf_of, kind="stable")
         self._bounds = np.searchsorted(leaf_of[self._order], np.arange(self.leaves + 1))
