@@ -2,8 +2,8 @@
 
 For each triangle T of one surface an upper bound of its distance to the other surface S is kept: that of a piecewise
 affine map of T into S, where affine_maps knows one. Besides, distance to a set is 1-Lipschitz, so no point of T is
-further from S than a corner's distance plus the way there, nor than the centroid's. Triangles whose bound exceeds the
-largest distance seen are split in four until the bound is tight: the branch and bound of Guthe, Borodin and Klein, Fast
+further from S than a corner's distance plus the way there. Triangles whose bound exceeds the
+largest distance seen are halved until the bound is tight: the branch and bound of Guthe, Borodin and Klein, Fast
 and accurate Hausdorff distance calculation between meshes (2005), with these bounds.
 
 The maps agree on shared edges, so together they map the fine surface continuously onto the coarse one.
@@ -34,7 +34,7 @@ COVERED = (0.8, 1.2)
 # A triangle that is covered but for such a sliver may reach further there than any fine point does. It is searched
 # too where a corner or the centroid is further away than this share of the forward bound.
 SUSPECT = 0.5
-SPLITS = 40  # of one triangle into four, one below the other: its edges are shorter than rounding by then
+HALVINGS = 80  # of one triangle, one below the other: its sides are shorter than rounding by then
 
 
 @dataclass(frozen=True)
@@ -123,15 +123,13 @@ def _back(coarse: Surface, fine: Surface, on_fine: ClosestPoints, floor: float, 
 
 
 class _Work(NamedTuple):
-    """Room for a search. nearby, feet, far: of each vertex; pieces: those of
-    one triangle, one below the other; six: corners and middles of the sides of one piece."""
+    """Room for a search. nearby, feet, far: of each vertex; pieces: those of one triangle, one below the other."""
 
     nearby: AnyArray
     feet: FloatArray
     far: FloatArray
     maps: MapRoom
     pieces: Pieces
-    six: Pieces
     stack: AnyArray
     distances: FloatArray
 
@@ -140,14 +138,13 @@ class _Work(NamedTuple):
 def _search(
     positions: FloatArray, triangles: IntArray, target: Target, floor: float, known: float
 ) -> tuple[float, float, FloatArray]:
-    count, room = len(positions), 3 * SPLITS + 4
+    count, room = len(positions), HALVINGS + 2
     work = _Work(
         np.empty(count, np.int32),
         np.empty((count, 3)),
         np.empty(count),
         map_room(len(target.normals)),
         Pieces(np.empty((room, 3, 3)), np.empty((room, 3, 3)), np.empty((room, 3)), np.empty((room, 3), np.int32)),
-        Pieces(np.empty((1, 6, 3)), np.empty((1, 6, 3)), np.empty((1, 6)), np.empty((1, 6), np.int32)),
         np.empty(DEPTH, np.int32),
         np.empty(DEPTH),
     )
@@ -182,51 +179,42 @@ def _settle_all(
                 settled = max(settled, bound)
                 continue
             bound = _bound_by_corners(pieces, top)
-            if bound > goal:
-                x, y, z = _middle(pieces, top)
-                found = nearest(x, y, z, pieces.nearest[top, 0], target.tree, work.stack, work.distances)
-                queries += 1
-                at_middle = np.sqrt(found[1])
-                seen = max(seen, at_middle)
-                goal = max(known, seen * (1.0 + TOLERANCE), seen + floor)
-                bound = _bound_by_middle(pieces, top, at_middle)
-            if bound <= goal or queries > MAX_QUERIES or top >= 3 * SPLITS:
+            if bound <= goal or queries > MAX_QUERIES or top >= HALVINGS:
                 settled = max(settled, bound)
                 book_by_thirds(pieces, top, target, work.maps.booked)
                 continue
-            seen = _split(pieces, top, target.tree, seen, work)
-            queries += 3
-            top += 4
+            seen = max(seen, _halve(pieces, top, target.tree, work))
+            queries += 1
+            top += 2
     return max(settled, seen)
 
 
 @compiled_inner
-def _split(pieces: Pieces, piece: int, tree: BoxTree, seen: float, work: _Work) -> float:
-    """Put the four quarters of a piece into its place and the next three; returns the largest distance seen."""
-    six = work.six
-    for k in range(3):
-        _copy_corner(pieces, piece, k, six, 0, k)
+def _halve(pieces: Pieces, piece: int, tree: BoxTree, work: _Work) -> float:
+    """Put the halves of a piece, cut at its longest side, into its place and the next; returns the distance of the
+    middle of that side."""
+    corners, k = pieces.corners, 0
+    for j in (1, 2):
+        if _side(corners, piece, j) > _side(corners, piece, k):
+            k = j
+    start, end, other = k, (k + 1) % 3, piece + 1
+    for j in range(3):
         for axis in range(3):
-            middle = (pieces.corners[piece, k, axis] + pieces.corners[piece, (k + 1) % 3, axis]) * 0.5
-            six.corners[0, 3 + k, axis] = middle
-        x, y, z = six.corners[0, 3 + k, 0], six.corners[0, 3 + k, 1], six.corners[0, 3 + k, 2]
-        found = nearest(x, y, z, pieces.nearest[piece, k], tree, work.stack, work.distances)
-        six.nearest[0, 3 + k], six.distance[0, 3 + k] = found[0], np.sqrt(found[1])
-        six.feet[0, 3 + k, 0], six.feet[0, 3 + k, 1], six.feet[0, 3 + k, 2] = found[2], found[3], found[4]
-        seen = max(seen, six.distance[0, 3 + k])
-    for place, quarter in enumerate(((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5))):
-        for k in range(3):
-            _copy_corner(six, 0, quarter[k], pieces, piece + place, k)
-    return seen
-
-
-@compiled_inner
-def _copy_corner(source: Pieces, piece: int, corner: int, target: Pieces, place: int, k: int) -> None:
-    for axis in range(3):
-        target.corners[place, k, axis] = source.corners[piece, corner, axis]
-        target.feet[place, k, axis] = source.feet[piece, corner, axis]
-    target.distance[place, k] = source.distance[piece, corner]
-    target.nearest[place, k] = source.nearest[piece, corner]
+            corners[other, j, axis], pieces.feet[other, j, axis] = corners[piece, j, axis], pieces.feet[piece, j, axis]
+        pieces.distance[other, j], pieces.nearest[other, j] = pieces.distance[piece, j], pieces.nearest[piece, j]
+    x, y, z = (
+        (corners[piece, start, 0] + corners[piece, end, 0]) * 0.5,
+        (corners[piece, start, 1] + corners[piece, end, 1]) * 0.5,
+        (corners[piece, start, 2] + corners[piece, end, 2]) * 0.5,
+    )
+    found = nearest(x, y, z, pieces.nearest[piece, start], tree, work.stack, work.distances)
+    distance: float = np.sqrt(found[1])
+    for half, corner in ((piece, end), (other, start)):
+        corners[half, corner, 0], corners[half, corner, 1], corners[half, corner, 2] = x, y, z
+        feet = pieces.feet[half, corner]
+        feet[0], feet[1], feet[2] = found[2], found[3], found[4]
+        pieces.distance[half, corner], pieces.nearest[half, corner] = distance, found[0]
+    return distance
 
 
 @compiled_inner
@@ -252,26 +240,6 @@ def _bound_by_corners(pieces: Pieces, piece: int) -> float:
         reach = max(reach, np.sqrt(dx * dx + dy * dy + dz * dz))
         bound = max(bound, pieces.distance[piece, k] + reach)
     return bound
-
-
-@compiled_inner
-def _bound_by_middle(pieces: Pieces, piece: int, at_middle: float) -> float:
-    """The bound from the corners' distances and the centroid's: a corner answers for the triangle of the first thirds
-    of its sides, the centroid for the hexagon that is left."""
-    corners = pieces.corners
-    x, y, z = _middle(pieces, piece)
-    bound, reach = 0.0, 0.0
-    for k in range(3):
-        longest = max(_side(corners, piece, k), _side(corners, piece, (k + 2) % 3))
-        bound = max(bound, pieces.distance[piece, k] + longest / 3.0)
-        for share in (1.0 / 3.0, 2.0 / 3.0):
-            squared = 0.0
-            for axis, middle in enumerate((x, y, z)):
-                start, end = corners[piece, k, axis], corners[piece, (k + 1) % 3, axis]
-                squared += (start + (end - start) * share - middle) ** 2
-            reach = max(reach, np.sqrt(squared))
-    furthest: float = max(bound, at_middle + reach)
-    return furthest
 
 
 @compiled_inner
