@@ -317,7 +317,6 @@ def finish_region(
     low = np.array(grid.origin)
     on_grid = np.clip(surface.positions, low, low + grid.range)
     primitives = []
-    decoded = []
     for index, kind in enumerate(kinds):
         mine = surface.kinds == index
         if not mine.any():
@@ -328,13 +327,12 @@ def finish_region(
                 named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
         primitive = encode_primitive(*indexed(named), grid, settings, texels=kind.texels, deep_colors=kind.deep_colors)
         primitives.append((index, primitive))
-        decoded.append(_decoded_surface(primitive, index))
-    seen = merge(decoded)
     if on_source is None:
         # Same triangles, each corner moved by rounding alone: half a step on every axis.
         bound = grid.step * 0.5 * 3**0.5 + float(np.abs(surface.positions).max(initial=0.0)) * 2.0**-22
         error = GeometricError(bound, grid.step * 0.25)
     else:
+        seen = merge([_decoded_surface(primitive, index) for index, primitive in primitives])
         error = geometric_error(source.surface, without_degenerates(seen), grid.step, on_source)
     return _Finished(tuple(primitives), error.bound, error.mean, metres_per_uv(surface, kinds))
 

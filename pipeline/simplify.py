@@ -99,6 +99,8 @@ def room_for_lines(surface: Surface) -> int:
 
 def _line_vertices(surface: Surface) -> FloatArray:
     """Positions that more than one kind uses."""
+    if (surface.kinds == surface.kinds[:1]).all():
+        return NOTHING
     low = np.full(len(surface.positions), np.iinfo(np.int64).max)
     high = np.full(len(surface.positions), -1, np.int64)
     for kind in np.unique(surface.kinds):
