@@ -15,7 +15,7 @@ import numpy as np
 from .attributes import transfer
 from .closest import ClosestPoints, barycentric
 from .document import Document
-from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
+from .draco import EncodedPrimitive, Grid, encode_primitive
 from .geometric_error import GeometricError
 from .pose import Body, Drawing, read_body, read_drawing
 from .posed_error import PosedSurface, motion_sphere, posed_error
@@ -30,6 +30,7 @@ from .regions import (
     length_in,
     metres_per_uv,
     plan_tiers,
+    tree_grid,
 )
 from .rig import Shape, encodable, read_shapes, skin_bytes, skin_sets
 from .scene import DeformingMesh, Scene, TreeSource
@@ -64,12 +65,11 @@ def build_deforming(
     joints = min((d.matrices.shape[1] for d in drawings if d.matrices.shape[1] > 1), default=1)
     origin, body, vertex = _joined(shapes, mesh, scene, joints, place)
     surface = origin.source.surface
-    p, t = surface.positions, surface.triangles
-    edge = float(np.median(np.linalg.norm(p[t[:, 0]] - p[t[:, 1]], axis=1)))
-    grid = choose_grid(p.min(axis=0), p.max(axis=0), edge, settings.position_bits)
+    grid = tree_grid(origin, settings)
 
-    wanted = min(base_triangles, _affordable(shapes, len(t), settings.base_bytes))
-    _, targets = plan_tiers(len(t), wanted, replace(settings, depth=0))
+    count = len(surface.triangles)
+    wanted = min(base_triangles, _affordable(shapes, count, settings.base_bytes))
+    _, targets = plan_tiers(count, wanted, replace(settings, depth=0))
     coarser = chain(surface, targets)
     rig = _Rig(tuple(shapes), body, vertex)
     tasks = [(c, rig, origin, drawings, grid, settings) for c in [*coarser, None]]

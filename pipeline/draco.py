@@ -14,6 +14,7 @@ from .surface import AnyArray, FloatArray, IntArray
 
 POSITION, NORMAL, COLOR, TEX_COORD = 0, 1, 2, 3  # Draco's GeometryAttribute::Type
 FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
+MIN_POSITION_BITS, MAX_POSITION_BITS = 10, 20
 MIN_UV_BITS = 8
 # A picture of 4,096 texels repeated 64 times. With more, Draco's predictor of texture coordinates would leave its
 # 64-bit integers on fine position grids.
@@ -73,14 +74,22 @@ class EncodedPrimitive:
         return len(self.stream) + sum(values.nbytes for target in self.targets for values in target.values())
 
 
-def choose_grid(low: FloatArray, high: FloatArray, edge: float, least_bits: int) -> Grid:
-    """A grid around a box with 2 % margin whose step is at most a sixteenth of the median edge `edge`."""
+def choose_grid(low: FloatArray, high: FloatArray, edge: float, least_bits: int, finest: float = 0.0) -> Grid:
+    """A grid around a box with 2 % margin whose step is at most a sixteenth of the median edge `edge`.
+
+    finest: an error below which nobody asks for a finer tier; the step may be so large that rounding takes an eighth of
+    it.
+    """
     extent = float((high - low).max())
     extent = extent if extent > 0 else 1.0
     span = float(np.float32(extent * 1.04))
     origin = (low + high) * 0.5 - span * 0.5
     wanted = np.log2(span / edge * 16.0) if edge > 0 else 0.0
-    bits = int(np.clip(np.ceil(wanted), least_bits, 20))
+    bits = int(np.clip(np.ceil(wanted), least_bits, MAX_POSITION_BITS))
+    if finest > 0:
+        # Rounding moves a vertex by half a step on each axis at most.
+        enough = np.log2(span * 0.5 * 3**0.5 * 8.0 / finest)
+        bits = min(bits, max(MIN_POSITION_BITS, int(np.ceil(enough))))
     x, y, z = (float(np.float32(v)) for v in origin)
     return Grid((x, y, z), span, bits)
 

@@ -145,7 +145,7 @@ def build_tree(
     """
     source = origin.source
     depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
-    work = _Work(split(source, depth), origin.kinds, tree_grid(source.surface, settings), settings)
+    work = _Work(split(source, depth), origin.kinds, tree_grid(origin, settings), settings)
     tiers, below = _merge_up(work, run)
     leaves = (begin or later(run))("leaves", finish_region, Made(work.pieces.leaves, work.leaf))
     root = [merge_and_simplify(below, work.leaf_triangles, NOTHING)] if depth else []
@@ -170,11 +170,13 @@ def plan_tiers(triangles: int, base_triangles: int, settings: Settings) -> tuple
     return depth, [max(4, round(root / ratio ** (k + 1))) for k in range(steps)]
 
 
-def tree_grid(surface: Surface, settings: Settings) -> Grid:
+def tree_grid(origin: TreeSource, settings: Settings) -> Grid:
     """The quantisation grid that all tiers of a tree share."""
+    surface = origin.source.surface
     p, t = surface.positions, surface.triangles
     edge = float(np.median(np.linalg.norm(p[t[:, 0]] - p[t[:, 1]], axis=1)))
-    return choose_grid(p.min(axis=0), p.max(axis=0), edge, settings.position_bits)
+    finest = length_in(settings.finest_error, surface, origin.scale)
+    return choose_grid(p.min(axis=0), p.max(axis=0), edge, settings.position_bits, finest)
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ class Settings:
     base_triangles: the most triangles the base may have.
     base_bytes: the base shrinks its pictures, and gives away its animations, until it is below this.
     tier_ratio: triangles of a tier over those of the next coarser one.
-    position_bits, uv_bits, normal_bits: Draco quantisation. Position bits grow where a model is large
-        against its triangles; uv_bits are those of primitives without a picture, others follow its size.
+    position_bits, uv_bits, normal_bits: Draco quantisation. Position bits grow where a model is large against its
+        triangles, and fall where finest_error needs fewer; uv_bits are those of primitives without a picture, others
+        follow its size.
     base_texture_pixels: longest side of the pictures inside the base.
     max_color_pixels, max_normal_pixels, max_data_pixels: longest side of the finest texture level, by role.
     texture_format: webp, jpeg, png or ktx2; textures.py says what each means.
