@@ -17,9 +17,9 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray
 from .errors import ModelError, shown
 from .strict_json import parse_json
-from .surface import AnyArray, FloatArray
 
 Json = dict[str, Any]
 

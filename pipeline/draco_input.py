@@ -9,10 +9,10 @@ from typing import Any
 import DracoPy
 import numpy as np
 
+from .arrays import AnyArray
 from .document import COMPONENTS, MAX_ELEMENTS, WIDTHS, Document, Json, integer, item, items, label, view_bytes
 from .errors import ModelError
 from .glb import DRACO
-from .surface import AnyArray
 
 REMEDY = "the file is damaged: export it again"
 

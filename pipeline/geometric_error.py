@@ -28,9 +28,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray, IntArray
 from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
 from .compiled import compiled, compiled_inner
-from .surface import AnyArray, FloatArray, IntArray, Surface, edges_of, part
+from .surface import Surface, edges_of, part
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
 MAX_QUERIES = 8_000_000  # past this the bound is returned as it stands: true, only less tight

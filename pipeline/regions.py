@@ -15,6 +15,7 @@ from typing import Any, Protocol, overload
 
 import numpy as np
 
+from .arrays import FloatArray, IntArray
 from .attributes import transfer
 from .closest import ClosestPoints
 from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
@@ -23,18 +24,7 @@ from .scene import TreeSource
 from .settings import Settings
 from .simplify import NOTHING, room_for_lines, simplify, strayed
 from .split import BORDER_SHARE, BRANCHING, Pieces, split
-from .surface import (
-    FloatArray,
-    IntArray,
-    PrimitiveKind,
-    Source,
-    Surface,
-    face_normals,
-    merge,
-    rows_in,
-    unique_rows,
-    without_degenerates,
-)
+from .surface import PrimitiveKind, Source, Surface, face_normals, merge, rows_in, unique_rows, without_degenerates
 
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
 WORTHWHILE = 0.75

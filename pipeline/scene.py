@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .arrays import FloatArray, IntArray
 from .document import Document, Json, item, items, label
 from .errors import ModelError
 from .links import check_links
@@ -25,7 +26,7 @@ from .primitives import (
     read_triangles,
 )
 from .sizes import check_sizes
-from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, in_order_of_use, unique_rows
+from .surface import PrimitiveKind, Source, Surface, in_order_of_use, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 

@@ -13,11 +13,12 @@ from typing import Any
 import DracoPy
 import numpy as np
 
+from .arrays import FloatArray
 from .bundle import CATALOGUE, HASH_DIGITS, Bundle, check
 from .document import Json
 from .errors import ModelError
 from .glb import DRACO
-from .surface import FloatArray, Surface, merge, open_edges, unique_rows, without_degenerates
+from .surface import Surface, merge, open_edges, unique_rows, without_degenerates
 
 
 @dataclass(frozen=True)
