@@ -24,7 +24,6 @@ from .regions import (
     IMPROVEMENT,
     WORTHWHILE,
     Region,
-    Run,
     Tree,
     chain,
     indexed,
@@ -36,6 +35,7 @@ from .rig import Shape, encodable, read_shapes, skin_bytes, skin_sets
 from .scene import DeformingMesh, Scene, TreeSource
 from .settings import Settings
 from .surface import Source, Surface, unique_rows
+from .tasks import Run
 
 FEWEST_TRIANGLES = 64  # of a base whose morph targets are heavy
 

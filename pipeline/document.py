@@ -23,6 +23,8 @@ from .strict_json import parse_json
 
 Json = dict[str, Any]
 
+DRACO = "KHR_draco_mesh_compression"
+
 COMPONENTS: dict[int, np.dtype[Any]] = {
     5120: np.dtype("<i1"),
     5121: np.dtype("<u1"),
@@ -38,7 +40,7 @@ SUPPORTED_REQUIRED = {
     "KHR_animation_pointer",
     "KHR_node_visibility",
     "EXT_texture_webp",
-    "KHR_draco_mesh_compression",
+    DRACO,
     "KHR_lights_punctual",
     "KHR_materials_unlit",
     "KHR_mesh_quantization",

@@ -7,11 +7,10 @@ triangles. Above the root stands a chain of coarser tiers, the last of which goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import ceil
-from typing import Any, Protocol, overload
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from .settings import Settings
 from .simplify import NOTHING, room_for_lines, simplify, strayed
 from .split import BORDER_SHARE, BRANCHING, Pieces, split
 from .surface import PrimitiveKind, Source, Surface, face_normals, merge, rows_in, unique_rows, without_degenerates
+from .tasks import Begin, Run, Tasks, later
 
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
 WORTHWHILE = 0.75
@@ -33,25 +33,6 @@ WORTHWHILE = 0.75
 IMPROVEMENT = 0.85
 STRAY_SHARE = 0.03  # of a tier's area may show another material than the source does there
 STRAY_GROWTH = 4  # times the triangles that the base should have: it may become so large for exact materials
-
-
-class Run(Protocol):
-    """Maps a module-level function over argument tuples, perhaps in other processes; results in order."""
-
-    def __call__(self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]: ...
-
-
-class Begin(Protocol):
-    """As `Run`, for results that are needed later: what it returns gives them."""
-
-    def __call__(
-        self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]
-    ) -> Callable[[], list[Any]]: ...
-
-
-def later(run: Run) -> Begin:
-    """A `Begin` that begins when the results are asked for."""
-    return lambda stage, function, tasks: partial(run, stage, function, tasks)
 
 
 @dataclass(frozen=True)
@@ -90,25 +71,6 @@ class Tree:
     origin: TreeSource
     grid: Grid
     regions: tuple[Region, ...]
-
-
-class Tasks(Sequence[tuple[Any, ...]]):
-    """Argument tuples made when they are asked for: every tier's are as large as the source."""
-
-    def __init__(self, count: int, make: Callable[[int], tuple[Any, ...]]) -> None:
-        self._count = count
-        self._make = make
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[Any, ...]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[tuple[Any, ...]]: ...
-    def __getitem__(self, index: int | slice) -> tuple[Any, ...] | list[tuple[Any, ...]]:
-        places = range(self._count)[index]
-        return self._make(places) if isinstance(places, int) else [self._make(i) for i in places]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ small the GPU holds little.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from .document import Document, Json, item, items, label, read_image, texture_sl
 from .errors import ModelError
 from .pictures import Codes, Format, decode_picture, encode_picture, picture_size
 from .settings import Role, Settings
+from .tasks import Begin
 
 Pixels = npt.NDArray[np.float32]
 
@@ -84,6 +85,41 @@ class Pyramid:
         """The finest level whose longest side is at most `pixels`, or the coarsest there is."""
         fitting = [level for level in self.levels if max(level.width, level.height) <= pixels]
         return fitting[-1] if fitting else self.levels[0]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a document, which may still be in the making.
+
+    of_texture: the index of each picture by (texture, role).
+    pyramids: gives all their levels, once they are there.
+    notes: what the artist should know of them.
+    """
+
+    of_texture: dict[tuple[int, Role], int]
+    pyramids: Callable[[], list[Pyramid]]
+    notes: tuple[str, ...]
+
+
+def begin_pictures(document: Document, settings: Settings, begin: Begin) -> Pictures:
+    """Begin to build the levels of every picture. Raises ModelError for what is none."""
+    uses, of_texture = texture_uses(document)
+    contents = [read_image(document, use.image) for use in uses]
+    notes = [
+        f"{use.place} is stored at half its size: KTX2's encoder takes no more than {ktx2.MAX_PIXELS:,} pixels"
+        for content, use in zip(contents, uses, strict=True)
+        if too_large_for_ktx2(*picture_size(content, use.place), use.role, settings)
+    ]
+    # The finest level takes longer than all the others together; started first, nobody waits for it at the end.
+    tasks = [(c, use, settings, finest) for finest in (True, False) for c, use in zip(contents, uses, strict=True)]
+    levels = begin("textures", build_levels, tasks)
+
+    def pyramids() -> list[Pyramid]:
+        done = levels()
+        fine, coarse = done[: len(uses)], done[len(uses) :]
+        return [Pyramid(use, c + f) for use, c, f in zip(uses, coarse, fine, strict=True)]
+
+    return Pictures(of_texture, pyramids, tuple(notes))
 
 
 def texture_uses(document: Document) -> tuple[list[TextureUse], dict[tuple[int, Role], int]]:

@@ -91,12 +91,17 @@ class _Running:
 
 
 def build_in_processes(
-    jobs: Sequence[Job], root: Path, settings: Settings, workers: int, limits: Limits = NO_LIMITS
+    jobs: Sequence[Job],
+    root: Path,
+    settings: Settings,
+    workers: int,
+    limits: Limits = NO_LIMITS,
+    on_start: Callable[[], object] = lambda: None,
 ) -> Generator[Event, None, None]:
     """Build every job, at most `workers` busy processes at a time, and yield what happens as it happens.
 
     A model past `limits` fails. One that only has no room beside others is built once more, alone, at the end.
-    Closing the generator ends all processes.
+    Closing the generator ends all processes. `on_start` is called while the first ones start.
     """
     context = get_context("spawn")
     _start_quiet_tracker()
@@ -116,6 +121,9 @@ def build_in_processes(
         sender.close()
 
     try:
+        while waiting and len(running) < workers:
+            start(waiting.pop())
+        on_start()
         while waiting or alone or running:
             while waiting and len(running) < workers:
                 start(waiting.pop())

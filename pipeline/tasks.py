@@ -1,0 +1,45 @@
+"""Work as functions over argument tuples, which is all that a stage knows of the processes that do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, overload
+
+
+class Run(Protocol):
+    """Maps a module-level function over argument tuples, perhaps in other processes; results in order."""
+
+    def __call__(self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]: ...
+
+
+class Begin(Protocol):
+    """As `Run`, for results that are needed later: what it returns gives them."""
+
+    def __call__(
+        self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]
+    ) -> Callable[[], list[Any]]: ...
+
+
+def later(run: Run) -> Begin:
+    """A `Begin` that begins when the results are asked for."""
+    return lambda stage, function, tasks: partial(run, stage, function, tasks)
+
+
+class Tasks(Sequence[tuple[Any, ...]]):
+    """Argument tuples made when they are asked for: every tier's are as large as the source."""
+
+    def __init__(self, count: int, make: Callable[[int], tuple[Any, ...]]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Any, ...]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[Any, ...]]: ...
+    def __getitem__(self, index: int | slice) -> tuple[Any, ...] | list[tuple[Any, ...]]:
+        places = range(self._count)[index]
+        return self._make(places) if isinstance(places, int) else [self._make(i) for i in places]
