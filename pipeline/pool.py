@@ -50,7 +50,12 @@ class Tokens:
         for _ in range(count):
             with self._counting:
                 self._held.value -= 1
-            self._free.release()
+                self._free.release()
+
+    def freeze(self) -> None:
+        """Let the other threads of a process that is about to end give nothing back any more, lest it ends in the
+        middle of that."""
+        self._counting.acquire()
 
 
 class Stage:

@@ -36,7 +36,6 @@ from .settings import Settings
 WORTH_A_POOL = 3
 WATCH_SECONDS = 0.2  # between two looks at time and memory: a process fills a few hundred megabytes in it
 NO_LIMITS = Limits()
-EXIT_SECONDS = 10.0  # for a process to end by itself after it has said its last
 
 
 @dataclass(frozen=True)
@@ -139,9 +138,9 @@ def build_in_processes(
                     continue
                 del running[ready]
                 ready.close()
-                one.process.join(EXIT_SECONDS)
-                _end(one.process)  # and what is left of its pool
+                _end(one.process)  # which has said its last, and what is left of its pool
                 one.process.join()
+                one.tokens.give_back(one.tokens.held)
                 if one.again and isinstance(event, Failure):
                     alone.append(one.job)
                 else:
@@ -160,7 +159,6 @@ def _next_event(receiver: Connection, one: _Running) -> Event:
         event: Event = receiver.recv()
     except (EOFError, OSError):  # it is dead, perhaps in the middle of a message
         one.process.join()
-        one.tokens.give_back(one.tokens.held)
         event = Failure(one.job.asset, one.job.name, one.verdict or _death(one.process.exitcode))
     return event
 
@@ -205,7 +203,7 @@ def _asset_process(
     threading.Thread(target=_end_with_parent, daemon=True).start()
     confine(limits)
     pool: Pool | None = None
-    broken = False
+    tidy = sys.platform == "win32"  # whether to end the pool here: Windows has no process groups
 
     def run(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
         def on_done(done: int) -> None:
@@ -240,7 +238,7 @@ def _asset_process(
     except OSError as error:
         event = Failure(job.asset, job.name, f"cannot write the bundle: {error.strerror or error}")
     except BrokenProcessPool:
-        broken = True
+        tidy = False  # Python before 3.11.5 would wait for it for ever (python/cpython#94777)
         event = Failure(
             job.asset,
             job.name,
@@ -249,17 +247,16 @@ def _asset_process(
     except Exception as error:
         text = f"unexpected {type(error).__name__}: {error} (this is a bug: please report it with --verbose)"
         event = Failure(job.asset, job.name, text, traceback.format_exc())
-    finally:
-        if pool is not None and not broken:
-            pool.close()
-        tokens.give_back(tokens.held)
+    else:
+        tidy = True
+    if pool is not None and tidy:
+        pool.close()
+    tokens.freeze()
     with contextlib.suppress(BrokenPipeError):  # the parent is gone, and with it whoever would hear
         events.send(event)
-    events.close()
-    if broken:
-        # Python before 3.11.5 waits for ever on the queue of a crashed pool (python/cpython#94777); there is
-        # nothing left here to tidy up, and the parent ends what remains of the pool.
-        os._exit(1)
+    # The parent ends what is left of the pool, which may be making pictures, and gives the tokens back. There is
+    # nothing to tidy up here; to free the compiled loops alone would take 0.2 s.
+    os._exit(0)
 
 
 def _end_with_parent() -> None:
