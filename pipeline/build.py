@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +51,7 @@ def build(
     """Build every model below `source` (or `source` itself, if it is a file) into the bundle at `output`.
 
     A model that fails keeps its previous entry in the catalogue, if it had one; the catalogue is replaced
-    once, at the end. `on_start` is called while the first models start, for what can be loaded meanwhile. Raises
+    once, at the end. `on_start` is called when the first models are at work, for what can be loaded meanwhile. Raises
     ModelError when nothing can be built at all.
     """
     if settings.texture_format == "ktx2":
@@ -64,34 +64,36 @@ def build(
     if free_bytes(output) < LEAST_FREE_BYTES:
         raise ModelError(f"less than {LEAST_FREE_BYTES >> 20} MB are free on the disk of {output}")
     bundle = Bundle(output)
-    try:
-        before = bundle.read_catalogue()["assets"]
-        output.mkdir(parents=True, exist_ok=True)
-        bundle.sweep()
-    except OSError as error:
-        raise ModelError(f"cannot write to {output}: {error.strerror}") from None
-
-    kept = [] if force else [r for job in models if (r := up_to_date(bundle, job, before, settings)) is not None]
-    for report in kept:
-        on_progress(report)
-    done = {report.asset for report in kept}
+    before: Json = {}
+    kept: list[AssetReport] = []
     built: list[AssetReport] = []
     failed: list[Failure] = list(clashes)
-    for failure in clashes:
-        on_progress(failure)
-    todo = [job for job in models if job.asset not in done]
-    if todo:
-        _see_to_code(on_progress)
+
+    def todo() -> Iterator[Job]:
+        try:
+            before.update(bundle.read_catalogue()["assets"])
+            output.mkdir(parents=True, exist_ok=True)
+            bundle.sweep()
+        except OSError as error:
+            raise ModelError(f"cannot write to {output}: {error.strerror}") from None
+        if not force:
+            kept.extend(r for job in models if (r := up_to_date(bundle, job, before, settings)) is not None)
+        known: list[Event] = [*kept, *clashes]
+        for event in known:
+            on_progress(event)
+        done = {report.asset for report in kept}
+        if len(done) < len(models):
+            _see_to_code(on_progress)
+        yield from (job for job in models if job.asset not in done)
 
     def started() -> None:
         on_start()
-        if todo:  # what the end needs
-            import jsonschema  # noqa: F401
+        import jsonschema  # noqa: F401 what the end needs
 
-            version()
+        version()
 
     # Closed at once when `on_progress` raises or Ctrl-C comes while it runs: the processes must not outlive it.
-    with closing(build_in_processes(todo, output, settings, max(1, jobs), limits, started)) as events:
+    with closing(build_in_processes(todo(), output, settings, max(1, jobs), limits, started)) as events:
         for event in events:
             if isinstance(event, AssetReport):
                 built.append(event)

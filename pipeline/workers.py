@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
 from dataclasses import dataclass
@@ -90,7 +90,7 @@ class _Running:
 
 
 def build_in_processes(
-    jobs: Sequence[Job],
+    jobs: Iterable[Job],
     root: Path,
     settings: Settings,
     workers: int,
@@ -100,26 +100,39 @@ def build_in_processes(
     """Build every job, at most `workers` busy processes at a time, and yield what happens as it happens.
 
     A model past `limits` fails. One that only has no room beside others is built once more, alone, at the end.
-    Closing the generator ends all processes. `on_start` is called while the first ones start.
+    Closing the generator ends all processes.
+
+    jobs: asked for while the first process starts, since it may take as long to find out what there is to build.
+    on_start: called when the first models are at work.
     """
     context = get_context("spawn")
     _start_quiet_tracker()
     free = context.BoundedSemaphore(workers)
-    waiting = list(reversed(jobs))
     alone: list[Job] = []
+    idle: dict[Connection, tuple[SpawnProcess, Tokens]] = {}
     running: dict[Connection, _Running] = {}
 
-    def start(job: Job) -> None:
-        receiver, sender = context.Pipe(duplex=False)
+    def launch() -> None:
+        here, there = context.Pipe()
         tokens = Tokens(free, context.RawValue(c_int, 0))
-        arguments = (job, root, settings, workers, limits, tokens, sender)
-        process = context.Process(target=_asset_process, args=arguments)
+        process = context.Process(target=_asset_process, args=(root, settings, workers, limits, tokens, there))
         with interrupts_held(), _environment(ONE_THREAD):
             process.start()
-            running[receiver] = _Running(job, process, tokens)
-        sender.close()
+            idle[here] = process, tokens
+        there.close()
+
+    def start(job: Job) -> None:
+        if not idle:
+            launch()
+        with interrupts_held():
+            here, (process, tokens) = idle.popitem()
+            running[here] = _Running(job, process, tokens)
+            with contextlib.suppress(OSError):  # should it be dead, the loop hears of it
+                here.send(job)
 
     try:
+        launch()
+        waiting = list(reversed([*jobs]))
         while waiting and len(running) < workers:
             start(waiting.pop())
         on_start()
@@ -148,10 +161,11 @@ def build_in_processes(
             _watch([one for one in running.values() if not one.verdict], limits)
     finally:
         with interrupts_held():
-            for one in running.values():
-                _end(one.process)
-            for one in running.values():
-                one.process.join()
+            processes = [*(process for process, _ in idle.values()), *(one.process for one in running.values())]
+            for process in processes:
+                _end(process)
+            for process in processes:
+                process.join()
 
 
 def _next_event(receiver: Connection, one: _Running) -> Event:
@@ -191,17 +205,21 @@ def _watch(running: Sequence[_Running], limits: Limits) -> None:
 
 
 def _asset_process(
-    job: Job, root: Path, settings: Settings, workers: int, limits: Limits, tokens: Tokens, events: Connection
+    root: Path, settings: Settings, workers: int, limits: Limits, tokens: Tokens, events: Connection
 ) -> None:
-    """Build one asset and send progress and then its report or failure."""
-    from .asset import build_asset  # here, since the parent needs none of it and it takes long to load
-
+    """Build the asset that the parent sends, and send progress and then its report or failure."""
     prepare_process()
     if sys.platform != "win32":
         os.setpgrp()  # so that the parent ends this process together with its pool
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     confine(limits)
+    from .asset import build_asset  # here, since the parent needs none of it and it takes long to load
+
+    try:
+        job: Job = events.recv()
+    except (EOFError, OSError):  # there is nothing to build, or the parent is gone
+        os._exit(0)
     pool: Pool | None = None
     tidy = sys.platform == "win32"  # whether to end the pool here: Windows has no process groups
 
