@@ -3,9 +3,16 @@
 Read `build.py` for the journey of a folder of models and `asset.py` for that of one model.
 """
 
-from importlib.metadata import PackageNotFoundError, version
+from functools import cache
 
-try:
-    VERSION = version("streamxr")
-except PackageNotFoundError:  # a source tree that was never installed
-    VERSION = "0+unknown"
+
+@cache
+def version() -> str:
+    """The version of the installed package."""
+    from importlib.metadata import PackageNotFoundError  # here, since it takes as long as a small picture
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("streamxr")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"

@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray, IntArray
 from .closest import BoxTree, ClosestPoints
 from .compiled import compiled, compiled_inner
-from .surface import AnyArray, FloatArray, IntArray, Surface, edges_of, face_normals
+from .surface import Surface, edges_of, face_normals
 
 RING = 24  # triangles around a vertex; where there are more, no map is tried
 Point = FloatArray | tuple[float, float, float]

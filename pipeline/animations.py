@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from .arrays import FloatArray
 from .document import Document, Json, item, items, label, name_of, read_accessor
 from .draco import FLOAT
 from .glb import GENERATOR, GlbWriter
@@ -18,7 +19,6 @@ from .keyframes import compact_keys
 from .pose import Motion, read_body, read_drawing, rest_of
 from .primitives import primitives_of, read_attributes, read_targets
 from .scene import TreeSource
-from .surface import FloatArray
 
 SMALL = 4096  # bytes: shorter animations than this stay in the base beside the first
 POINTS = 512  # of a primitive that are followed

@@ -1,45 +1,23 @@
-"""The journey of one model: document → scene → trees and textures → base → files and manifest."""
+"""The journey of one model: its document, its pictures in other processes, and beside them its geometry and files.
+
+Pictures take longer than anything else and need the document alone, so they are begun before what geometry needs is
+loaded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import contextlib
 from pathlib import Path
-from typing import Any
 
-from . import VERSION, ktx2
-from .animations import animation_glb, may_leave, reaches
-from .asset_report import AssetReport, report_rows
-from .base import Base, BaseMesh, build_base
+from .asset_report import AssetReport
 from .bundle import Bundle
-from .deforming import build_deforming
-from .document import Document, Json, items, read_image
-from .glb import refinement_glb
-from .manifest import (
-    describe_animations,
-    describe_bounds,
-    describe_materials,
-    describe_tree,
-)
-from .pictures import picture_size
-from .regions import Begin, Run, Tree, build_tree, later
-from .scene import Scene, read_scene
-from .settings import Role, Settings
+from .errors import ModelError
+from .links import check_links
+from .settings import Settings
+from .sizes import check_sizes
 from .source import SCANS, read_model
-from .textures import (
-    SMALLEST,
-    Level,
-    Pyramid,
-    TextureUse,
-    build_levels,
-    texels_per_uv,
-    texture_uses,
-    too_large_for_ktx2,
-)
-
-MAX_BASE_BYTES = 500_000
-WORTH_A_FILE = 0.1  # of a base over its limit: animations that take less stay in it
-MIN_BASE_TRIANGLES = 64  # a small tree of an asset with large ones still has a recognisable base
+from .tasks import Begin, Run, later
+from .textures import Pictures, begin_pictures
 
 
 def build_asset(
@@ -51,210 +29,14 @@ def build_asset(
     name: the model's path below the source folder. Raises ModelError when the model cannot be used.
     """
     document = read_model(path, name, unit=settings.unit, up=settings.up)
-    scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
-    notes = [*document.notes, *scene.notes]
-    if path.suffix.lower() in SCANS if settings.clean is None else settings.clean:
-        scene, cleaned = _cleaned(scene)
-        notes += cleaned
-
-    uses, of_texture = texture_uses(document)
+    check_links(document.json)
+    check_sizes(document)
     begin = begin or later(run)
-    levels, shrunk = _begin_levels(document, uses, settings, begin)
-    notes += shrunk
+    pictures: Pictures | None = None
+    with contextlib.suppress(ModelError):  # it comes again, unless something is wrong with the geometry as well
+        pictures = begin_pictures(document, settings, begin)
 
-    counts = [len(t.source.surface.triangles) for t in scene.trees] + [m.triangles for m in scene.deforming]
-    shares = [max(MIN_BASE_TRIANGLES, round(n / max(1, sum(counts)) * settings.base_triangles)) for n in counts]
-    trees = [build_tree(t, share, settings, run, begin) for t, share in zip(scene.trees, shares, strict=False)]
-    trees += [
-        build_deforming(document, scene, mesh, share, settings, run)
-        for mesh, share in zip(scene.deforming, shares[len(scene.trees) :], strict=True)
-    ]
+    from .assembly import assemble  # here, since what it needs takes half a second to load
 
-    pyramids = _pyramids(uses, levels())
-    refinements = [_put_refinements(bundle, document, tree) for tree in trees]
-    finest = sum(r["bytes"] for tree in refinements for r in tree if r is not None)
-    finest += sum(len(p.levels[-1].content) for p in pyramids)
-    static = next((t for t in trees if t.origin.mesh is None), None)
-    meshes = {t.origin.mesh: _root_mesh(t) for t in trees if t.origin.mesh is not None}
-
-    limit = min(MAX_BASE_BYTES, max(settings.base_bytes, finest // 100))
-    root = _root_mesh(static) if static else None
-    fitting = _fit_base(document, scene, root, meshes, pyramids, of_texture, limit, settings)
-    base, embedded = fitting.base, fitting.levels
-    if len(base.content) > limit:
-        notes.append(
-            f"the base has {len(base.content):,} bytes, over {limit:,}: its nodes, materials, points and lines leave "
-            "no less"
-        )
-
-    base_file = bundle.put(base.content, "glb")
-    keyframes = _put_keyframes(bundle, document, scene, trees, fitting.without)
-    textures = [_put_levels(bundle, p, level) for p, level in zip(pyramids, embedded, strict=True)]
-    manifest: Json = {
-        "format": "streamxr/manifest",
-        "version": 1,
-        "generator": f"streamxr {VERSION}",
-        "asset": asset,
-        "source": {"name": name, "sha256": document.sha256, "bytes": document.bytes},
-        "settings": settings.as_json(),
-        "unit": "metre",
-        "up": "y",
-        "bounds": describe_bounds(scene),
-        "animations": describe_animations(document, keyframes),
-        "materials": describe_materials(document, of_texture),
-        "textures": textures,
-        "base": {**base_file, "gpuBytes": _base_gpu_bytes(trees, embedded)},
-        "trees": [
-            describe_tree(t, t.origin.nodes if base.static_node is None or t.origin.nodes else [base.static_node], r)
-            for t, r in zip(trees, refinements, strict=True)
-        ],
-    }
-    triangles = sum(r.triangles for t in trees for r in t.regions if not r.children)
-    entry = {
-        "manifest": bundle.put_manifest(asset, manifest),
-        "base": base_file,
-        "bounds": describe_bounds(scene),
-        "triangles": triangles,
-    }
-    return AssetReport(asset, name, document.bytes, entry, report_rows(manifest), tuple(notes))
-
-
-def _cleaned(scene: Scene) -> tuple[Scene, list[str]]:
-    """The scene with the geometry of its trees repaired, and what was changed."""
-    from .clean import clean  # here, since what it needs takes long to load
-
-    trees, notes = [], []
-    for tree in scene.trees:
-        source, changes = clean(tree.source)
-        trees.append(replace(tree, source=source))
-        if changes:
-            notes.append(f"cleaned: {', '.join(changes)}")
-    return replace(scene, trees=tuple(trees)), notes
-
-
-def _with_texels(scene: Scene, document: Document, settings: Settings) -> Scene:
-    """The scene whose primitive kinds know how fine the pictures on them are."""
-    trees = []
-    for tree in scene.trees:
-        kinds = [replace(k, texels=texels_per_uv(document, k.material, settings)) for k in tree.kinds]
-        trees.append(replace(tree, kinds=tuple(kinds)))
-    return replace(scene, trees=tuple(trees))
-
-
-def _begin_levels(
-    document: Document, uses: Sequence[TextureUse], settings: Settings, begin: Begin
-) -> tuple[Callable[[], list[Any]], list[str]]:
-    """What gives the levels of every picture, and what the artist should know of them."""
-    contents = [read_image(document, use.image) for use in uses]
-    notes = [
-        f"{use.place} is stored at half its size: KTX2's encoder takes no more than {ktx2.MAX_PIXELS:,} pixels"
-        for content, use in zip(contents, uses, strict=True)
-        if too_large_for_ktx2(*picture_size(content, use.place), use.role, settings)
-    ]
-    # The finest level takes longer than all the others together; started first, nobody waits for it at the end.
-    tasks = [(c, use, settings, finest) for finest in (True, False) for c, use in zip(contents, uses, strict=True)]
-    return begin("textures", build_levels, tasks), notes
-
-
-def _pyramids(uses: Sequence[TextureUse], levels: Sequence[Any]) -> list[Pyramid]:
-    fine, coarse = levels[: len(uses)], levels[len(uses) :]
-    return [Pyramid(use, c + f) for use, c, f in zip(uses, coarse, fine, strict=True)]
-
-
-@dataclass(frozen=True)
-class _Fitting:
-    """A base, the level of each picture in it, and the animations that are left out of it."""
-
-    base: Base
-    levels: tuple[Level, ...]
-    without: tuple[int, ...]
-
-    @property
-    def bytes(self) -> int:
-        return len(self.base.content)
-
-
-def _fit_base(
-    document: Document,
-    scene: Scene,
-    static: BaseMesh | None,
-    meshes: dict[int, BaseMesh],
-    pyramids: Sequence[Pyramid],
-    of_texture: dict[tuple[int, Role], int],
-    limit: int,
-    settings: Settings,
-) -> _Fitting:
-    """The base with as much as keeps it within `limit`.
-
-    First go animations that nobody sees before they are asked for, then half of the pictures' width, then all
-    animations, then what is left of the pictures. When its geometry alone is over the limit, small pictures would
-    only make it ugly too.
-    """
-
-    def attempt(pixels: int, without: tuple[int, ...]) -> _Fitting:
-        levels = tuple(p.within(pixels) for p in pyramids)
-        pictures = [(p.use.name, level) for p, level in zip(pyramids, levels, strict=True)]
-        base = build_base(document, scene, static, meshes, pictures, of_texture, without)
-        return _Fitting(base, levels, without)
-
-    widest = settings.base_texture_pixels
-    whole = attempt(widest, ())
-    if whole.bytes <= limit:
-        return whole
-    unseen, every = may_leave(document)
-    least = attempt(widest, every)
-    if whole.bytes - least.bytes < WORTH_A_FILE * whole.bytes:
-        unseen, every, least = (), (), whole
-    if least.bytes - sum(len(level.content) for level in least.levels) > limit:
-        return least
-    widths = [widest >> k for k in range(widest.bit_length()) if k == 0 or widest >> k >= SMALLEST]
-    steps = [(width, unseen) for width in widths[:2]] + [(width, every) for width in widths]
-    fitting = whole
-    for step in dict.fromkeys(steps):
-        fitting = attempt(*step)
-        if fitting.bytes <= limit:
-            break
-    return fitting
-
-
-def _root_mesh(tree: Tree) -> BaseMesh:
-    root = tree.regions[0]
-    kinds = [tree.origin.kinds[k] for k, _ in root.primitives]
-    primitives = tuple((kind.material, p) for kind, (_, p) in zip(kinds, root.primitives, strict=True))
-    return BaseMesh(primitives, tuple(kind.carried for kind in kinds))
-
-
-def _put_refinements(bundle: Bundle, document: Document, tree: Tree) -> list[Json | None]:
-    names = [str(m.get("name") or f"material {i}") for i, m in enumerate(items(document.json, "materials"))]
-    result: list[Json | None] = []
-    for region in tree.regions:
-        if not region.children:
-            result.append(None)
-            continue
-        children = [tree.regions[c] for c in region.children]
-        content = refinement_glb([c.primitives for c in children], tree.origin.kinds, names)
-        result.append({**bundle.put(content, "glb"), "gpuBytes": sum(c.gpu_bytes for c in children)})
-    return result
-
-
-def _put_keyframes(
-    bundle: Bundle, document: Document, scene: Scene, trees: Sequence[Tree], leaving: Sequence[int]
-) -> dict[int, Json]:
-    if not leaving:
-        return {}
-    reach = reaches(document, [tree.origin for tree in trees], scene.motion)
-    return {i: {**bundle.put(animation_glb(document, i), "glb"), "reach": reach[i]} for i in leaving}
-
-
-def _put_levels(bundle: Bundle, pyramid: Pyramid, embedded: Level) -> Json:
-    levels = []
-    for level in pyramid.levels[pyramid.levels.index(embedded) :]:
-        stored = {"uri": None, "bytes": len(level.content)}
-        if level is not embedded:
-            stored = bundle.put(level.content, level.format)
-        levels.append({**stored, "width": level.width, "height": level.height, "gpuBytes": level.gpu_bytes})
-    return {"name": pyramid.use.name, "role": pyramid.use.role, "levels": levels}
-
-
-def _base_gpu_bytes(trees: Sequence[Tree], embedded: Sequence[Level]) -> int:
-    return sum(t.regions[0].gpu_bytes for t in trees) + sum(level.gpu_bytes for level in embedded)
+    clean = path.suffix.lower() in SCANS if settings.clean is None else settings.clean
+    return assemble(document, pictures, asset, bundle, settings, run, begin, clean=clean)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .document import Json
+if TYPE_CHECKING:
+    from .document import Json
 
 
 @dataclass(frozen=True)

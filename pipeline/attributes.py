@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import FloatArray, IntArray
 from .closest import ClosestPoints, barycentric
 from .compiled import compiled
-from .surface import FloatArray, IntArray, PrimitiveKind, Source, Surface, face_normals, rows_in, unique_rows
+from .surface import PrimitiveKind, Source, Surface, face_normals, rows_in, unique_rows
 
 # Corners ask the source a little inside their triangle, so that each side of a hard edge finds its own
 # side of the source.

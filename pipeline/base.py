@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from .animations import pack_animations
-from .document import Document, Json, item, items, label, read_accessor, texture_slots
+from .document import DRACO, Document, Json, item, items, label, read_accessor, texture_slots
 from .draco import EncodedPrimitive
-from .glb import DRACO, GENERATOR, GlbWriter
+from .glb import GENERATOR, GlbWriter
 from .primitives import POINTS_AND_LINES, carried
 from .scene import POINTER, Scene, pointed_at
 from .settings import Role

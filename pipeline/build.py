@@ -6,22 +6,23 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from . import VERSION, code_cache
+from . import code_cache, version
 from .asset_report import AssetReport, report_rows
-from .bundle import Bundle, free_bytes
-from .document import Json
+from .bundle import Bundle, free_bytes, read_manifest
 from .errors import ModelError
-from .ktx2 import find_encoder
 from .limits import Limits
 from .settings import Settings
 from .source import SUFFIXES, source_sha256
-from .validate import read_manifest
 from .workers import NO_LIMITS, Event, Failure, Job, Notice, build_in_processes
+
+if TYPE_CHECKING:
+    from .document import Json
 
 KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 LEAST_FREE_BYTES = 200 << 20  # a build that fills the disk breaks more than itself
@@ -44,14 +45,18 @@ def build(
     jobs: int,
     limits: Limits = NO_LIMITS,
     force: bool = False,
+    on_start: Callable[[], object] = lambda: None,
     on_progress: Callable[[Event], None] = lambda _: None,
 ) -> BuildReport:
     """Build every model below `source` (or `source` itself, if it is a file) into the bundle at `output`.
 
     A model that fails keeps its previous entry in the catalogue, if it had one; the catalogue is replaced
-    once, at the end. Raises ModelError when nothing can be built at all.
+    once, at the end. `on_start` is called when the first models are at work, for what can be loaded meanwhile. Raises
+    ModelError when nothing can be built at all.
     """
     if settings.texture_format == "ktx2":
+        from .ktx2 import find_encoder
+
         find_encoder()
     models, clashes = find_models(source)
     if not models and not clashes:
@@ -59,26 +64,36 @@ def build(
     if free_bytes(output) < LEAST_FREE_BYTES:
         raise ModelError(f"less than {LEAST_FREE_BYTES >> 20} MB are free on the disk of {output}")
     bundle = Bundle(output)
-    try:
-        before = bundle.read_catalogue()["assets"]
-        output.mkdir(parents=True, exist_ok=True)
-        bundle.sweep()
-    except OSError as error:
-        raise ModelError(f"cannot write to {output}: {error.strerror}") from None
-
-    kept = [] if force else [r for job in models if (r := up_to_date(bundle, job, before, settings)) is not None]
-    for report in kept:
-        on_progress(report)
-    done = {report.asset for report in kept}
+    before: Json = {}
+    kept: list[AssetReport] = []
     built: list[AssetReport] = []
     failed: list[Failure] = list(clashes)
-    for failure in clashes:
-        on_progress(failure)
-    todo = [job for job in models if job.asset not in done]
-    if todo:
-        _see_to_code(on_progress)
+
+    def todo() -> Iterator[Job]:
+        try:
+            before.update(bundle.read_catalogue()["assets"])
+            output.mkdir(parents=True, exist_ok=True)
+            bundle.sweep()
+        except OSError as error:
+            raise ModelError(f"cannot write to {output}: {error.strerror}") from None
+        if not force:
+            kept.extend(r for job in models if (r := up_to_date(bundle, job, before, settings)) is not None)
+        known: list[Event] = [*kept, *clashes]
+        for event in known:
+            on_progress(event)
+        done = {report.asset for report in kept}
+        if len(done) < len(models):
+            _see_to_code(on_progress)
+        yield from (job for job in models if job.asset not in done)
+
+    def started() -> None:
+        on_start()
+        import jsonschema  # noqa: F401 what the end needs
+
+        version()
+
     # Closed at once when `on_progress` raises or Ctrl-C comes while it runs: the processes must not outlive it.
-    with closing(build_in_processes(todo, output, settings, max(1, jobs), limits)) as events:
+    with closing(build_in_processes(todo(), output, settings, max(1, jobs), limits, started)) as events:
         for event in events:
             if isinstance(event, AssetReport):
                 built.append(event)
@@ -92,7 +107,7 @@ def build(
         bundle.sweep()  # what models that were ended were writing
         if assets:
             bundle.write_site()
-            bundle.write_catalogue(f"streamxr {VERSION}", assets)
+            bundle.write_catalogue(f"streamxr {version()}", assets)
     except OSError as error:
         raise ModelError(f"cannot write to {output}: {error.strerror}", remedy="the bundle is as it was") from None
     return BuildReport(
@@ -159,7 +174,7 @@ def up_to_date(bundle: Bundle, job: Job, before: Json, settings: Settings) -> As
         manifest = read_manifest(bundle.root, entry["manifest"])
         if (
             job.path.stat().st_size > manifest["source"]["bytes"]  # else this process would read it, whatever its size
-            or manifest["generator"] != f"streamxr {VERSION}"
+            or manifest["generator"] != f"streamxr {version()}"
             or manifest["settings"] != settings.as_json()
             or manifest["source"]["name"] != job.name
             or manifest["source"]["sha256"] != source_sha256(job.path)

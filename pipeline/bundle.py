@@ -12,14 +12,13 @@ import json
 import os
 import shutil
 import sys
-from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jsonschema
-
-from .document import Json
 from .errors import ModelError
+
+if TYPE_CHECKING:
+    from .document import Json
 
 CATALOGUE = "bundle.json"
 HASH_DIGITS = 32  # 128 bits of SHA-256: no two files ever collide by accident, and names stay short
@@ -130,8 +129,37 @@ def content_hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
 
 
+def read_manifest(root: Path, file: Json) -> Json:
+    """A manifest whose hash, size and schema are right, or a ModelError."""
+    content = read_hashed(root, file)
+    try:
+        manifest = json.loads(content)
+    except ValueError as error:
+        raise ModelError(f"is not JSON: {error}", place=file["uri"]) from None
+    check(manifest, "Manifest", file["uri"])
+    result: Json = manifest
+    return result
+
+
+def read_hashed(root: Path, file: Json) -> bytes:
+    """The content of {uri, bytes}; raises ModelError when it is missing or not what its name says."""
+    try:
+        content: bytes = (root / file["uri"]).read_bytes()
+    except OSError:
+        raise ModelError("is missing", place=file["uri"], remedy="build again") from None
+    if len(content) != file["bytes"]:
+        problem = f"has {len(content):,} bytes instead of {file['bytes']:,}"
+        raise ModelError(problem, place=file["uri"], remedy="build again with --force")
+    digest = hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
+    if digest not in file["uri"]:
+        raise ModelError(f"has the hash {digest}", place=file["uri"], remedy="build again with --force")
+    return content
+
+
 def check(document: Any, definition: str, name: str) -> None:
     """Check a document against one definition of the bundle's schema; raises ModelError."""
+    import jsonschema  # here, since it takes long to load, and a first build starts without it
+
     schema = load_schema()
     validator = jsonschema.Draft202012Validator({**schema, "oneOf": [{"$ref": f"#/$defs/{definition}"}]})
     error = jsonschema.exceptions.best_match(validator.iter_errors(document))
@@ -141,6 +169,8 @@ def check(document: Any, definition: str, name: str) -> None:
 
 def load_schema() -> Json:
     """The JSON Schema of catalogue and manifest."""
+    from importlib import resources
+
     text = resources.files("streamxr.pipeline").joinpath("bundle.schema.json").read_text("utf-8")
     schema: Json = json.loads(text)
     return schema

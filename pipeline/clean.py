@@ -8,7 +8,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from .surface import BoolArray, FloatArray, IntArray, Source, Surface, face_normals, open_edges
+from .arrays import BoolArray, FloatArray, IntArray
+from .surface import Source, Surface, face_normals, open_edges
 
 SAME_PLACE = 1e-6  # of the surface's diagonal: vertices nearer than this are one, written with rounding
 TINY_COMPONENT = 0.01  # of the surface's diagonal: smaller loose pieces are dust

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray, IntArray
 from .compiled import compiled, compiled_inner
-from .surface import AnyArray, FloatArray, IntArray
 
 LEAF = 4  # triangles in a leaf
 DEPTH = 128  # entries of a search's stack: one for each level, and halves of 2⁶³ triangles have 61

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import BoolArray, FloatArray
 from .compiled import compiled, compiled_inner
 from .edge_heap import Heap, fresh, move, rise, sink, without_stale
 from .quadrics import MEMBERS, Group, Mesh, State, evaluate, find_groups, set_texture, start
-from .surface import BoolArray, FloatArray
 
 FLIP_COS = 0.25  # a face may turn by 75 degrees in one collapse
 

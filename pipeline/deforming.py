@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray, IntArray
 from .attributes import transfer
 from .closest import ClosestPoints, barycentric
 from .document import Document
@@ -23,7 +24,6 @@ from .regions import (
     IMPROVEMENT,
     WORTHWHILE,
     Region,
-    Run,
     Tree,
     chain,
     indexed,
@@ -35,7 +35,8 @@ from .regions import (
 from .rig import Shape, encodable, read_shapes, skin_bytes, skin_sets
 from .scene import DeformingMesh, Scene, TreeSource
 from .settings import Settings
-from .surface import AnyArray, FloatArray, IntArray, Source, Surface, unique_rows
+from .surface import Source, Surface, unique_rows
+from .tasks import Run
 
 FEWEST_TRIANGLES = 64  # of a base whose morph targets are heavy
 

@@ -17,11 +17,13 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray
 from .errors import ModelError, shown
 from .strict_json import parse_json
-from .surface import AnyArray, FloatArray
 
 Json = dict[str, Any]
+
+DRACO = "KHR_draco_mesh_compression"
 
 COMPONENTS: dict[int, np.dtype[Any]] = {
     5120: np.dtype("<i1"),
@@ -38,7 +40,7 @@ SUPPORTED_REQUIRED = {
     "KHR_animation_pointer",
     "KHR_node_visibility",
     "EXT_texture_webp",
-    "KHR_draco_mesh_compression",
+    DRACO,
     "KHR_lights_punctual",
     "KHR_materials_unlit",
     "KHR_mesh_quantization",

@@ -6,13 +6,11 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-import DracoPy
 import numpy as np
 
-from .document import COMPONENTS, MAX_ELEMENTS, WIDTHS, Document, Json, integer, item, items, label, view_bytes
+from .arrays import AnyArray
+from .document import COMPONENTS, DRACO, MAX_ELEMENTS, WIDTHS, Document, Json, integer, item, items, label, view_bytes
 from .errors import ModelError
-from .glb import DRACO
-from .surface import AnyArray
 
 REMEDY = "the file is damaged: export it again"
 
@@ -59,6 +57,8 @@ def _extensions(primitive: Json) -> Json:
 def _expand(
     document: Document, json: Json, primitive: Json, extension: Any, chunk: bytearray, buffer: int, place: str
 ) -> None:
+    import DracoPy  # here, since few models need it
+
     ids = extension.get("attributes") if isinstance(extension, dict) else None
     named = primitive.get("attributes")
     if not isinstance(ids, dict) or not isinstance(named, dict) or not set(ids) <= set(named):

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from .arrays import AnyArray, FloatArray
 from .compiled import compiled_inner
 from .quadrics import State
-from .surface import AnyArray, FloatArray
 
 
 class Heap(NamedTuple):

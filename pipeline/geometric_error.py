@@ -22,9 +22,10 @@ from typing import NamedTuple
 import numpy as np
 
 from .affine_maps import MapRoom, Pieces, Target, bare_target, book_by_thirds, booked_target, map_room, mapped_bound
+from .arrays import AnyArray, FloatArray, IntArray
 from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
 from .compiled import compiled, compiled_inner
-from .surface import AnyArray, FloatArray, IntArray, Surface, centroids, edges_of, part
+from .surface import Surface, centroids, edges_of, part
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
 MAX_QUERIES = 8_000_000  # past this the bound is returned as it stands: true, only less tight

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .document import Json
+from .arrays import AnyArray
+from .document import DRACO, Json
 from .draco import FLOAT, TYPES, UNSIGNED_INT, UNSIGNED_SHORT, EncodedPrimitive
-from .surface import AnyArray, PrimitiveKind
+from .surface import PrimitiveKind
 
 GENERATOR = "StreamXR"
-DRACO = "KHR_draco_mesh_compression"
 
 
 class GlbWriter:

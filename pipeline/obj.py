@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 import numpy as np
 
+from .arrays import AnyArray, BoolArray, FloatArray
 from .document import resolve
 from .errors import ModelError
 from .mtl import picture_names, read_materials
 from .polygons import triangulate
-from .surface import AnyArray, BoolArray, FloatArray
 from .textures import srgb_to_linear
 from .translated import HARD_EDGE, LINES, POINTS, Part, Translated, corner_normals, indexed, require_finite
 

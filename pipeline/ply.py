@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray, IntArray
 from .errors import ModelError
 from .polygons import triangulate
-from .surface import AnyArray, FloatArray, IntArray
 from .textures import srgb_to_linear
 from .translated import LINES, PLAIN, POINTS, Part, Translated, corner_normals, indexed, require_finite
 

@@ -16,8 +16,6 @@ from multiprocessing.synchronize import Semaphore
 from threading import Lock
 from typing import Any
 
-import numpy as np
-
 LOOK_SECONDS = 1.0  # between two looks whether all processes are alive
 FORKS = sys.platform == "linux"  # macOS has libraries that break in a forked process, Windows has no fork
 
@@ -52,7 +50,12 @@ class Tokens:
         for _ in range(count):
             with self._counting:
                 self._held.value -= 1
-            self._free.release()
+                self._free.release()
+
+    def freeze(self) -> None:
+        """Let the other threads of a process that is about to end give nothing back any more, lest it ends in the
+        middle of that."""
+        self._counting.acquire()
 
 
 class Stage:
@@ -250,5 +253,7 @@ class Pool:
 def prepare_process() -> None:
     """What every process of a build does first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build decides what Ctrl-C ends
+    import numpy as np  # here, since the parent of all needs none of it
+
     # Numbers that are none are refused where they matter; NumPy's warnings of them would only litter the terminal.
     np.seterr(all="ignore")

@@ -15,10 +15,11 @@ from itertools import product
 
 import numpy as np
 
+from .arrays import FloatArray, IntArray
 from .closest import ClosestPoints, barycentric
 from .geometric_error import TOLERANCE, GeometricError, geometric_error
 from .pose import Body, Drawing
-from .surface import FloatArray, IntArray, Surface, unique_rows, without_degenerates
+from .surface import Surface, unique_rows, without_degenerates
 
 POINTS = 20_000  # of a surface that are followed, or its vertices if those are more
 FINEST_CUT = 12  # parts of an edge between points

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import AnyArray, IntArray
 from .document import Document, Json, integer, item, items, label, numbers, read_accessor, texture_slots
 from .errors import ModelError
-from .surface import AnyArray, IntArray, PrimitiveKind
+from .surface import PrimitiveKind
 
 MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
 POINTS_AND_LINES = (0, 1, 2, 3)

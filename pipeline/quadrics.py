@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .arrays import AnyArray, BoolArray, FloatArray
 from .compiled import compiled, compiled_inner
-from .surface import AnyArray, BoolArray, FloatArray
 
 OPEN, LINE = 1, 2  # kinds of borders
 OPEN_WEIGHT = 1.0  # of planes through open edges, by squared length, against faces by area

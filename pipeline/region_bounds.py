@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .arrays import FloatArray
 from .compiled import compiled
 from .draco import EncodedPrimitive
-from .surface import FloatArray, face_normals
+from .surface import face_normals
 
 
 @dataclass(frozen=True)

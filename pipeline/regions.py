@@ -7,14 +7,15 @@ triangles. Above the root stands a chain of coarser tiers, the last of which goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any
 
 import numpy as np
 
+from .arrays import FloatArray, IntArray
 from .attributes import transfer
 from .closest import ClosestPoints
 from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
@@ -24,18 +25,8 @@ from .scene import TreeSource
 from .settings import Settings
 from .simplify import NOTHING, room_for_lines, simplify, strayed
 from .split import BORDER_SHARE, BRANCHING, Pieces, split
-from .surface import (
-    FloatArray,
-    IntArray,
-    PrimitiveKind,
-    Source,
-    Surface,
-    face_normals,
-    merge,
-    rows_in,
-    unique_rows,
-    without_degenerates,
-)
+from .surface import PrimitiveKind, Source, Surface, face_normals, merge, rows_in, unique_rows, without_degenerates
+from .tasks import Begin, Made, Run, later
 
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
 WORTHWHILE = 0.75
@@ -44,25 +35,6 @@ WORTHWHILE = 0.75
 IMPROVEMENT = 0.85
 STRAY_SHARE = 0.03  # of a tier's area may show another material than the source does there
 STRAY_GROWTH = 4  # times the triangles that the base should have: it may become so large for exact materials
-
-
-class Run(Protocol):
-    """Maps a module-level function over argument tuples, perhaps in other processes; results in order."""
-
-    def __call__(self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]: ...
-
-
-class Begin(Protocol):
-    """As `Run`, for results that are needed later: what it returns gives them."""
-
-    def __call__(
-        self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]
-    ) -> Callable[[], list[Any]]: ...
-
-
-def later(run: Run) -> Begin:
-    """A `Begin` that begins when the results are asked for."""
-    return lambda stage, function, tasks: partial(run, stage, function, tasks)
 
 
 @dataclass(frozen=True)
@@ -101,28 +73,6 @@ class Tree:
     origin: TreeSource
     grid: Grid
     regions: tuple[Region, ...]
-
-
-T = TypeVar("T")
-
-
-class Made(Sequence[T]):
-    """Items that are made when they are asked for: those of a tier are together as large as the source."""
-
-    def __init__(self, count: int, make: Callable[[int], T]) -> None:
-        self._count = count
-        self._make = make
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, index: int) -> T: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[T]: ...
-    def __getitem__(self, index: int | slice) -> T | list[T]:
-        places = range(self._count)[index]
-        return self._make(places) if isinstance(places, int) else [self._make(i) for i in places]
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
@@ -12,9 +13,11 @@ from rich.text import Text
 
 from .asset_report import AssetReport
 from .build import BuildReport
-from .document import Json
 from .workers import Event, Failure, Notice
 from .workers import Progress as AssetProgress
+
+if TYPE_CHECKING:
+    from .document import Json
 
 
 class LiveProgress:
@@ -61,7 +64,7 @@ class LiveProgress:
         self._console.print(line, highlight=False, soft_wrap=True)
 
 
-def print_table(report: BuildReport, console: Console) -> None:
+def print_table(report: BuildReport) -> None:
     """Tier, regions, triangles, error and bytes of every asset."""
     if not report.built and not report.kept:
         return
@@ -83,7 +86,7 @@ def print_table(report: BuildReport, console: Console) -> None:
         total = f"{_size(asset.bytes)} [dim]of {_size(asset.source_bytes)}[/dim]"
         table.add_row("", "[bold]all[/bold]", "", "", "", total)
         table.add_section()
-    console.print(table)
+    Console().print(table)
 
 
 def summary(report: BuildReport) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray, IntArray
 from .document import Document, Json, item, label
 from .errors import ModelError
 from .pose import read_body
@@ -21,7 +22,7 @@ from .primitives import (
 )
 from .scene import DeformingMesh
 from .settings import Settings
-from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, unique_rows
+from .surface import PrimitiveKind, unique_rows
 from .textures import texels_per_uv
 
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray, IntArray
 from .document import Document, Json, item, items, label
 from .errors import ModelError
-from .links import check_links
 from .pose import Motion, node_matrix, read_body, read_drawing, sample_motion
 from .primitives import (
     MAX_EXTENT,
@@ -24,8 +24,7 @@ from .primitives import (
     read_targets,
     read_triangles,
 )
-from .sizes import check_sizes
-from .surface import AnyArray, FloatArray, IntArray, PrimitiveKind, Source, Surface, in_order_of_use, unique_rows
+from .surface import PrimitiveKind, Source, Surface, in_order_of_use, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 
@@ -97,14 +96,13 @@ class _Gathered:
 def read_scene(document: Document, keep_nodes: str = "") -> Scene:
     """Sort the meshes of the default scene into trees and deforming meshes.
 
+    document: one whose links and sizes were checked.
     keep_nodes: patterns of node names, one a line. Nodes that match, that have extras, or that an animation
         moves are not flattened, so that an application still finds what they draw.
 
-    Raises ModelError for cyclic nodes, broken references and unusable geometry.
+    Raises ModelError for nodes that a scene reaches twice and unusable geometry.
     """
     json = document.json
-    check_links(json)
-    check_sizes(document)
     nodes = items(json, "nodes")
     world = _world_matrices(json)
     motion = sample_motion(document, world)

@@ -6,24 +6,12 @@ from math import ceil
 
 import numpy as np
 
+from .arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .closest import ClosestPoints
 from .collapse import collapse
 from .compiled import compiled
 from .quadrics import LINE, OPEN, Mesh
-from .surface import (
-    AnyArray,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    Surface,
-    edges_of,
-    face_normals,
-    merge,
-    part,
-    rows_in,
-    unique_rows,
-    without_degenerates,
-)
+from .surface import Surface, edges_of, face_normals, merge, part, rows_in, unique_rows, without_degenerates
 
 # What a texture's slip of a metre counts against a surface's of a metre.
 TEXTURE_WEIGHT = 0.2

@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .document import Document, read_document
-from .draco_input import expand_draco
 from .errors import ModelError
-from .obj import obj_files, read_obj
-from .ply import read_ply
-from .stl import read_stl
-from .translated import Translated
+
+if TYPE_CHECKING:
+    from .document import Document
+    from .translated import Translated
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl")
 SCANS = (".ply", ".stl")  # cleaned unless asked otherwise
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
-
-_READERS: dict[str, Callable[[Path], Translated]] = {".obj": read_obj, ".ply": read_ply, ".stl": read_stl}
 
 
 def read_model(path: Path, name: str | None = None, *, unit: str = "m", up: str = "y") -> Document:
@@ -27,10 +24,13 @@ def read_model(path: Path, name: str | None = None, *, unit: str = "m", up: str 
     unit, up: the unit of length (a key of METRES) and the up axis, "y" or "z", of formats that state none.
     Raises ModelError when anything about it is broken or missing.
     """
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
-        return expand_draco(read_document(path, name))
-    return reader(path).document(name or path.name, METRES[unit], up)
+    reader = _translator(path)
+    if reader is not None:
+        return reader(path).document(name or path.name, METRES[unit], up)
+    from .document import read_document
+    from .draco_input import expand_draco
+
+    return expand_draco(read_document(path, name))
 
 
 def source_sha256(path: Path) -> str:
@@ -39,14 +39,36 @@ def source_sha256(path: Path) -> str:
     Raises ModelError as reading does.
     """
     suffix = path.suffix.lower()
-    if suffix not in _READERS:
-        return read_document(path).sha256
     if suffix == ".obj":
+        from .obj import obj_files
+
         return digest([content for _, content in obj_files(path)])
+    if suffix not in SCANS:
+        from .document import read_document
+
+        return read_document(path).sha256
     try:
         return digest([path.read_bytes()])
     except OSError as error:
         raise ModelError(f"cannot be read: {error.strerror}") from None
+
+
+def _translator(path: Path) -> Callable[[Path], Translated] | None:
+    """What reads a format that is not glTF. Each is loaded when a model needs it: they load the mesh libraries."""
+    suffix = path.suffix.lower()
+    if suffix == ".obj":
+        from .obj import read_obj
+
+        return read_obj
+    if suffix == ".ply":
+        from .ply import read_ply
+
+        return read_ply
+    if suffix == ".stl":
+        from .stl import read_stl
+
+        return read_stl
+    return None
 
 
 def digest(contents: list[bytes]) -> str:

@@ -10,9 +10,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from .arrays import BoolArray, FloatArray, IntArray
 from .closest import halved
 from .compiled import compiled
-from .surface import BoolArray, FloatArray, IntArray, Source, Surface, centroids, take
+from .surface import Source, Surface, centroids, take
 
 BRANCHING = 4  # children of a region: two binary splits
 # Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .arrays import AnyArray, FloatArray
 from .errors import ModelError
-from .surface import AnyArray, FloatArray
 from .textures import srgb_to_linear
 from .translated import HARD_EDGE, PLAIN, Part, Translated, corner_normals, indexed, require_finite
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from .arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .compiled import compiled
 
 FEW_SIDES = 32  # of one vertex: so many are compared with each other rather than sorted
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-AnyArray = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)

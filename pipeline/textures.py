@@ -12,8 +12,9 @@ small the GPU holds little.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .document import Document, Json, item, items, label, read_image, texture_sl
 from .errors import ModelError
 from .pictures import Codes, Format, decode_picture, encode_picture, picture_size
 from .settings import Role, Settings
+from .tasks import Begin
 
 Pixels = npt.NDArray[np.float32]
 
@@ -83,6 +85,41 @@ class Pyramid:
         """The finest level whose longest side is at most `pixels`, or the coarsest there is."""
         fitting = [level for level in self.levels if max(level.width, level.height) <= pixels]
         return fitting[-1] if fitting else self.levels[0]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a document, which may still be in the making.
+
+    of_texture: the index of each picture by (texture, role).
+    pyramids: gives all their levels, once they are there.
+    notes: what the artist should know of them.
+    """
+
+    of_texture: dict[tuple[int, Role], int]
+    pyramids: Callable[[], list[Pyramid]]
+    notes: tuple[str, ...]
+
+
+def begin_pictures(document: Document, settings: Settings, begin: Begin) -> Pictures:
+    """Begin to build the levels of every picture. Raises ModelError for what is none."""
+    uses, of_texture = texture_uses(document)
+    contents = [read_image(document, use.image) for use in uses]
+    notes = [
+        f"{use.place} is stored at half its size: KTX2's encoder takes no more than {ktx2.MAX_PIXELS:,} pixels"
+        for content, use in zip(contents, uses, strict=True)
+        if too_large_for_ktx2(*picture_size(content, use.place), use.role, settings)
+    ]
+    # The finest level takes longer than all the others together; started first, nobody waits for it at the end.
+    tasks = [(c, use, settings, finest) for finest in (True, False) for c, use in zip(contents, uses, strict=True)]
+    levels = begin("textures", build_levels, tasks)
+
+    def pyramids() -> list[Pyramid]:
+        done = levels()
+        fine, coarse = done[: len(uses)], done[len(uses) :]
+        return [Pyramid(use, c + f) for use, c, f in zip(uses, coarse, fine, strict=True)]
+
+    return Pictures(of_texture, pyramids, tuple(notes))
 
 
 def texture_uses(document: Document) -> tuple[list[TextureUse], dict[tuple[int, Role], int]]:
@@ -186,7 +223,7 @@ def build_levels(content: bytes, use: TextureUse, settings: Settings, finest: bo
     del pixels
     for size in reversed(sizes[:-1]):
         if linear[0].shape[::-1] != size:
-            linear = _shrink(linear, size, use.role)
+            linear = _shrink(map(Image.fromarray, linear), size, use.role)
         levels.insert(0, _level(_to_codes(linear, use), use, settings))
     return tuple(levels)
 
@@ -255,15 +292,24 @@ def srgb_to_linear(codes: Codes) -> Pixels:
     return light
 
 
-def _planes(pixels: Codes, use: TextureUse) -> Iterator[Pixels]:
+def _planes(pixels: Codes, use: TextureUse) -> Iterator[Image.Image]:
     """What can be averaged, channel by channel: linear light (times coverage), vectors, or plain values; alpha last."""
     table = {"color": _SRGB_TO_LINEAR, "normal": _AS_VECTOR, "data": _AS_VALUE}[use.role]
-    alpha = _AS_VALUE[pixels[:, :, 3]] if pixels.shape[2] == 4 else None
+    weighted = pixels.shape[2] == 4 and use.role == "color" and use.coverage
+    coverage = _AS_VALUE[pixels[:, :, 3]] if weighted else None
     for channel in range(3):
-        plane: Pixels = table[pixels[:, :, channel]]
-        yield plane * alpha if alpha is not None and use.role == "color" and use.coverage else plane
-    if alpha is not None:
-        yield alpha
+        codes = pixels[:, :, channel]
+        if coverage is None:
+            yield _looked_up(codes, table)
+        else:
+            yield Image.fromarray(table[codes] * coverage)
+    if pixels.shape[2] == 4:
+        yield _looked_up(pixels[:, :, 3], _AS_VALUE) if coverage is None else Image.fromarray(coverage)
+
+
+def _looked_up(codes: Codes, table: Pixels) -> Image.Image:
+    """`table[codes]` in half of NumPy's time, where Pillow wants it."""
+    return Image.fromarray(codes).point(table.tolist(), "F")
 
 
 def _to_codes(planes: Sequence[Pixels], use: TextureUse) -> Codes:
@@ -283,10 +329,10 @@ def _rounded(plane: Pixels, top: int) -> npt.NDArray[Any]:
     return scaled.astype(np.uint8 if top == 255 else np.uint16)
 
 
-def _shrink(planes: Iterable[Pixels], size: tuple[int, int], role: Role) -> list[Pixels]:
+def _shrink(planes: Iterable[Image.Image], size: tuple[int, int], role: Role) -> list[Pixels]:
     """Area averages, which for halves are the means of four pixels; one plane after the other, as they may be
     large."""
-    result = [_area_average(plane, *size) for plane in planes]
+    result = list(map(partial(_area_average, size=size), planes))  # which holds none while it makes the next
     if role == "normal":
         x, y, z = result
         length = np.sqrt(x * x + y * y + z * z)
@@ -297,8 +343,8 @@ def _shrink(planes: Iterable[Pixels], size: tuple[int, int], role: Role) -> list
     return result
 
 
-def _area_average(plane: Pixels, width: int, height: int) -> Pixels:
-    image = Image.fromarray(plane)
+def _area_average(image: Image.Image, size: tuple[int, int]) -> Pixels:
+    width, height = size
     if image.width % width == 0 and image.height % height == 0:
         return np.asarray(image.reduce((image.width // width, image.height // height)))
-    return np.asarray(image.resize((width, height), Image.Resampling.BOX))
+    return np.asarray(image.resize(size, Image.Resampling.BOX))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from collections.abc import Callable, Sequence
@@ -13,11 +12,11 @@ from typing import Any
 import DracoPy
 import numpy as np
 
-from .bundle import CATALOGUE, HASH_DIGITS, Bundle, check
-from .document import Json
+from .arrays import FloatArray
+from .bundle import CATALOGUE, Bundle, read_hashed, read_manifest
+from .document import DRACO, Json
 from .errors import ModelError
-from .glb import DRACO
-from .surface import FloatArray, Surface, merge, open_edges, unique_rows, without_degenerates
+from .surface import Surface, merge, open_edges, unique_rows, without_degenerates
 
 
 @dataclass(frozen=True)
@@ -60,33 +59,6 @@ def validate(root: Path, on_asset: Callable[[str], None] = lambda _: None) -> Va
         sizes |= seen
         borders += checked
     return Validation(len(catalogue["assets"]), len(sizes), sum(sizes.values()), borders, tuple(findings))
-
-
-def read_manifest(root: Path, file: Json) -> Json:
-    """A manifest whose hash, size and schema are right, or a ModelError."""
-    content = read_hashed(root, file)
-    try:
-        manifest = json.loads(content)
-    except ValueError as error:
-        raise ModelError(f"is not JSON: {error}", place=file["uri"]) from None
-    check(manifest, "Manifest", file["uri"])
-    result: Json = manifest
-    return result
-
-
-def read_hashed(root: Path, file: Json) -> bytes:
-    """The content of {uri, bytes}; raises ModelError when it is missing or not what its name says."""
-    try:
-        content: bytes = (root / file["uri"]).read_bytes()
-    except OSError:
-        raise ModelError("is missing", place=file["uri"], remedy="build again") from None
-    if len(content) != file["bytes"]:
-        problem = f"has {len(content):,} bytes instead of {file['bytes']:,}"
-        raise ModelError(problem, place=file["uri"], remedy="build again with --force")
-    digest = hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
-    if digest not in file["uri"]:
-        raise ModelError(f"has the hash {digest}", place=file["uri"], remedy="build again with --force")
-    return content
 
 
 def _validate_asset(root: Path, entry: Json, manifest: Json) -> tuple[list[str], dict[str, int], int]:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
 from dataclasses import dataclass
@@ -36,7 +36,6 @@ from .settings import Settings
 WORTH_A_POOL = 3
 WATCH_SECONDS = 0.2  # between two looks at time and memory: a process fills a few hundred megabytes in it
 NO_LIMITS = Limits()
-EXIT_SECONDS = 10.0  # for a process to end by itself after it has said its last
 
 
 @dataclass(frozen=True)
@@ -91,31 +90,52 @@ class _Running:
 
 
 def build_in_processes(
-    jobs: Sequence[Job], root: Path, settings: Settings, workers: int, limits: Limits = NO_LIMITS
+    jobs: Iterable[Job],
+    root: Path,
+    settings: Settings,
+    workers: int,
+    limits: Limits = NO_LIMITS,
+    on_start: Callable[[], object] = lambda: None,
 ) -> Generator[Event, None, None]:
     """Build every job, at most `workers` busy processes at a time, and yield what happens as it happens.
 
     A model past `limits` fails. One that only has no room beside others is built once more, alone, at the end.
     Closing the generator ends all processes.
+
+    jobs: asked for while the first process starts, since it may take as long to find out what there is to build.
+    on_start: called when the first models are at work.
     """
     context = get_context("spawn")
     _start_quiet_tracker()
     free = context.BoundedSemaphore(workers)
-    waiting = list(reversed(jobs))
     alone: list[Job] = []
+    idle: dict[Connection, tuple[SpawnProcess, Tokens]] = {}
     running: dict[Connection, _Running] = {}
 
-    def start(job: Job) -> None:
-        receiver, sender = context.Pipe(duplex=False)
+    def launch() -> None:
+        here, there = context.Pipe()
         tokens = Tokens(free, context.RawValue(c_int, 0))
-        arguments = (job, root, settings, workers, limits, tokens, sender)
-        process = context.Process(target=_asset_process, args=arguments)
+        process = context.Process(target=_asset_process, args=(root, settings, workers, limits, tokens, there))
         with interrupts_held(), _environment(ONE_THREAD):
             process.start()
-            running[receiver] = _Running(job, process, tokens)
-        sender.close()
+            idle[here] = process, tokens
+        there.close()
+
+    def start(job: Job) -> None:
+        if not idle:
+            launch()
+        with interrupts_held():
+            here, (process, tokens) = idle.popitem()
+            running[here] = _Running(job, process, tokens)
+            with contextlib.suppress(OSError):  # should it be dead, the loop hears of it
+                here.send(job)
 
     try:
+        launch()
+        waiting = list(reversed([*jobs]))
+        while waiting and len(running) < workers:
+            start(waiting.pop())
+        on_start()
         while waiting or alone or running:
             while waiting and len(running) < workers:
                 start(waiting.pop())
@@ -131,9 +151,9 @@ def build_in_processes(
                     continue
                 del running[ready]
                 ready.close()
-                one.process.join(EXIT_SECONDS)
-                _end(one.process)  # and what is left of its pool
+                _end(one.process)  # which has said its last, and what is left of its pool
                 one.process.join()
+                one.tokens.give_back(one.tokens.held)
                 if one.again and isinstance(event, Failure):
                     alone.append(one.job)
                 else:
@@ -141,10 +161,11 @@ def build_in_processes(
             _watch([one for one in running.values() if not one.verdict], limits)
     finally:
         with interrupts_held():
-            for one in running.values():
-                _end(one.process)
-            for one in running.values():
-                one.process.join()
+            processes = [*(process for process, _ in idle.values()), *(one.process for one in running.values())]
+            for process in processes:
+                _end(process)
+            for process in processes:
+                process.join()
 
 
 def _next_event(receiver: Connection, one: _Running) -> Event:
@@ -152,7 +173,6 @@ def _next_event(receiver: Connection, one: _Running) -> Event:
         event: Event = receiver.recv()
     except (EOFError, OSError):  # it is dead, perhaps in the middle of a message
         one.process.join()
-        one.tokens.give_back(one.tokens.held)
         event = Failure(one.job.asset, one.job.name, one.verdict or _death(one.process.exitcode))
     return event
 
@@ -185,19 +205,23 @@ def _watch(running: Sequence[_Running], limits: Limits) -> None:
 
 
 def _asset_process(
-    job: Job, root: Path, settings: Settings, workers: int, limits: Limits, tokens: Tokens, events: Connection
+    root: Path, settings: Settings, workers: int, limits: Limits, tokens: Tokens, events: Connection
 ) -> None:
-    """Build one asset and send progress and then its report or failure."""
-    from .asset import build_asset  # here, since the parent needs none of it and it takes long to load
-
+    """Build the asset that the parent sends, and send progress and then its report or failure."""
     prepare_process()
     if sys.platform != "win32":
         os.setpgrp()  # so that the parent ends this process together with its pool
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     confine(limits)
+    from .asset import build_asset  # here, since the parent needs none of it and it takes long to load
+
+    try:
+        job: Job = events.recv()
+    except (EOFError, OSError):  # there is nothing to build, or the parent is gone
+        os._exit(0)
     pool: Pool | None = None
-    broken = False
+    tidy = sys.platform == "win32"  # whether to end the pool here: Windows has no process groups
 
     def run(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
         def on_done(done: int) -> None:
@@ -232,7 +256,7 @@ def _asset_process(
     except OSError as error:
         event = Failure(job.asset, job.name, f"cannot write the bundle: {error.strerror or error}")
     except BrokenProcessPool:
-        broken = True
+        tidy = False  # Python before 3.11.5 would wait for it for ever (python/cpython#94777)
         event = Failure(
             job.asset,
             job.name,
@@ -241,17 +265,16 @@ def _asset_process(
     except Exception as error:
         text = f"unexpected {type(error).__name__}: {error} (this is a bug: please report it with --verbose)"
         event = Failure(job.asset, job.name, text, traceback.format_exc())
-    finally:
-        if pool is not None and not broken:
-            pool.close()
-        tokens.give_back(tokens.held)
+    else:
+        tidy = True
+    if pool is not None and tidy:
+        pool.close()
+    tokens.freeze()
     with contextlib.suppress(BrokenPipeError):  # the parent is gone, and with it whoever would hear
         events.send(event)
-    events.close()
-    if broken:
-        # Python before 3.11.5 waits for ever on the queue of a crashed pool (python/cpython#94777); there is
-        # nothing left here to tidy up, and the parent ends what remains of the pool.
-        os._exit(1)
+    # The parent ends what is left of the pool, which may be making pictures, and gives the tokens back. There is
+    # nothing to tidy up here; to free the compiled loops alone would take 0.2 s.
+    os._exit(0)
 
 
 def _end_with_parent() -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import gltf_maker as make
 import numpy as np
 from builds import Built
+from streamxr.pipeline.arrays import FloatArray, IntArray
 from streamxr.pipeline.clean import clean
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.surface import FloatArray, IntArray, Source, Surface, merge, open_edges, part
+from streamxr.pipeline.surface import Source, Surface, merge, open_edges, part
 
 Build = Callable[..., Built]
 

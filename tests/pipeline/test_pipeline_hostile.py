@@ -13,7 +13,9 @@ import pytest
 from builds import Built, build_file
 from streamxr.pipeline.document import Json, read_document
 from streamxr.pipeline.errors import ModelError
+from streamxr.pipeline.links import check_links
 from streamxr.pipeline.scene import read_scene
+from streamxr.pipeline.sizes import check_sizes
 
 Change = Callable[[Json], object]
 
@@ -25,7 +27,10 @@ def document_of(folder: Path, change: Change) -> Path:
 
 
 def read(path: Path) -> None:
-    read_scene(read_document(path))
+    document = read_document(path)
+    check_links(document.json)
+    check_sizes(document)
+    read_scene(document)
 
 
 def put(*way: Any) -> Change:

@@ -210,6 +210,25 @@ def jobs_of(folder: Path, *names: str) -> list[Job]:
     return [Job(folder / f"{name}.glb", f"{name}.glb", name) for name in names]
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
+def test_geometry_that_fails_beside_pictures_in_the_making_hangs_nothing(tmp_path: Path) -> None:
+    maker = make.textured_sphere(20, 30, picture=2048)
+    maker.json["materials"][0]["normalTexture"] = {"index": maker.picture(make.noise(2048), "bumps")}
+    maker.json["nodes"][0]["scale"] = [1, 2]
+    make.save(maker, tmp_path, "broken")
+    jobs = [Job(tmp_path / "broken.glb", "broken.glb", "broken"), *jobs_of(tmp_path, "well")]
+    made: set[int] = set()
+    last: dict[str, str] = {}
+    for event in build_in_processes(jobs, tmp_path / "build", Settings(), 2):
+        made |= {pid for asset in workers_of(os.getpid()) for pid in (asset, *workers_of(asset))}
+        if isinstance(event, Failure | AssetReport):
+            last[event.asset] = event.text if isinstance(event, Failure) else "built"
+    assert last["well"] == "built"
+    assert "3 finite numbers" in last["broken"]
+    assert made
+    assert not any(map(alive, made))
+
+
 @pytest.fixture
 def holding() -> Iterator[int]:
     """The process of one that holds 60 MB and whose child holds 80 MB."""
