@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray
+from .arrays import BoolArray, FloatArray, IntArray
 from .closest import ClosestPoints, barycentric
 from .compiled import compiled
-from .surface import PrimitiveKind, Source, Surface, face_normals, rows_in, unique_rows
+from .surface import PrimitiveKind, Source, Surface, face_normals, matches
 
 # Corners ask the source a little inside their triangle, so that each side of a hard edge finds its own
 # side of the source.
@@ -57,7 +57,7 @@ def transfer(
 
 def _sample(source: Source, on_source: ClosestPoints, corners: FloatArray, names: list[str]) -> dict[str, FloatArray]:
     """Source values at corners (m, 3, 3) as (m, 3, k)."""
-    middle = corners.mean(axis=1, keepdims=True)
+    middle = (corners[:, :1] + corners[:, 1:2] + corners[:, 2:]) / 3.0
     points = (corners + INWARD * (middle - corners)).reshape(-1, 3)
     closest = on_source.query(points)
     nearest = source.surface.positions[source.surface.triangles[closest.triangles]]
@@ -70,7 +70,7 @@ def _sample(source: Source, on_source: ClosestPoints, corners: FloatArray, names
 
 
 def _settle_normals(
-    source: Source, theirs: np.ndarray, surface: Surface, triangles: IntArray, normals: FloatArray
+    source: Source, theirs: BoolArray, surface: Surface, triangles: IntArray, normals: FloatArray
 ) -> FloatArray:
     """Unit corner normals: never behind the face, shared where the surface is smooth, the source's own
     where the position is the source's own."""
@@ -91,34 +91,53 @@ def _settle_tangents(tangents: FloatArray) -> FloatArray:
 
 
 def _snap_to_source(
-    source: Source, theirs: np.ndarray, surface: Surface, vertices: IntArray, normals: FloatArray
+    source: Source, theirs: BoolArray, surface: Surface, vertices: IntArray, normals: FloatArray
 ) -> FloatArray:
+    """Of the normals that the source has at a corner's position, the one that agrees most with its own; else that."""
     own = source.surface
-    used = np.unique(vertices)
-    shared = rows_in(own.positions, surface.positions[used])
-    corners = own.triangles[theirs].reshape(-1)
-    there = np.flatnonzero(shared[corners])
-    rows = np.concatenate(
-        [own.positions[corners[there]], source.corners["NORMAL"][theirs].reshape(-1, 3)[there]], axis=1
+    place = matches(own.positions, surface.positions)
+    return _most_alike(
+        place, own.triangles, theirs, source.corners["NORMAL"], vertices, len(surface.positions), normals
     )
-    distinct, _ = unique_rows(rows)
-    # Rank positions of both sides together: equal rank means the same position, bit for bit.
-    _, rank = unique_rows(np.concatenate([distinct[:, :3], surface.positions[used]]))
-    known = rank[: len(distinct)]
-    order = np.argsort(known, kind="stable")
-    start = np.searchsorted(known[order], rank[len(distinct) :], side="left")
-    stop = np.searchsorted(known[order], rank[len(distinct) :], side="right")
-    place = np.searchsorted(used, vertices)
-    best = np.full(len(vertices), -2.0)
+
+
+@compiled
+def _most_alike(
+    place: IntArray,
+    triangles: IntArray,
+    theirs: BoolArray,
+    candidates: FloatArray,
+    vertices: IntArray,
+    count: int,
+    normals: FloatArray,
+) -> FloatArray:
+    """place: (n,) the vertex that each of the source's is, or −1; theirs: (m,) which of its triangles are asked;
+    candidates: (m, 3, 3) their normals."""
+    starts = np.zeros(count + 1, np.int64)
+    for t in range(len(triangles)):
+        for k in range(3):
+            v = place[triangles[t, k]]
+            if theirs[t] and v >= 0:
+                starts[v + 1] += 1
+    for v in range(count):
+        starts[v + 1] += starts[v]
+    corner_of, filled = np.empty(starts[count], np.int64), starts[:-1].copy()
+    for t in range(len(triangles)):
+        for k in range(3):
+            v = place[triangles[t, k]]
+            if theirs[t] and v >= 0:
+                corner_of[filled[v]] = 3 * t + k
+                filled[v] += 1
     result = normals.copy()
-    for step in range(int((stop - start).max(initial=0))):
-        slot = start[place] + step
-        present = np.nonzero(slot < stop[place])[0]
-        candidate = distinct[order[slot[present]], 3:]
-        agreement = np.einsum("ij,ij->i", candidate, normals[present])
-        better = agreement > best[present]
-        result[present[better]] = candidate[better]
-        best[present] = np.maximum(best[present], agreement)
+    for corner in range(len(vertices)):
+        best = -2.0
+        for i in range(starts[vertices[corner]], starts[vertices[corner] + 1]):
+            t, k = corner_of[i] // 3, corner_of[i] % 3
+            x, y, z = candidates[t, k, 0], candidates[t, k, 1], candidates[t, k, 2]
+            agreement = x * normals[corner, 0] + y * normals[corner, 1] + z * normals[corner, 2]
+            if agreement > best:
+                best = agreement
+                result[corner, 0], result[corner, 1], result[corner, 2] = x, y, z
     return result
 
 

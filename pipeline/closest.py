@@ -61,16 +61,24 @@ def barycentric(points: FloatArray, corners: FloatArray) -> FloatArray:
 
     A triangle without area gives (1, 0, 0).
     """
-    u = corners[:, 1] - corners[:, 0]
-    v = corners[:, 2] - corners[:, 0]
-    w = points - corners[:, 0]
-    uu, uv, vv, wu, wv = (np.einsum("ij,ij->i", p, q) for p, q in ((u, u), (u, v), (v, v), (w, u), (w, v)))
-    area = uu * vv - uv * uv
-    flat = area <= 1e-14 * uu * vv
-    area = np.where(flat, 1.0, area)
-    beta = np.where(flat, 0.0, (vv * wu - uv * wv) / area)
-    gamma = np.where(flat, 0.0, (uu * wv - uv * wu) / area)
-    return np.stack([1.0 - beta - gamma, beta, gamma], axis=1)
+    return _barycentric(np.ascontiguousarray(points, np.float64), np.ascontiguousarray(corners, np.float64))
+
+
+@compiled
+def _barycentric(points: FloatArray, corners: FloatArray) -> FloatArray:
+    weights = np.empty((len(points), 3))
+    for i in range(len(points)):
+        uu, uv, vv, wu, wv = 0.0, 0.0, 0.0, 0.0, 0.0
+        for k in range(3):
+            u, v = corners[i, 1, k] - corners[i, 0, k], corners[i, 2, k] - corners[i, 0, k]
+            w = points[i, k] - corners[i, 0, k]
+            uu, uv, vv, wu, wv = uu + u * u, uv + u * v, vv + v * v, wu + w * u, wv + w * v
+        area = uu * vv - uv * uv
+        beta, gamma = 0.0, 0.0
+        if area > 1e-14 * uu * vv:
+            beta, gamma = (vv * wu - uv * wv) / area, (uu * wv - uv * wu) / area
+        weights[i, 0], weights[i, 1], weights[i, 2] = 1.0 - beta - gamma, beta, gamma
+    return weights
 
 
 @compiled_inner

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .arrays import AnyArray, BoolArray, FloatArray, IntArray
-from .compiled import compiled
+from .compiled import compiled, compiled_inner
 
 FEW_SIDES = 32  # of one vertex: so many are compared with each other rather than sorted
 
@@ -113,31 +113,49 @@ def unique_rows(rows: AnyArray) -> tuple[AnyArray, IntArray]:
 @compiled
 def _first_rows(rows: FloatArray) -> tuple[IntArray, IntArray]:
     """The first row of each value, and for each row the number of its value: a hash table with open addressing."""
-    count, width = rows.shape
+    count = len(rows)
+    bits = rows.view(np.uint64)
+    slots, first, index = (
+        np.full(_table_size(count), -1, np.int64),
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+    )
+    distinct = 0
+    for i in range(count):
+        slot = _slot(bits, i, bits, slots)
+        if slots[slot] < 0:
+            slots[slot], first[distinct], index[i] = i, i, distinct
+            distinct += 1
+        else:
+            index[i] = index[slots[slot]]
+    return first[:distinct].copy(), index
+
+
+@compiled_inner
+def _table_size(count: int) -> int:
     size = 4
     while size < 2 * count:
         size *= 2
-    bits = rows.view(np.uint64)
-    slots, first, index = np.full(size, -1, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
-    distinct = 0
-    for i in range(count):
-        mixed = np.uint64(0x9E3779B97F4A7C15)
+    return size
+
+
+@compiled_inner
+def _slot(bits: AnyArray, i: int, known: AnyArray, slots: IntArray) -> int:
+    """Where a row's equal is in a table of rows of `known`, or would be."""
+    width, size = bits.shape[1], len(slots)
+    mixed = np.uint64(0x9E3779B97F4A7C15)
+    for k in range(width):
+        mixed = (mixed ^ bits[i, k]) * np.uint64(0xFF51AFD7ED558CCD)
+        mixed ^= mixed >> np.uint64(32)
+    slot = int(mixed & np.uint64(size - 1))
+    while slots[slot] >= 0:
+        same = True
         for k in range(width):
-            mixed = (mixed ^ bits[i, k]) * np.uint64(0xFF51AFD7ED558CCD)
-            mixed ^= mixed >> np.uint64(32)
-        slot = np.int64(mixed & np.uint64(size - 1))
-        while slots[slot] >= 0:
-            same, other = True, first[slots[slot]]
-            for k in range(width):
-                same &= bits[i, k] == bits[other, k]
-            if same:
-                break
-            slot = (slot + 1) & (size - 1)
-        if slots[slot] < 0:
-            slots[slot], first[distinct] = distinct, i
-            distinct += 1
-        index[i] = slots[slot]
-    return first[:distinct].copy(), index
+            same &= bits[i, k] == known[slots[slot], k]
+        if same:
+            break
+        slot = (slot + 1) & (size - 1)
+    return slot
 
 
 @compiled
@@ -248,10 +266,25 @@ def open_edges(triangles: IntArray) -> IntArray:
 
 def rows_in(rows: AnyArray, among: AnyArray) -> BoolArray:
     """Which rows of an (n, k) array occur in an (m, k) array, bit for bit (but for the sign of zero)."""
-    if len(among) == 0:
-        return np.zeros(len(rows), np.bool_)
-    distinct, index = unique_rows(np.concatenate([rows, among]))
-    present = np.zeros(len(distinct), np.bool_)
-    present[index[len(rows) :]] = True
-    found: BoolArray = present[index[: len(rows)]]
+    return matches(rows, among) >= 0
+
+
+def matches(rows: AnyArray, among: AnyArray) -> IntArray:
+    """For each row of an (n, k) array the first of an (m, k) array that equals it, bit for bit (but for the sign of
+    zero), or −1. Quick where `among` is the smaller one."""
+    one, other = (np.ascontiguousarray(each, np.float64) + 0.0 for each in (rows, among))
+    return _matches(one, other)
+
+
+@compiled
+def _matches(rows: FloatArray, among: FloatArray) -> IntArray:
+    size = _table_size(len(among))
+    bits, known = rows.view(np.uint64), among.view(np.uint64)
+    slots, found = np.full(size, -1, np.int64), np.empty(len(rows), np.int64)
+    for i in range(len(among)):
+        slot = _slot(known, i, known, slots)
+        if slots[slot] < 0:
+            slots[slot] = i
+    for i in range(len(rows)):
+        found[i] = slots[_slot(bits, i, known, slots)]
     return found
