@@ -6,7 +6,10 @@ the same input gives the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, TypeVar, cast
 
 import numba
@@ -16,9 +19,28 @@ from . import code_cache
 Loop = TypeVar("Loop", bound=Callable[..., object])
 
 
+@contextmanager
+def _hidden(name: str) -> Iterator[None]:
+    """What asks whether there is a module hears that there is none."""
+    there = name in sys.modules
+    if not there:
+        sys.modules[name] = cast("Any", None)  # which is what `import` takes for absence
+    try:
+        yield
+    finally:
+        if not there:
+            del sys.modules[name]
+
+
+# Numba asks SciPy for BLAS, which loads half of SciPy in every process of a build: 0.1 s. No loop here needs it.
+with _hidden("scipy.linalg"):
+    import_module("numba.np.arraymath")
+
+
 def compiled(loop: Loop) -> Loop:
-    """The function as machine code. Division by zero gives infinity, as in NumPy."""
-    return _compiled(loop)
+    """The function as machine code. Division by zero gives infinity, as in NumPy. Other threads go on meanwhile: those
+    that hand tasks to processes, above all."""
+    return _compiled(loop, nogil=True)
 
 
 def compiled_inner(loop: Loop) -> Loop:

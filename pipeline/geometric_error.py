@@ -80,8 +80,6 @@ def _seen_from(coarse: Surface, on_fine: ClosestPoints) -> FloatArray:
 
 def _at_breaks(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: float) -> AnyArray:
     """Triangles of `coarse` at a border or a non-manifold edge that is not, within `floor`, one of both."""
-    from scipy.spatial import cKDTree  # here, since closed surfaces need none and it takes long to load
-
     broken = np.zeros(len(coarse.positions), np.bool_)
     breaks = _break_vertices(coarse), _break_vertices(fine)
     for own, mine, other, theirs in ((coarse, breaks[0], fine, breaks[1]), (fine, breaks[1], coarse, breaks[0])):
@@ -89,7 +87,7 @@ def _at_breaks(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: 
             continue
         points = own.positions[mine]
         if len(theirs):
-            gap, _ = cKDTree(other.positions[theirs]).query(points)
+            gap = ClosestPoints(other.positions, np.stack([theirs] * 3, axis=1)).query(points).distances
             mine, points = mine[gap > floor], points[gap > floor]
         if own is coarse:
             broken[mine] = True

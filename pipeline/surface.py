@@ -115,11 +115,8 @@ def _first_rows(rows: FloatArray) -> tuple[IntArray, IntArray]:
     """The first row of each value, and for each row the number of its value: a hash table with open addressing."""
     count = len(rows)
     bits = rows.view(np.uint64)
-    slots, first, index = (
-        np.full(_table_size(count), -1, np.int64),
-        np.empty(count, np.int64),
-        np.empty(count, np.int64),
-    )
+    slots = np.full(_table_size(count), -1, np.int64)
+    first, index = np.empty(count, np.int64), np.empty(count, np.int64)
     distinct = 0
     for i in range(count):
         slot = _slot(bits, i, bits, slots)
@@ -147,7 +144,7 @@ def _slot(bits: AnyArray, i: int, known: AnyArray, slots: IntArray) -> int:
     for k in range(width):
         mixed = (mixed ^ bits[i, k]) * np.uint64(0xFF51AFD7ED558CCD)
         mixed ^= mixed >> np.uint64(32)
-    slot = int(mixed & np.uint64(size - 1))
+    slot = np.int64(mixed & np.uint64(size - 1))
     while slots[slot] >= 0:
         same = True
         for k in range(width):
@@ -155,7 +152,7 @@ def _slot(bits: AnyArray, i: int, known: AnyArray, slots: IntArray) -> int:
         if same:
             break
         slot = (slot + 1) & (size - 1)
-    return slot
+    return int(slot)
 
 
 @compiled
