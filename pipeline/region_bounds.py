@@ -10,15 +10,17 @@ import numpy as np
 from .arrays import FloatArray
 from .compiled import compiled
 from .draco import EncodedPrimitive
-from .surface import face_normals
+from .surface import box_of, face_normals
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What spheres and cones are made of: positions (n, 3), unit normals (m, 3) of the triangles that have an area,
-    and the sum of all normals by area."""
+    """What spheres and cones are made of: positions (n, 3) and their box, unit normals (m, 3) of the triangles that
+    have an area, and the sum of all normals by area."""
 
     positions: FloatArray
+    low: FloatArray
+    high: FloatArray
     normals: FloatArray
     total: FloatArray
 
@@ -27,13 +29,14 @@ class Shape:
         positions = [p.attributes["POSITION"].values.astype(np.float64) for _, p in primitives]
         faces = [face_normals(x, p.triangles) for x, (_, p) in zip(positions, primitives, strict=True)]
         normals, area = (np.concatenate(parts) for parts in zip(*faces, strict=True))
-        return cls(np.concatenate(positions), normals[area > 0], (normals * area[:, None]).sum(axis=0))
+        every = np.concatenate(positions)
+        return cls(every, *box_of(every), normals[area > 0], (normals * area[:, None]).sum(axis=0))
 
 
 def sphere_around(family: Sequence[Shape]) -> tuple[float, float, float, float]:
     """Centre and radius of a sphere that holds all positions."""
-    low = np.min([s.positions.min(axis=0) for s in family], axis=0)
-    high = np.max([s.positions.max(axis=0) for s in family], axis=0)
+    low = np.min([s.low for s in family], axis=0)
+    high = np.max([s.high for s in family], axis=0)
     x, y, z = (float(v) for v in (low + high) * 0.5)
     radius = max(_furthest(s.positions, x, y, z) for s in family)
     return x, y, z, radius * 1.000001

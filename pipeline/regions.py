@@ -25,7 +25,17 @@ from .scene import TreeSource
 from .settings import Settings
 from .simplify import NOTHING, room_for_lines, simplify, strayed
 from .split import BORDER_SHARE, BRANCHING, Pieces, split
-from .surface import PrimitiveKind, Source, Surface, face_normals, merge, rows_in, unique_rows, without_degenerates
+from .surface import (
+    PrimitiveKind,
+    Source,
+    Surface,
+    box_of,
+    face_normals,
+    merge,
+    rows_in,
+    unique_rows,
+    without_degenerates,
+)
 from .tasks import Begin, Made, Run, later
 
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
@@ -126,7 +136,8 @@ def tree_grid(origin: TreeSource, settings: Settings) -> Grid:
     p, t = surface.positions, surface.triangles
     edge = float(np.median(np.linalg.norm(p[t[:, 0]] - p[t[:, 1]], axis=1)))
     finest = length_in(settings.finest_error, surface, origin.scale)
-    return choose_grid(p.min(axis=0), p.max(axis=0), edge, settings.position_bits, finest)
+    low, high = box_of(p)
+    return choose_grid(low, high, edge, settings.position_bits, finest)
 
 
 @dataclass(frozen=True)

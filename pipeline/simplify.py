@@ -11,7 +11,7 @@ from .closest import ClosestPoints
 from .collapse import collapse
 from .compiled import compiled
 from .quadrics import LINE, OPEN, Mesh
-from .surface import Surface, edges_of, face_normals, merge, part, rows_in, unique_rows, without_degenerates
+from .surface import Surface, box_of, edges_of, face_normals, merge, part, rows_in, unique_rows, without_degenerates
 
 # What a texture's slip of a metre counts against a surface's of a metre.
 TEXTURE_WEIGHT = 0.2
@@ -139,7 +139,7 @@ def _left_behind(surface: Surface, result: Surface, target: int) -> tuple[FloatA
 
 def _once(surface: Surface, target: int, locked: FloatArray) -> Surface | None:
     """One collapse; None where nothing is left."""
-    low, high = surface.positions.min(axis=0), surface.positions.max(axis=0)
+    low, high = box_of(surface.positions)
     middle, size = (low + high) * 0.5, float(np.linalg.norm(high - low)) or 1.0
     wedges, first = _wedges(surface)
     corners = surface.uv.reshape(-1, 2)[first]

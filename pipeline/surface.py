@@ -212,6 +212,20 @@ def centroids(surface: Surface) -> FloatArray:
     return middles
 
 
+def box_of(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The least and the largest coordinates (3,) of (n, 3) points; infinite, the wrong way round, without any."""
+    return _box_of(np.ascontiguousarray(points, np.float64))
+
+
+@compiled
+def _box_of(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    low, high = np.full(3, np.inf), np.full(3, -np.inf)
+    for i in range(len(points)):
+        for k in range(3):
+            low[k], high[k] = min(low[k], points[i, k]), max(high[k], points[i, k])
+    return low, high
+
+
 def edges_of(triangles: IntArray) -> tuple[IntArray, IntArray]:
     """The edge (m, 3) of each side, from a corner to the next, by number; and how many sides (e,) each edge has."""
     edge, users = _edges_of(np.ascontiguousarray(triangles).reshape(-1))

@@ -22,7 +22,7 @@ from multiprocessing import get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from .asset_report import AssetReport
 from .bundle import Bundle
@@ -141,8 +141,7 @@ def build_in_processes(
                 start(waiting.pop())
             if not running:
                 start(alone.pop())
-            for ready in wait(list(running), WATCH_SECONDS):
-                assert isinstance(ready, Connection)
+            for ready in cast("list[Connection]", wait(list(running), WATCH_SECONDS)):
                 one = running[ready]
                 event = _next_event(ready, one)
                 if isinstance(event, Progress):
