@@ -1,7 +1,7 @@
 """Edge collapse by quadric error: the cheapest edge of a mesh becomes one vertex, again and again.
 
 A vertex may have several wedges, one for each set of texture coordinates that meet there: corners with the same wedge
-are continuous. Everything is deterministic: of equal costs, the order of the heap decides.
+are continuous. Everything is deterministic: of equal costs, the first to come is the first to go.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from .arrays import BoolArray, FloatArray
 from .compiled import compiled, compiled_inner
-from .edge_heap import Heap, fresh, move, rise, sink, without_stale
+from .edge_queue import Queue, clear, fresh, pop, push, queue_with_room
 from .quadrics import MEMBERS, Group, Mesh, State, evaluate, find_groups, set_texture, start
 
 FLIP_COS = 0.25  # a face may turn by 75 degrees in one collapse
@@ -25,31 +25,28 @@ def collapse(mesh: Mesh, target: int) -> tuple[BoolArray, BoolArray]:
     """
     state = start(mesh)
     moved = np.zeros(len(mesh.positions), np.bool_)
-    room = 3 * len(mesh.triangles) + 64  # twice the edges of a closed surface
-    heap = Heap(np.empty(room), np.empty((room, 4), np.int32))
+    queue = queue_with_room(3 * len(mesh.triangles) + 64)  # twice the edges of a closed surface
     group = Group(np.empty(MEMBERS, np.int32), np.empty(MEMBERS, np.int32), np.empty(10), np.empty(9))
-    _collapse_until(mesh, target, state, heap, group, np.empty(3), moved)
+    _collapse_until(mesh, target, state, queue, group, np.empty(3), moved)
     return ~state.dead, moved
 
 
 @compiled_inner
 def _collapse_until(
-    mesh: Mesh, target: int, state: State, heap: Heap, group: Group, place: FloatArray, moved: BoolArray
+    mesh: Mesh, target: int, state: State, queue: Queue, group: Group, place: FloatArray, moved: BoolArray
 ) -> None:
     live = len(mesh.triangles)
     for topology in (True, False):
-        size = 0
+        clear(queue)
         for v in range(len(mesh.positions)):
             if not state.gone[v]:
-                size = _push_edges(mesh, state, heap, size, v, True, group, place)
-        for i in range(size // 2 - 1, -1, -1):
-            sink(heap, i, size)
-        while size > 0 and live > target:
-            a, b, valid = heap.entry[0, 0], heap.entry[0, 1], fresh(heap, 0, state)
-            size -= 1
-            move(heap, size, 0)
-            sink(heap, 0, size)
-            if not valid or (topology and not _keeps_topology(mesh, state, a, b)):
+                _push_edges(mesh, state, queue, v, True, group, place)
+        while live > target:
+            entry = pop(queue)
+            if entry < 0:
+                break
+            a, b = queue.ends[entry, 0], queue.ends[entry, 1]
+            if not fresh(queue, entry, state) or (topology and not _keeps_topology(mesh, state, a, b)):
                 continue
             if mesh.locked[b]:  # the one that is left is the one that stays
                 a, b = b, a
@@ -60,16 +57,14 @@ def _collapse_until(
                 continue
             live -= _merge(mesh, state, a, b, group, place)
             moved[a] |= not mesh.locked[a]
-            size = _push_edges(mesh, state, heap, size, a, False, group, place)
+            _push_edges(mesh, state, queue, a, False, group, place)
         if live <= target:
             break
 
 
 @compiled_inner
-def _push_edges(
-    mesh: Mesh, state: State, heap: Heap, size: int, v: int, first: bool, group: Group, place: FloatArray
-) -> int:
-    """Put the edges of a vertex on the heap; with `first` those to later vertices, unordered. Returns its new size."""
+def _push_edges(mesh: Mesh, state: State, queue: Queue, v: int, first: bool, group: Group, place: FloatArray) -> None:
+    """Put the edges of a vertex into the queue; with `first` those to later vertices."""
     state.mark[-1] += 1
     corner = state.head[v]
     while corner >= 0:
@@ -78,18 +73,8 @@ def _push_edges(
             if u == v or state.mark[u] == state.mark[-1] or (first and u < v) or (mesh.locked[v] and mesh.locked[u]):
                 continue
             state.mark[u] = state.mark[-1]
-            if size == len(heap.cost):
-                size = without_stale(heap, size, state)
-            if size == len(heap.cost):
-                continue
-            heap.cost[size] = evaluate(mesh, state, v, u, group, place)
-            heap.entry[size, 0], heap.entry[size, 1] = v, u
-            heap.entry[size, 2], heap.entry[size, 3] = state.stamp[v], state.stamp[u]
-            size += 1
-            if not first:
-                rise(heap, size - 1)
+            push(queue, evaluate(mesh, state, v, u, group, place), v, u, state)
         corner = state.following[corner]
-    return size
 
 
 @compiled_inner
