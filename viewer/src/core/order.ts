@@ -87,7 +87,7 @@ export class Completion {
   /** What everything is ordered by: like a ratio, but higher for what the fovea waits for. */
   rank(block: Block): number {
     const ratio = ratioOf(block);
-    return ratio < this.ratio && block.foveal > EPSILON ? this.ratio + WITHIN * ratio : ratio;
+    return block.foveal > EPSILON ? Math.max(ratio, this.ratio + WITHIN * ratio) : ratio;
   }
 }
 
