@@ -106,6 +106,16 @@ describe("visibility", () => {
     assert.equal(look(looking, 0, 0, 10, 0.1).weight, 0);
   });
 
+  test("the fovea may be within 15° of the gaze, and a little around it, tracked or not, and nowhere out of view", () => {
+    for (const gazeUncertaintyDegrees of [3, 15]) {
+      const from = view([0, 0, 0], { gazeUncertaintyDegrees });
+      const at = (degrees: number) =>
+        look(from, 10 * Math.sin(degrees / 57.3), 0, -10 * Math.cos(degrees / 57.3), 0.01).foveal;
+      assert.deepEqual([0, 14, 17, 25].map(at), [true, true, true, false]);
+    }
+    assert.equal(look(view([0, 0, 0], { frustum: [[0, 0, 1, 0]] }), 0, 0, -10, 0.1).foveal, false);
+  });
+
   test("faces that all look away are not seen", () => {
     assert.equal(facesAway(looking, 0, 0, -10, 1, [0, 0, -1], Math.cos(0.5)), true);
     assert.equal(facesAway(looking, 0, 0, -10, 1, [0, 0, 1], Math.cos(0.5)), false);

@@ -73,7 +73,10 @@ export interface TreeState {
   readonly refinements: readonly (FileState<RefinementDownload> | null)[];
   /** By region: the textures its materials use. */
   readonly textures: readonly (readonly number[])[];
-  /** By region: length of one unit of TEXCOORD_0, in units of the tree's space. */
+  /**
+   * By region: length of one unit of TEXCOORD_0, in units of the tree's space, where it is longest on the finest tier:
+   * fewer triangles stretch pictures otherwise, and what is enough on them may not be enough later.
+   */
   readonly uvLength: readonly number[];
   /** By region: whether it may be culled by its cone of normals. */
   readonly cullable: readonly boolean[];
@@ -289,6 +292,11 @@ export class AssetState {
     for (let region = tree.regions.length - 1; region > 0; region--) {
       if (!allSolid[region]) allSolid[tree.regions[region]?.parent ?? 0] = false;
     }
+    const finest = tree.regions.map(({ metresPerUv }) => metresPerUv);
+    for (let region = tree.regions.length - 1; region >= 0; region--) {
+      const below = (tree.regions[region]?.children ?? []).flatMap((child) => finest[child] ?? []);
+      if (below.length > 0) finest[region] = Math.max(...below);
+    }
     const refinements = tree.regions.map(({ refinement }, region) => {
       if (refinement === null) return null;
       const key = `${this.id}/tree/${index}/${region}`;
@@ -300,7 +308,7 @@ export class AssetState {
       refinements,
       textures: tree.regions.map(({ primitives }) => [...new Set(primitives.flatMap((k) => used[k] ?? []))]),
       // Without a measured length the picture is taken to lie across the region once: too coarse rather than never.
-      uvLength: tree.regions.map(({ metresPerUv, sphere }) => metresPerUv ?? 2 * sphere[3]),
+      uvLength: tree.regions.map(({ sphere }, region) => finest[region] ?? 2 * sphere[3]),
       cullable: tree.regions.map(({ cone }, region) => rigid && cone !== null && allSolid[region] === true),
       halfStep: tree.kind === "skinned" ? 0 : tree.grid.range / (2 ** tree.grid.bits - 1) / 2,
       placements: null,

@@ -1,7 +1,7 @@
 /** What the eye demands of the regions of one asset, seen from one view: the planner's sight of the world. */
 import { type AssetState, IDENTITY, type TreeState } from "./asset.ts";
 import type { Region } from "./bundle.ts";
-import { facesAway, look, type Matrix4, type Sight, type View } from "./gaze.ts";
+import { facesAway, look, type Matrix4, noSight, type Sight, type View } from "./gaze.ts";
 
 /** What the eye demands of a region, at the most demanding of all nodes that draw it. */
 export interface Demand {
@@ -20,6 +20,8 @@ export interface Demand {
   readonly radius: number;
   /** How many nodes draw it in view, or are about to: what looks away is drawn, too, though nobody sees it. */
   readonly drawings: number;
+  /** The fovea may be there now, and will be when the next file has come. */
+  readonly foveal: boolean;
 }
 
 /** How likely it is that the head goes on as it moves, until the next file has come; else it stops here. */
@@ -40,6 +42,13 @@ export function demandOf(asset: AssetState, tree: number, region: number, view: 
   return new TreeSight(asset, state, view).demand(region);
 }
 
+/** Octaves of visible error × weight. */
+export interface Benefit {
+  readonly gain: number;
+  /** Of that, where the fovea may be. */
+  readonly foveal: number;
+}
+
 interface Placement {
   readonly matrix: Matrix4;
   readonly scale: number;
@@ -53,8 +62,9 @@ export class TreeSight {
   readonly #view: View;
   readonly #placements: readonly Placement[];
   readonly #demands: (Demand | undefined)[];
-  readonly #sight: Sight = { weight: 0, need: 0, area: 0, leastNeed: 0, radius: 0 };
-  readonly #sightAhead: Sight = { weight: 0, need: 0, area: 0, leastNeed: 0, radius: 0 };
+  readonly #patches: (readonly number[] | undefined)[];
+  readonly #sight: Sight = noSight();
+  readonly #sightAhead: Sight = noSight();
   /** What was looked at last is in the view, whether seen or looking away. */
   #inView = false;
 
@@ -63,6 +73,7 @@ export class TreeSight {
     this.#view = view;
     this.#placements = (state.placements ?? [asset.world]).map(placement);
     this.#demands = new Array(state.tree.regions.length);
+    this.#patches = new Array(state.tree.regions.length);
   }
 
   demand(region: number): Demand {
@@ -77,6 +88,7 @@ export class TreeSight {
       leastNeed: Number.POSITIVE_INFINITY,
       radius: 0,
       drawings: 0,
+      foveal: false,
     };
     const { ahead } = this.#view;
     for (const at of this.#placements) {
@@ -93,21 +105,19 @@ export class TreeSight {
     // A sphere holds those of all its parts, and much besides: what is seen are the parts.
     if (best.weight > 0 && children.length > 0 && children.every((part) => this.demand(part).weight === 0)) {
       best.weight = best.area = 0;
+      best.foveal = false;
     }
     best.error = (this.state.tree.regions[region]?.error ?? 0) * best.scale;
     this.#demands[region] = best;
     return best;
   }
 
-  /**
-   * Octaves of visible texel size × weight that a region gains when a texture of it goes from one width to another,
-   * pixels.
-   */
-  textureGain(region: number, before: number, after: number): number {
+  /** What a region gains when a texture of it goes from one width to another, pixels. */
+  textureBenefit(region: number, before: number, after: number): Benefit {
     const demand = this.demand(region);
-    if (demand.weight === 0) return 0;
     const length = (this.state.uvLength[region] ?? 0) * demand.scale;
-    return gainOf(demand, length / before, length / after, 0);
+    const gain = demand.weight === 0 ? 0 : gainOf(demand, length / before, length / after, 0);
+    return { gain, foveal: demand.foveal ? gain : 0 };
   }
 
   /**
@@ -121,22 +131,41 @@ export class TreeSight {
   }
 
   /**
-   * Octaves of visible error that the refinement of `file` takes away from where `shown` is drawn: over its children,
-   * log2(max(error, need, half a grid step) before ÷ after), times their weights.
+   * Octaves of visible error that the refinement of `file` takes away from where `shown` is drawn, times weight:
+   * log2(max(error, need, half a grid step) before ÷ after). Over the same pieces of surface whatever the tier, so that
+   * a way in two steps gains as much as one.
    *
    * @param shown the region that is drawn now: `file` itself, or an ancestor in a chain of only children
    */
-  refinementGain(shown: number, file: number): number {
+  refinementBenefit(shown: number, file: number): Benefit {
     const { regions } = this.state.tree;
     const before = regions[shown]?.error ?? 0;
-    let gain = 0;
+    let [gain, foveal] = [0, 0];
     for (const child of regions[file]?.children ?? []) {
-      const demand = this.demand(child);
-      const { scale } = demand;
-      const after = (regions[child]?.error ?? 0) * scale;
-      gain += gainOf(demand, before * scale, after, this.state.halfStep * scale);
+      const after = regions[child]?.error ?? 0;
+      for (const patch of this.patches(child)) {
+        const demand = this.demand(patch);
+        const { scale } = demand;
+        const each = gainOf(demand, before * scale, after * scale, this.state.halfStep * scale);
+        gain += each;
+        if (demand.foveal) foveal += each;
+      }
     }
-    return gain;
+    return { gain, foveal };
+  }
+
+  refinementGain(shown: number, file: number): number {
+    return this.refinementBenefit(shown, file).gain;
+  }
+
+  /** Weight of what is seen of the tree where the fovea may be. */
+  fovealWeight(): number {
+    let sum = 0;
+    for (const patch of this.patches()) {
+      const { weight, foveal } = this.demand(patch);
+      if (foveal) sum += weight;
+    }
+    return sum;
   }
 
   /** Whether a region is seen, and its error with it. Nothing below it is needed where not. */
@@ -145,13 +174,19 @@ export class TreeSight {
     return weight > 0 && error > Math.max(leastNeed, this.state.halfStep * scale);
   }
 
-  /** Regions that together cover what is seen of the tree, small enough that each is seen as one. */
-  *patches(region = 0): Generator<number> {
+  /** Regions that together cover what is seen of a region, small enough that each is seen as one. */
+  patches(region = 0): readonly number[] {
+    const known = this.#patches[region];
+    if (known) return known;
+    const patches: number[] = [];
     const { weight, radius } = this.demand(region);
-    if (weight === 0) return;
-    const { children } = this.state.tree.regions[region] as Region;
-    if (children.length === 0 || radius < PATCH_RADIUS) yield region;
-    else for (const child of children) yield* this.patches(child);
+    if (weight > 0) {
+      const { children } = this.state.tree.regions[region] as Region;
+      if (children.length === 0 || radius < PATCH_RADIUS) patches.push(region);
+      else for (const child of children) patches.push(...this.patches(child));
+    }
+    this.#patches[region] = patches;
+    return patches;
   }
 
   /**
@@ -186,6 +221,7 @@ export class TreeSight {
     best.weight = Math.max(best.weight, weight);
     best.area = Math.max(best.area, sight.area);
     best.radius = Math.max(best.radius, sight.radius);
+    best.foveal ||= sight.foveal;
   }
 
   /** The sphere of a region, wider by a share of its distance, as one node draws it and one view sees it. */
@@ -203,7 +239,10 @@ export class TreeSight {
       const nx = (el(m, 0) * cone[0] + el(m, 4) * cone[1] + el(m, 8) * cone[2]) / at.scale;
       const ny = (el(m, 1) * cone[0] + el(m, 5) * cone[1] + el(m, 9) * cone[2]) / at.scale;
       const nz = (el(m, 2) * cone[0] + el(m, 6) * cone[1] + el(m, 10) * cone[2]) / at.scale;
-      if (facesAway(view, x, y, z, radius, [nx, ny, nz], cone[3])) sight.weight = sight.area = 0;
+      if (facesAway(view, x, y, z, radius, [nx, ny, nz], cone[3])) {
+        sight.weight = sight.area = 0;
+        sight.foveal = false;
+      }
     }
     return sight;
   }
@@ -221,6 +260,7 @@ function merge(now: Sight, ahead: Sight, sweeps: boolean): void {
   now.weight += AHEAD_LIKELIHOOD * (ahead.weight - now.weight);
   now.area = sweeps ? Math.min(now.area, ahead.area) : now.area + AHEAD_LIKELIHOOD * (ahead.area - now.area);
   now.radius = Math.max(now.radius, ahead.radius);
+  now.foveal &&= ahead.foveal;
 }
 
 /** Octaves of visible error × weight between two errors, neither counted below `floor`; with a glance's share. */
@@ -230,10 +270,10 @@ function gainOf(
   after: number,
   floor: number,
 ): number {
-  return (
-    weight * octaves(before, after, Math.max(need, floor)) +
-    GLANCE_WEIGHT * area * octaves(before, after, Math.max(leastNeed, floor))
-  );
+  const glance = GLANCE_WEIGHT * area;
+  const glanced = octaves(before, after, Math.max(leastNeed, floor));
+  if (need === leastNeed || glanced === 0) return (weight + glance) * glanced;
+  return weight * octaves(before, after, Math.max(need, floor)) + glance * glanced;
 }
 
 function octaves(before: number, after: number, floor: number): number {

@@ -78,7 +78,12 @@ export function eccentricity(view: View, x: number, y: number, z: number, radius
  * display can show: max(τ/ppd, ½(ω0 + m·e')), e' = max(0, e − u).
  */
 export function acuityAngle(view: View, eccentricityDegrees: number): number {
-  const sure = Math.max(0, eccentricityDegrees - view.gazeUncertaintyDegrees);
+  return acuityWithin(view, eccentricityDegrees - view.gazeUncertaintyDegrees);
+}
+
+/** @param degrees past what the gaze may be at; below 0: within that */
+function acuityWithin(view: View, degrees: number): number {
+  const sure = Math.max(0, degrees);
   return Math.max(PIXEL_TOLERANCE / view.pixelsPerDegree, (FOVEAL_ANGLE + ACUITY_SLOPE * sure) / 2);
 }
 
@@ -155,6 +160,12 @@ export interface Sight {
   leastNeed: number;
   /** Half the angle under which it is seen, radians; π/2 from inside. */
   radius: number;
+  /** The fovea is there, or may be within a moment: tracked eyes, too, jump about in what lies before the head. */
+  foveal: boolean;
+}
+
+export function noSight(): Sight {
+  return { weight: 0, need: 0, area: 0, leastNeed: 0, radius: 0, foveal: false };
 }
 
 /** `Sight` of a sphere, written into `into` (planning looks at thousands per frame). */
@@ -164,10 +175,12 @@ export function look(
   y: number,
   z: number,
   radius: number,
-  into: Sight = { weight: 0, need: 0, area: 0, leastNeed: 0, radius: 0 },
+  into: Sight = noSight(),
 ): Sight {
-  const alpha = acuityAngle(view, eccentricity(view, x, y, z, radius));
+  const away = eccentricity(view, x, y, z, radius);
+  const alpha = acuityAngle(view, away);
   const sharpest = acuityAngle(view, 0);
+  const jumps = Math.max(view.gazeUncertaintyDegrees, HEAD_GAZE_UNCERTAINTY);
   const nearest = nearestDistance(view, x, y, z, radius);
   into.need = nearest * Math.tan(alpha / DEGREES);
   into.leastNeed = nearest * Math.tan(sharpest / DEGREES);
@@ -178,6 +191,7 @@ export function look(
   const steradians = 2 * Math.PI * (1 - Math.sqrt(1 - sine * sine));
   into.area = inside * steradians * DEGREES * DEGREES;
   into.weight = into.area * (sharpest / alpha) ** 2;
+  into.foveal = into.weight > 0 && acuityWithin(view, away - jumps) <= sharpest;
   return into;
 }
 

@@ -77,7 +77,7 @@ export function leastUseful(
   return least;
 }
 
-/** What the regions that are drawn would lose by falling back to the base's level. */
+/** What all that is seen would lose by falling back to the base's level. */
 function levelGain(
   asset: AssetState,
   sights: readonly TreeSight[],
@@ -86,9 +86,9 @@ function levelGain(
   const levels = asset.manifest?.textures[texture]?.levels;
   let gain = 0;
   for (const sight of sights) {
-    for (const region of sight.state.cut.drawn) {
+    for (const region of sight.patches()) {
       if (!sight.state.textures[region]?.includes(texture)) continue;
-      gain += sight.textureGain(region, levels?.[0]?.width ?? 1, levels?.[level]?.width ?? 1);
+      gain += sight.textureBenefit(region, levels?.[0]?.width ?? 1, levels?.[level]?.width ?? 1).gain;
     }
   }
   return gain;

@@ -8,11 +8,21 @@ import type {
   TextureDownload,
   TreeState,
 } from "./asset.ts";
-import type { TreeSight } from "./demand.ts";
+import type { Benefit, TreeSight } from "./demand.ts";
 import { look, type View } from "./gaze.ts";
 import { Heap } from "./heap.ts";
 import { childrenOf } from "./memory.ts";
-import { Backlog, type Block, bestStep, blocksOf, type Job, ratioOf } from "./order.ts";
+import {
+  type Block,
+  blocksOf,
+  blocksOfRoute,
+  Completion,
+  EPSILON,
+  type Job,
+  ratioOf,
+  routesOf,
+  type Steps,
+} from "./order.ts";
 
 /** A file that is worth fetching. */
 export interface Wish {
@@ -33,8 +43,6 @@ export interface Outlook {
   isClosed(sight: TreeSight, region: number): boolean;
 }
 
-/** Gains below are rounding. */
-export const EPSILON = 1e-9;
 /** How likely it is, before the next file has come, that the eye turns to an asset that is out of view. */
 export const TURN_LIKELIHOOD = 0.001;
 /** Bases that nobody has seen yet are at most this share of all that has come, since data is paid for … */
@@ -66,6 +74,9 @@ export class Wishes {
   readonly #sights: readonly (readonly TreeSight[])[];
   readonly #view: View;
   readonly #heap = new Heap<Candidate>((a, b) => a.score > b.score);
+  readonly #completion: Completion;
+  /** What is to be fetched of what can be had in steps. */
+  readonly #onRoute = new Set<Download>();
 
   constructor(
     assets: readonly AssetState[],
@@ -79,17 +90,15 @@ export class Wishes {
     this.#outlook = outlook;
     this.#wishForBasics(view);
     const items = [...this.#animations(), ...this.#refinements(), ...this.#levels()];
-    const backlog = new Backlog(items.flatMap((item) => item.at(-1)?.blocks ?? []));
-    for (const item of items) {
-      const firsts = item.map(({ blocks }) => blocks[0] as Block);
-      let choice = firsts.length - 1;
-      // What comes first may itself be worth a smaller step before it.
-      for (let step: number | null = choice; step !== null; ) {
-        choice = step;
-        step = bestStep(firsts[choice] as Block, firsts.slice(0, choice), backlog);
-      }
-      this.#offer(item, choice);
-    }
+    const blocks = items.map((item) => item.at(-1)?.blocks ?? []);
+    const looked = sights.flat().reduce((sum, sight) => sum + sight.fovealWeight(), 0);
+    this.#completion = new Completion(blocks.flat(), WHOLE_OCTAVES * looked);
+    const rest = blocks.flatMap((each) => each.slice(1));
+    const routes = routesOf(items.map(stepsOf), rest, this.#completion);
+    items.forEach((item, i) => {
+      for (const step of routes[i] ?? []) this.#onRoute.add((item[step] as Option).candidate.download);
+    });
+    for (const item of items) this.#offer(item);
   }
 
   /** The best of what is left. */
@@ -100,10 +109,25 @@ export class Wishes {
     return undefined;
   }
 
-  /** @param choice which of the options; what there is no memory for gives way to the one before it */
-  #offer(item: Item, choice: number = item.length - 1): void {
-    const candidate = item[choice]?.candidate;
-    if (candidate) this.#heap.push({ ...candidate, refused: () => this.#offer(item, choice - 1) });
+  /** @param choice which of the options: what there is no memory for gives way to the one before it */
+  #offer(item: Item, choice = this.#firstOf(item)): void {
+    const chosen = item[choice];
+    if (!chosen) return;
+    const route = [...item.keys()].filter(
+      (i) => i === choice || (i > choice && (i === item.length - 1 || this.#isOnRoute(item[i] as Option))),
+    );
+    const [first] = blocksOfRoute(stepsOf(item), route, this.#completion);
+    const score = this.#completion.rank(first as Block);
+    this.#heap.push({ ...chosen.candidate, score, refused: () => this.#offer(item, choice - 1) });
+  }
+
+  #firstOf(item: Item): number {
+    const first = item.findIndex((option) => this.#isOnRoute(option));
+    return first < 0 ? item.length - 1 : first;
+  }
+
+  #isOnRoute({ candidate }: Option): boolean {
+    return this.#onRoute.has(candidate.download);
   }
 
   /** Bases, which show something at all, and manifests, which tell what else there is. */
@@ -140,8 +164,8 @@ export class Wishes {
     };
     const { bytes } = base.download;
     offer(base, BASE_OCTAVES * weight, bytes);
-    // It brings nothing itself; what it tells of brings about an octave for as many bytes as the base has.
-    offer(manifestFile, weight, bytes + manifestFile.download.bytes);
+    // It brings nothing itself, but the first files that it tells of bring so much for as many bytes as the base has.
+    offer(manifestFile, MANIFEST_OCTAVES * weight, bytes + manifestFile.download.bytes);
   }
 
   *#animations(): Generator<Item> {
@@ -152,7 +176,7 @@ export class Wishes {
         const { download } = file;
         const gain = this.#motionGain(download, this.#sights[a] ?? []);
         if (gain <= EPSILON) continue;
-        const block: Block = { gain, bytes: download.bytes };
+        const block: Block = { gain, bytes: download.bytes, foveal: 0 };
         yield [{ candidate: { download, gain, score: ratioOf(block) }, blocks: [block] }];
       }
     }
@@ -231,33 +255,39 @@ export class Wishes {
         followers.push(this.#job(sight, child, file.download));
       }
     }
-    return { gain: sight.refinementGain(shown, region), bytes: bytes, followers };
+    const { gain, foveal } = sight.refinementBenefit(shown, region);
+    return { gain, bytes, foveal, followers };
   }
 
   *#levels(): Generator<Item> {
     for (const [a, asset] of this.#assets.entries()) {
       if (!asset.textures.some((levels) => this.#finer(levels).length > 0)) continue;
-      const gains = textureGains(asset, this.#sights[a] ?? []);
+      const benefits = textureBenefits(asset, this.#sights[a] ?? []);
       for (const texture of asset.textures.keys()) {
-        const options = this.#levelOptions(asset.textures[texture] ?? [], gains[texture] ?? []);
+        const options = this.#levelOptions(asset.textures[texture] ?? [], benefits[texture] ?? []);
         if (options.length > 0) yield options;
       }
     }
   }
 
-  #levelOptions(levels: readonly (FileState<TextureDownload> | null)[], gains: readonly number[]): Option[] {
+  #levelOptions(
+    levels: readonly (FileState<TextureDownload> | null)[],
+    benefits: readonly Benefit[],
+  ): Option[] {
     const coming = this.#finestComing(levels);
+    const now = benefits[coming] ?? NOTHING;
     const options: Option[] = [];
     for (const { download } of this.#finer(levels)) {
-      const gain = (gains[download.level] ?? 0) - (gains[coming] ?? 0);
+      const level = benefits[download.level] ?? NOTHING;
+      const gain = level.gain - now.gain;
       if (gain <= (options.at(-1)?.candidate.gain ?? 0) + EPSILON) continue;
-      const block: Block = { gain, bytes: download.bytes };
+      const block: Block = { gain, bytes: download.bytes, foveal: level.foveal - now.foveal };
       const candidate: Candidate = {
         download,
         gain,
         score: ratioOf(block),
         current: () => this.#finestComing(levels) === coming,
-        taken: () => this.#offer(this.#levelOptions(levels, gains)),
+        taken: () => this.#offer(this.#levelOptions(levels, benefits)),
       };
       options.push({ candidate, blocks: [block] });
     }
@@ -279,6 +309,15 @@ export class Wishes {
   }
 }
 
+/** What the options of an item bring; the last one, with what it is to be followed by at once. */
+function stepsOf(item: Item): Steps {
+  return item.map(({ candidate, blocks }, i) =>
+    i === item.length - 1
+      ? (blocks[0] as Block)
+      : { gain: candidate.gain, bytes: candidate.download.bytes, foveal: 0 },
+  );
+}
+
 /** Whether any tree is elsewhere while an animation of this reach plays. */
 export function movesTrees(reach: readonly number[]): boolean {
   return reach.some((distance) => distance > 0);
@@ -290,6 +329,14 @@ export function movesTrees(reach: readonly number[]): boolean {
  */
 const BASE_OCTAVES = 200;
 
+/** What the first files bring that a manifest tells of, for as many bytes as it and its base have: up close, 18. */
+const MANIFEST_OCTAVES = 10;
+/**
+ * What it is worth that nothing is too coarse where the fovea may be: as much as so many octaves on all of it. A detail
+ * that is missing there is found, wherever it is.
+ */
+const WHOLE_OCTAVES = 10;
+
 /** Whether a region is, or will be, covered by something finer than itself. */
 export function goesDeeper(state: TreeState, region: number, outlook: Outlook): boolean {
   const file = state.refinements[region];
@@ -298,23 +345,26 @@ export function goesDeeper(state: TreeState, region: number, outlook: Outlook): 
   return childrenOf(state, region).every((child) => goesDeeper(state, child, outlook));
 }
 
-/** By texture and level: what all that is seen of an asset gains over the level that is drawn. */
-export function textureGains(asset: AssetState, sights: readonly TreeSight[]): number[][] {
-  const gains = asset.textures.map((levels) => levels.map(() => 0));
+const NOTHING: Benefit = { gain: 0, foveal: 0 };
+
+/** By texture and level: what all that is seen of an asset gains over the base's level. */
+function textureBenefits(asset: AssetState, sights: readonly TreeSight[]): readonly (readonly Benefit[])[] {
+  const benefits = asset.textures.map((levels) => levels.map(() => ({ gain: 0, foveal: 0 })));
   for (const sight of sights) {
     for (const region of sight.patches()) {
       for (const texture of sight.state.textures[region] ?? []) {
         const levels = asset.manifest?.textures[texture]?.levels ?? [];
-        const sums = gains[texture] ?? [];
-        const drawn = levels[0]?.width ?? 1;
-        for (let level = 1; level < levels.length; level++) {
-          const gain = sight.textureGain(region, drawn, levels[level]?.width ?? 1);
-          sums[level] = (sums[level] ?? 0) + gain;
-        }
+        const width = levels[0]?.width ?? 1;
+        benefits[texture]?.forEach((sum, level) => {
+          if (level === 0) return;
+          const { gain, foveal } = sight.textureBenefit(region, width, levels[level]?.width ?? 1);
+          sum.gain += gain;
+          sum.foveal += foveal;
+        });
       }
     }
   }
-  return gains;
+  return benefits;
 }
 
 /** Visual weight of the sphere around an asset's bounds; of what is not seen, what it would be if it were in view. */
