@@ -14,6 +14,7 @@ from .errors import ModelError
 from .surface import PrimitiveKind
 
 MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
+MAX_REPEATS = 1e6  # of a picture: float32 coordinates have steps of a sixteenth of it out there
 POINTS_AND_LINES = (0, 1, 2, 3)
 TRANSFORM = "KHR_texture_transform"
 VARIANTS = "KHR_materials_variants"
@@ -92,6 +93,9 @@ def read_attributes(document: Document, primitive: Json, place: str) -> dict[str
         shape = SHAPES.get(name.split("_")[0])
         if shape is not None and values.shape[1] not in shape:
             raise ModelError(f"{name} must be a VEC{' or VEC'.join(map(str, shape))}", place=place)
+        if name.startswith("TEXCOORD_") and np.abs(values).max(initial=0.0) > MAX_REPEATS:
+            problem = f"{name} reaches {np.abs(values).max():.3g}, past any picture repeated"
+            raise ModelError(problem, place=place, remedy="unwrap it again")
         if name.startswith("JOINTS_") and values.dtype.kind != "u":
             raise ModelError(f"{name} must be unsigned integers", place=place)
     return result

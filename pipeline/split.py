@@ -1,7 +1,7 @@
 """Cut a source into the leaves of its region tree: nested kd splits, as deep as its resolution bears.
 
 A region that is not a leaf stands for the leaves below it; level 0 for all. Positions that regions of a level share are
-their borders.
+their borders, and so are the next ones along open edges that end there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from .arrays import BoolArray, FloatArray, IntArray
 from .closest import halved
 from .compiled import compiled
-from .surface import Source, Surface, centroids, take
+from .surface import Source, Surface, centroids, edges_of, take
 
 BRANCHING = 4  # children of a region: two binary splits
 # Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
@@ -70,11 +70,18 @@ def split(source: Source, depth: int) -> Pieces:
 
 
 def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatArray]:
-    """For each region, the positions that it shares with other regions."""
-    corners = surface.triangles.reshape(-1)
+    """For each region, the positions that it shares with other regions; and where an open edge of the source ends
+    there, its other end: else a gap of the source beside a border would close in one tier and not in the next."""
     shared = _of_several(surface.triangles, region_of, len(surface.positions))
-    there = np.flatnonzero(shared[corners])
-    pairs = np.unique(region_of[there // 3] * len(shared) + corners[there])
+    near = np.flatnonzero(shared[surface.triangles].any(axis=1))
+    triangles = surface.triangles[near]
+    edge, users = edges_of(triangles)
+    ends = np.stack([triangles, triangles[:, [1, 2, 0]]], axis=2)
+    ending = (users[edge] == 1) & shared[ends].any(axis=2)
+    kept = shared[triangles]
+    kept |= ending | ending[:, [2, 0, 1]]
+    owner = np.broadcast_to(region_of[near, None], triangles.shape)
+    pairs = np.unique(owner[kept] * len(shared) + triangles[kept])
     bounds = np.searchsorted(pairs, np.arange(regions + 1) * len(shared))
     return [surface.positions[pairs[a:b] % len(shared)] for a, b in pairwise(bounds)]
 

@@ -12,11 +12,11 @@ from typing import Any
 import DracoPy
 import numpy as np
 
-from .arrays import FloatArray
+from .arrays import BoolArray, FloatArray
 from .bundle import CATALOGUE, Bundle, read_hashed, read_manifest
 from .document import DRACO, Json
 from .errors import ModelError
-from .surface import Surface, merge, open_edges, unique_rows, without_degenerates
+from .surface import Surface, merge, rows_in, unique_rows, without_degenerates
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,8 @@ def decode_stream(stream: bytes, kind: int) -> Surface:
 def _borders(tree: Json, surfaces: dict[int, Surface]) -> tuple[int, list[int]]:
     """Compare the lines along which decoded regions of one tier meet with those of the next finer tier.
 
-    Where a region meets another of its tier, its children must meet the other's children along the same edges,
-    bit for bit; then no cut through the tree has a crack. Open edges that meet nothing are the model's own.
+    Where a region meets another of its tier, its children must have the same edges, bit for bit, and where its children
+    meet another's, it must; then no cut through the tree has a crack. Open edges that meet nothing are the model's own.
     Returns how many regions were compared and which of them differ.
     """
     regions = tree["regions"]
@@ -184,41 +184,48 @@ def _borders(tree: Json, surfaces: dict[int, Surface]) -> tuple[int, list[int]]:
         finer = tiers.get(tier + 1, [])
         if len(members) < 2 or not finer or not all(i in surfaces for i in [*members, *finer]):
             continue
-        coarse = _seams([surfaces[i] for i in members], members)
-        fine = _seams([surfaces[i] for i in finer], [regions[i]["parent"] for i in finer])
+        coarse = _Edges.of([surfaces[i] for i in members], members)
+        fine = _Edges.of([surfaces[i] for i in finer], [regions[i]["parent"] for i in finer])
         for index in members:
             compared += 1
-            if not np.array_equal(coarse[index], fine[index]):
+            met = rows_in(coarse.seams[index], fine.every[index])
+            kept = rows_in(fine.seams[index], coarse.every[index])
+            if not (met.all() and kept.all()):
                 cracked.append(index)
     return compared, cracked
 
 
-def _seams(surfaces: Sequence[Surface], owners: Sequence[int]) -> dict[int, FloatArray]:
-    """For each owner, the open edges of its surfaces that another owner's have too, as sorted rows of two
-    positions."""
-    rows = [_edge_rows(surface) for surface in surfaces]
-    owner = np.repeat(np.array(owners, np.int64), [len(r) for r in rows])
-    edges, index = unique_rows(np.concatenate(rows))
-    low = np.full(len(edges), np.iinfo(np.int64).max)
-    high = np.full(len(edges), -1, np.int64)
-    np.minimum.at(low, index, owner)
-    np.maximum.at(high, index, owner)
-    shared = low < high
-    return {o: _sorted(edges[np.unique(index[(owner == o) & shared[index]])]) for o in owners}
+@dataclass(frozen=True)
+class _Edges:
+    """Rows of two positions, by owner: every edge that its surfaces have, and the open ones that are open in another
+    owner's, too."""
+
+    every: dict[int, FloatArray]
+    seams: dict[int, FloatArray]
+
+    @classmethod
+    def of(cls, surfaces: Sequence[Surface], owners: Sequence[int]) -> _Edges:
+        found = [_edge_rows(surface) for surface in surfaces]
+        owner = np.repeat(np.array(owners, np.int64), [len(rows) for rows, _ in found])
+        edges, index = unique_rows(np.concatenate([rows for rows, _ in found]))
+        is_open = np.concatenate([alone for _, alone in found])
+        low = np.full(len(edges), np.iinfo(np.int64).max)
+        high = np.full(len(edges), -1, np.int64)
+        np.minimum.at(low, index[is_open], owner[is_open])
+        np.maximum.at(high, index[is_open], owner[is_open])
+        shared = is_open & (low < high)[index]
+        return cls(
+            {o: edges[index[owner == o]] for o in owners}, {o: edges[index[(owner == o) & shared]] for o in owners}
+        )
 
 
-def _edge_rows(surface: Surface) -> FloatArray:
-    """Open edges as distinct rows of two positions, the lesser first."""
+def _edge_rows(surface: Surface) -> tuple[FloatArray, BoolArray]:
+    """Edges as distinct rows of two positions, the lesser first, and which of them are open."""
     welded = without_degenerates(surface)
-    edges = open_edges(welded.triangles)
+    start, end = welded.triangles.reshape(-1), welded.triangles[:, [1, 2, 0]].reshape(-1)
     rank = np.empty(len(welded.positions), np.int64)
     rank[np.lexsort(welded.positions.T[::-1])] = np.arange(len(rank))
-    turned = rank[edges[:, 0]] > rank[edges[:, 1]]
-    edges = np.where(turned[:, None], edges[:, ::-1], edges)
-    rows, _ = unique_rows(np.concatenate([welded.positions[edges[:, 0]], welded.positions[edges[:, 1]]], axis=1))
-    return rows
-
-
-def _sorted(rows: FloatArray) -> FloatArray:
-    ordered: FloatArray = rows[np.lexsort(rows.T[::-1])]
-    return ordered
+    turned = rank[start] > rank[end]
+    low, high = np.where(turned, end, start), np.where(turned, start, end)
+    pairs, users = np.unique(np.stack([low, high], axis=1), axis=0, return_counts=True)
+    return welded.positions[pairs].reshape(-1, 6), users == 1

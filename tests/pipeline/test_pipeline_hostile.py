@@ -98,6 +98,15 @@ def test_positions_that_are_no_numbers_are_named(tmp_path: Path, value: float) -
         read(make.save(maker, tmp_path, "model"))
 
 
+def test_texture_coordinates_past_any_picture_are_named(tmp_path: Path) -> None:
+    maker = make.Maker()
+    uv = np.array([[0, 0], [1, 3e38], [0, 1]], "<f4")
+    primitive = maker.primitive(np.eye(3, dtype="<f4"), np.array([[0, 1, 2]]), TEXCOORD_0=uv)
+    maker.node(mesh=maker.mesh(primitive, name="wall"))
+    with pytest.raises(ModelError, match=r'mesh 0 "wall".*TEXCOORD_0 reaches 3e\+38.*unwrap'):
+        read(make.save(maker, tmp_path, "model"))
+
+
 def test_an_index_past_the_end_is_named(tmp_path: Path) -> None:
     maker = make.Maker()
     maker.node(mesh=maker.mesh(maker.primitive(np.eye(3, dtype="<f4"), np.array([[0, 1, 70123]])), name="seat"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import gltf_maker as make
 import numpy as np
 import pymeshlab
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamxr.pipeline.document import read_document
 from streamxr.pipeline.scene import read_scene
+from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.surface import Surface, face_normals, merge, open_edges, without_degenerates
 from streamxr.pipeline.validate import validate
 
@@ -53,6 +57,31 @@ def test_no_cut_has_a_crack(tree: Built, surfaces: dict[int, Surface], data: st.
 
 def test_validation_compares_the_borders_and_finds_nothing(tree: Built) -> None:
     result = validate(tree.root)
+    assert result.findings == ()
+    assert result.borders == 4
+
+
+def gapped() -> make.Maker:
+    """Two halves of a wavy sheet, of which one has a vertex more between any two of the other along the middle, a
+    little beside the line: a row of gaps, where the first split is."""
+    grids, triangles, start = [], [], 0
+    for columns, rows, left in ((80, 40, -1.0), (40, 80, 0.0)):
+        u, v = np.meshgrid(np.arange(columns + 1), np.arange(rows + 1))
+        quad = (np.arange(rows)[:, None] * (columns + 1) + np.arange(columns)[None, :]).reshape(-1)
+        a, b, c, d = (start + quad + k for k in (0, 1, columns + 1, columns + 2))
+        triangles += [np.stack([a, b, c], axis=1), np.stack([b, d, c], axis=1)]
+        x, y = left + u / columns, v / rows
+        x[(u == 0) & (v % 2 == 1) & (left == 0.0)] += 0.0002
+        grids.append(np.stack([x, y, 0.1 * np.sin(9 * x) * np.cos(7 * y)], axis=2).reshape(-1, 3))
+        start += len(grids[-1])
+    maker = make.Maker()
+    maker.node(mesh=maker.mesh(maker.primitive(np.concatenate(grids), np.concatenate(triangles))))
+    return maker
+
+
+def test_gaps_of_the_source_along_a_border_are_the_same_in_all_tiers(build: Callable[..., Built]) -> None:
+    built = build(gapped(), settings=Settings(leaf_triangles=800))
+    result = validate(built.root)
     assert result.findings == ()
     assert result.borders == 4
 
