@@ -125,6 +125,26 @@ test("a tier of a chain costs no more than it has more, whichever it follows", (
   assert.deepEqual(asked(room(100)), all);
 });
 
+test("a tier that was skipped is fetched once what replaced it is more than a frame has room for", () => {
+  const chain = evenTree("a", 1, 2);
+  [100, 200, 1000].forEach((triangles, i) => Object.assign(chain.regions[i] ?? {}, { triangles }));
+  const asset = arrived("a", manifest([chain]));
+  ready(asset, asset.trees[0]?.refinements[1]?.download as Parameters<AssetState["begin"]>[0]);
+  const asked = (triangles: number) => {
+    const made = plan([asset], view(), NETWORK, room(triangles), 0);
+    carryOut(made);
+    return made.start.map(({ download }) => download);
+  };
+  assert.deepEqual(asked(1e6), []);
+  assert.equal(trianglesOf([asset]), 1000);
+  const [skipped, ...others] = asked(400);
+  assert.equal(trianglesOf([asset]), 100);
+  assert.deepEqual([skipped?.key, others.length], ["a/tree/0/0", 0]);
+  ready(asset, skipped as Parameters<AssetState["begin"]>[0]);
+  assert.deepEqual(asked(400), []);
+  assert.equal(trianglesOf([asset]), 200);
+});
+
 test("what is fetched never brings more than a frame has room for", () => {
   const asset = arrived("a", manifest([evenTree("a", 4, 3)]));
   const limits = { ...room(1500), inFlightMs: 1e6 };

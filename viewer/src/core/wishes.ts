@@ -198,17 +198,20 @@ export class Wishes {
 
   /** The regions that will be drawn, by what is there or on its way, and that are seen too coarse. */
   *#open(sight: TreeSight, region: number): Generator<number> {
-    if (!sight.isTooCoarse(region) || this.#outlook.isClosed(sight, region)) return;
-    if (!goesDeeper(sight.state, region, this.#outlook)) yield region;
+    if (!sight.isTooCoarse(region)) return;
+    // What has arrived for it is more than may be drawn: a tier that was skipped may be less.
+    if (this.#outlook.isClosed(sight, region)) yield region;
+    else if (!goesDeeper(sight.state, region, this.#outlook)) yield region;
     else for (const child of childrenOf(sight.state, region)) yield* this.#open(sight, child);
   }
 
   /** A region with an only child may skip it: what lies between two tiers of a chain is a waste on a fast link. */
   *#refinement(sight: TreeSight, shown: number): Generator<Item> {
     const options: Option[] = [];
+    const closed = this.#outlook.isClosed(sight, shown);
     for (let region: number | undefined = shown; region !== undefined; ) {
       const file: FileState<RefinementDownload> | null = sight.state.refinements[region] ?? null;
-      if (!file) break;
+      if (!file || (closed && this.#outlook.isComing(file))) break;
       if (this.#outlook.mayStart(file)) {
         const option = this.#refinementOption(sight, shown, file);
         // A tier that nobody can tell from the one before it is no reason to skip that one.
@@ -234,7 +237,7 @@ export class Wishes {
       download,
       gain: job.gain,
       score: ratioOf(blocks[0] as Block),
-      current: () => !goesDeeper(state, shown, this.#outlook),
+      current: () => this.#outlook.isClosed(sight, shown) || !goesDeeper(state, shown, this.#outlook),
       taken: () => {
         for (const child of childrenOf(state, download.region)) {
           for (const open of this.#open(sight, child)) {
