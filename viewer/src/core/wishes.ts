@@ -338,7 +338,7 @@ const MANIFEST_OCTAVES = 10;
  * What it is worth that nothing is too coarse where the fovea may be: as much as so many octaves on all of it. A detail
  * that is missing there is found, wherever it is.
  */
-const WHOLE_OCTAVES = 10;
+const WHOLE_OCTAVES = 6;
 
 /** Whether a region is, or will be, covered by something finer than itself. */
 export function goesDeeper(state: TreeState, region: number, outlook: Outlook): boolean {
