@@ -127,7 +127,8 @@ test("a tier of a chain costs no more than it has more, whichever it follows", (
 
 test("a tier that was skipped is fetched once what replaced it is more than a frame has room for", () => {
   const chain = evenTree("a", 1, 2);
-  [100, 200, 1000].forEach((triangles, i) => Object.assign(chain.regions[i] ?? {}, { triangles }));
+  for (const [i, triangles] of [100, 200, 1000].entries())
+    Object.assign(chain.regions[i] ?? {}, { triangles });
   const asset = arrived("a", manifest([chain]));
   ready(asset, asset.trees[0]?.refinements[1]?.download as Parameters<AssetState["begin"]>[0]);
   const asked = (triangles: number) => {
