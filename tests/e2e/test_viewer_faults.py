@@ -155,7 +155,7 @@ LOOK_AT = """(target) => {
 
 
 def test_who_turns_away_stops_what_is_on_its_way_and_a_lost_network_is_waited_for(visit: Open) -> None:
-    page = visit("assets=sculpture&camera=0,1.4,2.2,0,1.1,0", link=Link(1, 20), size=SMALL)
+    page = visit("assets=sculpture&camera=0,1.35,1.8,0,1.1,0", link=Link(1, 20), size=SMALL)
     page.wait(LARGE_DETAIL_ON_ITS_WAY)
     page.page.evaluate(LOOK_AT, [0, 1.4, 9])
     page.wait("() => streamxr.session.streamer.loading.length === 0")
@@ -323,7 +323,7 @@ LOSE = """() => new Promise((resolve) => {
 
 
 def test_a_gpu_that_is_lost_while_tiers_arrive_is_filled_again_and_the_rest_follows(visit: Open) -> None:
-    page = visit("assets=sculpture&camera=0,1.4,2.2,0,1.1,0", link=Link(2, 20), size=SMALL)
+    page = visit("assets=sculpture&camera=0,1.35,1.8,0,1.1,0", link=Link(2, 20), size=SMALL)
     page.wait(DETAIL_ON_ITS_WAY)
     page.page.evaluate(LOSE)
     page.throttle(Link(50, 0))

@@ -64,7 +64,7 @@ class Visit:
         if link is not None:
             self.throttle(link)
         # On a small canvas hardly any error is a pixel: what a tenth of the width would hide is wanted all the same.
-        self.page.goto(f"{site.url}?debug=1&tolerance=0.38&{query}", wait_until="commit")
+        self.page.goto(f"{site.url}?debug=1&tolerance=0.45&{query}", wait_until="commit")
 
     def _note(self, request: Request) -> None:
         # blob: addresses are memory; the decoder's workers start from one.
