@@ -1,8 +1,8 @@
 """The queue that edge collapse takes its edges from, the cheapest first.
 
 Costs that differ by less than 0.8 % are one bucket, in which the first to come is the first to go: so a flat surface,
-where nothing costs anything, is thinned out evenly. A heap's exact order would take twice the time for nothing that can
-be measured.
+where nothing costs anything, is thinned out evenly. With a heap's exact order a collapse takes a third longer, and is
+no nearer to its source.
 
 Entries are never looked for and removed: each holds the stamps that its vertices had when it was made, and is passed
 over once one of them has changed.
