@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import jsonschema  # noqa: F401 loaded here, beside the pictures, and not when the manifest is checked
@@ -26,10 +27,12 @@ from .scene import Scene, read_scene
 from .settings import Role, Settings
 from .tasks import Begin, Run
 from .textures import SMALLEST, Level, Pictures, Pyramid, begin_pictures, texels_per_uv
+from .warm_up import loading
 
 MAX_BASE_BYTES = 500_000
 WORTH_A_FILE = 0.1  # of a base over its limit: animations that take less stay in it
 MIN_BASE_TRIANGLES = 64  # a small tree of an asset with large ones still has a recognisable base
+MANY_BYTES = 500_000  # below, a model needs few of the loops, and seldom other processes
 GENERATOR = f"streamxr {version()}"
 
 
@@ -48,7 +51,8 @@ def assemble(
 
     pictures: None where they could not be begun: why is told here, after what is wrong with the geometry.
     """
-    scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
+    with loading() if document.bytes > MANY_BYTES else nullcontext():
+        scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
     notes = [*document.notes, *scene.notes]
     if clean:
         scene, cleaned = _cleaned(scene)

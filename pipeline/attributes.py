@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .arrays import BoolArray, FloatArray, IntArray
-from .closest import ClosestPoints, barycentric
+from .closest import ClosestPoints, weights_within
 from .compiled import compiled
 from .surface import PrimitiveKind, Source, Surface, face_normals, matches
 
@@ -28,20 +28,20 @@ def transfer(
     regions, which share such positions on their border, are lit alike.
     on_source: of the whole source's surface.
     """
-    result = {name: np.zeros((len(surface.triangles), 3, c.shape[2])) for name, c in source.corners.items()}
+    result = {name: np.zeros((len(surface.triangles), 3, v.shape[1])) for name, v in source.attributes.items()}
     for index, kind in enumerate(kinds):
-        names = [name for name in source.corners if name in kind.attributes]
+        names = [name for name in source.attributes if name in kind.attributes]
         mine = surface.kinds == index
         theirs = source.surface.kinds == index
         if not names or not mine.any() or not theirs.any():
             continue
         triangles = surface.triangles[mine]
         if theirs.all():
-            found = _sample(source, on_source, surface.positions[triangles], names)
+            found = _sample(source, on_source, surface, triangles, names)
         else:
             own = source.part(theirs)
             nearby = ClosestPoints(own.surface.positions, own.surface.triangles)
-            found = _sample(own, nearby, surface.positions[triangles], names)
+            found = _sample(own, nearby, surface, triangles, names)
         vertices = triangles.reshape(-1)
         for name in names:
             values = found[name].reshape(len(vertices), -1)
@@ -55,18 +55,38 @@ def transfer(
     return result
 
 
-def _sample(source: Source, on_source: ClosestPoints, corners: FloatArray, names: list[str]) -> dict[str, FloatArray]:
-    """Source values at corners (m, 3, 3) as (m, 3, k)."""
+def _sample(
+    source: Source, on_source: ClosestPoints, surface: Surface, triangles: IntArray, names: list[str]
+) -> dict[str, FloatArray]:
+    """Source values at the corners of triangles (m, 3) of a surface as (m, 3, k)."""
+    # Neighbours in sequence have neighbouring answers: those at one vertex even the same, often.
+    order = np.argsort(triangles.reshape(-1), kind="stable")
+    corners = surface.positions[triangles]
     middle = (corners[:, :1] + corners[:, 1:2] + corners[:, 2:]) / 3.0
     points = (corners + INWARD * (middle - corners)).reshape(-1, 3)
-    closest = on_source.query(points)
-    nearest = source.surface.positions[source.surface.triangles[closest.triangles]]
-    weights = np.clip(barycentric(closest.points, nearest), 0.0, 1.0)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return {
-        name: np.einsum("ij,ijk->ik", weights, source.corners[name][closest.triangles]).reshape(len(corners), 3, -1)
-        for name in names
-    }
+    closest = on_source.query(points[order])
+    own = source.surface
+    weights = weights_within(closest.points, own.positions, own.triangles, closest.triangles)
+    sampled = {}
+    for name in names:
+        values = _blended(order, weights, source.vertices, closest.triangles, source.attributes[name])
+        sampled[name] = values.reshape(len(corners), 3, -1)
+    return sampled
+
+
+@compiled
+def _blended(
+    order: IntArray, weights: FloatArray, vertices: IntArray, nearest: IntArray, values: FloatArray
+) -> FloatArray:
+    """Values (q, k) at points on triangles `nearest`, of which each goes to its place in `order`."""
+    width = values.shape[1]
+    result = np.empty((len(order), width))
+    for i in range(len(order)):
+        a, b, c = vertices[nearest[i], 0], vertices[nearest[i], 1], vertices[nearest[i], 2]
+        for k in range(width):
+            mixed = weights[i, 0] * values[a, k] + weights[i, 1] * values[b, k] + weights[i, 2] * values[c, k]
+            result[order[i], k] = mixed
+    return result
 
 
 def _settle_normals(
@@ -74,19 +94,16 @@ def _settle_normals(
 ) -> FloatArray:
     """Unit corner normals: never behind the face, shared where the surface is smooth, the source's own
     where the position is the source's own."""
-    faces, areas = face_normals(surface.positions, triangles)
-    facing = np.repeat(faces, 3, axis=0)
-    normals = _unit(normals, facing)
-    behind = (np.einsum("ij,ij->i", normals, facing) < 0.0) & (np.repeat(areas, 3) > 0)
-    normals = np.where(behind[:, None], facing, normals)
+    faces, _ = face_normals(surface.positions, triangles)
     vertices = triangles.reshape(-1)
-    normals = _unit(_sum_of_similar(vertices, normals, SMOOTH_COS), facing)
+    normals = _facing(_unit(normals, faces, 3), faces)
+    normals = _unit(_sum_of_similar(vertices, normals, SMOOTH_COS), faces, 3)
     return _snap_to_source(source, theirs, surface, vertices, normals)
 
 
 def _settle_tangents(tangents: FloatArray) -> FloatArray:
     """Unit directions, and a handedness of 1 or −1."""
-    along = _unit(tangents[:, :3], np.tile([1.0, 0.0, 0.0], (len(tangents), 1)))
+    along = _unit(np.ascontiguousarray(tangents[:, :3]), np.array([[1.0, 0.0, 0.0]]), len(tangents))
     return np.concatenate([along, np.where(tangents[:, 3:] < 0, -1.0, 1.0)], axis=1)
 
 
@@ -96,8 +113,9 @@ def _snap_to_source(
     """Of the normals that the source has at a corner's position, the one that agrees most with its own; else that."""
     own = source.surface
     place = matches(own.positions, surface.positions)
+    candidates = source.attributes["NORMAL"]
     return _most_alike(
-        place, own.triangles, theirs, source.corners["NORMAL"], vertices, len(surface.positions), normals
+        place, own.triangles, source.vertices, theirs, candidates, vertices, len(surface.positions), normals
     )
 
 
@@ -105,6 +123,7 @@ def _snap_to_source(
 def _most_alike(
     place: IntArray,
     triangles: IntArray,
+    corners: IntArray,
     theirs: BoolArray,
     candidates: FloatArray,
     vertices: IntArray,
@@ -112,7 +131,7 @@ def _most_alike(
     normals: FloatArray,
 ) -> FloatArray:
     """place: (n,) the vertex that each of the source's is, or −1; theirs: (m,) which of its triangles are asked;
-    candidates: (m, 3, 3) their normals."""
+    corners: (m, 3) the rows of `candidates` (v, 3), normals, at their corners."""
     starts = np.zeros(count + 1, np.int64)
     for t in range(len(triangles)):
         for k in range(3):
@@ -126,14 +145,14 @@ def _most_alike(
         for k in range(3):
             v = place[triangles[t, k]]
             if theirs[t] and v >= 0:
-                corner_of[filled[v]] = 3 * t + k
+                corner_of[filled[v]] = corners[t, k]
                 filled[v] += 1
     result = normals.copy()
     for corner in range(len(vertices)):
         best = -2.0
         for i in range(starts[vertices[corner]], starts[vertices[corner] + 1]):
-            t, k = corner_of[i] // 3, corner_of[i] % 3
-            x, y, z = candidates[t, k, 0], candidates[t, k, 1], candidates[t, k, 2]
+            one = corner_of[i]
+            x, y, z = candidates[one, 0], candidates[one, 1], candidates[one, 2]
             agreement = x * normals[corner, 0] + y * normals[corner, 1] + z * normals[corner, 2]
             if agreement > best:
                 best = agreement
@@ -189,7 +208,27 @@ def _sums(vertices: IntArray, values: FloatArray, limit: float, directions: bool
     return total, found
 
 
-def _unit(vectors: FloatArray, fallback: FloatArray) -> FloatArray:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    result: FloatArray = np.where(length > 1e-12, vectors / np.where(length > 0, length, 1.0), fallback)
+@compiled
+def _facing(normals: FloatArray, faces: FloatArray) -> FloatArray:
+    """Corner normals (3m, 3), those behind their face (m, 3) replaced by its normal; faces without area have none."""
+    result = normals.copy()
+    for corner in range(len(normals)):
+        x, y, z = faces[corner // 3]
+        if normals[corner, 0] * x + normals[corner, 1] * y + normals[corner, 2] * z < 0.0:
+            result[corner, 0], result[corner, 1], result[corner, 2] = x, y, z
+    return result
+
+
+@compiled
+def _unit(vectors: FloatArray, fallback: FloatArray, share: int) -> FloatArray:
+    """Vectors (n, 3) of length 1; each of the fallbacks serves `share` of them."""
+    result = np.empty(vectors.shape)
+    for i in range(len(vectors)):
+        x, y, z = vectors[i]
+        length = np.sqrt(x * x + y * y + z * z)
+        if length > 1e-12:
+            x, y, z = x / length, y / length, z / length
+        else:
+            x, y, z = fallback[i // share]
+        result[i, 0], result[i, 1], result[i, 2] = x, y, z
     return result

@@ -8,8 +8,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from .arrays import BoolArray, FloatArray, IntArray
-from .surface import Source, Surface, face_normals, open_edges
+from .arrays import BoolArray
+from .surface import Source, Surface, face_normals, open_edges, proper
 
 SAME_PLACE = 1e-6  # of the surface's diagonal: vertices nearer than this are one, written with rounding
 TINY_COMPONENT = 0.01  # of the surface's diagonal: smaller loose pieces are dust
@@ -58,12 +58,11 @@ def _joined(source: Source) -> tuple[Source, int]:
     first = np.full(number, count)
     np.minimum.at(first, group, np.arange(count))
     triangles = first[group][surface.triangles]
-    a, b, c = triangles.T
-    good = (a != b) & (b != c) & (c != a)
+    good = proper(triangles)
     if not good.any():
         return source, 0
     welded = Surface(surface.positions, triangles, surface.kinds, surface.uv)
-    return Source(welded, source.corners).part(good), count - number
+    return Source(welded, source.vertices, source.attributes).part(good), count - number
 
 
 def _plural(noun: str, count: int) -> str:
@@ -151,10 +150,7 @@ def _close_holes(source: Source) -> tuple[Source, int]:
     corner_of[surface.triangles.reshape(-1)[::-1]] = np.arange(3 * old)[::-1]
     donors = corner_of[new]
     kinds = np.concatenate([surface.kinds, surface.kinds[donors[:, 0] // 3]])
-    grown = Surface(surface.positions, faces, kinds, _grown(surface.uv, donors))
-    return Source(grown, {name: _grown(values, donors) for name, values in source.corners.items()}), len(new)
-
-
-def _grown(values: FloatArray, donors: IntArray) -> FloatArray:
-    """Corner values (m, 3, k) with those of the donors (n, 3) added as further faces."""
-    return np.concatenate([values, values.reshape(-1, values.shape[2])[donors]])
+    uv = np.concatenate([surface.uv, surface.uv.reshape(-1, 2)[donors]])
+    grown = Surface(surface.positions, faces, kinds, uv)
+    vertices = np.concatenate([source.vertices, source.vertices.reshape(-1)[donors]])
+    return Source(grown, vertices, source.attributes), len(new)

@@ -56,28 +56,30 @@ class ClosestPoints:
         return Closest(*_nearest_all(np.ascontiguousarray(points, np.float64), self.tree))
 
 
-def barycentric(points: FloatArray, corners: FloatArray) -> FloatArray:
-    """Barycentric coordinates (q, 3) of the feet of points on the planes of triangles (q, 3, 3).
-
-    A triangle without area gives (1, 0, 0).
-    """
-    return _barycentric(np.ascontiguousarray(points, np.float64), np.ascontiguousarray(corners, np.float64))
+@compiled_inner
+def barycentric(point: FloatArray, a: FloatArray, b: FloatArray, c: FloatArray) -> tuple[float, float, float]:
+    """Barycentric coordinates of the foot of a point on a triangle's plane; (1, 0, 0) without area."""
+    uu, uv, vv, wu, wv = 0.0, 0.0, 0.0, 0.0, 0.0
+    for k in range(3):
+        u, v, w = b[k] - a[k], c[k] - a[k], point[k] - a[k]
+        uu, uv, vv, wu, wv = uu + u * u, uv + u * v, vv + v * v, wu + w * u, wv + w * v
+    area = uu * vv - uv * uv
+    if area > 1e-14 * uu * vv:
+        beta, gamma = (vv * wu - uv * wv) / area, (uu * wv - uv * wu) / area
+        return 1.0 - beta - gamma, beta, gamma
+    return 1.0, 0.0, 0.0
 
 
 @compiled
-def _barycentric(points: FloatArray, corners: FloatArray) -> FloatArray:
+def weights_within(points: FloatArray, positions: FloatArray, triangles: IntArray, chosen: IntArray) -> FloatArray:
+    """Barycentric weights (q, 3), none negative and 1 in sum, of points on chosen triangles of a surface."""
     weights = np.empty((len(points), 3))
     for i in range(len(points)):
-        uu, uv, vv, wu, wv = 0.0, 0.0, 0.0, 0.0, 0.0
-        for k in range(3):
-            u, v = corners[i, 1, k] - corners[i, 0, k], corners[i, 2, k] - corners[i, 0, k]
-            w = points[i, k] - corners[i, 0, k]
-            uu, uv, vv, wu, wv = uu + u * u, uv + u * v, vv + v * v, wu + w * u, wv + w * v
-        area = uu * vv - uv * uv
-        beta, gamma = 0.0, 0.0
-        if area > 1e-14 * uu * vv:
-            beta, gamma = (vv * wu - uv * wv) / area, (uu * wv - uv * wu) / area
-        weights[i, 0], weights[i, 1], weights[i, 2] = 1.0 - beta - gamma, beta, gamma
+        a, b, c = triangles[chosen[i], 0], triangles[chosen[i], 1], triangles[chosen[i], 2]
+        x, y, z = barycentric(points[i], positions[a], positions[b], positions[c])
+        x, y, z = max(x, 0.0), max(y, 0.0), max(z, 0.0)
+        total = x + y + z
+        weights[i, 0], weights[i, 1], weights[i, 2] = x / total, y / total, z / total
     return weights
 
 
@@ -287,30 +289,32 @@ def _grow(positions: FloatArray, triangles: IntArray) -> BoxTree:
 def _sorted_along_axes(points: FloatArray) -> AnyArray:
     """The numbers of (n, 3) points in the order of each coordinate (3, n), rounded to float32; equal ones as they come.
 
-    Radix sort, three digits of eleven bits: parts of equal size need no comparisons after that.
+    Radix sort, three digits of eleven bits: parts of equal size need no comparisons after that. Each number moves with
+    its coordinate, in the lower half of an integer: it is read in sequence, not from wherever the number points.
     """
     count = len(points)
-    orders, spare, bits = np.empty((3, count), np.int32), np.empty(count, np.int32), np.empty(count, np.uint32)
+    orders, values = np.empty((3, count), np.int32), np.empty(count, np.float32)
+    raw = values.view(np.uint32)
+    keys, spare = np.empty(count, np.uint64), np.empty(count, np.uint64)
     for axis in range(3):
-        values = np.empty(count, np.float32)
         for i in range(count):
             values[i] = points[i, axis]
-        raw = values.view(np.uint32)
         starts = np.zeros((3, 2049), np.int64)
         for i in range(count):  # so that unsigned integers sort as floats do
-            bits[i] = raw[i] ^ (np.uint32(0xFFFFFFFF) if raw[i] >> np.uint32(31) else np.uint32(0x80000000))
-            orders[axis, i] = i
+            bits = raw[i] ^ (np.uint32(0xFFFFFFFF) if raw[i] >> np.uint32(31) else np.uint32(0x80000000))
+            keys[i] = (np.uint64(bits) << np.uint64(32)) | np.uint64(i)
             for digit in range(3):
-                starts[digit, 1 + ((bits[i] >> np.uint32(11 * digit)) & np.uint32(2047))] += 1
+                starts[digit, 1 + ((bits >> np.uint32(11 * digit)) & np.uint32(2047))] += 1
         for digit in range(3):
             for value in range(2048):
                 starts[digit, value + 1] += starts[digit, value]
             for i in range(count):
-                one = orders[axis, i]
-                value = (bits[one] >> np.uint32(11 * digit)) & np.uint32(2047)
-                spare[starts[digit, value]] = one
+                value = (keys[i] >> np.uint64(32 + 11 * digit)) & np.uint64(2047)
+                spare[starts[digit, value]] = keys[i]
                 starts[digit, value] += 1
-            orders[axis] = spare
+            keys, spare = spare, keys
+        for i in range(count):
+            orders[axis, i] = np.int32(keys[i] & np.uint64(0xFFFFFFFF))
     return orders
 
 

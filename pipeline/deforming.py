@@ -14,7 +14,7 @@ import numpy as np
 
 from .arrays import AnyArray, FloatArray, IntArray
 from .attributes import transfer
-from .closest import ClosestPoints, barycentric
+from .closest import ClosestPoints, weights_within
 from .document import Document
 from .draco import EncodedPrimitive, Grid, encode_primitive
 from .geometric_error import GeometricError
@@ -124,8 +124,7 @@ def _hung(
     corners = transfer(source, surface, list(origin.kinds), on_source)
     found = on_source.query(surface.positions)
     around = rig.vertex[found.triangles]
-    weights = np.clip(barycentric(found.points, rig.body.positions[around]), 0.0, 1.0)
-    weights /= weights.sum(axis=1, keepdims=True)
+    weights = weights_within(found.points, rig.body.positions, rig.vertex, found.triangles)
     nearest = around[np.arange(len(around)), weights.argmax(axis=1)]
     low = np.array(grid.origin)
     on_grid = np.clip(surface.positions, low, low + grid.range)
@@ -252,13 +251,13 @@ def _joined(
     positions, inverse = unique_rows(body.positions)
     kind_of = np.repeat(np.arange(len(shapes)), [len(s.triangles) for s in shapes])
     carried = sorted({n for s in shapes for n in s.attributes if n != "POSITION" and n.split("_")[0] in CARRIED})
-    corners: dict[str, FloatArray] = {}
+    attributes: dict[str, FloatArray] = {}
     for name in carried:
         width = max(s.attributes[name].shape[1] for s in shapes if name in s.attributes)
         values = [s.attributes.get(name, np.zeros((len(s.attributes["POSITION"]), width))) for s in shapes]
-        corners[name] = np.concatenate([_widened(v, width) for v in values]).astype(np.float64)[at]
-    uv = corners.pop("TEXCOORD_0", np.zeros((len(at), 3, 2)))
-    source = Source(Surface(positions, inverse[at], kind_of, uv), corners)
+        attributes[name] = np.concatenate([_widened(v, width) for v in values]).astype(np.float64)
+    uv = attributes.pop("TEXCOORD_0")[at] if "TEXCOORD_0" in attributes else np.zeros((len(at), 3, 2))
+    source = Source(Surface(positions, inverse[at], kind_of, uv), at, attributes)
     scale = 1.0 if mesh.kind == "skinned" else scene.motion.scale(mesh.nodes)
     return TreeSource(mesh.kind, mesh.nodes, mesh.mesh, scale, tuple(s.kind for s in shapes), source), body, at
 

@@ -25,7 +25,7 @@ from .affine_maps import MapRoom, Pieces, Target, bare_target, book_by_thirds, b
 from .arrays import AnyArray, FloatArray, IntArray
 from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
 from .compiled import compiled, compiled_inner
-from .surface import Surface, centroids, edges_of, part
+from .surface import Surface, at_breaks, centroids, part
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
 MAX_QUERIES = 8_000_000  # past this the bound is returned as it stands: true, only less tight
@@ -99,9 +99,7 @@ def _at_breaks(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: 
 
 def _break_vertices(surface: Surface) -> IntArray:
     """Vertices on edges that do not belong to exactly two triangles."""
-    edge, users = edges_of(surface.triangles)
-    broken = users[edge] != 2
-    return np.unique(np.concatenate([surface.triangles[broken], surface.triangles[:, [1, 2, 0]][broken]]))
+    return np.flatnonzero(at_breaks(surface.triangles, len(surface.positions)))
 
 
 def _forward(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: float) -> tuple[float, float, FloatArray]:

@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 
 from .arrays import FloatArray, IntArray
-from .closest import ClosestPoints, barycentric
+from .closest import ClosestPoints, weights_within
 from .geometric_error import TOLERANCE, GeometricError, geometric_error
 from .pose import Body, Drawing
 from .surface import Surface, unique_rows, without_degenerates
@@ -136,9 +136,8 @@ def _points(surface: PosedSurface) -> _Points:
 def _images(points: _Points, surface: PosedSurface, other: PosedSurface) -> _Points:
     """The nearest points of the other surface at rest."""
     found = ClosestPoints(other.body.positions, other.triangles).query(points.of(surface.body.positions))
-    vertices = other.triangles[found.triangles]
-    weights = np.clip(barycentric(found.points, other.body.positions[vertices]), 0.0, 1.0)
-    return _Points(vertices, weights / weights.sum(axis=1, keepdims=True))
+    weights = weights_within(found.points, other.body.positions, other.triangles, found.triangles)
+    return _Points(other.triangles[found.triangles], weights)
 
 
 def _distances(points: FloatArray, images: FloatArray) -> FloatArray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import FloatArray
+from .arrays import AnyArray, FloatArray
 from .compiled import compiled
 from .draco import EncodedPrimitive
 from .surface import box_of, face_normals
@@ -15,10 +15,10 @@ from .surface import box_of, face_normals
 
 @dataclass(frozen=True)
 class Shape:
-    """What spheres and cones are made of: positions (n, 3) and their box, unit normals (m, 3) of the triangles that
-    have an area, and the sum of all normals by area."""
+    """What spheres and cones are made of: positions (n, 3) of each primitive and their box, unit normals (m, 3) of the
+    triangles that have an area, and the sum of all normals by area."""
 
-    positions: FloatArray
+    positions: tuple[AnyArray, ...]
     low: FloatArray
     high: FloatArray
     normals: FloatArray
@@ -26,11 +26,11 @@ class Shape:
 
     @classmethod
     def of(cls, primitives: Sequence[tuple[int, EncodedPrimitive]]) -> Shape:
-        positions = [p.attributes["POSITION"].values.astype(np.float64) for _, p in primitives]
+        positions = tuple(p.attributes["POSITION"].values for _, p in primitives)
         faces = [face_normals(x, p.triangles) for x, (_, p) in zip(positions, primitives, strict=True)]
         normals, area = (np.concatenate(parts) for parts in zip(*faces, strict=True))
-        every = np.concatenate(positions)
-        return cls(every, *box_of(every), normals[area > 0], (normals * area[:, None]).sum(axis=0))
+        low, high = box_of(np.concatenate(positions))
+        return cls(positions, low, high, normals[area > 0], (normals * area[:, None]).sum(axis=0))
 
 
 def sphere_around(family: Sequence[Shape]) -> tuple[float, float, float, float]:
@@ -38,7 +38,7 @@ def sphere_around(family: Sequence[Shape]) -> tuple[float, float, float, float]:
     low = np.min([s.low for s in family], axis=0)
     high = np.max([s.high for s in family], axis=0)
     x, y, z = (float(v) for v in (low + high) * 0.5)
-    radius = max(_furthest(s.positions, x, y, z) for s in family)
+    radius = max(_furthest(positions, x, y, z) for s in family for positions in s.positions)
     return x, y, z, radius * 1.000001
 
 
@@ -58,7 +58,7 @@ def cone_around(family: Sequence[Shape]) -> tuple[float, float, float, float] | 
 
 
 @compiled
-def _furthest(points: FloatArray, x: float, y: float, z: float) -> float:
+def _furthest(points: AnyArray, x: float, y: float, z: float) -> float:
     most = 0.0
     for i in range(len(points)):
         dx, dy, dz = points[i, 0] - x, points[i, 1] - y, points[i, 2] - z

@@ -31,6 +31,7 @@ from .surface import (
     Surface,
     box_of,
     face_normals,
+    first_sides,
     merge,
     rows_in,
     unique_rows,
@@ -90,6 +91,7 @@ class _Finished:
     """What a worker returns for one region."""
 
     primitives: tuple[tuple[int, EncodedPrimitive], ...]
+    shape: Shape
     error: float
     mean_error: float
     metres_per_uv: float | None
@@ -133,10 +135,9 @@ def plan_tiers(triangles: int, base_triangles: int, settings: Settings) -> tuple
 def tree_grid(origin: TreeSource, settings: Settings) -> Grid:
     """The quantisation grid that all tiers of a tree share."""
     surface = origin.source.surface
-    p, t = surface.positions, surface.triangles
-    edge = float(np.median(np.linalg.norm(p[t[:, 0]] - p[t[:, 1]], axis=1)))
+    edge = float(np.median(first_sides(surface)))
     finest = length_in(settings.finest_error, surface, origin.scale)
-    low, high = box_of(p)
+    low, high = box_of(surface.positions)
     return choose_grid(low, high, edge, settings.position_bits, finest)
 
 
@@ -263,7 +264,8 @@ def length_in(text: str, surface: Surface, scale: float) -> float:
     """A length of the settings in the units of a tree whose space is scaled by `scale`: written in metres, or in
     percent of the surface's diagonal."""
     if text.endswith("%"):
-        return float(text[:-1]) / 100 * float(np.linalg.norm(np.ptp(surface.positions, axis=0)))
+        low, high = box_of(surface.positions)
+        return float(text[:-1]) / 100 * float(np.linalg.norm(high - low))
     return float(text) / scale
 
 
@@ -275,7 +277,10 @@ def finish_region(
     source: the piece of the source that this region stands for; `exact` when `surface` is that piece.
     """
     on_source = None if exact else ClosestPoints(source.surface.positions, source.surface.triangles)
-    corners = transfer(source, surface, list(kinds), on_source) if on_source else source.corners
+    if on_source:
+        corners = transfer(source, surface, list(kinds), on_source)
+    else:
+        corners = {name: source.corners(name) for name in source.attributes}
     # The collapse may place a vertex a little outside of the source's box; Draco refuses one off its grid.
     low = np.array(grid.origin)
     on_grid = np.clip(surface.positions, low, low + grid.range)
@@ -297,7 +302,8 @@ def finish_region(
     else:
         seen = merge([_decoded_surface(primitive, index) for index, primitive in primitives])
         error = geometric_error(source.surface, without_degenerates(seen), grid.step, on_source)
-    return _Finished(tuple(primitives), error.bound, error.mean, metres_per_uv(surface, kinds))
+    finished = tuple(primitives)
+    return _Finished(finished, Shape.of(finished), error.bound, error.mean, metres_per_uv(surface, kinds))
 
 
 def indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:
@@ -348,7 +354,6 @@ def _link(finished: Sequence[_Finished], counts: Sequence[int]) -> tuple[Region,
         regions.append(
             Region(tier, parent, children, done.primitives, (0, 0, 0, 0), None, done.error, done.metres_per_uv)
         )
-    shapes = [Shape.of(done.primitives) for done in finished]
     below: list[list[int]] = [[] for _ in regions]
     for index in reversed(range(len(regions))):
         region = regions[index]
@@ -356,6 +361,6 @@ def _link(finished: Sequence[_Finished], counts: Sequence[int]) -> tuple[Region,
         error = region.error
         for child in region.children:
             error = max(error, regions[child].error * 1.0001)
-        family = [shapes[d] for d in below[index]]
+        family = [finished[d].shape for d in below[index]]
         regions[index] = replace(region, error=error, sphere=sphere_around(family), cone=cone_around(family))
     return tuple(regions)

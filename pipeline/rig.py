@@ -22,7 +22,7 @@ from .primitives import (
 )
 from .scene import DeformingMesh
 from .settings import Settings
-from .surface import PrimitiveKind, unique_rows
+from .surface import PrimitiveKind, proper, unique_rows
 from .textures import texels_per_uv
 
 
@@ -141,8 +141,7 @@ def _welded(
     columns = [*attributes.values(), *(v for t in targets for v in t.values())]
     rows, inverse = unique_rows(np.concatenate([c.astype(np.float64) for c in columns], axis=1))
     triangles = inverse[triangles]
-    a, b, c = triangles.T
-    triangles = triangles[(a != b) & (b != c) & (c != a)]
+    triangles = triangles[proper(triangles)]
     used, compact = np.unique(triangles, return_inverse=True)
     split = np.split(rows[used], np.cumsum([c.shape[1] for c in columns])[:-1], axis=1)
     restored = iter(s.astype(c.dtype) for s, c in zip(split, columns, strict=True))

@@ -24,7 +24,7 @@ from .primitives import (
     read_targets,
     read_triangles,
 )
-from .surface import PrimitiveKind, Source, Surface, in_order_of_use, unique_rows
+from .surface import PrimitiveKind, Source, Surface, box_of, in_order_of_use, proper, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 
@@ -200,7 +200,6 @@ def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> Non
     """Append a mesh in asset space: rotated normals, and windings turned where the node mirrors."""
     linear = matrix[:3, :3]
     determinant = float(np.linalg.det(linear))
-    turn = [0, 2, 1] if determinant < 0 else [0, 1, 2]
     # The cofactor matrix carries normals also where the node flattens an axis and has no inverse.
     cofactor = np.stack([np.cross(linear[(k + 1) % 3], linear[(k + 2) % 3]) for k in range(3)])
     cofactor = -cofactor if determinant < 0 else cofactor
@@ -210,8 +209,7 @@ def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> Non
             into.kinds.append(kind)
         kinds.append(into.kinds.index(kind))
     into.kind_of += [np.array(kinds, np.int64)[kind_of] for kind_of in mesh.kind_of]
-    # What an index of columns gives lies column by column; loops are compiled for rows.
-    into.triangles += [np.ascontiguousarray(triangles[:, turn]) for triangles in mesh.triangles]
+    into.triangles += [_turned_over(t) if determinant < 0 else t for t in mesh.triangles]
     for positions, attributes in zip(mesh.positions, mesh.attributes, strict=True):
         # Positions are float32 in every file: rounding now keeps all later comparisons exact.
         with np.errstate(over="ignore"):  # what overflows is refused with the bounds
@@ -227,6 +225,11 @@ def _transform_into(into: _Gathered, mesh: _Gathered, matrix: FloatArray) -> Non
             side = turned["TANGENT"][:, 3:] * (-1.0 if determinant < 0 else 1.0)
             turned["TANGENT"] = np.concatenate([along, side], axis=1)
         into.attributes.append(turned)
+
+
+def _turned_over(triangles: IntArray) -> IntArray:
+    # What an index of columns gives lies column by column; loops are compiled for rows.
+    return np.ascontiguousarray(triangles[:, [0, 2, 1]])
 
 
 def _moved(positions: FloatArray, matrix: FloatArray) -> FloatArray:
@@ -249,25 +252,24 @@ def _weld(gathered: _Gathered) -> tuple[Source, tuple[PrimitiveKind, ...]]:
     are left without triangles with them."""
     starts = np.cumsum([0, *map(len, gathered.positions)])
     positions, inverse = unique_rows(_joined(gathered.positions))
-    triangles = inverse[_joined([t + start for t, start in zip(gathered.triangles, starts, strict=False)])]
+    vertices = _joined([t + start if start else t for t, start in zip(gathered.triangles, starts, strict=False)])
+    triangles = inverse[vertices] if len(positions) < starts[-1] else vertices
     kind_of = _joined(gathered.kind_of)
-    a, b, c = triangles.T
-    good = (a != b) & (b != c) & (c != a)
+    good = proper(triangles)
     attributes: dict[str, FloatArray] = {}
-    for name in sorted({name for vertices in gathered.attributes for name in vertices}):
-        width = max(vertices[name].shape[1] for vertices in gathered.attributes if name in vertices)
+    for name in sorted({name for values in gathered.attributes for name in values}):
+        width = max(values[name].shape[1] for values in gathered.attributes if name in values)
         attributes[name] = _joined(
             [
-                np.take(_padded(vertices.get(name), len(positions), width), triangles, axis=0)
-                for vertices, positions, triangles in zip(
-                    gathered.attributes, gathered.positions, gathered.triangles, strict=True
-                )
+                _padded(values.get(name), len(own), width)
+                for values, own in zip(gathered.attributes, gathered.positions, strict=True)
             ]
         )
-    uv = attributes.pop("TEXCOORD_0", np.zeros((len(kind_of), 3, 2)))
+    has_uv = "TEXCOORD_0" in attributes
+    uv = np.take(attributes.pop("TEXCOORD_0"), vertices, axis=0) if has_uv else np.zeros((len(vertices), 3, 2))
     present = np.bincount(kind_of[good], minlength=len(gathered.kinds)) > 0
     compact = np.cumsum(present) - 1
-    source = Source(Surface(positions, triangles, compact[kind_of], uv), attributes)
+    source = Source(Surface(positions, triangles, compact[kind_of], uv), vertices, attributes)
     source = source if good.all() else source.part(good)
     return source, tuple(kind for kind, there in zip(gathered.kinds, present, strict=True) if there)
 
@@ -385,7 +387,7 @@ def _bounds(
     for tree in trees:
         positions = tree.source.surface.positions
         if tree.mesh is None:
-            boxes += [positions.min(axis=0), positions.max(axis=0)]
+            boxes += box_of(positions)
         else:
             boxes += _swept(positions, [motion.world[node] for node in tree.nodes])
     for mesh, drawn_by in users.items():

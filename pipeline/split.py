@@ -73,7 +73,7 @@ def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatA
     """For each region, the positions that it shares with other regions; and where an open edge of the source ends
     there, its other end: else a gap of the source beside a border would close in one tier and not in the next."""
     shared = _of_several(surface.triangles, region_of, len(surface.positions))
-    near = np.flatnonzero(shared[surface.triangles].any(axis=1))
+    near = _touching(surface.triangles, shared)
     triangles = surface.triangles[near]
     edge, users = edges_of(triangles)
     ends = np.stack([triangles, triangles[:, [1, 2, 0]]], axis=2)
@@ -84,6 +84,16 @@ def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatA
     pairs = np.unique(owner[kept] * len(shared) + triangles[kept])
     bounds = np.searchsorted(pairs, np.arange(regions + 1) * len(shared))
     return [surface.positions[pairs[a:b] % len(shared)] for a, b in pairwise(bounds)]
+
+
+@compiled
+def _touching(triangles: IntArray, chosen: BoolArray) -> IntArray:
+    """The triangles that use one of the chosen vertices."""
+    near, count = np.empty(len(triangles), np.int64), 0
+    for t in range(len(triangles)):
+        near[count] = t
+        count += chosen[triangles[t, 0]] or chosen[triangles[t, 1]] or chosen[triangles[t, 2]]
+    return near[:count].copy()
 
 
 @compiled

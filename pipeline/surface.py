@@ -53,21 +53,37 @@ class Surface:
 
 @dataclass(frozen=True)
 class Source:
-    """A surface as the artist made it, with every other attribute on its corners.
+    """A surface as the artist made it, with every other attribute at its corners.
 
-    corners: attribute name → (m, 3, k) float64, such as NORMAL, COLOR_0, TEXCOORD_1.
+    vertices: (m, 3) the vertex at each corner. Those that differ in an attribute alone share a position.
+    attributes: name → (v, k) float64 of each vertex, such as NORMAL, COLOR_0, TEXCOORD_1.
     """
 
     surface: Surface
-    corners: dict[str, FloatArray]
+    vertices: IntArray
+    attributes: dict[str, FloatArray]
+
+    def corners(self, name: str) -> FloatArray:
+        """The attribute (m, 3, k) at the corners of all triangles."""
+        return np.take(self.attributes[name], self.vertices, axis=0)
 
     def part(self, chosen: BoolArray) -> Source:
-        """The triangles where `chosen` is true, with unused positions dropped."""
-        return Source(part(self.surface, chosen), {name: c[chosen] for name, c in self.corners.items()})
+        """The triangles where `chosen` is true, with unused positions and vertices dropped."""
+        return self._with(part(self.surface, chosen), chosen)
 
     def take(self, chosen: IntArray) -> Source:
-        """The triangles of these numbers, with unused positions dropped and the others in the order of their use."""
-        return Source(take(self.surface, chosen), {name: c[chosen] for name, c in self.corners.items()})
+        """As `part`, of these numbers, with the positions in the order of their use."""
+        return self._with(take(self.surface, chosen), chosen)
+
+    def _with(self, surface: Surface, chosen: AnyArray) -> Source:
+        used, vertices = in_order_of_use(self.vertices[chosen], self._vertex_count)
+        return Source(surface, vertices, {name: values[used] for name, values in self.attributes.items()})
+
+    @property
+    def _vertex_count(self) -> int:
+        for values in self.attributes.values():
+            return len(values)
+        return int(self.vertices.max(initial=-1)) + 1
 
 
 def part(surface: Surface, chosen: BoolArray) -> Surface:
@@ -172,9 +188,18 @@ def in_order_of_use(triangles: IntArray, vertices: int) -> tuple[IntArray, IntAr
 
 def without_degenerates(surface: Surface) -> Surface:
     """Drop triangles that use one position twice."""
-    t = surface.triangles
-    good = (t[:, 0] != t[:, 1]) & (t[:, 1] != t[:, 2]) & (t[:, 2] != t[:, 0])
+    good = proper(surface.triangles)
     return surface if good.all() else part(surface, good)
+
+
+@compiled
+def proper(triangles: IntArray) -> BoolArray:
+    """Which triangles (m, 3) use three different positions."""
+    good = np.empty(len(triangles), np.bool_)
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        good[t] = a != b and b != c and c != a
+    return good
 
 
 def face_normals(positions: FloatArray, triangles: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -207,9 +232,33 @@ def _face_normals(positions: FloatArray, triangles: IntArray) -> tuple[FloatArra
 
 def centroids(surface: Surface) -> FloatArray:
     """The middles (m, 3) of all triangles."""
-    a, b, c = (surface.positions[surface.triangles[:, k]] for k in range(3))
-    middles: FloatArray = (a + b + c) / 3.0
+    return _centroids(surface.positions, surface.triangles)
+
+
+@compiled
+def _centroids(positions: FloatArray, triangles: IntArray) -> FloatArray:
+    middles = np.empty((len(triangles), 3))
+    for t in range(len(triangles)):
+        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
+        for k in range(3):
+            middles[t, k] = (positions[a, k] + positions[b, k] + positions[c, k]) / 3.0
     return middles
+
+
+def first_sides(surface: Surface) -> FloatArray:
+    """The lengths (m,) of the sides between the first two corners of all triangles."""
+    return _first_sides(surface.positions, surface.triangles)
+
+
+@compiled
+def _first_sides(positions: FloatArray, triangles: IntArray) -> FloatArray:
+    lengths = np.empty(len(triangles))
+    for t in range(len(triangles)):
+        squared = 0.0
+        for k in range(3):
+            squared += (positions[triangles[t, 0], k] - positions[triangles[t, 1], k]) ** 2
+        lengths[t] = np.sqrt(squared)
+    return lengths
 
 
 def box_of(points: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -264,6 +313,38 @@ def _edges_of(corners: IntArray) -> tuple[IntArray, IntArray]:
                 edge[order[i]] = edge[order[same]]
             users[edge[order[i]]] += 1
     return edge, users[:count].copy()
+
+
+@compiled
+def at_breaks(triangles: IntArray, vertices: int) -> BoolArray:
+    """Which vertices are ends of edges that do not belong to exactly two triangles."""
+    start = np.zeros(vertices + 1, np.int32)
+    for t in range(len(triangles)):
+        for k in range(3):
+            start[min(triangles[t, k], triangles[t, (k + 1) % 3]) + 1] += 1
+    for v in range(vertices):
+        start[v + 1] += start[v]
+    place, others = start.copy(), np.empty(3 * len(triangles), np.int32)
+    for t in range(len(triangles)):
+        for k in range(3):
+            a, b = triangles[t, k], triangles[t, (k + 1) % 3]
+            low = min(a, b)
+            others[place[low]] = max(a, b)
+            place[low] += 1
+    broken = np.zeros(vertices, np.bool_)
+    for v in range(vertices):
+        first, end = start[v], start[v + 1]
+        if end - first > FEW_SIDES:  # the middle of a fan
+            others[first:end] = np.sort(others[first:end])
+        for i in range(first, end):
+            users, low, high = 0, first, end
+            if end - first > FEW_SIDES:
+                low, high = max(first, i - 2), min(end, i + 3)
+            for j in range(low, high):
+                users += others[j] == others[i]
+            if users != 2:
+                broken[v] = broken[others[i]] = True
+    return broken
 
 
 def open_edges(triangles: IntArray) -> IntArray:

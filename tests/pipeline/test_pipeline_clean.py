@@ -29,7 +29,7 @@ def with_faces(surface: Surface, faces: IntArray) -> Source:
     triangles = np.concatenate([surface.triangles, faces])
     uv = np.concatenate([surface.uv, np.zeros((len(faces), 3, 2))])
     grown = Surface(surface.positions, triangles, np.zeros(len(triangles), np.int64), uv)
-    return Source(grown, {"COLOR_0": np.full((len(triangles), 3, 3), 0.5)})
+    return Source(grown, triangles, {"COLOR_0": np.full((len(grown.positions), 3), 0.5)})
 
 
 def test_sound_geometry_is_left_alone() -> None:
@@ -87,7 +87,7 @@ def test_small_holes_are_closed_and_large_openings_kept() -> None:
     assert len(notes) == 1
     assert notes[0].endswith("added to close holes")
     assert 70 <= len(open_edges(cleaned.surface.triangles)) <= 90  # the large opening alone
-    assert len(cleaned.corners["COLOR_0"]) == len(cleaned.surface.triangles) == len(cleaned.surface.uv)
+    assert len(cleaned.corners("COLOR_0")) == len(cleaned.surface.triangles) == len(cleaned.surface.uv)
 
 
 def test_a_glb_is_cleaned_only_when_asked(build: Build) -> None:

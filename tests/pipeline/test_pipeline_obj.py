@@ -172,4 +172,4 @@ def test_objects_are_nodes_and_so_are_groups_where_there_are_none(tmp_path: Path
 def test_an_obj_may_hold_vertex_colours(tmp_path: Path) -> None:
     (tmp_path / "a.obj").write_text("v 0 0 0 1 0 0\nv 1 0 0 1 0 0\nv 0 1 0 0.5 0 0\nf 1 2 3\n")
     (tree,) = read_scene(read_model(tmp_path / "a.obj")).trees
-    assert sorted(tree.source.corners["COLOR_0"][0, :, 0].round(3).tolist()) == [0.216, 1, 1]
+    assert sorted(tree.source.corners("COLOR_0")[0, :, 0].round(3).tolist()) == [0.216, 1, 1]

@@ -10,7 +10,7 @@ import pytest
 from builds import Built, in_this_process
 from sampled_distance import Target
 from streamxr.pipeline.attributes import transfer
-from streamxr.pipeline.closest import ClosestPoints, barycentric
+from streamxr.pipeline.closest import ClosestPoints, weights_within
 from streamxr.pipeline.document import read_document
 from streamxr.pipeline.regions import STRAY_SHARE, build_tree
 from streamxr.pipeline.scene import TreeSource, read_scene
@@ -59,8 +59,8 @@ def test_normals_are_within_ten_degrees_at_half_the_triangles(build: Build) -> N
     ours = transfer(source, small, kinds, nearby)["NORMAL"].mean(axis=1)
     where = small.positions[small.triangles].mean(axis=1)
     found = nearby.query(where)
-    nearest = source.surface.positions[source.surface.triangles[found.triangles]]
-    theirs = np.einsum("ij,ijk->ik", barycentric(found.points, nearest), source.corners["NORMAL"][found.triangles])
+    weights = weights_within(found.points, source.surface.positions, source.surface.triangles, found.triangles)
+    theirs = np.einsum("ij,ijk->ik", weights, source.corners("NORMAL")[found.triangles])
     cosine = np.einsum("ij,ij->i", ours, theirs) / np.linalg.norm(ours, axis=1) / np.linalg.norm(theirs, axis=1)
     _, area = face_normals(small.positions, small.triangles)
     assert np.average(np.degrees(np.arccos(np.clip(cosine, -1, 1))), weights=area) < 10
@@ -74,8 +74,7 @@ def test_closest_points_are_those_that_looking_at_every_triangle_finds(triangles
     found = ClosestPoints(ball.positions, ball.triangles).query(points)
     assert found.distances == pytest.approx(Target(ball).distances(points), rel=1e-9)
     corners = ball.positions[ball.triangles[found.triangles]]
-    weights = barycentric(found.points, corners)
-    assert weights.min() > -1e-6
+    weights = weights_within(found.points, ball.positions, ball.triangles, found.triangles)
     assert np.einsum("ij,ijk->ik", weights, corners) == pytest.approx(found.points, abs=1e-9)
     assert np.linalg.norm(points - found.points, axis=1) == pytest.approx(found.distances, rel=1e-12)
 
@@ -104,7 +103,7 @@ def test_the_coarsest_tier_shows_at_most_three_per_cent_in_the_wrong_material() 
     alone = simplify(board, 540)
     assert strayed(board, alone) > STRAY_SHARE  # what the collapse would do by itself
     kinds = tuple(PrimitiveKind(k, ("POSITION", "TEXCOORD_0")) for k in (0, 1))
-    origin = TreeSource("static", (), None, 1.0, kinds, Source(board, {}))
+    origin = TreeSource("static", (), None, 1.0, kinds, Source(board, board.triangles, {}))
     root = build_tree(origin, 540, Settings(), in_this_process).regions[0]
     shown = [
         Surface(p.attributes["POSITION"].values.astype(np.float64), p.triangles,

@@ -82,14 +82,14 @@ def test_ply_colours_are_read_in_any_type(tmp_path: Path, kind: str, names: str,
     vertex = AXES + "".join(f"property {kind} {name}\n" for name in names.split())
     body = "".join(f"{line} {value}\n" for line in SQUARE.splitlines()) + "4 0 1 3 2\n"
     (tree,) = read_scene(read_model(ply_of(tmp_path, vertex, FACE, body))).trees
-    assert tree.source.corners["COLOR_0"].reshape(-1, 3) == pytest.approx(np.tile([1, 0.2158, 0], (6, 1)), abs=1e-3)
+    assert tree.source.corners("COLOR_0").reshape(-1, 3) == pytest.approx(np.tile([1, 0.2158, 0], (6, 1)), abs=1e-3)
 
 
 def test_colours_of_ply_faces_are_kept(tmp_path: Path) -> None:
     colors = "".join(f"property uchar {c}\n" for c in ("red", "green", "blue"))
     path = ply_of(tmp_path, AXES, FACE + colors, SQUARE + "4 0 1 3 2 255 0 0\n")
     (tree,) = read_scene(read_model(path)).trees
-    assert tree.source.corners["COLOR_0"].reshape(-1, 3).tolist() == [[1, 0, 0]] * 6
+    assert tree.source.corners("COLOR_0").reshape(-1, 3).tolist() == [[1, 0, 0]] * 6
 
 
 def test_edges_of_a_ply_without_faces_become_lines(tmp_path: Path) -> None:
@@ -156,5 +156,5 @@ def test_stl_colours_of_both_conventions_are_read(
         struct.pack_into("<H", content, 84 + 50 * number + 48, attribute)
     (tmp_path / "a.stl").write_bytes(content)
     (tree,) = read_scene(read_model(tmp_path / "a.stl")).trees
-    found = tree.source.corners.get("COLOR_0")
-    assert (None if found is None else found[:, 0].tolist()) == expected
+    source = tree.source
+    assert (source.corners("COLOR_0")[:, 0].tolist() if "COLOR_0" in source.attributes else None) == expected

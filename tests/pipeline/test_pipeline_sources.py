@@ -87,7 +87,7 @@ def test_an_obj_keeps_its_shape_materials_and_pictures(box: Path, tmp_path: Path
 
 def test_faces_without_normals_are_smooth_over_shallow_edges_and_hard_over_sharp_ones(box: Path) -> None:
     (tree,) = read_scene(read_model(box)).trees
-    normals = tree.source.corners["NORMAL"]
+    normals = tree.source.corners("NORMAL")
     assert np.allclose(np.abs(normals).max(axis=2), 1)  # a cube's faces are flat
 
     positions, _, _, triangles = make.bumpy_sphere(24, 32, bump=0)
@@ -95,7 +95,7 @@ def test_faces_without_normals_are_smooth_over_shallow_edges_and_hard_over_sharp
     (box.parent / "ball.obj").write_text("\n".join(lines))
     (tree,) = read_scene(read_model(box.parent / "ball.obj")).trees
     corners = tree.source.surface.positions[tree.source.surface.triangles]
-    cosine = (tree.source.corners["NORMAL"] * corners).sum(axis=2) / np.linalg.norm(corners, axis=2)
+    cosine = (tree.source.corners("NORMAL") * corners).sum(axis=2) / np.linalg.norm(corners, axis=2)
     assert cosine.min() > 0.99
 
 
@@ -154,9 +154,9 @@ def write_ply(path: Path, *, faces: bool = True, colors: bool = True, header: Ca
 
 def test_a_ply_keeps_its_colours_in_linear_light_and_gets_smooth_normals(tmp_path: Path) -> None:
     (tree,) = read_scene(read_model(write_ply(tmp_path / "ball.ply"))).trees
-    assert tree.source.corners["COLOR_0"].reshape(-1, 3)[0] == pytest.approx([1, 0.2158, 0], abs=1e-3)
+    assert tree.source.corners("COLOR_0").reshape(-1, 3)[0] == pytest.approx([1, 0.2158, 0], abs=1e-3)
     corners = tree.source.surface.positions[tree.source.surface.triangles]
-    assert ((tree.source.corners["NORMAL"] * corners).sum(axis=2) > 0.8).all()
+    assert ((tree.source.corners("NORMAL") * corners).sum(axis=2) > 0.8).all()
     built = build_file(tmp_path / "ball.ply", tmp_path / "build")
     assert "COLOR_0" in built.base[0]["meshes"][0]["primitives"][0]["attributes"]
 
