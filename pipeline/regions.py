@@ -44,6 +44,8 @@ WORTHWHILE = 0.75
 # Nor is one whose mean error is more than this share of the next coarser tier's. The largest error will not do: it
 # may hang on one thin feature in all of them.
 IMPROVEMENT = 0.85
+# Leaves are encoded in 15 ms: from so many, a process gets a few of them at once, or handing over takes a third of it.
+MANY_LEAVES, LEAVES_AT_ONCE = 64, 4
 STRAY_SHARE = 0.03  # of a tier's area may show another material than the source does there
 STRAY_GROWTH = 4  # times the triangles that the base should have: it may become so large for exact materials
 
@@ -109,11 +111,14 @@ def build_tree(
     depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
     work = _Work(split(source, depth), origin.kinds, tree_grid(origin, settings), settings)
     tiers, below = _merge_up(work, run)
-    leaves = (begin or later(run))("leaves", finish_region, Made(work.pieces.leaves, work.leaf))
+    batch = LEAVES_AT_ONCE if work.pieces.leaves >= MANY_LEAVES else 1
+    leaves = (begin or later(run))(
+        "leaves", finish_regions, Made(work.pieces.leaves // batch, partial(work.batch, batch))
+    )
     root = [merge_and_simplify(below, work.leaf_triangles, NOTHING)] if depth else []
     alone = chain(root[0] if root else source.surface, above) + root
     finished = run("regions", finish_region, Made(len(alone), lambda i: work.finishing(alone[i], 0, 0)))
-    done = [[one] for one in finished] + tiers + [leaves()]
+    done = [[one] for one in finished] + tiers + [[leaf for several in leaves() for leaf in several]]
     coarsest, finest = (length_in(e, source.surface, origin.scale) for e in settings.errors)
     kept = _worthwhile(done, coarsest, finest)
     return Tree(origin, work.grid, _link([r for tier in kept for r in tier], [len(tier) for tier in kept]))
@@ -158,6 +163,10 @@ class _Work:
         """For finish_region."""
         piece = self.pieces.at(self.pieces.depth, index)
         return piece.surface, piece, self.kinds, self.grid, self.settings, True
+
+    def batch(self, size: int, index: int) -> tuple[Any, ...]:
+        """For finish_regions."""
+        return ([self.leaf(leaf) for leaf in range(size * index, size * (index + 1))],)
 
     def finishing(self, surface: Surface, level: int, index: int) -> tuple[Any, ...]:
         """For finish_region."""
@@ -304,6 +313,11 @@ def finish_region(
         error = geometric_error(source.surface, without_degenerates(seen), grid.step, on_source)
     finished = tuple(primitives)
     return _Finished(finished, Shape.of(finished), error.bound, error.mean, metres_per_uv(surface, kinds))
+
+
+def finish_regions(tasks: Sequence[tuple[Any, ...]]) -> list[_Finished]:
+    """Several regions, one after the other."""
+    return [finish_region(*task) for task in tasks]
 
 
 def indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:

@@ -73,7 +73,12 @@ class Source:
 
     def take(self, chosen: IntArray) -> Source:
         """As `part`, of these numbers, with the positions in the order of their use."""
-        return self._with(take(self.surface, chosen), chosen)
+        surface = self.surface
+        if self.vertices is surface.triangles:  # no position has two vertices
+            used, vertices = in_order_of_use(surface.triangles[chosen], len(surface.positions))
+            taken = Surface(surface.positions[used], vertices, surface.kinds[chosen], surface.uv[chosen])
+            return Source(taken, vertices, {name: values[used] for name, values in self.attributes.items()})
+        return self._with(take(surface, chosen), chosen)
 
     def _with(self, surface: Surface, chosen: AnyArray) -> Source:
         used, vertices = in_order_of_use(self.vertices[chosen], self._vertex_count)
@@ -174,7 +179,7 @@ def _slot(bits: AnyArray, i: int, known: AnyArray, slots: IntArray) -> int:
 @compiled
 def in_order_of_use(triangles: IntArray, vertices: int) -> tuple[IntArray, IntArray]:
     """The vertices that triangles (m, 3) use, in the order of their first use, and the triangles in terms of these."""
-    number, used = np.full(vertices, -1, np.int64), np.empty(vertices, np.int64)
+    number, used = np.full(vertices, -1, np.int32), np.empty(min(vertices, triangles.size), np.int64)
     renumbered, count = np.empty(triangles.shape, np.int64), 0
     for t in range(len(triangles)):
         for k in range(3):
