@@ -141,7 +141,7 @@ def _close_holes(source: Source) -> tuple[Source, int]:
     except pymeshlab.PyMeshLabException:  # it refuses surfaces that are not manifold, and then leaves them alone
         return source, 0
     mesh = meshes.current_mesh()
-    faces = np.array(mesh.face_matrix(), np.int64)
+    faces = np.ascontiguousarray(mesh.face_matrix(), np.int64)
     old = len(surface.triangles)
     if mesh.vertex_number() != len(surface.positions) or not np.array_equal(faces[:old], surface.triangles):
         return source, 0

@@ -58,8 +58,14 @@ def build_sheet() -> None:
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Load the loops meanwhile. While others run, or NumPy sorts, they leave the interpreter to this thread."""
-    thread = Thread(target=build_sheet, daemon=True)
+    """Load the loops meanwhile. While others run, or NumPy copies, they leave the interpreter to this thread. Should it
+    fail, so will whoever needs the loops, and say it."""
+
+    def load() -> None:
+        with contextlib.suppress(Exception):
+            build_sheet()
+
+    thread = Thread(target=load, daemon=True)
     if is_ready():
         thread.start()
     yield
