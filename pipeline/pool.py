@@ -254,8 +254,8 @@ class Pool:
 def prepare_process() -> None:
     """What every process of a build does first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build decides what Ctrl-C ends
-    # A process lives for one model: what only cycles of references hold is little, and to look for it took a tenth of the
-    # time in which libraries load.
+    # A process lives for one model: what only cycles of references hold is little, and to look for it took a tenth of
+    # the time in which libraries load.
     gc.disable()
     import numpy as np  # here, since the parent of all needs none of it
 

@@ -41,7 +41,9 @@ def measure(command: list[str | Path]) -> Effort:
     """Run a command, looking at all its processes ten times a second."""
     before = os.times()
     start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    # As for any user, Python keeps what it compiles of modules, whatever the shell that runs this says.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     peak = 0
 
     def watch() -> None:
