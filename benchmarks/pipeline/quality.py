@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import peers
-from streamxr.pipeline.closest import ClosestPoints, barycentric
+from streamxr.pipeline.closest import ClosestPoints, weights_within
 from streamxr.pipeline.regions import Region, build_tree
 from streamxr.pipeline.settings import Settings
 from subjects import Model
@@ -75,11 +75,12 @@ def normal_angle(model: Model, region: Region) -> float:
     (tree,) = model.scene().trees
     ours, where = decoded(region, "NORMAL"), corners(region)
     points, chosen = sample(where, NORMAL_SAMPLES)
-    mine = np.einsum("ij,ijk->ik", barycentric(points, where[chosen]), ours[chosen])
+    each = np.arange(3 * len(where)).reshape(-1, 3)
+    mine = np.einsum("ij,ijk->ik", weights_within(points, where.reshape(-1, 3), each, chosen), ours[chosen])
     surface = tree.source.surface
     found = ClosestPoints(surface.positions, surface.triangles).query(points)
-    weights = barycentric(found.points, surface.positions[surface.triangles[found.triangles]])
-    theirs = np.einsum("ij,ijk->ik", weights, tree.source.corners["NORMAL"][found.triangles])
+    weights = weights_within(found.points, surface.positions, surface.triangles, found.triangles)
+    theirs = np.einsum("ij,ijk->ik", weights, tree.source.corners("NORMAL")[found.triangles])
     cosine = np.einsum("ij,ij->i", mine, theirs) / (np.linalg.norm(mine, axis=1) * np.linalg.norm(theirs, axis=1))
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
 

@@ -60,8 +60,8 @@ def plain_glb(path: Path, target: Path, *, smooth: bool = False) -> Path:
             [np.bincount(triangles.reshape(-1), np.repeat(faces[:, k] * area, 3)) for k in range(3)], axis=1
         )
         named["NORMAL"] = (total / np.linalg.norm(total, axis=1, keepdims=True))[triangles]
-    elif "NORMAL" in source.corners:
-        named["NORMAL"] = source.corners["NORMAL"]
+    elif "NORMAL" in source.attributes:
+        named["NORMAL"] = source.corners("NORMAL")
     if tree.kinds[0].textured:
         named["TEXCOORD_0"] = source.surface.uv
     columns = [values.reshape(-1, values.shape[2]).astype("<f4") for values in named.values()]
