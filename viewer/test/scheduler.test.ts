@@ -537,6 +537,24 @@ describe("bytes in flight", () => {
     );
   });
 
+  test("while what is looked at is not known yet, nothing worse shares its link", () => {
+    const looked = new AssetState("looked", entry("looked"));
+    const far = at(new AssetState("far", entry("far")), 60, 0, 0);
+    const unmeasured = { ...SLOW, measured: false };
+    const starts = (net: Network) =>
+      plan([looked, far], view(), net, LIMITS, 0).start.map(({ download }) => download.key);
+    assert.deepEqual(starts(unmeasured), ["looked/base", "looked/manifest"]);
+    begin(plan([looked, far], view(), SLOW, LIMITS, 0));
+    looked.arrive(looked.manifestFile.download, 0);
+    looked.progress(looked.base.download, 1000);
+    assert.deepEqual(starts(SLOW), [], "29 KB are 46 ms at 5 Mbit/s");
+    assert.deepEqual(starts(network(5, 50)), ["far/base"], "less than an answer takes");
+    assert.deepEqual(starts(unmeasured), [], "nobody knows how long that is");
+    looked.arrive(looked.base.download, 0);
+    looked.describe(manifest([evenTree("looked", 2, 1)]));
+    assert.deepEqual(starts(SLOW), ["looked/tree/0/0", "far/base", "far/manifest"]);
+  });
+
   test("a large file is not starved by small ones behind it", () => {
     const one = (id: string, error: number, bytes: number) =>
       arrived(id, manifest([tree(id, { error, bytes, children: [{ error: 0 }] })]));

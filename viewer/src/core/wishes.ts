@@ -75,6 +75,8 @@ export class Wishes {
   readonly #view: View;
   readonly #heap = new Heap<Candidate>((a, b) => a.score > b.score);
   readonly #completion: Completion;
+  /** By asset that is in view: the score of its manifest. */
+  readonly #manifestScores = new Map<AssetState, number>();
   /** What is to be fetched of what can be had in steps. */
   readonly #onRoute = new Set<Download>();
 
@@ -107,6 +109,17 @@ export class Wishes {
       if (!wish.current || wish.current()) return wish;
     }
     return undefined;
+  }
+
+  /** What is soon known of, since all that it takes is on its way, has at least this score. */
+  get promised(): number {
+    let promised = 0;
+    for (const [asset, score] of this.#manifestScores) {
+      const { base, manifestFile } = asset;
+      if (score <= promised || asset.refinable) continue;
+      if (this.#outlook.isComing(base) && this.#outlook.isComing(manifestFile)) promised = score;
+    }
+    return promised;
   }
 
   /** @param choice which of the options: what there is no memory for gives way to the one before it */
@@ -142,8 +155,10 @@ export class Wishes {
         all += file.download.bytes;
         finer ||= file !== asset.base && file !== asset.manifestFile;
       }
-      if (seen) this.#wishForBasicsOf(asset, weight);
-      else outOfView.push({ asset, weight });
+      if (seen) {
+        this.#manifestScores.set(asset, manifestScore(asset, weight));
+        this.#wishForBasicsOf(asset, weight);
+      } else outOfView.push({ asset, weight });
       // What has been looked at has more than its base.
       if (!seen && !finer && this.#outlook.isComing(asset.base)) unseen += asset.base.download.bytes;
     }
@@ -157,15 +172,14 @@ export class Wishes {
     }
   }
 
-  #wishForBasicsOf({ base, manifestFile }: AssetState, weight: number): void {
-    const offer = (file: FileState, gain: number, bytes: number) => {
-      if (!this.#outlook.mayStart(file)) return;
-      this.#heap.push({ download: file.download, gain, score: (gain + EPSILON) / bytes });
+  #wishForBasicsOf(asset: AssetState, weight: number): void {
+    const { base, manifestFile } = asset;
+    const offer = (file: FileState, gain: number, score: number) => {
+      if (this.#outlook.mayStart(file)) this.#heap.push({ download: file.download, gain, score });
     };
-    const { bytes } = base.download;
-    offer(base, BASE_OCTAVES * weight, bytes);
-    // It brings nothing itself, but the first files that it tells of bring so much for as many bytes as the base has.
-    offer(manifestFile, MANIFEST_OCTAVES * weight, bytes + manifestFile.download.bytes);
+    const gain = BASE_OCTAVES * weight;
+    offer(base, gain, (gain + EPSILON) / base.download.bytes);
+    offer(manifestFile, MANIFEST_OCTAVES * weight, manifestScore(asset, weight));
   }
 
   *#animations(): Generator<Item> {
@@ -339,6 +353,11 @@ const MANIFEST_OCTAVES = 10;
  * that is missing there is found, wherever it is.
  */
 const WHOLE_OCTAVES = 6;
+
+/** It brings nothing itself, but the first files that it tells of bring so much for as many bytes as the base has. */
+function manifestScore({ base, manifestFile }: AssetState, weight: number): number {
+  return (MANIFEST_OCTAVES * weight + EPSILON) / (base.download.bytes + manifestFile.download.bytes);
+}
 
 /** Whether a region is, or will be, covered by something finer than itself. */
 export function goesDeeper(state: TreeState, region: number, outlook: Outlook): boolean {
