@@ -67,10 +67,13 @@ export function eccentricity(view: View, x: number, y: number, z: number, radius
   const dy = y - view.eye[1];
   const dz = z - view.eye[2];
   const distance = Math.sqrt(dx * dx + dy * dy + dz * dz);
-  if (distance <= radius || distance === 0) return 0;
-  const cosine = (dx * view.gaze[0] + dy * view.gaze[1] + dz * view.gaze[2]) / distance;
-  const angle = Math.acos(Math.max(-1, Math.min(1, cosine)));
-  return Math.max(0, angle - Math.asin(radius / distance)) * DEGREES;
+  if (distance <= radius) return 0;
+  return Math.max(0, angleTo(view, dx, dy, dz, distance) - Math.asin(radius / distance)) * DEGREES;
+}
+
+/** Angle between the gaze and what lies so far from the eye, radians. */
+function angleTo({ gaze }: View, dx: number, dy: number, dz: number, distance: number): number {
+  return Math.acos(clamp1((dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / distance));
 }
 
 /**
@@ -177,17 +180,21 @@ export function look(
   radius: number,
   into: Sight = noSight(),
 ): Sight {
-  const away = eccentricity(view, x, y, z, radius);
+  const dx = x - view.eye[0];
+  const dy = y - view.eye[1];
+  const dz = z - view.eye[2];
+  const distance = Math.sqrt(dx * dx + dy * dy + dz * dz);
+  const isInside = distance <= radius;
+  const sine = isInside ? 1 : radius / distance;
+  into.radius = Math.asin(sine);
+  const away = isInside ? 0 : Math.max(0, angleTo(view, dx, dy, dz, distance) - into.radius) * DEGREES;
   const alpha = acuityAngle(view, away);
   const sharpest = acuityAngle(view, 0);
   const jumps = Math.max(view.gazeUncertaintyDegrees, HEAD_GAZE_UNCERTAINTY);
-  const nearest = nearestDistance(view, x, y, z, radius);
-  into.need = nearest * Math.tan(alpha / DEGREES);
+  const nearest = Math.max(view.near, distance - radius);
   into.leastNeed = nearest * Math.tan(sharpest / DEGREES);
+  into.need = alpha === sharpest ? into.leastNeed : nearest * Math.tan(alpha / DEGREES);
   const inside = insideFrustum(view, x, y, z, radius);
-  const distance = Math.hypot(x - view.eye[0], y - view.eye[1], z - view.eye[2]);
-  const sine = distance <= radius ? 1 : radius / distance;
-  into.radius = Math.asin(sine);
   const steradians = 2 * Math.PI * (1 - Math.sqrt(1 - sine * sine));
   into.area = inside * steradians * DEGREES * DEGREES;
   into.weight = into.area * (sharpest / alpha) ** 2;

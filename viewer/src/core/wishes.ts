@@ -65,6 +65,7 @@ interface Option {
   readonly candidate: Candidate;
   /** The first block begins with the candidate. */
   readonly blocks: readonly Block[];
+  readonly parts?: readonly Block[];
 }
 
 export class Wishes {
@@ -126,6 +127,10 @@ export class Wishes {
   #offer(item: Item, choice = this.#firstOf(item)): void {
     const chosen = item[choice];
     if (!chosen) return;
+    if (item.length === 1) {
+      this.#heap.push({ ...chosen.candidate, score: this.#completion.rank(chosen.blocks[0] as Block) });
+      return;
+    }
     const route = [...item.keys()].filter(
       (i) => i === choice || (i > choice && (i === item.length - 1 || this.#isOnRoute(item[i] as Option))),
     );
@@ -205,7 +210,10 @@ export class Wishes {
   *#refinements(): Generator<Item> {
     for (const sights of this.#sights) {
       for (const sight of sights) {
-        for (const region of this.#open(sight, 0)) yield* this.#refinement(sight, region);
+        for (const region of this.#open(sight, 0)) {
+          const item = this.#refinement(sight, region);
+          if (item) yield item;
+        }
       }
     }
   }
@@ -219,61 +227,122 @@ export class Wishes {
     else for (const child of childrenOf(sight.state, region)) yield* this.#open(sight, child);
   }
 
-  /** A region with an only child may skip it: what lies between two tiers of a chain is a waste on a fast link. */
-  *#refinement(sight: TreeSight, shown: number): Generator<Item> {
+  /**
+   * Tiers may be skipped, as what lies between two of them is a waste on a fast link: of only children always; those of
+   * several when the refinements of all of them are wanted anyway.
+   */
+  #refinement(sight: TreeSight, shown: number): Item | null {
+    const { refinements } = sight.state;
     const options: Option[] = [];
     const closed = this.#outlook.isClosed(sight, shown);
+    let followers: () => readonly Job[] = () => NONE;
+    // A tier that nobody can tell from the one before it is no reason to skip that one.
+    const isFiner = ({ gain }: Benefit) => gain > (options.at(-1)?.candidate.gain ?? 0) + EPSILON;
     for (let region: number | undefined = shown; region !== undefined; ) {
-      const file: FileState<RefinementDownload> | null = sight.state.refinements[region] ?? null;
+      const file: FileState<RefinementDownload> | null = refinements[region] ?? null;
       if (!file || (closed && this.#outlook.isComing(file))) break;
-      if (this.#outlook.mayStart(file)) {
-        const option = this.#refinementOption(sight, shown, file);
-        // A tier that nobody can tell from the one before it is no reason to skip that one.
-        if (option && option.candidate.gain > (options.at(-1)?.candidate.gain ?? 0) + EPSILON)
-          options.push(option);
+      const children = childrenOf(sight.state, region);
+      let benefit = sight.refinementBenefit(shown, region);
+      const missing: FileState<RefinementDownload>[] = [];
+      for (const child of closed ? [] : children) {
+        const below = refinements[child];
+        if (!below) continue;
+        // What is there of the tier below is drawn as soon as this one is.
+        if (this.#outlook.isComing(below)) benefit = sumOf(benefit, blockOf(sight, below.download));
+        else missing.push(below);
       }
-      const children: readonly number[] = childrenOf(sight.state, region);
+      const may = this.#outlook.mayStart(file) && isFiner(benefit);
+      if (may) {
+        options.push(this.#refinementOption(sight, shown, [file], benefit, children));
+        followers = () => this.#followers(sight, children);
+      }
+      if (this.#mayTogether(sight, children, missing)) {
+        const parts = missing.map(({ download }) => blockOf(sight, download));
+        const all = parts.reduce(sumOf, benefit);
+        if (isFiner(all)) {
+          const option = this.#refinementOption(sight, shown, missing, all, [shown]);
+          options.push(may ? { ...option, parts } : option);
+          const grandchildren = children.flatMap((child) => childrenOf(sight.state, child));
+          followers = () => this.#followers(sight, grandchildren);
+        }
+      }
       region = children.length === 1 ? children[0] : undefined;
     }
-    if (options.length > 0) yield options;
+    const last = options.pop();
+    if (!last) return null;
+    const [block] = last.blocks;
+    return [...options, { ...last, blocks: blocksOf({ ...(block as Block), followers: followers() }) }];
   }
 
+  /**
+   * Whether the tier of several regions may be skipped: the refinements of all of them are wanted, and can be had. Only
+   * where the fovea may be is all that is to come worth more than some of it sooner.
+   *
+   * @param missing of these refinements
+   */
+  #mayTogether(
+    sight: TreeSight,
+    regions: readonly number[],
+    missing: readonly FileState<RefinementDownload>[],
+  ): boolean {
+    const { refinements } = sight.state;
+    return (
+      regions.length > 1 &&
+      missing.length > 0 &&
+      regions.some((region) => sight.demand(region).foveal) &&
+      regions.every((region) => refinements[region] && sight.isTooCoarse(region)) &&
+      missing.every((file) => this.#outlook.mayStart(file))
+    );
+  }
+
+  /**
+   * @param files of which none is useful without the others: the first is asked for first
+   * @param next regions that may be refined then
+   */
   #refinementOption(
     sight: TreeSight,
     shown: number,
-    { download }: FileState<RefinementDownload>,
-  ): Option | null {
+    files: readonly FileState<RefinementDownload>[],
+    benefit: Benefit,
+    next: readonly number[],
+  ): Option {
     const { state } = sight;
-    const job = this.#job(sight, shown, download);
-    const blocks = blocksOf(job);
-    if (blocks.every(({ gain }) => gain <= EPSILON)) return null;
+    const { gain, foveal } = benefit;
+    const bytes = files.reduce((sum, { download }) => sum + download.bytes, 0);
+    const { download } = files[0] as FileState<RefinementDownload>;
     const candidate: Candidate = {
       download,
-      gain: job.gain,
-      score: ratioOf(blocks[0] as Block),
+      gain,
+      score: gain / bytes,
       current: () => this.#outlook.isClosed(sight, shown) || !goesDeeper(state, shown, this.#outlook),
       taken: () => {
-        for (const child of childrenOf(state, download.region)) {
-          for (const open of this.#open(sight, child)) {
-            for (const item of this.#refinement(sight, open)) this.#offer(item);
+        if (files.length > 1) {
+          this.#offer([this.#refinementOption(sight, shown, files.slice(1), benefit, next)]);
+          return;
+        }
+        for (const region of next) {
+          for (const open of this.#open(sight, region)) {
+            const item = this.#refinement(sight, open);
+            if (item) this.#offer(item);
           }
         }
       },
     };
-    return { candidate, blocks };
+    return { candidate, blocks: [{ gain, bytes, foveal }] };
   }
 
-  #job(sight: TreeSight, shown: number, { region, bytes }: RefinementDownload): Job {
-    const { state } = sight;
-    const followers: Job[] = [];
-    for (const child of childrenOf(state, region)) {
-      const file = state.refinements[child];
-      if (file && this.#outlook.mayStart(file) && sight.isTooCoarse(child)) {
-        followers.push(this.#job(sight, child, file.download));
-      }
+  /** The refinements of regions, each with what can follow it. */
+  #followers(sight: TreeSight, regions: readonly number[]): readonly Job[] {
+    let jobs: Job[] | null = null;
+    for (const region of regions) {
+      const file = sight.state.refinements[region];
+      if (!file || !this.#outlook.mayStart(file) || !sight.isTooCoarse(region)) continue;
+      const { gain, foveal } = sight.refinementBenefit(region, region);
+      const followers = this.#followers(sight, childrenOf(sight.state, region));
+      jobs ??= [];
+      jobs.push({ gain, bytes: file.download.bytes, foveal, followers });
     }
-    const { gain, foveal } = sight.refinementBenefit(shown, region);
-    return { gain, bytes, foveal, followers };
+    return jobs ?? NONE;
   }
 
   *#levels(): Generator<Item> {
@@ -326,11 +395,13 @@ export class Wishes {
   }
 }
 
+const NONE: readonly Job[] = [];
+
 /** What the options of an item bring; the last one, with what it is to be followed by at once. */
 function stepsOf(item: Item): Steps {
-  return item.map(({ candidate, blocks }, i) =>
+  return item.map(({ candidate, blocks, parts }, i) =>
     i === item.length - 1
-      ? (blocks[0] as Block)
+      ? { ...(blocks[0] as Block), ...(parts ? { parts } : {}) }
       : { gain: candidate.gain, bytes: candidate.download.bytes, foveal: 0 },
   );
 }
@@ -365,6 +436,16 @@ export function goesDeeper(state: TreeState, region: number, outlook: Outlook): 
   if (!file) return false;
   if (outlook.isComing(file)) return true;
   return childrenOf(state, region).every((child) => goesDeeper(state, child, outlook));
+}
+
+/** Of a refinement where its region is drawn. */
+function blockOf(sight: TreeSight, { region, bytes }: RefinementDownload): Block {
+  const { gain, foveal } = sight.refinementBenefit(region, region);
+  return { gain, bytes, foveal };
+}
+
+function sumOf(a: Benefit, b: Benefit): Benefit {
+  return { gain: a.gain + b.gain, foveal: a.foveal + b.foveal };
 }
 
 const NOTHING: Benefit = { gain: 0, foveal: 0 };
