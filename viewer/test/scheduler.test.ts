@@ -103,14 +103,14 @@ describe("bases come first", () => {
     );
   });
 
-  test("bases that nobody has seen are no more than an eighth of all that has come, or 200 KB", () => {
+  test("bases that nobody has seen are no more than an eighth of all that has come, or 150 KB", () => {
     const basesAfter = (bytes: number) => {
       const shape = tree("s", { error: 1, bytes, children: [{ error: 0 }] });
       const behind = Array.from({ length: 30 }, (_, i) => new AssetState(`b${i}`, entry(`b${i}`)));
       const assets = [arrived("seen", manifest([shape])), ...behind.map((asset) => at(asset, 0, 0, 10))];
       return settle(assets, view()).filter(({ kind }) => kind === "base").length;
     };
-    assert.equal(basesAfter(10_000), 6, "30 KB each: 180 KB");
+    assert.equal(basesAfter(10_000), 5, "30 KB each: 150 KB");
     assert.equal(basesAfter(4_000_000), 19, "570 KB of 4.7 MB, manifests among them");
   });
 

@@ -48,7 +48,7 @@ export const TURN_LIKELIHOOD = 0.001;
 /** Bases that nobody has seen yet are at most this share of all that has come, since data is paid for … */
 const UNSEEN_SHARE = 1 / 8;
 /** … but always so much, for who looks past everything at first, bytes. */
-const UNSEEN_BYTES = 200_000;
+const UNSEEN_BYTES = 150_000;
 
 interface Candidate extends Wish {
   /** Still what it was when it was pushed? Wishes for one thing change with each other. */
