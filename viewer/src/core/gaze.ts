@@ -242,27 +242,28 @@ export interface HeadPose {
 
 /**
  * The view as the head's motion will have it after `horizonMs`: the eye moves and everything turns about it with the
- * velocity of the last 0.1 s, for at most 1 s and 30°. Null when the head rests or too little is known.
+ * velocity of the last 0.1 s, for at most 1 s and 30°, and no further than where a turn that slows down comes to rest.
+ * Null when the head rests or too little is known.
  *
  * @param poses in order of time; the last one belongs to `view`
  */
 export function predictView(view: View, poses: readonly HeadPose[], horizonMs: number): View | null {
   const last = poses.at(-1);
   if (!last) return null;
-  let first = last;
-  for (let i = poses.length - 2; i >= 0; i--) {
-    const pose = poses[i] as HeadPose;
-    if (last.time - pose.time > 2 * VELOCITY_SPAN_MS) break;
-    first = pose;
-    if (last.time - pose.time >= VELOCITY_SPAN_MS) break;
-  }
+  const first = poseBefore(poses, last.time);
   const span = last.time - first.time;
   const horizon = Math.min(Math.max(0, horizonMs), PREDICTION_LIMIT_MS);
   if (span <= 0 || horizon === 0) return null;
 
   const { axis, angle } = turn(first.orientation, last.orientation);
   const limit = PREDICTION_LIMIT_DEGREES / DEGREES;
-  const ahead = Math.min((angle * horizon) / span, limit);
+  const earlier = poseBefore(poses, first.time);
+  const before = first.time - earlier.time;
+  const slowing =
+    before > 0
+      ? (turn(earlier.orientation, first.orientation).angle / before - angle / span) / ((before + span) / 2)
+      : 0;
+  const ahead = Math.min(turnedIn(horizon, angle / span, span, slowing), limit);
   const step: Vec3 = [
     ((last.position[0] - first.position[0]) * horizon) / span,
     ((last.position[1] - first.position[1]) * horizon) / span,
@@ -281,6 +282,26 @@ export function predictView(view: View, poses: readonly HeadPose[], horizonMs: n
   const { ahead: _, ...rest } = view;
   const sweeps = (1000 * angle * DEGREES) / span > SWEEP_SPEED;
   return { ...rest, eye, gaze: rotate(view.gaze, axis, ahead), frustum, sweeps };
+}
+
+/** The latest pose that is at least `VELOCITY_SPAN_MS` before a time, but no more than twice that; else the oldest such. */
+function poseBefore(poses: readonly HeadPose[], time: number): HeadPose {
+  const near = poses.filter((pose) => pose.time <= time && time - pose.time <= 2 * VELOCITY_SPAN_MS);
+  const far = near.filter((pose) => time - pose.time >= VELOCITY_SPAN_MS);
+  return (far.at(-1) ?? near[0]) as HeadPose;
+}
+
+/**
+ * How far a head turns in a time: it keeps its speed while that grows, and a turn that slows down comes to rest.
+ *
+ * @param speed on average over the last `span`, radians per millisecond
+ * @param slowing what the speed falls by, per millisecond
+ */
+function turnedIn(ms: number, speed: number, span: number, slowing: number): number {
+  if (slowing <= 0) return speed * ms;
+  const now = Math.max(0, speed - (slowing * span) / 2);
+  const until = Math.min(ms, now / slowing);
+  return until * (now - (slowing * until) / 2);
 }
 
 /**
