@@ -257,7 +257,9 @@ export class Wishes {
         followers = () => this.#followers(sight, children);
       }
       if (this.#mayTogether(sight, children, missing)) {
-        const parts = missing.map(({ download }) => blockOf(sight, download));
+        const block = new Map(missing.map((each) => [each, blockOf(sight, each.download)]));
+        missing.sort((a, b) => ratioOf(block.get(b) as Block) - ratioOf(block.get(a) as Block));
+        const parts = [...block.values()];
         const all = parts.reduce(sumOf, benefit);
         if (isFiner(all)) {
           const option = this.#refinementOption(sight, shown, missing, all, [shown]);
@@ -290,8 +292,8 @@ export class Wishes {
       regions.length > 1 &&
       missing.length > 0 &&
       regions.some((region) => sight.demand(region).foveal) &&
-      regions.every((region) => refinements[region] && sight.isTooCoarse(region)) &&
-      missing.every((file) => this.#outlook.mayStart(file))
+      regions.every((region) => refinements[region]) &&
+      missing.every((file) => this.#outlook.mayStart(file) && sight.isTooCoarse(file.download.region))
     );
   }
 
