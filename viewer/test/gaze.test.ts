@@ -212,6 +212,11 @@ describe("prediction", () => {
     near(later(50), 3.75, 1e-6);
     near(later(100), 5, 1e-6);
     near(later(1000), 5, 1e-6);
+    assert.equal(
+      predictView(looking, slowing, 100)?.sweeps,
+      false,
+      "150° a second on average, at rest by then",
+    );
     const growing = slowing.map(({ time, position }) => ({
       time,
       position,

@@ -32,7 +32,7 @@ export interface View {
   readonly frustum: readonly Plane[];
   /** Where the view is expected to be when the next file will have arrived; see `predictView`. */
   readonly ahead?: View;
-  /** Of a view ahead: the head turns so fast that the eyes jump along, and see nothing until they rest. */
+  /** Of a view ahead: the head still turns so fast then that the eyes jump along, and see nothing until they rest. */
   readonly sweeps?: boolean;
 }
 
@@ -263,7 +263,8 @@ export function predictView(view: View, poses: readonly HeadPose[], horizonMs: n
     before > 0
       ? (turn(earlier.orientation, first.orientation).angle / before - angle / span) / ((before + span) / 2)
       : 0;
-  const ahead = Math.min(turnedIn(horizon, angle / span, span, slowing), limit);
+  const turned = turnedIn(horizon, angle / span, span, slowing);
+  const ahead = Math.min(turned.angle, limit);
   const step: Vec3 = [
     ((last.position[0] - first.position[0]) * horizon) / span,
     ((last.position[1] - first.position[1]) * horizon) / span,
@@ -276,11 +277,11 @@ export function predictView(view: View, poses: readonly HeadPose[], horizonMs: n
   const frustum = view.frustum.map((plane): Plane => {
     const normal: Vec3 = [plane[0], plane[1], plane[2]];
     const depth = dot(normal, view.eye) + plane[3];
-    const turned = rotate(normal, axis, ahead);
-    return [...turned, depth - dot(turned, eye)];
+    const rotated = rotate(normal, axis, ahead);
+    return [...rotated, depth - dot(rotated, eye)];
   });
   const { ahead: _, ...rest } = view;
-  const sweeps = (1000 * angle * DEGREES) / span > SWEEP_SPEED;
+  const sweeps = 1000 * turned.speed * DEGREES > SWEEP_SPEED;
   return { ...rest, eye, gaze: rotate(view.gaze, axis, ahead), frustum, sweeps };
 }
 
@@ -292,16 +293,22 @@ function poseBefore(poses: readonly HeadPose[], time: number): HeadPose {
 }
 
 /**
- * How far a head turns in a time: it keeps its speed while that grows, and a turn that slows down comes to rest.
+ * How far a head turns in a time, and how fast it turns then: it keeps its speed while that grows, and a turn that slows
+ * down comes to rest.
  *
  * @param speed on average over the last `span`, radians per millisecond
  * @param slowing what the speed falls by, per millisecond
  */
-function turnedIn(ms: number, speed: number, span: number, slowing: number): number {
-  if (slowing <= 0) return speed * ms;
+function turnedIn(
+  ms: number,
+  speed: number,
+  span: number,
+  slowing: number,
+): { readonly angle: number; readonly speed: number } {
+  if (slowing <= 0) return { angle: speed * ms, speed };
   const now = Math.max(0, speed - (slowing * span) / 2);
   const until = Math.min(ms, now / slowing);
-  return until * (now - (slowing * until) / 2);
+  return { angle: until * (now - (slowing * until) / 2), speed: now - slowing * until };
 }
 
 /**
