@@ -189,7 +189,7 @@ export function routesOf(
   const ways = open.map((i) => waysOf(things[i] as Steps, completion));
   const chosen = ways.map(([direct]) => direct as Way);
   const direct = things.flatMap((steps) => (steps.length > 1 ? [] : steps));
-  const fixed = new Backlog([...rest, ...direct].map((block) => rankedBy(completion, block)));
+  const fixed = new Backlog(rankedFor(ways.flat(), [...rest, ...direct], completion));
   const moving = new Backlog(
     chosen.flatMap(({ blocks }) => blocks),
     open.reduce((sum, i) => sum + MOST_STEPS + ((things[i] as Steps).at(-1)?.parts?.length ?? 1), 0),
@@ -228,6 +228,21 @@ function waysOf(steps: Steps, completion: Completion): Way[] {
     const files = filesOfRoute(steps, route, completion);
     return { route, files, blocks: merged(files, completion).map((block) => rankedBy(completion, block)) };
   });
+}
+
+/** Blocks with their ranks; all that come after every block of these ways are one. */
+function rankedFor(ways: readonly Way[], blocks: readonly Block[], completion: Completion): Ranked[] {
+  let least = Number.POSITIVE_INFINITY;
+  for (const way of ways) for (const { rank } of way.blocks) least = Math.min(least, rank);
+  const ranked: Ranked[] = [];
+  let later = 0;
+  for (const block of blocks) {
+    const rank = completion.rank(block);
+    if (rank < least) later += block.gain;
+    else ranked.push({ gain: block.gain, bytes: block.bytes, rank });
+  }
+  ranked.push({ gain: later, bytes: 0, rank: 0 });
+  return ranked;
 }
 
 function rankedBy(completion: Completion, block: Block): Ranked {
