@@ -62,6 +62,14 @@ test("a tier of a chain may be skipped", () => {
   assert.deepEqual(cut.arrive(0), { hide: [], show: [] });
 });
 
+test("what falls back is drawn by the nearest region that can be", () => {
+  const cut = new Cut(CHAIN);
+  cut.arrive(1);
+  assert.deepEqual([cut.shownFor(2), cut.shownFor(1), cut.shownFor(0)], [2, 0, 0]);
+  cut.arrive(0);
+  assert.equal(cut.shownFor(1), 1);
+});
+
 test("what is released is replaced by what is above it", () => {
   const cut = new Cut(NESTED);
   cut.arrive(0);

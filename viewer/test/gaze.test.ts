@@ -201,6 +201,30 @@ describe("prediction", () => {
     near(angleBetween(late.gaze, looking.gaze), 10, 1e-6);
   });
 
+  test("a turn that slows down is not carried past where it comes to rest", () => {
+    // 300° a second, and 1000° a second less each second: at rest after 0.3 s, 45° further.
+    const slowing = [0, 50, 100, 150, 200].map((time): HeadPose => {
+      const s = time / 1000;
+      return { time, position: [0, 0, 0], orientation: facing(300 * s - 500 * s * s) };
+    });
+    const later = (ms: number) =>
+      angleBetween((predictView(looking, slowing, ms) ?? assert.fail()).gaze, looking.gaze);
+    near(later(50), 3.75, 1e-6);
+    near(later(100), 5, 1e-6);
+    near(later(1000), 5, 1e-6);
+    assert.equal(
+      predictView(looking, slowing, 100)?.sweeps,
+      false,
+      "150° a second on average, at rest by then",
+    );
+    const growing = slowing.map(({ time, position }) => ({
+      time,
+      position,
+      orientation: facing((time / 50) ** 2),
+    }));
+    near(angleBetween((predictView(looking, growing, 100) ?? assert.fail()).gaze, looking.gaze), 12, 1e-6);
+  });
+
   test("a head that turns by more than 100° a second sweeps", () => {
     assert.equal(predictView(looking, poses(90), 200)?.sweeps, false);
     assert.equal(predictView(looking, poses(110), 200)?.sweeps, true);

@@ -163,6 +163,17 @@ test("a step that delays much that is worth more is skipped, and so is one that 
   assert.deepEqual(routesOf([steps], [], new Completion([block(12, 30, 1)], 1000)), [[1]]);
 });
 
+test("after the step before it, what falls into parts comes part by part, the best first", () => {
+  const parts = [block(2, 10), block(8, 10, 1)];
+  const steps: Steps = [block(5, 10), { ...block(15, 20, 1), parts }];
+  assert.deepEqual(blocksOfRoute(steps, [1], NOWHERE), [block(15, 20, 1)]);
+  assert.deepEqual(blocksOfRoute(steps, [0, 1], NOWHERE), [block(13, 20, 1), block(2, 10)]);
+  // As one it would be there only when both are.
+  const whole = [block(5, 10), block(15, 20, 1)];
+  assert.deepEqual(routesOf([whole], [block(5, 30)], NOWHERE), [[1]]);
+  assert.deepEqual(routesOf([steps], [block(5, 30)], NOWHERE), [[1]]);
+});
+
 test("routes miss hardly more for hardly longer than the best of all choices", () => {
   const anySteps = fc.array(anyBlock, { minLength: 1, maxLength: 3 }).map(
     (sketches): Steps =>

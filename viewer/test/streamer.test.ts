@@ -178,7 +178,7 @@ test("keyframes that are missing are reported, passed over, and the rest comes",
 test("what failed for now is asked for again later", async () => {
   const what = THING();
   const { server, streamer, asset, page, run } = setUp(what);
-  const file = what.trees[0]?.regions[0]?.refinement ?? assert.fail();
+  const file = what.trees[0]?.regions[1]?.refinement ?? assert.fail();
   server.put(file.uri, "refused", "refused", "refused", "refused", { bytes: new Uint8Array(file.bytes) });
   streamer.add(asset);
   await run(view(), RETRY_AFTER_MS / 2);
@@ -202,13 +202,13 @@ test("a manifest that is no manifest is reported, and the base stays", async () 
 test("a file that cannot be decoded is reported and not asked for again", async () => {
   const { server, streamer, asset, page, run } = setUp(THING());
   page.prepare = async ({ key }) => {
-    if (key === "thing/tree/0/0") throw new Error("no GLB");
+    if (key === "thing/tree/0/1") throw new Error("no GLB");
     page.prepared.add(key);
   };
   streamer.add(asset);
   await run(view(), 3 * RETRY_AFTER_MS);
-  assert.deepEqual(page.failures, ["thing/tree/0/0: no GLB"]);
-  const { uri: name } = asset.trees[0]?.refinements[0]?.download ?? assert.fail();
+  assert.deepEqual(page.failures, ["thing/tree/0/1: no GLB"]);
+  const { uri: name } = asset.trees[0]?.refinements[1]?.download ?? assert.fail();
   assert.equal(server.asked.filter((each) => each === name).length, 1);
 });
 
@@ -237,6 +237,6 @@ test("two assets that share their files share the requests", async () => {
   streamer.add(asset);
   streamer.add(new AssetState("twin", asset.entry));
   await run(view(), 5000);
-  assert.equal(server.asked.filter((name) => name === uri("thing/0")).length, 1);
+  assert.equal(server.asked.filter((name) => name === uri("thing/1")).length, 1);
   assert.deepEqual(new Set(page.bases), new Set(["thing", "twin"]));
 });

@@ -131,6 +131,12 @@ export class AssetState {
     return this.#manifest;
   }
 
+  /** Its base and its manifest have come: what refines it is known. */
+  get refinable(): boolean {
+    const { stage } = this.base;
+    return this.#manifest !== null && (stage === "ready" || stage === "preparing");
+  }
+
   /** By tree of the manifest; empty before it. */
   get trees(): readonly TreeState[] {
     return this.#trees;

@@ -75,6 +75,13 @@ export class Cut {
     return parent === null || this.#refined.has(parent);
   }
 
+  /** What is drawn in a region's place while nothing finer is: itself, or the nearest ancestor that can be. */
+  shownFor(region: number): number {
+    let shown = region;
+    while (!this.isShowable(shown)) shown = this.#regions[shown]?.parent ?? 0;
+    return shown;
+  }
+
   /** Whether finer regions can be drawn in its place. */
   canOpen(region: number): boolean {
     const children = this.#regions[region]?.children ?? [];

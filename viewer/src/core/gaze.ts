@@ -32,7 +32,7 @@ export interface View {
   readonly frustum: readonly Plane[];
   /** Where the view is expected to be when the next file will have arrived; see `predictView`. */
   readonly ahead?: View;
-  /** Of a view ahead: the head turns so fast that the eyes jump along, and see nothing until they rest. */
+  /** Of a view ahead: the head still turns so fast then that the eyes jump along, and see nothing until they rest. */
   readonly sweeps?: boolean;
 }
 
@@ -67,10 +67,13 @@ export function eccentricity(view: View, x: number, y: number, z: number, radius
   const dy = y - view.eye[1];
   const dz = z - view.eye[2];
   const distance = Math.sqrt(dx * dx + dy * dy + dz * dz);
-  if (distance <= radius || distance === 0) return 0;
-  const cosine = (dx * view.gaze[0] + dy * view.gaze[1] + dz * view.gaze[2]) / distance;
-  const angle = Math.acos(Math.max(-1, Math.min(1, cosine)));
-  return Math.max(0, angle - Math.asin(radius / distance)) * DEGREES;
+  if (distance <= radius) return 0;
+  return Math.max(0, angleTo(view, dx, dy, dz, distance) - Math.asin(radius / distance)) * DEGREES;
+}
+
+/** Angle between the gaze and what lies so far from the eye, radians. */
+function angleTo({ gaze }: View, dx: number, dy: number, dz: number, distance: number): number {
+  return Math.acos(clamp1((dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / distance));
 }
 
 /**
@@ -177,17 +180,21 @@ export function look(
   radius: number,
   into: Sight = noSight(),
 ): Sight {
-  const away = eccentricity(view, x, y, z, radius);
+  const dx = x - view.eye[0];
+  const dy = y - view.eye[1];
+  const dz = z - view.eye[2];
+  const distance = Math.sqrt(dx * dx + dy * dy + dz * dz);
+  const isInside = distance <= radius;
+  const sine = isInside ? 1 : radius / distance;
+  into.radius = Math.asin(sine);
+  const away = isInside ? 0 : Math.max(0, angleTo(view, dx, dy, dz, distance) - into.radius) * DEGREES;
   const alpha = acuityAngle(view, away);
   const sharpest = acuityAngle(view, 0);
   const jumps = Math.max(view.gazeUncertaintyDegrees, HEAD_GAZE_UNCERTAINTY);
-  const nearest = nearestDistance(view, x, y, z, radius);
-  into.need = nearest * Math.tan(alpha / DEGREES);
+  const nearest = Math.max(view.near, distance - radius);
   into.leastNeed = nearest * Math.tan(sharpest / DEGREES);
+  into.need = alpha === sharpest ? into.leastNeed : nearest * Math.tan(alpha / DEGREES);
   const inside = insideFrustum(view, x, y, z, radius);
-  const distance = Math.hypot(x - view.eye[0], y - view.eye[1], z - view.eye[2]);
-  const sine = distance <= radius ? 1 : radius / distance;
-  into.radius = Math.asin(sine);
   const steradians = 2 * Math.PI * (1 - Math.sqrt(1 - sine * sine));
   into.area = inside * steradians * DEGREES * DEGREES;
   into.weight = into.area * (sharpest / alpha) ** 2;
@@ -235,27 +242,29 @@ export interface HeadPose {
 
 /**
  * The view as the head's motion will have it after `horizonMs`: the eye moves and everything turns about it with the
- * velocity of the last 0.1 s, for at most 1 s and 30°. Null when the head rests or too little is known.
+ * velocity of the last 0.1 s, for at most 1 s and 30°, and no further than where a turn that slows down comes to rest.
+ * Null when the head rests or too little is known.
  *
  * @param poses in order of time; the last one belongs to `view`
  */
 export function predictView(view: View, poses: readonly HeadPose[], horizonMs: number): View | null {
   const last = poses.at(-1);
   if (!last) return null;
-  let first = last;
-  for (let i = poses.length - 2; i >= 0; i--) {
-    const pose = poses[i] as HeadPose;
-    if (last.time - pose.time > 2 * VELOCITY_SPAN_MS) break;
-    first = pose;
-    if (last.time - pose.time >= VELOCITY_SPAN_MS) break;
-  }
+  const first = poseBefore(poses, last.time);
   const span = last.time - first.time;
   const horizon = Math.min(Math.max(0, horizonMs), PREDICTION_LIMIT_MS);
   if (span <= 0 || horizon === 0) return null;
 
   const { axis, angle } = turn(first.orientation, last.orientation);
   const limit = PREDICTION_LIMIT_DEGREES / DEGREES;
-  const ahead = Math.min((angle * horizon) / span, limit);
+  const earlier = poseBefore(poses, first.time);
+  const before = first.time - earlier.time;
+  const slowing =
+    before > 0
+      ? (turn(earlier.orientation, first.orientation).angle / before - angle / span) / ((before + span) / 2)
+      : 0;
+  const turned = turnedIn(horizon, angle / span, span, slowing);
+  const ahead = Math.min(turned.angle, limit);
   const step: Vec3 = [
     ((last.position[0] - first.position[0]) * horizon) / span,
     ((last.position[1] - first.position[1]) * horizon) / span,
@@ -268,12 +277,38 @@ export function predictView(view: View, poses: readonly HeadPose[], horizonMs: n
   const frustum = view.frustum.map((plane): Plane => {
     const normal: Vec3 = [plane[0], plane[1], plane[2]];
     const depth = dot(normal, view.eye) + plane[3];
-    const turned = rotate(normal, axis, ahead);
-    return [...turned, depth - dot(turned, eye)];
+    const rotated = rotate(normal, axis, ahead);
+    return [...rotated, depth - dot(rotated, eye)];
   });
   const { ahead: _, ...rest } = view;
-  const sweeps = (1000 * angle * DEGREES) / span > SWEEP_SPEED;
+  const sweeps = 1000 * turned.speed * DEGREES > SWEEP_SPEED;
   return { ...rest, eye, gaze: rotate(view.gaze, axis, ahead), frustum, sweeps };
+}
+
+/** The latest pose that is at least `VELOCITY_SPAN_MS` before a time, but no more than twice that; else the oldest such. */
+function poseBefore(poses: readonly HeadPose[], time: number): HeadPose {
+  const near = poses.filter((pose) => pose.time <= time && time - pose.time <= 2 * VELOCITY_SPAN_MS);
+  const far = near.filter((pose) => time - pose.time >= VELOCITY_SPAN_MS);
+  return (far.at(-1) ?? near[0]) as HeadPose;
+}
+
+/**
+ * How far a head turns in a time, and how fast it turns then: it keeps its speed while that grows, and a turn that slows
+ * down comes to rest.
+ *
+ * @param speed on average over the last `span`, radians per millisecond
+ * @param slowing what the speed falls by, per millisecond
+ */
+function turnedIn(
+  ms: number,
+  speed: number,
+  span: number,
+  slowing: number,
+): { readonly angle: number; readonly speed: number } {
+  if (slowing <= 0) return { angle: speed * ms, speed };
+  const now = Math.max(0, speed - (slowing * span) / 2);
+  const until = Math.min(ms, now / slowing);
+  return { angle: until * (now - (slowing * until) / 2), speed: now - slowing * until };
 }
 
 /**

@@ -42,6 +42,8 @@ export class InFlight {
   readonly #cap: number;
   /** What is asked for with more than this still to come would only slow it down. */
   readonly #soon: number;
+  /** So much comes while something better is still being asked for. */
+  readonly #meanwhile: number;
 
   /**
    * @param capMs bytes in flight, as time at the bandwidth
@@ -50,6 +52,7 @@ export class InFlight {
   constructor({ bytesPerSecond, ttfbMs, measured }: Network, capMs: number, arrived: number) {
     this.#bytesPerMs = bytesPerSecond / 1000;
     this.#cap = this.#bytesPerMs * capMs;
+    this.#meanwhile = measured ? this.#bytesPerMs * ttfbMs : 0;
     this.#soon = measured ? this.#bytesPerMs * (ttfbMs + LEAD_MS) : Math.max(FIRST_BYTES, arrived);
   }
 
@@ -65,12 +68,16 @@ export class InFlight {
     this.#bytes.delete(uri);
   }
 
-  /** One after the other; what overlaps is at most the cap's bytes, or two requests, one of which may be larger. */
-  fits({ uri, bytes }: Download): boolean {
+  /**
+   * One after the other; what overlaps is at most the cap's bytes, or two requests, one of which may be larger.
+   *
+   * @param awaited something better can be asked for as soon as what is on its way has come
+   */
+  fits({ uri, bytes }: Download, awaited = false): boolean {
     if (this.#bytes.size === 0 || this.#bytes.has(uri)) return true;
     let sum = 0;
     for (const each of this.#bytes.values()) sum += each;
-    if (sum > this.#soon) return false;
+    if (sum > (awaited ? this.#meanwhile : this.#soon)) return false;
     if (sum + bytes <= this.#cap) return true;
     return this.#bytes.size < MIN_REQUESTS && Math.min(sum, bytes) <= this.#cap;
   }

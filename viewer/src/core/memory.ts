@@ -66,7 +66,8 @@ export function leastUseful(
     for (const file of sight.state.refinements) {
       if (!file || !mayGo(file) || anyBelow(sight.state, file.download.region)) continue;
       const { region } = file.download;
-      offer(file, render.isClosed(sight, region) ? 0 : sight.refinementGain(region, region));
+      const shown = sight.state.cut.shownFor(region);
+      offer(file, render.isClosed(sight, shown) ? 0 : sight.refinementGain(shown, region));
     }
   }
   assets.forEach((asset, a) => {

@@ -26,8 +26,13 @@ export function ratioOf({ gain, bytes }: Sum): number {
 
 /** The blocks of a tree of jobs: the first one begins with its root, and no later one has a greater ratio. */
 export function blocksOf(job: Job): Block[] {
+  const rest: Block[] = [];
+  for (const follower of job.followers) {
+    if (follower.followers.length === 0) rest.push(follower);
+    else rest.push(...blocksOf(follower));
+  }
+  rest.sort((a, b) => ratioOf(b) - ratioOf(a));
   let { gain, bytes, foveal } = job;
-  const rest = job.followers.map(blocksOf).reduce(merge, []);
   let taken = 0;
   for (const block of rest) {
     if (block.gain * bytes <= gain * block.bytes) break;
@@ -37,18 +42,6 @@ export function blocksOf(job: Job): Block[] {
     taken++;
   }
   return [{ gain, bytes, foveal }, ...rest.slice(taken)];
-}
-
-/** Two lists in falling order of ratio as one. */
-function merge(a: readonly Block[], b: readonly Block[]): Block[] {
-  if (a.length === 0) return [...b];
-  const merged: Block[] = [];
-  let j = 0;
-  for (const block of a) {
-    for (let other = b[j]; other && ratioOf(other) > ratioOf(block); other = b[++j]) merged.push(other);
-    merged.push(block);
-  }
-  return merged.concat(b.slice(j));
 }
 
 /** Gains below are rounding. */
@@ -68,7 +61,7 @@ export class Completion {
 
   /** @param blocks of everything that is to be fetched, without what can be left out */
   constructor(blocks: readonly Block[], worth: number) {
-    let missing = worth > 0 ? blocks.filter(({ foveal }) => foveal > EPSILON) : [];
+    const missing = worth > 0 ? blocks.filter(({ foveal }) => foveal > EPSILON) : [];
     let [gain, bytes] = [0, 0];
     // What has a greater ratio than the whole does not wait for it, and without that the whole has a smaller one.
     for (let before = -1; before !== missing.length; ) {
@@ -78,7 +71,9 @@ export class Completion {
         gain += block.gain;
         bytes += block.bytes;
       }
-      missing = missing.filter((block) => block.gain * bytes < gain * block.bytes);
+      let kept = 0;
+      for (const block of missing) if (block.gain * bytes < gain * block.bytes) missing[kept++] = block;
+      missing.length = kept;
     }
     this.worth = bytes > 0 ? worth : 0;
     this.ratio = bytes > 0 ? gain / bytes : 0;
@@ -161,7 +156,12 @@ interface Sum {
 }
 
 /** One thing coarse to fine, each over what is there now and instead of those before it; the last one is wanted. */
-export type Steps = readonly Block[];
+export type Steps = readonly Step[];
+
+export interface Step extends Block {
+  /** What it falls into once the step right before it is there: each part is useful by itself, over that step. */
+  readonly parts?: readonly Block[];
+}
 /** Which of them are fetched, one after the other: rising indices, of which the last is the last step's. */
 export type Route = readonly number[];
 
@@ -189,10 +189,10 @@ export function routesOf(
   const ways = open.map((i) => waysOf(things[i] as Steps, completion));
   const chosen = ways.map(([direct]) => direct as Way);
   const direct = things.flatMap((steps) => (steps.length > 1 ? [] : steps));
-  const fixed = new Backlog([...rest, ...direct].map((block) => rankedBy(completion, block)));
+  const fixed = new Backlog(rankedFor(ways.flat(), [...rest, ...direct], completion));
   const moving = new Backlog(
     chosen.flatMap(({ blocks }) => blocks),
-    open.length * (MOST_STEPS + 1),
+    open.reduce((sum, i) => sum + MOST_STEPS + ((things[i] as Steps).at(-1)?.parts?.length ?? 1), 0),
   );
   let settled = false;
   for (let sweep = 0; sweep < SWEEPS && !settled; sweep++) {
@@ -224,14 +224,25 @@ interface Way {
 }
 
 function waysOf(steps: Steps, completion: Completion): Way[] {
-  return routesThrough(steps.length).map((route) => ({
-    route,
-    files: route.map((step, i) => ({
-      gain: (steps[step] as Block).gain - (steps[route[i - 1] ?? -1]?.gain ?? 0),
-      bytes: (steps[step] as Block).bytes,
-    })),
-    blocks: blocksOfRoute(steps, route, completion).map((block) => rankedBy(completion, block)),
-  }));
+  return routesThrough(steps.length).map((route) => {
+    const files = filesOfRoute(steps, route, completion);
+    return { route, files, blocks: merged(files, completion).map((block) => rankedBy(completion, block)) };
+  });
+}
+
+/** Blocks with their ranks; all that come after every block of these ways are one. */
+function rankedFor(ways: readonly Way[], blocks: readonly Block[], completion: Completion): Ranked[] {
+  let least = Number.POSITIVE_INFINITY;
+  for (const way of ways) for (const { rank } of way.blocks) least = Math.min(least, rank);
+  const ranked: Ranked[] = [];
+  let later = 0;
+  for (const block of blocks) {
+    const rank = completion.rank(block);
+    if (rank < least) later += block.gain;
+    else ranked.push({ gain: block.gain, bytes: block.bytes, rank });
+  }
+  ranked.push({ gain: later, bytes: 0, rank: 0 });
+  return ranked;
 }
 
 function rankedBy(completion: Completion, block: Block): Ranked {
@@ -282,14 +293,28 @@ function routesFrom(first: number, last: number, more: number): Route[] {
   return routes;
 }
 
-/** The blocks of a route, in falling order of rank. Only its last step is one that the fovea waits for. */
+/** The blocks of a route, in falling order of rank. */
 export function blocksOfRoute(steps: Steps, route: Route, completion: Completion): Block[] {
-  const blocks: Block[] = [];
+  return merged(filesOfRoute(steps, route, completion), completion);
+}
+
+/** What each file of a route brings over those before it. Only its last step is one that the fovea waits for. */
+function filesOfRoute(steps: Steps, route: Route, completion: Completion): Block[] {
   let had = 0;
-  for (const step of route) {
-    const { gain, bytes, foveal } = steps[step] as Block;
-    let block: Block = { gain: gain - had, bytes, foveal: step === steps.length - 1 ? foveal : 0 };
+  return route.flatMap((step, i) => {
+    const { gain, bytes, foveal, parts } = steps[step] as Step;
+    if (parts && route[i - 1] === step - 1)
+      return [...parts].sort((a, b) => completion.rank(b) - completion.rank(a));
+    const file: Block = { gain: gain - had, bytes, foveal: step === steps.length - 1 ? foveal : 0 };
     had = gain;
+    return [file];
+  });
+}
+
+function merged(files: readonly Block[], completion: Completion): Block[] {
+  const blocks: Block[] = [];
+  for (const file of files) {
+    let block = file;
     for (let last = blocks.at(-1); last; last = blocks.at(-1)) {
       if (completion.rank(block) <= completion.rank(last)) break;
       block = { ...block, gain: last.gain + block.gain, bytes: last.bytes + block.bytes };

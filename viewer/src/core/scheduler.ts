@@ -118,7 +118,7 @@ class Planning {
 
   plan(): Plan {
     this.#sights = this.#assets.map((asset) =>
-      asset.drawable && (asset.base.stage === "ready" || asset.base.stage === "preparing")
+      asset.drawable && asset.refinable
         ? asset.trees.map((state) => new TreeSight(asset, state, asset.view ?? this.#view))
         : [],
     );
@@ -218,7 +218,7 @@ class Planning {
       if (full && this.#waiting.length >= this.#limits.lookahead) break;
       const { download, gain, score } = wish;
       // What does not fit holds up everything after it, or small files would starve a large one for ever.
-      full ||= !this.#inFlight.fits(download);
+      full ||= !this.#inFlight.fits(download, score < wishes.promised);
       if (full) {
         this.#waiting.push({ download, gain, score });
       } else {

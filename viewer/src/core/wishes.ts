@@ -48,7 +48,7 @@ export const TURN_LIKELIHOOD = 0.001;
 /** Bases that nobody has seen yet are at most this share of all that has come, since data is paid for … */
 const UNSEEN_SHARE = 1 / 8;
 /** … but always so much, for who looks past everything at first, bytes. */
-const UNSEEN_BYTES = 200_000;
+const UNSEEN_BYTES = 150_000;
 
 interface Candidate extends Wish {
   /** Still what it was when it was pushed? Wishes for one thing change with each other. */
@@ -65,6 +65,7 @@ interface Option {
   readonly candidate: Candidate;
   /** The first block begins with the candidate. */
   readonly blocks: readonly Block[];
+  readonly parts?: readonly Block[];
 }
 
 export class Wishes {
@@ -75,6 +76,8 @@ export class Wishes {
   readonly #view: View;
   readonly #heap = new Heap<Candidate>((a, b) => a.score > b.score);
   readonly #completion: Completion;
+  /** By asset that is in view: the score of its manifest. */
+  readonly #manifestScores = new Map<AssetState, number>();
   /** What is to be fetched of what can be had in steps. */
   readonly #onRoute = new Set<Download>();
 
@@ -109,10 +112,25 @@ export class Wishes {
     return undefined;
   }
 
+  /** What is soon known of, since all that it takes is on its way, has at least this score. */
+  get promised(): number {
+    let promised = 0;
+    for (const [asset, score] of this.#manifestScores) {
+      const { base, manifestFile } = asset;
+      if (score <= promised || asset.refinable) continue;
+      if (this.#outlook.isComing(base) && this.#outlook.isComing(manifestFile)) promised = score;
+    }
+    return promised;
+  }
+
   /** @param choice which of the options: what there is no memory for gives way to the one before it */
   #offer(item: Item, choice = this.#firstOf(item)): void {
     const chosen = item[choice];
     if (!chosen) return;
+    if (item.length === 1) {
+      this.#heap.push({ ...chosen.candidate, score: this.#completion.rank(chosen.blocks[0] as Block) });
+      return;
+    }
     const route = [...item.keys()].filter(
       (i) => i === choice || (i > choice && (i === item.length - 1 || this.#isOnRoute(item[i] as Option))),
     );
@@ -142,8 +160,10 @@ export class Wishes {
         all += file.download.bytes;
         finer ||= file !== asset.base && file !== asset.manifestFile;
       }
-      if (seen) this.#wishForBasicsOf(asset, weight);
-      else outOfView.push({ asset, weight });
+      if (seen) {
+        this.#manifestScores.set(asset, manifestScore(asset, weight));
+        this.#wishForBasicsOf(asset, weight);
+      } else outOfView.push({ asset, weight });
       // What has been looked at has more than its base.
       if (!seen && !finer && this.#outlook.isComing(asset.base)) unseen += asset.base.download.bytes;
     }
@@ -157,15 +177,14 @@ export class Wishes {
     }
   }
 
-  #wishForBasicsOf({ base, manifestFile }: AssetState, weight: number): void {
-    const offer = (file: FileState, gain: number, bytes: number) => {
-      if (!this.#outlook.mayStart(file)) return;
-      this.#heap.push({ download: file.download, gain, score: (gain + EPSILON) / bytes });
+  #wishForBasicsOf(asset: AssetState, weight: number): void {
+    const { base, manifestFile } = asset;
+    const offer = (file: FileState, gain: number, score: number) => {
+      if (this.#outlook.mayStart(file)) this.#heap.push({ download: file.download, gain, score });
     };
-    const { bytes } = base.download;
-    offer(base, BASE_OCTAVES * weight, bytes);
-    // It brings nothing itself, but the first files that it tells of bring so much for as many bytes as the base has.
-    offer(manifestFile, MANIFEST_OCTAVES * weight, bytes + manifestFile.download.bytes);
+    const gain = BASE_OCTAVES * weight;
+    offer(base, gain, (gain + EPSILON) / base.download.bytes);
+    offer(manifestFile, MANIFEST_OCTAVES * weight, manifestScore(asset, weight));
   }
 
   *#animations(): Generator<Item> {
@@ -191,7 +210,10 @@ export class Wishes {
   *#refinements(): Generator<Item> {
     for (const sights of this.#sights) {
       for (const sight of sights) {
-        for (const region of this.#open(sight, 0)) yield* this.#refinement(sight, region);
+        for (const region of this.#open(sight, 0)) {
+          const item = this.#refinement(sight, region);
+          if (item) yield item;
+        }
       }
     }
   }
@@ -205,61 +227,124 @@ export class Wishes {
     else for (const child of childrenOf(sight.state, region)) yield* this.#open(sight, child);
   }
 
-  /** A region with an only child may skip it: what lies between two tiers of a chain is a waste on a fast link. */
-  *#refinement(sight: TreeSight, shown: number): Generator<Item> {
+  /**
+   * Tiers may be skipped, as what lies between two of them is a waste on a fast link: of only children always; those of
+   * several when the refinements of all of them are wanted anyway.
+   */
+  #refinement(sight: TreeSight, shown: number): Item | null {
+    const { refinements } = sight.state;
     const options: Option[] = [];
     const closed = this.#outlook.isClosed(sight, shown);
+    let followers: () => readonly Job[] = () => NONE;
+    // A tier that nobody can tell from the one before it is no reason to skip that one.
+    const isFiner = ({ gain }: Benefit) => gain > (options.at(-1)?.candidate.gain ?? 0) + EPSILON;
     for (let region: number | undefined = shown; region !== undefined; ) {
-      const file: FileState<RefinementDownload> | null = sight.state.refinements[region] ?? null;
+      const file: FileState<RefinementDownload> | null = refinements[region] ?? null;
       if (!file || (closed && this.#outlook.isComing(file))) break;
-      if (this.#outlook.mayStart(file)) {
-        const option = this.#refinementOption(sight, shown, file);
-        // A tier that nobody can tell from the one before it is no reason to skip that one.
-        if (option && option.candidate.gain > (options.at(-1)?.candidate.gain ?? 0) + EPSILON)
-          options.push(option);
+      const children = childrenOf(sight.state, region);
+      let benefit = sight.refinementBenefit(shown, region);
+      const missing: FileState<RefinementDownload>[] = [];
+      for (const child of closed ? [] : children) {
+        const below = refinements[child];
+        if (!below) continue;
+        // What is there of the tier below is drawn as soon as this one is.
+        if (this.#outlook.isComing(below)) benefit = sumOf(benefit, blockOf(sight, below.download));
+        else missing.push(below);
       }
-      const children: readonly number[] = childrenOf(sight.state, region);
+      const may = this.#outlook.mayStart(file) && isFiner(benefit);
+      if (may) {
+        options.push(this.#refinementOption(sight, shown, [file], benefit, children));
+        followers = () => this.#followers(sight, children);
+      }
+      if (this.#mayTogether(sight, children, missing)) {
+        const block = new Map(missing.map((each) => [each, blockOf(sight, each.download)]));
+        missing.sort((a, b) => ratioOf(block.get(b) as Block) - ratioOf(block.get(a) as Block));
+        const parts = [...block.values()];
+        const all = parts.reduce(sumOf, benefit);
+        if (isFiner(all)) {
+          const option = this.#refinementOption(sight, shown, missing, all, [shown]);
+          options.push(may ? { ...option, parts } : option);
+          const grandchildren = children.flatMap((child) => childrenOf(sight.state, child));
+          followers = () => this.#followers(sight, grandchildren);
+        }
+      }
       region = children.length === 1 ? children[0] : undefined;
     }
-    if (options.length > 0) yield options;
+    const last = options.pop();
+    if (!last) return null;
+    const [block] = last.blocks;
+    return [...options, { ...last, blocks: blocksOf({ ...(block as Block), followers: followers() }) }];
   }
 
+  /**
+   * Whether the tier of several regions may be skipped: the refinements of all of them are wanted, and can be had. Only
+   * where the fovea may be is all that is to come worth more than some of it sooner.
+   *
+   * @param missing of these refinements
+   */
+  #mayTogether(
+    sight: TreeSight,
+    regions: readonly number[],
+    missing: readonly FileState<RefinementDownload>[],
+  ): boolean {
+    const { refinements } = sight.state;
+    return (
+      regions.length > 1 &&
+      missing.length > 0 &&
+      regions.some((region) => sight.demand(region).foveal) &&
+      regions.every((region) => refinements[region]) &&
+      missing.every((file) => this.#outlook.mayStart(file) && sight.isTooCoarse(file.download.region))
+    );
+  }
+
+  /**
+   * @param files of which none is useful without the others: the first is asked for first
+   * @param next regions that may be refined then
+   */
   #refinementOption(
     sight: TreeSight,
     shown: number,
-    { download }: FileState<RefinementDownload>,
-  ): Option | null {
+    files: readonly FileState<RefinementDownload>[],
+    benefit: Benefit,
+    next: readonly number[],
+  ): Option {
     const { state } = sight;
-    const job = this.#job(sight, shown, download);
-    const blocks = blocksOf(job);
-    if (blocks.every(({ gain }) => gain <= EPSILON)) return null;
+    const { gain, foveal } = benefit;
+    const bytes = files.reduce((sum, { download }) => sum + download.bytes, 0);
+    const { download } = files[0] as FileState<RefinementDownload>;
     const candidate: Candidate = {
       download,
-      gain: job.gain,
-      score: ratioOf(blocks[0] as Block),
+      gain,
+      score: gain / bytes,
       current: () => this.#outlook.isClosed(sight, shown) || !goesDeeper(state, shown, this.#outlook),
       taken: () => {
-        for (const child of childrenOf(state, download.region)) {
-          for (const open of this.#open(sight, child)) {
-            for (const item of this.#refinement(sight, open)) this.#offer(item);
+        if (files.length > 1) {
+          this.#offer([this.#refinementOption(sight, shown, files.slice(1), benefit, next)]);
+          return;
+        }
+        for (const region of next) {
+          for (const open of this.#open(sight, region)) {
+            const item = this.#refinement(sight, open);
+            if (item) this.#offer(item);
           }
         }
       },
     };
-    return { candidate, blocks };
+    return { candidate, blocks: [{ gain, bytes, foveal }] };
   }
 
-  #job(sight: TreeSight, shown: number, { region, bytes }: RefinementDownload): Job {
-    const { state } = sight;
-    const followers: Job[] = [];
-    for (const child of childrenOf(state, region)) {
-      const file = state.refinements[child];
-      if (file && this.#outlook.mayStart(file) && sight.isTooCoarse(child)) {
-        followers.push(this.#job(sight, child, file.download));
-      }
+  /** The refinements of regions, each with what can follow it. */
+  #followers(sight: TreeSight, regions: readonly number[]): readonly Job[] {
+    let jobs: Job[] | null = null;
+    for (const region of regions) {
+      const file = sight.state.refinements[region];
+      if (!file || !this.#outlook.mayStart(file) || !sight.isTooCoarse(region)) continue;
+      const { gain, foveal } = sight.refinementBenefit(region, region);
+      const followers = this.#followers(sight, childrenOf(sight.state, region));
+      jobs ??= [];
+      jobs.push({ gain, bytes: file.download.bytes, foveal, followers });
     }
-    const { gain, foveal } = sight.refinementBenefit(shown, region);
-    return { gain, bytes, foveal, followers };
+    return jobs ?? NONE;
   }
 
   *#levels(): Generator<Item> {
@@ -312,11 +397,13 @@ export class Wishes {
   }
 }
 
+const NONE: readonly Job[] = [];
+
 /** What the options of an item bring; the last one, with what it is to be followed by at once. */
 function stepsOf(item: Item): Steps {
-  return item.map(({ candidate, blocks }, i) =>
+  return item.map(({ candidate, blocks, parts }, i) =>
     i === item.length - 1
-      ? (blocks[0] as Block)
+      ? { ...(blocks[0] as Block), ...(parts ? { parts } : {}) }
       : { gain: candidate.gain, bytes: candidate.download.bytes, foveal: 0 },
   );
 }
@@ -340,12 +427,27 @@ const MANIFEST_OCTAVES = 10;
  */
 const WHOLE_OCTAVES = 6;
 
+/** It brings nothing itself, but the first files that it tells of bring so much for as many bytes as the base has. */
+function manifestScore({ base, manifestFile }: AssetState, weight: number): number {
+  return (MANIFEST_OCTAVES * weight + EPSILON) / (base.download.bytes + manifestFile.download.bytes);
+}
+
 /** Whether a region is, or will be, covered by something finer than itself. */
 export function goesDeeper(state: TreeState, region: number, outlook: Outlook): boolean {
   const file = state.refinements[region];
   if (!file) return false;
   if (outlook.isComing(file)) return true;
   return childrenOf(state, region).every((child) => goesDeeper(state, child, outlook));
+}
+
+/** Of a refinement where its region is drawn. */
+function blockOf(sight: TreeSight, { region, bytes }: RefinementDownload): Block {
+  const { gain, foveal } = sight.refinementBenefit(region, region);
+  return { gain, bytes, foveal };
+}
+
+function sumOf(a: Benefit, b: Benefit): Benefit {
+  return { gain: a.gain + b.gain, foveal: a.foveal + b.foveal };
 }
 
 const NOTHING: Benefit = { gain: 0, foveal: 0 };
