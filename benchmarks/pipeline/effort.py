@@ -29,7 +29,8 @@ SIZES = (100_000, 300_000, 1_000_000, 4_000_000)
 
 @dataclass(frozen=True)
 class Effort:
-    """What a command took: wall and processor seconds, and the largest sum of its processes' own memory, in bytes."""
+    """What a command took: wall and processor seconds, and the largest sum of its processes' own memory, in bytes (0
+    where nobody looked)."""
 
     wall: float
     cpu: float
@@ -37,8 +38,9 @@ class Effort:
     output: str
 
 
-def measure(command: list[str | Path]) -> Effort:
-    """Run a command, looking at all its processes ten times a second."""
+def measure(command: list[str | Path], *, watched: bool = False) -> Effort:
+    """Run a command. `watched`: looking at the memory of all its processes ten times a second, which stops each of them
+    for some milliseconds: not where time matters."""
     before = os.times()
     start = time.perf_counter()
     # As for any user, Python keeps what it compiles of modules, whatever the shell that runs this says.
@@ -53,10 +55,12 @@ def measure(command: list[str | Path]) -> Effort:
             time.sleep(0.1)
 
     watcher = threading.Thread(target=watch)
-    watcher.start()
+    if watched:
+        watcher.start()
     output, _ = process.communicate()
     wall = time.perf_counter() - start
-    watcher.join()
+    if watched:
+        watcher.join()
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     after = os.times()
@@ -89,9 +93,10 @@ def own_memory(pid: int) -> int:
     return next((int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith("Pss:")), 0)
 
 
-def build(model: Path, bundle: Path, *options: str) -> tuple[Effort, dict[str, Any]]:
+def build(model: Path, bundle: Path, *options: str, watched: bool = False) -> tuple[Effort, dict[str, Any]]:
     shutil.rmtree(bundle, ignore_errors=True)
-    effort = measure([STREAMXR, "build", model, "-o", bundle, "--force", "--json", "--jobs", "2", *options])
+    command: list[str | Path] = [STREAMXR, "build", model, "-o", bundle, "--force", "--json", "--jobs", "2", *options]
+    effort = measure(command, watched=watched)
     report: dict[str, Any] = json.loads(effort.output)["assets"][0]
     return effort, report
 
@@ -102,11 +107,12 @@ def tables(models: dict[str, Model], scratch: Path, *, repetitions: int) -> list
         if name not in models:
             continue
         model, efforts = models[name].path, []
-        for _ in range(repetitions):  # interleaved, so that both meet the same weather
-            mine, report = build(model, scratch / "bundle", "--base-triangles", str(base))
+        for run in range(repetitions + 1):  # interleaved, so that both meet the same weather; the last for memory
+            watched = run == repetitions
+            mine, report = build(model, scratch / "bundle", "--base-triangles", str(base), watched=watched)
             counts = [t["triangles"] for t in report["tiers"] if t["triangles"]][::-1][:4]
             counts += [counts[-1]] * (4 - len(counts))
-            theirs = measure(lods(model, counts, scratch, OUR_SPEED))
+            theirs = measure(lods(model, counts, scratch, OUR_SPEED), watched=watched)
             efforts.append((mine, theirs))
         levels = json.loads(theirs.output)
         total = sum(level["bytes"] for level in levels)
@@ -117,9 +123,9 @@ def tables(models: dict[str, Model], scratch: Path, *, repetitions: int) -> list
              kilobytes(total), f"{report['bytes'] / total:.2f}", kilobytes(ours[0]["bytes"]),
              " / ".join(f"{n:,}" for n in counts), " / ".join(f"{x['triangles']:,}" for x in levels)]
         )  # fmt: skip
-        walls = [[e.wall for e in side] for side in zip(*efforts, strict=True)]
-        cpus = [statistics.median(e.cpu for e in side) for side in zip(*efforts, strict=True)]
-        peaks = [max(e.memory for e in side) for side in zip(*efforts, strict=True)]
+        walls = [[e.wall for e in side] for side in zip(*efforts[:-1], strict=True)]
+        cpus = [statistics.median(e.cpu for e in side) for side in zip(*efforts[:-1], strict=True)]
+        peaks = [e.memory for e in efforts[-1]]
         ratio = statistics.median(walls[0]) / statistics.median(walls[1])
         time_rows.append(
             [name, *(spread(w) for w in walls), f"{ratio:.2f}", *(f"{c:.1f}" for c in cpus),
@@ -132,7 +138,7 @@ def tables(models: dict[str, Model], scratch: Path, *, repetitions: int) -> list
               "Ours holds one more level of each picture, in the base. 5 is its default speed of Draco, 3 is ours."),
         Table(f"Time and memory, {repetitions} interleaved runs",
               ["model", "our wall s", "its wall s", "ratio", "our CPU s", "its CPU s", "our peak MB", "its peak MB"],
-              time_rows, "Wall time: median (least–most). Memory: proportional set size, summed over all processes."),
+              time_rows, "Wall time: median (least–most). Memory: of one more run; proportional set size, of all."),
     ]  # fmt: skip
 
 
@@ -151,7 +157,7 @@ def scaling(scratch: Path, *, quick: bool) -> Table:
     for size in SIZES[:2] if quick else SIZES:
         path = scratch / f"torus-{size}.glb"
         torus(path, size)
-        effort, _ = build(path, scratch / "bundle")
+        effort, _ = build(path, scratch / "bundle", watched=True)
         unit = effort.wall / (size * np.log(size)) * 1e9
         first = first or unit
         rows.append([f"{size:,}", f"{effort.wall:.1f}", f"{effort.cpu:.1f}", f"{unit:.0f}", f"{unit / first:.2f}",
