@@ -195,11 +195,13 @@ export class Hud {
       node("small", { textContent: measured ? (unit ?? "") : `${unit}, assumed` }),
     );
     this.averages.replaceChildren(
-      keys([
-        [FAST, `fast ${bits(fastBytesPerSecond).split(" ")[0]}`],
-        [SLOW, `slow ${bits(slowBytesPerSecond)}`],
-        ["#5d6e7e", `${ttfbMs.toFixed(0)} ms to first byte`],
-      ]),
+      measured
+        ? keys([
+            [FAST, `fast ${bits(fastBytesPerSecond).split(" ")[0]}`],
+            [SLOW, `slow ${bits(slowBytesPerSecond)}`],
+            ["#5d6e7e", `${ttfbMs.toFixed(0)} ms to first byte`],
+          ])
+        : node("small", { textContent: "too little came, or too quickly, to measure it" }),
     );
     const rate = ((bandwidth.totalBytes - this.lastBytes) * 1000) / elapsed;
     this.lastBytes = bandwidth.totalBytes;
