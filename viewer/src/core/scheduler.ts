@@ -10,11 +10,12 @@ import { TreeSight } from "./demand.ts";
 import type { View } from "./gaze.ts";
 import { arrivedBytes, InFlight, remaining } from "./in-flight.ts";
 import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
+import type { Outlook, Wish } from "./options.ts";
 import { type RenderCost, RenderPlan } from "./render-budget.ts";
-import { movesTrees, type Outlook, type Wish, Wishes } from "./wishes.ts";
+import { movesTrees, Wishes } from "./wishes.ts";
 
 export { type Demand, demandOf } from "./demand.ts";
-export type { Wish } from "./wishes.ts";
+export type { Wish } from "./options.ts";
 
 export interface Limits {
   /** GPU memory for geometry and textures of all assets, bytes. */

@@ -1,72 +1,19 @@
 /** What is worth fetching now, in the order in which it is: see docs/streaming.md. */
-import type {
-  AnimationDownload,
-  AssetState,
-  Download,
-  FileState,
-  RefinementDownload,
-  TextureDownload,
-  TreeState,
-} from "./asset.ts";
-import type { Benefit, TreeSight } from "./demand.ts";
+import type { AnimationDownload, AssetState, Download, FileState } from "./asset.ts";
+import type { TreeSight } from "./demand.ts";
 import { look, type View } from "./gaze.ts";
 import { Heap } from "./heap.ts";
-import { childrenOf } from "./memory.ts";
-import {
-  type Block,
-  blocksOf,
-  blocksOfRoute,
-  Completion,
-  EPSILON,
-  type Job,
-  ratioOf,
-  routesOf,
-  type Steps,
-} from "./order.ts";
-
-/** A file that is worth fetching. */
-export interface Wish {
-  readonly download: Download;
-  /** Visible gain: octaves of error × visual weight. */
-  readonly gain: number;
-  /** Gain per byte, of the file with what it makes worth fetching: what the plan is ordered by. */
-  readonly score: number;
-}
-
-/** What the plan so far makes of a file. */
-export interface Outlook {
-  /** It is there or on its way. */
-  isComing(file: FileState): boolean;
-  /** It may be asked for. */
-  mayStart(file: FileState): boolean;
-  /** A frame has no room for what is there in place of a region. */
-  isClosed(sight: TreeSight, region: number): boolean;
-}
+import { type Candidate, type Item, type Option, type Outlook, stepsOf } from "./options.ts";
+import { type Block, blocksOfRoute, Completion, EPSILON, ratioOf, routesOf } from "./order.ts";
+import { Refinements } from "./refinements.ts";
+import { TextureLevels } from "./texture-levels.ts";
 
 /** How likely it is, before the next file has come, that the eye turns to an asset that is out of view. */
-export const TURN_LIKELIHOOD = 0.001;
+const TURN_LIKELIHOOD = 0.001;
 /** Bases that nobody has seen yet are at most this share of all that has come, since data is paid for … */
 const UNSEEN_SHARE = 1 / 8;
 /** … but always so much, for who looks past everything at first, bytes. */
 const UNSEEN_BYTES = 150_000;
-
-interface Candidate extends Wish {
-  /** Still what it was when it was pushed? Wishes for one thing change with each other. */
-  readonly current?: () => boolean;
-  /** Wishes for what can follow it. */
-  readonly taken?: () => void;
-  /** There is no memory for it: wishes for the step before it. */
-  readonly refused?: () => void;
-}
-
-/** One thing that can be had at once or in steps: coarse to fine, each instead of those before it. At least one. */
-type Item = readonly Option[];
-interface Option {
-  readonly candidate: Candidate;
-  /** The first block begins with the candidate. */
-  readonly blocks: readonly Block[];
-  readonly parts?: readonly Block[];
-}
 
 export class Wishes {
   readonly #outlook: Outlook;
@@ -92,7 +39,10 @@ export class Wishes {
     this.#view = view;
     this.#outlook = outlook;
     this.#wishForBasics(view);
-    const items = [...this.#animations(), ...this.#refinements(), ...this.#levels()];
+    const offer = (item: Item) => this.#offer(item);
+    const refinements = new Refinements(outlook, offer);
+    const levels = new TextureLevels(outlook, offer);
+    const items = [...this.#animations(), ...refinements.items(sights), ...levels.items(assets, sights)];
     const blocks = items.map((item) => item.at(-1)?.blocks ?? []);
     const looked = sights.flat().reduce((sum, sight) => sum + sight.fovealWeight(), 0);
     this.#completion = new Completion(blocks.flat(), WHOLE_OCTAVES * looked);
@@ -206,206 +156,6 @@ export class Wishes {
     if (!movesTrees(reach)) return assetWeight(asset, asset.view ?? this.#view).seen ? 2 * EPSILON : 0;
     return sights.reduce((sum, sight, tree) => sum + sight.motionGain(reach[tree] ?? 0), 0);
   }
-
-  *#refinements(): Generator<Item> {
-    for (const sights of this.#sights) {
-      for (const sight of sights) {
-        for (const region of this.#open(sight, 0)) {
-          const item = this.#refinement(sight, region);
-          if (item) yield item;
-        }
-      }
-    }
-  }
-
-  /** The regions that will be drawn, by what is there or on its way, and that are seen too coarse. */
-  *#open(sight: TreeSight, region: number): Generator<number> {
-    if (!sight.isTooCoarse(region)) return;
-    // What has arrived for it is more than may be drawn: a tier that was skipped may be less.
-    if (this.#outlook.isClosed(sight, region)) yield region;
-    else if (!goesDeeper(sight.state, region, this.#outlook)) yield region;
-    else for (const child of childrenOf(sight.state, region)) yield* this.#open(sight, child);
-  }
-
-  /**
-   * Tiers may be skipped, as what lies between two of them is a waste on a fast link: of only children always; those of
-   * several when the refinements of all of them are wanted anyway.
-   */
-  #refinement(sight: TreeSight, shown: number): Item | null {
-    const { refinements } = sight.state;
-    const options: Option[] = [];
-    const closed = this.#outlook.isClosed(sight, shown);
-    let followers: () => readonly Job[] = () => NONE;
-    // A tier that nobody can tell from the one before it is no reason to skip that one.
-    const isFiner = ({ gain }: Benefit) => gain > (options.at(-1)?.candidate.gain ?? 0) + EPSILON;
-    for (let region: number | undefined = shown; region !== undefined; ) {
-      const file: FileState<RefinementDownload> | null = refinements[region] ?? null;
-      if (!file || (closed && this.#outlook.isComing(file))) break;
-      const children = childrenOf(sight.state, region);
-      let benefit = sight.refinementBenefit(shown, region);
-      const missing: FileState<RefinementDownload>[] = [];
-      for (const child of closed ? [] : children) {
-        const below = refinements[child];
-        if (!below) continue;
-        // What is there of the tier below is drawn as soon as this one is.
-        if (this.#outlook.isComing(below)) benefit = sumOf(benefit, blockOf(sight, below.download));
-        else missing.push(below);
-      }
-      const may = this.#outlook.mayStart(file) && isFiner(benefit);
-      if (may) {
-        options.push(this.#refinementOption(sight, shown, [file], benefit, children));
-        followers = () => this.#followers(sight, children);
-      }
-      if (this.#mayTogether(sight, children, missing)) {
-        const block = new Map(missing.map((each) => [each, blockOf(sight, each.download)]));
-        missing.sort((a, b) => ratioOf(block.get(b) as Block) - ratioOf(block.get(a) as Block));
-        const parts = [...block.values()];
-        const all = parts.reduce(sumOf, benefit);
-        if (isFiner(all)) {
-          const option = this.#refinementOption(sight, shown, missing, all, [shown]);
-          options.push(may ? { ...option, parts } : option);
-          const grandchildren = children.flatMap((child) => childrenOf(sight.state, child));
-          followers = () => this.#followers(sight, grandchildren);
-        }
-      }
-      region = children.length === 1 ? children[0] : undefined;
-    }
-    const last = options.pop();
-    if (!last) return null;
-    const [block] = last.blocks;
-    return [...options, { ...last, blocks: blocksOf({ ...(block as Block), followers: followers() }) }];
-  }
-
-  /**
-   * Whether the tier of several regions may be skipped: the refinements of all of them are wanted, and can be had. Only
-   * where the fovea may be is all that is to come worth more than some of it sooner.
-   *
-   * @param missing of these refinements
-   */
-  #mayTogether(
-    sight: TreeSight,
-    regions: readonly number[],
-    missing: readonly FileState<RefinementDownload>[],
-  ): boolean {
-    const { refinements } = sight.state;
-    return (
-      regions.length > 1 &&
-      missing.length > 0 &&
-      regions.some((region) => sight.demand(region).foveal) &&
-      regions.every((region) => refinements[region]) &&
-      missing.every((file) => this.#outlook.mayStart(file) && sight.isTooCoarse(file.download.region))
-    );
-  }
-
-  /**
-   * @param files of which none is useful without the others: the first is asked for first
-   * @param next regions that may be refined then
-   */
-  #refinementOption(
-    sight: TreeSight,
-    shown: number,
-    files: readonly FileState<RefinementDownload>[],
-    benefit: Benefit,
-    next: readonly number[],
-  ): Option {
-    const { state } = sight;
-    const { gain, foveal } = benefit;
-    const bytes = files.reduce((sum, { download }) => sum + download.bytes, 0);
-    const { download } = files[0] as FileState<RefinementDownload>;
-    const candidate: Candidate = {
-      download,
-      gain,
-      score: gain / bytes,
-      current: () => this.#outlook.isClosed(sight, shown) || !goesDeeper(state, shown, this.#outlook),
-      taken: () => {
-        if (files.length > 1) {
-          this.#offer([this.#refinementOption(sight, shown, files.slice(1), benefit, next)]);
-          return;
-        }
-        for (const region of next) {
-          for (const open of this.#open(sight, region)) {
-            const item = this.#refinement(sight, open);
-            if (item) this.#offer(item);
-          }
-        }
-      },
-    };
-    return { candidate, blocks: [{ gain, bytes, foveal }] };
-  }
-
-  /** The refinements of regions, each with what can follow it. */
-  #followers(sight: TreeSight, regions: readonly number[]): readonly Job[] {
-    let jobs: Job[] | null = null;
-    for (const region of regions) {
-      const file = sight.state.refinements[region];
-      if (!file || !this.#outlook.mayStart(file) || !sight.isTooCoarse(region)) continue;
-      const { gain, foveal } = sight.refinementBenefit(region, region);
-      const followers = this.#followers(sight, childrenOf(sight.state, region));
-      jobs ??= [];
-      jobs.push({ gain, bytes: file.download.bytes, foveal, followers });
-    }
-    return jobs ?? NONE;
-  }
-
-  *#levels(): Generator<Item> {
-    for (const [a, asset] of this.#assets.entries()) {
-      if (!asset.textures.some((levels) => this.#finer(levels).length > 0)) continue;
-      const benefits = textureBenefits(asset, this.#sights[a] ?? []);
-      for (const texture of asset.textures.keys()) {
-        const options = this.#levelOptions(asset.textures[texture] ?? [], benefits[texture] ?? []);
-        if (options.length > 0) yield options;
-      }
-    }
-  }
-
-  #levelOptions(
-    levels: readonly (FileState<TextureDownload> | null)[],
-    benefits: readonly Benefit[],
-  ): Option[] {
-    const coming = this.#finestComing(levels);
-    const now = benefits[coming] ?? NOTHING;
-    const options: Option[] = [];
-    for (const { download } of this.#finer(levels)) {
-      const level = benefits[download.level] ?? NOTHING;
-      const gain = level.gain - now.gain;
-      if (gain <= (options.at(-1)?.candidate.gain ?? 0) + EPSILON) continue;
-      const block: Block = { gain, bytes: download.bytes, foveal: level.foveal - now.foveal };
-      const candidate: Candidate = {
-        download,
-        gain,
-        score: ratioOf(block),
-        current: () => this.#finestComing(levels) === coming,
-        taken: () => this.#offer(this.#levelOptions(levels, benefits)),
-      };
-      options.push({ candidate, blocks: [block] });
-    }
-    return options;
-  }
-
-  /** Levels that may be asked for and are finer than the finest that is coming. */
-  #finer(levels: readonly (FileState<TextureDownload> | null)[]): FileState<TextureDownload>[] {
-    const coming = this.#finestComing(levels);
-    return levels.flatMap((file) =>
-      file && file.download.level > coming && this.#outlook.mayStart(file) ? [file] : [],
-    );
-  }
-
-  #finestComing(levels: readonly (FileState<TextureDownload> | null)[]): number {
-    let finest = 0;
-    for (const file of levels) if (file && this.#outlook.isComing(file)) finest = file.download.level;
-    return finest;
-  }
-}
-
-const NONE: readonly Job[] = [];
-
-/** What the options of an item bring; the last one, with what it is to be followed by at once. */
-function stepsOf(item: Item): Steps {
-  return item.map(({ candidate, blocks, parts }, i) =>
-    i === item.length - 1
-      ? { ...(blocks[0] as Block), ...(parts ? { parts } : {}) }
-      : { gain: candidate.gain, bytes: candidate.download.bytes, foveal: 0 },
-  );
 }
 
 /** Whether any tree is elsewhere while an animation of this reach plays. */
@@ -430,46 +180,6 @@ const WHOLE_OCTAVES = 6;
 /** It brings nothing itself, but the first files that it tells of bring so much for as many bytes as the base has. */
 function manifestScore({ base, manifestFile }: AssetState, weight: number): number {
   return (MANIFEST_OCTAVES * weight + EPSILON) / (base.download.bytes + manifestFile.download.bytes);
-}
-
-/** Whether a region is, or will be, covered by something finer than itself. */
-export function goesDeeper(state: TreeState, region: number, outlook: Outlook): boolean {
-  const file = state.refinements[region];
-  if (!file) return false;
-  if (outlook.isComing(file)) return true;
-  return childrenOf(state, region).every((child) => goesDeeper(state, child, outlook));
-}
-
-/** Of a refinement where its region is drawn. */
-function blockOf(sight: TreeSight, { region, bytes }: RefinementDownload): Block {
-  const { gain, foveal } = sight.refinementBenefit(region, region);
-  return { gain, bytes, foveal };
-}
-
-function sumOf(a: Benefit, b: Benefit): Benefit {
-  return { gain: a.gain + b.gain, foveal: a.foveal + b.foveal };
-}
-
-const NOTHING: Benefit = { gain: 0, foveal: 0 };
-
-/** By texture and level: what all that is seen of an asset gains over the base's level. */
-function textureBenefits(asset: AssetState, sights: readonly TreeSight[]): readonly (readonly Benefit[])[] {
-  const benefits = asset.textures.map((levels) => levels.map(() => ({ gain: 0, foveal: 0 })));
-  for (const sight of sights) {
-    for (const region of sight.patches()) {
-      for (const texture of sight.state.textures[region] ?? []) {
-        const levels = asset.manifest?.textures[texture]?.levels ?? [];
-        const width = levels[0]?.width ?? 1;
-        benefits[texture]?.forEach((sum, level) => {
-          if (level === 0) return;
-          const { gain, foveal } = sight.textureBenefit(region, width, levels[level]?.width ?? 1);
-          sum.gain += gain;
-          sum.foveal += foveal;
-        });
-      }
-    }
-  }
-  return benefits;
 }
 
 /** Visual weight of the sphere around an asset's bounds; of what is not seen, what it would be if it were in view. */
