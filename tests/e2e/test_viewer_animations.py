@@ -33,14 +33,15 @@ sampler["input"] = ball.accessor(times, min=[0.0], max=[float(times[-1])])
 sampler["output"] = ball.accessor(np.tile(np.linspace(0, 1, 6000)[:, None], 3).reshape(-1).astype("<f4"))
 make.save(ball, folder, "ball")
 """
-# By asset: how the bones are turned, and morph weights.
+# By asset: how the bones are turned, and morph weights. Each but once: while tiers swap, two of a mesh are drawn.
 POSES = """() => Object.fromEntries([...streamxr.streamxr.shown].map((asset) => {
-    const found = [];
+    const found = new Map();
+    const add = (pose) => found.set(JSON.stringify(pose), pose);
     asset.traverse((object) => {
-        if (object.isSkinnedMesh) found.push(object.skeleton.bones.map((bone) => bone.quaternion.toArray()));
-        else if (object.isMesh && object.morphTargetInfluences) found.push([...object.morphTargetInfluences]);
+        if (object.isSkinnedMesh) add(object.skeleton.bones.map((bone) => bone.quaternion.toArray()));
+        else if (object.isMesh && object.morphTargetInfluences) add([...object.morphTargetInfluences]);
     });
-    return [asset.name, found];
+    return [asset.name, [...found.values()]];
 }))"""
 # The first animation of an asset, stopped at a time: (name, seconds).
 STOP_AT = """([name, seconds]) => {
