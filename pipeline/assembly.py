@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import jsonschema  # noqa: F401 loaded here, beside the pictures, and not when the manifest is checked
@@ -25,7 +24,7 @@ from .manifest import (
 from .regions import Tree, build_tree
 from .scene import Scene, read_scene
 from .settings import Role, Settings
-from .tasks import Begin, Run
+from .tasks import Begin
 from .textures import SMALLEST, Level, Pictures, Pyramid, begin_pictures, texels_per_uv
 from .warm_up import loading
 
@@ -42,7 +41,6 @@ def assemble(
     asset: str,
     bundle: Bundle,
     settings: Settings,
-    run: Run,
     begin: Begin,
     *,
     clean: bool,
@@ -51,8 +49,8 @@ def assemble(
 
     pictures: None where they could not be begun: why is told here, after what is wrong with the geometry.
     """
-    with loading() if document.bytes > MANY_BYTES else nullcontext():
-        scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
+    begin = loading(begin) if document.bytes > MANY_BYTES else begin
+    scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
     notes = [*document.notes, *scene.notes]
     if clean:
         scene, cleaned = _cleaned(scene)
@@ -62,9 +60,9 @@ def assemble(
 
     counts = [len(t.source.surface.triangles) for t in scene.trees] + [m.triangles for m in scene.deforming]
     shares = [max(MIN_BASE_TRIANGLES, round(n / max(1, sum(counts)) * settings.base_triangles)) for n in counts]
-    trees = [build_tree(t, share, settings, run, begin) for t, share in zip(scene.trees, shares, strict=False)]
+    trees = [build_tree(t, share, settings, begin) for t, share in zip(scene.trees, shares, strict=False)]
     trees += [
-        build_deforming(document, scene, mesh, share, settings, run)
+        build_deforming(document, scene, mesh, share, settings, begin)
         for mesh, share in zip(scene.deforming, shares[len(scene.trees) :], strict=True)
     ]
 

@@ -16,13 +16,11 @@ from .links import check_links
 from .settings import Settings
 from .sizes import check_sizes
 from .source import SCANS, read_model
-from .tasks import Begin, Run, later
+from .tasks import Begin
 from .textures import Pictures, begin_pictures
 
 
-def build_asset(
-    path: Path, name: str, asset: str, bundle: Bundle, settings: Settings, run: Run, begin: Begin | None = None
-) -> AssetReport:
+def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Settings, begin: Begin) -> AssetReport:
     """Build one model into the bundle's files; the catalogue is left to the caller. Pictures are made beside the
     geometry where `begin` can.
 
@@ -31,7 +29,6 @@ def build_asset(
     document = read_model(path, name, unit=settings.unit, up=settings.up)
     check_links(document.json)
     check_sizes(document)
-    begin = begin or later(run)
     pictures: Pictures | None = None
     with contextlib.suppress(ModelError):  # it comes again, unless something is wrong with the geometry as well
         pictures = begin_pictures(document, settings, begin)
@@ -39,4 +36,4 @@ def build_asset(
     from .assembly import assemble  # here, since what it needs takes half a second to load
 
     clean = path.suffix.lower() in SCANS if settings.clean is None else settings.clean
-    return assemble(document, pictures, asset, bundle, settings, run, begin, clean=clean)
+    return assemble(document, pictures, asset, bundle, settings, begin, clean=clean)

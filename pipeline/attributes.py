@@ -9,8 +9,8 @@ from .closest import ClosestPoints, weights_within
 from .compiled import compiled
 from .surface import PrimitiveKind, Source, Surface, face_normals, matches
 
-# Corners ask the source a little inside their triangle, so that each side of a hard edge finds its own
-# side of the source.
+# Where the source has hard edges or seams, corners ask it a little inside their triangle, so that each side finds its
+# own side of the source; elsewhere all corners at a vertex ask for the same.
 INWARD = 0.1
 # Corners of one vertex whose normals differ by less share one normal; beyond, the edge is hard.
 SMOOTH_COS = float(np.cos(np.radians(35.0)))
@@ -59,33 +59,55 @@ def _sample(
     source: Source, on_source: ClosestPoints, surface: Surface, triangles: IntArray, names: list[str]
 ) -> dict[str, FloatArray]:
     """Source values at the corners of triangles (m, 3) of a surface as (m, 3, k)."""
-    # Neighbours in sequence have neighbouring answers: those at one vertex even the same, often.
-    order = np.argsort(triangles.reshape(-1), kind="stable")
-    corners = surface.positions[triangles]
-    middle = (corners[:, :1] + corners[:, 1:2] + corners[:, 2:]) / 3.0
-    points = (corners + INWARD * (middle - corners)).reshape(-1, 3)
-    closest = on_source.query(points[order])
     own = source.surface
+    points, asked = _points_to_ask(source, surface, triangles)
+    closest = on_source.query(points)
     weights = weights_within(closest.points, own.positions, own.triangles, closest.triangles)
     sampled = {}
     for name in names:
-        values = _blended(order, weights, source.vertices, closest.triangles, source.attributes[name])
-        sampled[name] = values.reshape(len(corners), 3, -1)
+        values = _blended(weights, source.vertices, closest.triangles, source.attributes[name])
+        sampled[name] = values[asked].reshape(len(triangles), 3, -1)
     return sampled
 
 
+def _points_to_ask(source: Source, surface: Surface, triangles: IntArray) -> tuple[FloatArray, IntArray]:
+    """Points (q, 3), neighbours in sequence, since these have neighbouring answers; and which of them (3m,) each corner
+    of triangles (m, 3) of a surface asks at."""
+    corners = triangles.reshape(-1)
+    if _is_seamless(source.surface.triangles, source.vertices, len(source.surface.positions)):
+        used = np.zeros(len(surface.positions), np.bool_)
+        used[corners] = True
+        return surface.positions[used], (np.cumsum(used) - 1)[corners]
+    order = np.argsort(corners, kind="stable")  # by vertex
+    asked = np.empty(len(order), np.int64)
+    asked[order] = np.arange(len(order))
+    places = surface.positions[triangles]
+    middle = (places[:, :1] + places[:, 1:2] + places[:, 2:]) / 3.0
+    return (places + INWARD * (middle - places)).reshape(-1, 3)[order], asked
+
+
 @compiled
-def _blended(
-    order: IntArray, weights: FloatArray, vertices: IntArray, nearest: IntArray, values: FloatArray
-) -> FloatArray:
-    """Values (q, k) at points on triangles `nearest`, of which each goes to its place in `order`."""
+def _is_seamless(triangles: IntArray, corners: IntArray, vertices: int) -> bool:
+    """Whether all corners (m, 3) of triangles at one vertex have the same attributes."""
+    of_vertex = np.full(vertices, -1, np.int64)
+    for t in range(len(triangles)):
+        for k in range(3):
+            known = of_vertex[triangles[t, k]]
+            if known >= 0 and known != corners[t, k]:
+                return False
+            of_vertex[triangles[t, k]] = corners[t, k]
+    return True
+
+
+@compiled
+def _blended(weights: FloatArray, vertices: IntArray, nearest: IntArray, values: FloatArray) -> FloatArray:
+    """Values (q, k) at points on triangles `nearest`."""
     width = values.shape[1]
-    result = np.empty((len(order), width))
-    for i in range(len(order)):
+    result = np.empty((len(nearest), width))
+    for i in range(len(nearest)):
         a, b, c = vertices[nearest[i], 0], vertices[nearest[i], 1], vertices[nearest[i], 2]
         for k in range(width):
-            mixed = weights[i, 0] * values[a, k] + weights[i, 1] * values[b, k] + weights[i, 2] * values[c, k]
-            result[order[i], k] = mixed
+            result[i, k] = weights[i, 0] * values[a, k] + weights[i, 1] * values[b, k] + weights[i, 2] * values[c, k]
     return result
 
 

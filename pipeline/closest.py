@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray, IntArray
+from .arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .compiled import compiled, compiled_inner
 
 LEAF = 4  # triangles in a leaf
@@ -55,6 +55,10 @@ class ClosestPoints:
         """Nearest triangles of the surface for (q, 3) points."""
         return Closest(*_nearest_all(np.ascontiguousarray(points, np.float64), self.tree))
 
+    def beyond(self, points: FloatArray, reach: float) -> BoolArray:
+        """Which of (q, 3) points are further than that from the surface: quicker to tell than how far they are."""
+        return _beyond(np.ascontiguousarray(points, np.float64), self.tree, reach)
+
 
 @compiled_inner
 def barycentric(point: FloatArray, a: FloatArray, b: FloatArray, c: FloatArray) -> tuple[float, float, float]:
@@ -85,12 +89,13 @@ def weights_within(points: FloatArray, positions: FloatArray, triangles: IntArra
 
 @compiled_inner
 def nearest(
-    x: float, y: float, z: float, hint: int, tree: BoxTree, stack: AnyArray, distances: FloatArray
+    x: float, y: float, z: float, hint: int, tree: BoxTree, stack: AnyArray, distances: FloatArray, enough: float = 0.0
 ) -> tuple[int, float, float, float, float]:
     """The triangle nearest to a point (its place in `tree.corners`), the squared distance, and the nearest point.
 
     hint: the place of a triangle that may be near, or −1: from its leaf the search goes up the tree, so that a good one
-    spares it most of the way down. stack, distances: room for DEPTH entries each.
+    spares it most of the way down. stack, distances: room for DEPTH entries each. enough: the squared distance of a
+    triangle that will do, although another may be nearer.
     """
     best, who, fx, fy, fz, here = np.inf, 0, 0.0, 0.0, 0.0, 0
     if hint >= 0:
@@ -125,6 +130,8 @@ def nearest(
                 squared = (x - px) ** 2 + (y - py) ** 2 + (z - pz) ** 2
                 if squared < best:
                     best, who, fx, fy, fz = squared, place, px, py, pz
+            if best <= enough:
+                return who, best, fx, fy, fz
         # Everything below `here` is searched; next is what stands beside it.
         while here > 0:
             beside = here + 1 if here & 1 else here - 1
@@ -198,6 +205,15 @@ def _nearest_all(points: FloatArray, tree: BoxTree) -> tuple[IntArray, FloatArra
     places, feet, lengths = np.empty(count, np.int32), np.empty((count, 3)), np.empty(count)
     nearest_of_each(points, tree, places, feet, lengths, np.empty(DEPTH, np.int32), np.empty(DEPTH))
     return tree.order[places], feet, lengths
+
+
+@compiled
+def _beyond(points: FloatArray, tree: BoxTree, reach: float) -> BoolArray:
+    stack, distances, far, who = np.empty(DEPTH, np.int32), np.empty(DEPTH), np.empty(len(points), np.bool_), -1
+    for i in range(len(points)):
+        found = nearest(points[i, 0], points[i, 1], points[i, 2], who, tree, stack, distances, reach * reach)
+        who, far[i] = found[0], found[1] > reach * reach
+    return far
 
 
 @compiled_inner

@@ -20,15 +20,14 @@ from .draco import EncodedPrimitive, Grid, encode_primitive
 from .geometric_error import GeometricError
 from .pose import Body, Drawing, read_body, read_drawing
 from .posed_error import PosedSurface, motion_sphere, posed_error
+from .region_finish import indexed, metres_per_uv
 from .regions import (
     IMPROVEMENT,
     WORTHWHILE,
     Region,
     Tree,
     chain,
-    indexed,
     length_in,
-    metres_per_uv,
     plan_tiers,
     tree_grid,
 )
@@ -36,7 +35,7 @@ from .rig import Shape, encodable, read_shapes, skin_bytes, skin_sets
 from .scene import DeformingMesh, Scene, TreeSource
 from .settings import Settings
 from .surface import Source, Surface, unique_rows
-from .tasks import Run
+from .tasks import Begin
 
 FEWEST_TRIANGLES = 64  # of a base whose morph targets are heavy
 
@@ -52,7 +51,7 @@ class _Tier:
 
 
 def build_deforming(
-    document: Document, scene: Scene, mesh: DeformingMesh, base_triangles: int, settings: Settings, run: Run
+    document: Document, scene: Scene, mesh: DeformingMesh, base_triangles: int, settings: Settings, begin: Begin
 ) -> Tree:
     """Build the chain of a deforming mesh with a root of about `base_triangles`.
 
@@ -73,8 +72,8 @@ def build_deforming(
     _, targets = plan_tiers(count, wanted, replace(settings, depth=0))
     coarser = chain(surface, targets)
     rig = _Rig(tuple(shapes), body, vertex)
-    tasks = [(c, rig, origin, drawings, grid, settings) for c in [*coarser, None]]
-    tiers: list[_Tier] = run("tiers", finish_tier, tasks)
+    tasks = [(c, rig, origin, drawings, grid, settings) for c in [None, *coarser]]  # the largest first
+    tiers: list[_Tier] = begin("tiers", finish_tier, tasks).results()[::-1]
     coarsest, finest = (length_in(e, surface, origin.scale) for e in settings.errors)
     tiers = _worthwhile(tiers, coarsest, finest)
     sphere = motion_sphere([tier.body for tier in tiers] + [body], drawings)

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .affine_maps import MapRoom, Pieces, Target, bare_target, book_by_thirds, booked_target, map_room, mapped_bound
-from .arrays import AnyArray, FloatArray, IntArray
+from .arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
 from .compiled import compiled, compiled_inner
 from .surface import Surface, at_breaks, centroids, part
@@ -64,17 +64,16 @@ def geometric_error(
     on_fine = on_fine or ClosestPoints(fine.positions, fine.triangles)
     forward, mean, coverage = _forward(fine, coarse, on_coarse, floor)
     bare = (coverage < COVERED[0]) | (coverage > COVERED[1]) | _at_breaks(fine, coarse, on_coarse, floor)
-    bare |= _seen_from(coarse, on_fine) > SUSPECT * forward
+    bare |= _reaching_out(coarse, on_fine, SUSPECT * forward)
     if not bare.any():
         return GeometricError(forward, mean)
     return GeometricError(max(forward, _back(part(coarse, bare), fine, on_fine, floor, forward)), mean)
 
 
-def _seen_from(coarse: Surface, on_fine: ClosestPoints) -> FloatArray:
-    """(m,) the largest distance to the fine surface of each coarse triangle's corners and centroid."""
-    corners, middles = on_fine.query(coarse.positions).distances, on_fine.query(centroids(coarse)).distances
-    a, b, c = corners[coarse.triangles].T
-    far: FloatArray = np.maximum.reduce([a, b, c, middles])
+def _reaching_out(coarse: Surface, on_fine: ClosestPoints, reach: float) -> BoolArray:
+    """(m,) which coarse triangles have a corner or their centroid further than that from the fine surface."""
+    corners = on_fine.beyond(coarse.positions, reach)[coarse.triangles]
+    far: BoolArray = corners.any(axis=1) | on_fine.beyond(centroids(coarse), reach)
     return far
 
 

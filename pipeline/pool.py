@@ -5,17 +5,18 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor
-from concurrent.futures import wait as wait_for
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_end
 from multiprocessing.synchronize import Semaphore
-from threading import Lock
+from threading import Condition, Lock
 from typing import Any
+
+from .tasks import Needs
 
 LOOK_SECONDS = 1.0  # between two looks whether all processes are alive
 FORKS = sys.platform == "linux"  # macOS has libraries that break in a forked process, Windows has no fork
@@ -86,28 +87,20 @@ class Stage:
         )
         self._spawned = spawned
 
-    def start(self, number: int) -> Future[Any]:
+    def start(self, number: int, needed: Sequence[Any]) -> Future[Any]:
+        """`needed`: what follows the task's own arguments."""
         if self._spawned:
-            return self._spawned.submit(self._function, *self._tasks[number])
+            return self._spawned.submit(self._function, *self._tasks[number], *needed)
         if self._forked:
-            return self._forked.submit(_run_inherited, number)
+            return self._forked.submit(_run_inherited, number, needed)
         raise RuntimeError("the stage is closed")
 
-    def await_any(self, futures: Collection[Future[Any]]) -> set[Future[Any]]:
-        """Those that are done, as soon as one is.
-
-        Raises:
-            BrokenProcessPool: none is, and a process has died. The executor itself may never see that: it waits for the
-                end of a message whose sender was killed in the middle of it.
-        """
-        while futures and not (done := wait_for(futures, LOOK_SECONDS, FIRST_COMPLETED).done):
-            executor = self._forked or self._spawned
-            processes = executor and executor._processes
-            if processes and wait_for_end([process.sentinel for process in processes.values()], 0):
-                if done := wait_for(futures, 0, FIRST_COMPLETED).done:
-                    break
-                raise BrokenProcessPool("a process has died")
-        return done if futures else set()
+    def has_lost(self) -> bool:
+        """Whether a process has died. The executor itself may never see that: it waits for the end of a message whose
+        sender was killed in the middle of it."""
+        executor = self._forked or self._spawned
+        processes = executor and executor._processes
+        return bool(processes and wait_for_end([process.sentinel for process in processes.values()], 0))
 
     def close(self) -> None:
         if self._forked:
@@ -127,62 +120,108 @@ def _inherit(function: Callable[..., Any], tasks: Sequence[Any], private: Sequen
     prepare_process()
 
 
-def _run_inherited(number: int) -> Any:
+def _run_inherited(number: int, needed: Sequence[Any]) -> Any:
     assert _inherited
     function, tasks = _inherited
-    return function(*tasks[number])
+    return function(*tasks[number], *needed)
 
 
-class Early:
-    """Tasks that are started ahead of the time when their results are asked for, as far as there are free tokens."""
+class AtWork:
+    """The tasks of a stage, as many of them at work as there are free tokens.
 
-    def __init__(self, stage: Stage, tokens: Tokens) -> None:
+    A task starts once the results are there that it needs, the first such one first. Of several tasks that fail, the
+    first one's exception is raised, so that errors do not depend on timing.
+    """
+
+    def __init__(self, stage: Stage, tokens: Tokens, needs: Needs, on_done: Callable[[int], object]) -> None:
+        """`on_done` hears how many are done, whenever that has changed while somebody waits."""
         self._stage = stage
         self._tokens = tokens
-        self._count = stage.count
-        self._futures: list[Future[Any]] = []
-        self._changing = Lock()
-        while len(self._futures) < self._count and tokens.take(wait=False):
-            self._next(holds_token=True)
+        self._needs = needs
+        self._on_done = on_done
+        self._changed = Condition()
+        self._waiting = list(range(stage.count))
+        self._at_work: dict[Future[Any], int] = {}
+        self._results: dict[int, Any] = {}
+        self._failures: dict[int, BaseException] = {}
+        self._held = 0
+        self._asked = -1  # the last task that the caller waits for
+        with self._changed:
+            self._start_ready()
 
-    def results(self, on_done: Callable[[int], None]) -> list[Any]:
-        """All results, in order; see `Pool.map`. The caller, who only waits from now on, lends its own token."""
-        self._next(holds_token=False)
-        count, done = self._stage.count, 0
-        while done < count:
-            with self._changing:
-                futures, wanted = list(self._futures), self._count
-            self._stage.await_any(futures[done:])
-            while done < len(futures) and futures[done].done():
-                error = futures[done].exception()
-                if error is not None:
-                    self._stop()
-                    raise error
-                done += 1
-                on_done(done)
-            if done == wanted < count:
-                raise BrokenProcessPool("the pool ended before its tasks")
-        self._stage.close()
-        return [future.result() for future in self._futures]
+    def results(self, numbers: Sequence[int] | None = None) -> list[Any]:
+        """See `Begun`. The caller, who holds a token and only waits meanwhile, lends it to what it waits for."""
+        wanted = range(self._stage.count) if numbers is None else numbers
+        with self._changed:
+            self._asked = max(wanted, default=-1)
+            try:
+                self._start_ready()
+                self._await(wanted)
+            finally:
+                self._asked = -1
+        if len(self._results) == self._stage.count:
+            self._stage.close()
+        return [self._results[number] for number in wanted]
 
-    def _stop(self) -> None:
-        with self._changing:
-            self._count = len(self._futures)
+    def _await(self, wanted: Sequence[int]) -> None:
+        heard = 0
+        while self._failures or not all(number in self._results for number in wanted):
+            if not self._at_work:
+                raise self._failures[min(self._failures)] if self._failures else BrokenProcessPool("it has ended")
+            if not self._changed.wait(LOOK_SECONDS) and self._stage.has_lost():
+                self._waiting.clear()
+                raise BrokenProcessPool("a process has died")
+            if len(self._results) > heard:
+                heard = len(self._results)
+                self._on_done(heard)
 
-    def _next(self, *, holds_token: bool) -> None:
-        """Start the next task, if there is one; the task after it follows on the same token."""
-        started: Future[Any] | None = None
-        with self._changing:
-            if len(self._futures) < self._count:
-                try:
-                    started = self._stage.start(len(self._futures))
-                    self._futures.append(started)
-                except RuntimeError:  # the pool is closed or broken; whoever asks for results hears of it
-                    self._count = len(self._futures)
-        if started:
-            started.add_done_callback(lambda _: self._next(holds_token=holds_token))
-        elif holds_token:
-            self._tokens.give_back(1)
+    def _start_ready(self) -> None:
+        """Start what can be started, and give back the tokens that nothing is left for."""
+        while (number := self._next()) is not None and self._has_token_for(number):
+            needed = [self._results[n] for n in self._needs[number]] if self._needs else []
+            try:
+                started = self._stage.start(number, needed)
+            except RuntimeError:  # the pool is closed or broken; whoever waits for results hears of it
+                self._waiting.clear()
+                break
+            self._waiting.remove(number)
+            self._at_work[started] = number
+            started.add_done_callback(self._finish)
+        ahead, lent = self._ahead(), self._asked >= 0
+        spare = self._held - max(ahead, len(self._at_work) - lent)
+        self._held -= spare
+        self._tokens.give_back(spare)
+
+    def _next(self) -> int | None:
+        if not self._needs:
+            return self._waiting[0] if self._waiting else None
+        return next((n for n in self._waiting if all(m in self._results for m in self._needs[n])), None)
+
+    def _has_token_for(self, number: int) -> bool:
+        """What nobody waits for yet must not use the token that is lent: who lends it goes on with it."""
+        lent = self._asked >= 0
+        if len(self._at_work) < self._held + lent and (number <= self._asked or self._ahead() < self._held):
+            return True
+        if self._tokens.take(wait=False):
+            self._held += 1
+            return True
+        return False
+
+    def _ahead(self) -> int:
+        """How many are at work that nobody waits for yet."""
+        return sum(number > self._asked for number in self._at_work.values())
+
+    def _finish(self, future: Future[Any]) -> None:
+        with self._changed:
+            number = self._at_work.pop(future)
+            error = future.exception()
+            if error is None:
+                self._results[number] = future.result()
+            else:
+                self._failures[number] = error
+                self._waiting.clear()
+            self._start_ready()
+            self._changed.notify_all()
 
 
 class Pool:
@@ -196,59 +235,23 @@ class Pool:
         self._spawned = None if FORKS else ProcessPoolExecutor(limit, get_context("spawn"), prepare_process)
         self._stages: list[Stage] = []
 
-    def map(
-        self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], on_done: Callable[[int], None]
-    ) -> list[Any]:
-        """The results of `function` for each task, in order. `on_done` hears how many there are so far.
-
-        The caller holds a token already: it serves the first task, since the caller only waits meanwhile. Of
-        several tasks that fail, the first one's exception is raised, so that errors do not depend on timing.
-        """
-        tokens = self._tokens
-        stage = self._open(function, tasks)
-        results: dict[int, Any] = {}
-        failures: dict[int, BaseException] = {}
-        at_work: dict[Future[Any], int] = {}
-        submitted = 0
-        taken = 0
-        try:
-            while at_work or (submitted < len(tasks) and not failures):
-                while submitted < len(tasks) and not failures:
-                    if len(at_work) > taken:
-                        if not tokens.take(wait=False):
-                            break
-                        taken += 1
-                    at_work[stage.start(submitted)] = submitted
-                    submitted += 1
-                for future in stage.await_any(at_work):
-                    number = at_work.pop(future)
-                    error = future.exception()
-                    if error is not None:
-                        failures[number] = error
-                        continue
-                    results[number] = future.result()
-                    on_done(len(results))
-        finally:
-            tokens.give_back(taken)
-        if failures:
-            raise failures[min(failures)]
-        stage.close()
-        return [results[number] for number in range(len(tasks))]
-
-    def begin(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Early:
-        """Start what free tokens allow of tasks whose results are needed later."""
-        return Early(self._open(function, tasks), self._tokens)
+    def begin(
+        self,
+        function: Callable[..., Any],
+        tasks: Sequence[tuple[Any, ...]],
+        needs: Needs = (),
+        on_done: Callable[[int], object] = lambda _: None,
+    ) -> AtWork:
+        """Start what free tokens allow. Whoever asks for results holds a token already."""
+        stage = Stage(function, tasks, self._limit, self._private, self._spawned)
+        self._stages.append(stage)
+        return AtWork(stage, self._tokens, needs, on_done)
 
     def close(self) -> None:
         for stage in self._stages:
             stage.close()
         if self._spawned:
             self._spawned.shutdown(cancel_futures=True)
-
-    def _open(self, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Stage:
-        stage = Stage(function, tasks, self._limit, self._private, self._spawned)
-        self._stages.append(stage)
-        return stage
 
 
 def prepare_process() -> None:

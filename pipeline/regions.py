@@ -7,20 +7,17 @@ triangles. Above the root stands a chain of coarser tiers, the last of which goe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from math import ceil
 from typing import Any
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray
-from .attributes import transfer
-from .closest import ClosestPoints
-from .draco import EncodedPrimitive, Grid, choose_grid, encode_primitive
-from .geometric_error import GeometricError, geometric_error
-from .region_bounds import Shape, cone_around, sphere_around
+from .arrays import FloatArray
+from .draco import EncodedPrimitive, Grid, choose_grid
+from .region_bounds import cone_around, sphere_around
+from .region_finish import Finished, finish_region, finish_regions
 from .scene import TreeSource
 from .settings import Settings
 from .simplify import NOTHING, room_for_lines, simplify, strayed
@@ -30,14 +27,11 @@ from .surface import (
     Source,
     Surface,
     box_of,
-    face_normals,
     first_sides,
     merge,
     rows_in,
-    unique_rows,
-    without_degenerates,
 )
-from .tasks import Begin, Made, Run, later
+from .tasks import Begin, Made
 
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
 WORTHWHILE = 0.75
@@ -88,37 +82,23 @@ class Tree:
     regions: tuple[Region, ...]
 
 
-@dataclass(frozen=True)
-class _Finished:
-    """What a worker returns for one region."""
-
-    primitives: tuple[tuple[int, EncodedPrimitive], ...]
-    shape: Shape
-    error: float
-    mean_error: float
-    metres_per_uv: float | None
-
-
-def build_tree(
-    origin: TreeSource, base_triangles: int, settings: Settings, run: Run, begin: Begin | None = None
-) -> Tree:
+def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, begin: Begin) -> Tree:
     """Build the tree of one source with a root of about `base_triangles`.
 
-    `run` maps tasks, in parallel if it likes; the result does not depend on how. The leaves are finished beside what
-    is left for one process alone, where `begin` can.
+    `begin` may do tasks in parallel; the result does not depend on it. The leaves are finished beside what is left for
+    one process alone.
     """
     source = origin.source
     depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
     work = _Work(split(source, depth), origin.kinds, tree_grid(origin, settings), settings)
-    tiers, below = _merge_up(work, run)
-    batch = LEAVES_AT_ONCE if work.pieces.leaves >= MANY_LEAVES else 1
-    leaves = (begin or later(run))(
-        "leaves", finish_regions, Made(work.pieces.leaves // batch, partial(work.batch, batch))
-    )
-    root = [merge_and_simplify(below, work.leaf_triangles, NOTHING)] if depth else []
-    alone = chain(root[0] if root else source.surface, above) + root
-    finished = run("regions", finish_region, Made(len(alone), lambda i: work.finishing(alone[i], 0, 0)))
-    done = [[one] for one in finished] + tiers + [[leaf for several in leaves() for leaf in several]]
+    plan = _Plan.of(work)
+    parts = begin("regions", call, Made(len(plan.needs), plan.task), plan.needs)
+    below = [surface for surface, _ in parts.results(plan.coarsest)]
+    root = [reduced(merge(below) if below else source.surface, work.leaf_triangles, NOTHING)] if plan.needs else []
+    whole = root + chain(root[0] if root else source.surface, above)
+    tasks = [] if plan.needs else [work.leaf(0)]
+    finished = begin("tiers", finish_region, tasks + [work.finishing(surface, 0, 0) for surface in whole]).results()
+    done = [[one] for one in finished[::-1]] + plan.by_tier(parts.results())
     coarsest, finest = (length_in(e, source.surface, origin.scale) for e in settings.errors)
     kept = _worthwhile(done, coarsest, finest)
     return Tree(origin, work.grid, _link([r for tier in kept for r in tier], [len(tier) for tier in kept]))
@@ -172,61 +152,109 @@ class _Work:
         """For finish_region."""
         return surface, self.pieces.at(level, index), self.kinds, self.grid, self.settings, False
 
-    def merging(self, below: Sequence[Surface], level: int, target: int, index: int) -> tuple[Any, ...]:
-        """For build_region. below: the surfaces of the next finer tier."""
-        fan = len(below) // BRANCHING**level
-        children = below[fan * index : fan * (index + 1)]
+    def merging(self, level: int, target: int, index: int) -> tuple[Any, ...]:
+        """For build_region."""
         locked = self.pieces.borders[level - 1][index]
-        return children, target, locked, self.pieces.at(level, index), self.kinds, self.grid, self.settings
+        return self.pieces.at(level, index), target, locked, self.kinds, self.grid, self.settings
+
+    def tiers(self) -> list[tuple[int, int]]:
+        """Level and target of each tier between leaves and root, fine to coarse. One is left out when its borders allow
+        it to be hardly smaller than the next finer one."""
+        tiers, count = [], len(self.pieces.at(0, 0).surface.triangles)
+        for level in range(self.pieces.depth - 1, 0, -1):
+            borders = max(map(len, self.pieces.borders[level - 1]))
+            # A collapse may end a little below its target.
+            target = max(self.leaf_triangles, ceil(borders / (0.95 * BORDER_SHARE)))
+            if target * BRANCHING**level <= WORTHWHILE * count:
+                tiers.append((level, target))
+                count = target * BRANCHING**level
+        return tiers
 
 
-def _merge_up(work: _Work, run: Run) -> tuple[list[list[_Finished]], Sequence[Surface]]:
-    """The tiers between root and leaves, finished, coarse to fine; and the surfaces that the root is made of. A tier is
-    left out when its borders allow it to be hardly smaller than the next finer one."""
-    pieces = work.pieces
-    tiers: list[list[_Finished]] = []
-    below: Sequence[Surface] = Made(pieces.leaves, partial(pieces.surface_at, pieces.depth))
-    count = len(pieces.at(0, 0).surface.triangles)
-    for level in range(pieces.depth - 1, 0, -1):
-        regions = BRANCHING**level
-        borders = max(map(len, pieces.borders[level - 1]))
-        target = max(work.leaf_triangles, ceil(borders / (0.95 * BORDER_SHARE)))  # a collapse may end a little below
-        if target * regions > WORTHWHILE * count:
-            continue
-        built = run("tiers", build_region, Made(regions, partial(work.merging, below, level, target)))
-        below = [surface for surface, _ in built]
-        count = sum(len(surface.triangles) for surface in below)
-        tiers.insert(0, [finished for _, finished in built])
-    return tiers, below
+@dataclass(frozen=True)
+class _Plan:
+    """The tasks that all regions below the root are: a subtree's one after the other, children first; then the leaves'.
+    None where there is no root.
+
+    tiers: level and target of each, fine to coarse; regions: (tier, index) of each task but the leaves'; coarsest: the
+    tasks of the coarsest tier; batch: leaves of one task; needs: as for `Begin`.
+    """
+
+    work: _Work
+    tiers: list[tuple[int, int]]
+    regions: list[tuple[int, int]]
+    coarsest: list[int]
+    batch: int
+    needs: list[Sequence[int]]
+
+    @classmethod
+    def of(cls, work: _Work) -> _Plan:
+        tiers = work.tiers()
+        regions: list[tuple[int, int]] = []
+        needs: list[Sequence[int]] = []
+
+        def add(tier: int, index: int) -> int:
+            fan = BRANCHING ** (tiers[tier - 1][0] - tiers[tier][0]) if tier else 0
+            below = [add(tier - 1, fan * index + i) for i in range(fan)]
+            regions.append((tier, index))
+            needs.append(below)
+            return len(regions) - 1
+
+        coarsest = [add(len(tiers) - 1, index) for index in range(BRANCHING ** tiers[-1][0])] if tiers else []
+        batch = LEAVES_AT_ONCE if work.pieces.leaves >= MANY_LEAVES else 1
+        needs += [()] * (work.pieces.leaves // batch if work.pieces.depth else 0)
+        return cls(work, tiers, regions, coarsest, batch, needs)
+
+    def task(self, number: int) -> tuple[Any, ...]:
+        """For `call`."""
+        if number >= len(self.regions):
+            return finish_regions, *self.work.batch(self.batch, number - len(self.regions))
+        tier, index = self.regions[number]
+        return build_region, *self.work.merging(*self.tiers[tier], index)
+
+    def by_tier(self, results: Sequence[Any]) -> list[list[Finished]]:
+        """The finished regions of each tier, coarse to fine, and last the leaves."""
+        tiers: list[list[Finished]] = [[] for _ in self.tiers]
+        for (tier, _), (_, finished) in zip(self.regions, results, strict=False):
+            tiers[tier].append(finished)
+        leaves = [leaf for several in results[len(self.regions) :] for leaf in several]
+        return [*tiers[::-1], leaves] if leaves else []
+
+
+def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """For stages whose tasks are not all of one kind."""
+    return function(*arguments)
 
 
 def build_region(
-    children: Sequence[Surface],
+    source: Source,
     target: int,
     locked: FloatArray,
-    source: Source,
     kinds: Sequence[PrimitiveKind],
     grid: Grid,
     settings: Settings,
-) -> tuple[Surface, _Finished]:
-    """Merge, simplify and finish a region: its surface for the next coarser tier, and itself."""
-    surface = merge_and_simplify(children, target, locked)
+    *below: tuple[Surface, Finished],
+) -> tuple[Surface, Finished]:
+    """Simplify and finish a region: its surface for the next coarser tier, and itself.
+
+    source: the piece of the source that it stands for. below: what this made of the regions that it is made of, if
+    they are not leaves.
+    """
+    surface = reduced(merge([surface for surface, _ in below]) if below else source.surface, target, locked)
     return surface, finish_region(surface, source, kinds, grid, settings, False)
 
 
-def merge_and_simplify(children: Sequence[Surface], target: int, locked: FloatArray) -> Surface:
-    """Merge sibling regions and reduce them to `target` triangles with the locked positions kept.
+def reduced(surface: Surface, target: int, locked: FloatArray) -> Surface:
+    """A surface of `target` triangles with the locked positions kept.
 
-    Should the collapse ever lose a border vertex, the merged surface is returned as it is: larger, but
-    without a crack.
+    Should the collapse ever lose a border vertex, it stays as it is: larger, but without a crack.
     """
-    merged = merge(children)
-    result = simplify(merged, target, locked)
-    return result if rows_in(locked, result.positions).all() else merged
+    result = simplify(surface, target, locked)
+    return result if rows_in(locked, result.positions).all() else surface
 
 
 def chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
-    """Coarser and coarser versions of the root, coarsest first; those that hardly shrink are left out.
+    """Coarser and coarser versions of the root; those that hardly shrink are left out.
 
     A tier that would show too much of its area in another material is made large enough for exact lines instead, or
     left out where that is hardly smaller than the one before, unless the base would grow past STRAY_GROWTH.
@@ -242,11 +270,11 @@ def chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
         if len(coarser.triangles) > WORTHWHILE * len(surface.triangles):
             continue
         surface = coarser
-        coarse.insert(0, surface)
+        coarse.append(surface)
     return coarse
 
 
-def _worthwhile(tiers: list[list[_Finished]], coarsest: float, finest: float) -> list[list[_Finished]]:
+def _worthwhile(tiers: list[list[Finished]], coarsest: float, finest: float) -> list[list[Finished]]:
     """The tiers that earn their bytes, coarse to fine.
 
     coarsest, finest: the largest error of the first tier and the smallest that anybody needs of the last, in the
@@ -278,78 +306,7 @@ def length_in(text: str, surface: Surface, scale: float) -> float:
     return float(text) / scale
 
 
-def finish_region(
-    surface: Surface, source: Source, kinds: Sequence[PrimitiveKind], grid: Grid, settings: Settings, exact: bool
-) -> _Finished:
-    """Attributes, compression, and the error of what a decoder will see.
-
-    source: the piece of the source that this region stands for; `exact` when `surface` is that piece.
-    """
-    on_source = None if exact else ClosestPoints(source.surface.positions, source.surface.triangles)
-    if on_source:
-        corners = transfer(source, surface, list(kinds), on_source)
-    else:
-        corners = {name: source.corners(name) for name in source.attributes}
-    # The collapse may place a vertex a little outside of the source's box; Draco refuses one off its grid.
-    low = np.array(grid.origin)
-    on_grid = np.clip(surface.positions, low, low + grid.range)
-    primitives = []
-    for index, kind in enumerate(kinds):
-        mine = surface.kinds == index
-        if not mine.any():
-            continue
-        named: dict[str, FloatArray] = {"POSITION": on_grid[surface.triangles[mine]]}
-        for name in kind.attributes:
-            if name != "POSITION":
-                named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
-        primitive = encode_primitive(*indexed(named), grid, settings, texels=kind.texels, deep_colors=kind.deep_colors)
-        primitives.append((index, primitive))
-    if on_source is None:
-        # Same triangles, each corner moved by rounding alone: half a step on every axis.
-        bound = grid.step * 0.5 * 3**0.5 + float(np.abs(surface.positions).max(initial=0.0)) * 2.0**-22
-        error = GeometricError(bound, grid.step * 0.25)
-    else:
-        seen = merge([_decoded_surface(primitive, index) for index, primitive in primitives])
-        error = geometric_error(source.surface, without_degenerates(seen), grid.step, on_source)
-    finished = tuple(primitives)
-    return _Finished(finished, Shape.of(finished), error.bound, error.mean, metres_per_uv(surface, kinds))
-
-
-def finish_regions(tasks: Sequence[tuple[Any, ...]]) -> list[_Finished]:
-    """Several regions, one after the other."""
-    return [finish_region(*task) for task in tasks]
-
-
-def indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:
-    """Corner attributes (m, 3, k) as distinct vertices and triangles."""
-    names = list(corners)
-    widths = [corners[name].shape[2] for name in names]
-    rows = np.concatenate([corners[n].reshape(-1, w) for n, w in zip(names, widths, strict=True)], axis=1)
-    # float32 is what files hold: corners that only differ beyond it are one vertex.
-    vertices, index = unique_rows(rows.astype(np.float32).astype(np.float64))
-    columns = np.split(vertices, np.cumsum(widths)[:-1], axis=1)
-    return dict(zip(names, columns, strict=True)), index.reshape(-1, 3)
-
-
-def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:
-    positions, inverse = unique_rows(primitive.attributes["POSITION"].values.astype(np.float64))
-    triangles = inverse[primitive.triangles]
-    return Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))
-
-
-def metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | None:
-    """Square root of surface area over texture area, of all textured triangles, as the pictures see it."""
-    textured = np.isin(surface.kinds, [i for i, k in enumerate(kinds) if k.textured])
-    _, area = face_normals(surface.positions, surface.triangles[textured])
-    uv = surface.uv[textured]
-    u, v = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
-    scale = np.array([k.uv_scale for k in kinds])[surface.kinds[textured]]
-    texture_area = float((np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) * scale**2).sum()) * 0.5
-    total = float(area.sum())
-    return float(np.sqrt(total / texture_area)) if texture_area > 1e-12 and total > 0 else None
-
-
-def _link(finished: Sequence[_Finished], counts: Sequence[int]) -> tuple[Region, ...]:
+def _link(finished: Sequence[Finished], counts: Sequence[int]) -> tuple[Region, ...]:
     """Number the regions tier by tier, and give each what depends on all its descendants."""
     starts = np.cumsum([0, *counts])
     tier_of = np.repeat(np.arange(len(counts)), counts)

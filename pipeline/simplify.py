@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -23,6 +24,7 @@ LINE_SHARE = 0.25
 LOST = 25.0
 FAR = 10.0
 ROUNDS = 2  # collapses after the first
+MEAN_OF = 4000  # vertices or a few more stand for all of them, to save time
 FAR_SHARE = 0.02  # of the target: so many vertices may be kept so at most
 MEAN_PRICE = 1.05  # the mean error may grow so much for a smaller largest one
 MIN_TRIANGLES = 4  # the fewest triangles of a primitive kind that are worth a collapse
@@ -104,37 +106,50 @@ def _collapse(surface: Surface, target: int, locked: FloatArray) -> Surface:
     best = _once(surface, target, locked)
     if best is None:
         return surface
-    far, distances = _left_behind(surface, best, target)
+    left = _left_behind(surface, best, target)
     for _ in range(ROUNDS):
-        if len(far) == 0 or distances.max() < LOST * distances.mean():
+        if len(left.far) == 0 or left.largest < LOST * left.mean:
             break
-        locked = np.concatenate([locked, far])
+        locked = np.concatenate([locked, left.far])
         again = _once(surface, target, locked)
         if again is None:
             break
-        far, after = _left_behind(surface, again, target)
-        if after.max() < distances.max() and after.mean() < MEAN_PRICE * distances.mean():
-            best, distances = again, after
+        after = _left_behind(surface, again, target)
+        if after.largest < left.largest and after.mean < MEAN_PRICE * left.mean:
+            best, left = again, after
+        else:
+            left = replace(left, far=after.far)
     return best
 
 
-def _left_behind(surface: Surface, result: Surface, target: int) -> tuple[FloatArray, FloatArray]:
-    """Vertices of `surface` that `result` is far from, the furthest first and none nearer to another than it is
-    itself to the result; and all vertices' distances.
+@dataclass(frozen=True)
+class _LeftBehind:
+    """How far a surface's vertices are from what a collapse made of it: the mean and largest distance, and (k, 3) what
+    is far, the furthest first."""
+
+    mean: float
+    largest: float
+    far: FloatArray
+
+
+def _left_behind(surface: Surface, result: Surface, target: int) -> _LeftBehind:
+    """What is far is no nearer to another such vertex than it is itself to the result.
 
     The tip of a thin spike has hardly any area and weighs nothing, so the whole spike may vanish.
     """
-    distances = ClosestPoints(result.positions, result.triangles).query(surface.positions).distances
-    far = np.flatnonzero(distances > FAR * distances.mean())
-    order = far[np.argsort(-distances[far], kind="stable")]
+    on_result = ClosestPoints(result.positions, result.triangles)
+    some = surface.positions[:: max(1, len(surface.positions) // MEAN_OF)]
+    mean = float(on_result.query(some).distances.mean())
+    far = surface.positions[on_result.beyond(surface.positions, FAR * mean)]
+    distances = on_result.query(far).distances
     chosen: list[int] = []
-    for index in order:
+    for index in np.argsort(-distances, kind="stable"):
         if len(chosen) >= FAR_SHARE * target:
             break
-        gaps = np.linalg.norm(surface.positions[chosen] - surface.positions[index], axis=1)
+        gaps = np.linalg.norm(far[chosen] - far[index], axis=1)
         if gaps.min(initial=np.inf) > distances[index]:
             chosen.append(int(index))
-    return surface.positions[chosen], distances
+    return _LeftBehind(mean, float(distances.max(initial=FAR * mean)), far[chosen])
 
 
 def _once(surface: Surface, target: int, locked: FloatArray) -> Surface | None:

@@ -13,7 +13,7 @@ import numpy as np
 from .arrays import BoolArray, FloatArray, IntArray
 from .closest import halved
 from .compiled import compiled
-from .surface import Source, Surface, centroids, edges_of, take
+from .surface import Source, Surface, centroids, edges_of
 
 BRANCHING = 4  # children of a region: two binary splits
 # Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
@@ -39,10 +39,6 @@ class Pieces:
     def at(self, level: int, index: int) -> Source:
         """What a region of that level stands for: level 0 has one, each next one BRANCHING times as many."""
         return self._source.take(self._triangles(level, index)) if level else self._source
-
-    def surface_at(self, level: int, index: int) -> Surface:
-        """As `at`, without attributes."""
-        return take(self._source.surface, self._triangles(level, index)) if level else self._source.surface
 
     def _triangles(self, level: int, index: int) -> IntArray:
         leaves = BRANCHING ** (self.depth - level)

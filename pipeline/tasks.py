@@ -3,27 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Protocol, TypeVar, overload
 
+Needs = Sequence[Sequence[int]]
 
-class Run(Protocol):
-    """Maps a module-level function over argument tuples, perhaps in other processes; results in order."""
 
-    def __call__(self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]: ...
+class Begun(Protocol):
+    """Tasks that may be at work already."""
+
+    def results(self, numbers: Sequence[int] | None = None) -> list[Any]:
+        """The results of these tasks, or of all, in order. Those that come after the last of them may be done later."""
 
 
 class Begin(Protocol):
-    """As `Run`, for results that are needed later: what it returns gives them."""
+    """Begins a module-level function over argument tuples, perhaps in other processes.
+
+    needs: for each task the numbers of earlier ones, whose results follow the arguments of its own.
+    """
 
     def __call__(
-        self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]
-    ) -> Callable[[], list[Any]]: ...
+        self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], needs: Needs = ()
+    ) -> Begun: ...
 
 
-def later(run: Run) -> Begin:
-    """A `Begin` that begins when the results are asked for."""
-    return lambda stage, function, tasks: partial(run, stage, function, tasks)
+class Here:
+    """Tasks that are done in this process when somebody asks for their results."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        tasks: Sequence[tuple[Any, ...]],
+        needs: Needs = (),
+        on_done: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        """`on_done` hears how many are done before each."""
+        self._function = function
+        self._tasks = tasks
+        self._needs = needs
+        self._on_done = on_done
+        self._results: list[Any] = []
+
+    def results(self, numbers: Sequence[int] | None = None) -> list[Any]:
+        wanted = range(len(self._tasks)) if numbers is None else numbers
+        for number in range(len(self._results), max(wanted, default=-1) + 1):
+            self._on_done(number)
+            needed = [self._results[n] for n in self._needs[number]] if self._needs else []
+            self._results.append(self._function(*self._tasks[number], *needed))
+        return [self._results[number] for number in wanted]
+
+
+def here(
+    stage: str,  # noqa: ARG001
+    function: Callable[..., Any],
+    tasks: Sequence[tuple[Any, ...]],
+    needs: Needs = (),
+) -> Begun:
+    """A `Begin` without other processes, and without anybody who hears of progress."""
+    return Here(function, tasks, needs)
 
 
 T = TypeVar("T")

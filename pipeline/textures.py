@@ -115,7 +115,7 @@ def begin_pictures(document: Document, settings: Settings, begin: Begin) -> Pict
     levels = begin("textures", build_levels, tasks)
 
     def pyramids() -> list[Pyramid]:
-        done = levels()
+        done = levels.results()
         fine, coarse = done[: len(uses)], done[len(uses) :]
         return [Pyramid(use, c + f) for use, c, f in zip(uses, coarse, fine, strict=True)]
 

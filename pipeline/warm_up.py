@@ -7,7 +7,7 @@ load them takes 0.2 s, in a process and in each that it is forked into unless it
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from threading import Thread
 from typing import Any
 
@@ -18,6 +18,7 @@ from .regions import build_tree
 from .scene import TreeSource
 from .settings import Settings
 from .surface import PrimitiveKind, Source, Surface
+from .tasks import Begin, Begun, Needs, here
 
 SIDE = 40  # vertices along the sides of the sheet
 
@@ -47,30 +48,35 @@ def sheet() -> TreeSource:
     return TreeSource("static", (), None, 1.0, kinds, source)
 
 
-def run(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:  # noqa: ARG001
-    return [function(*task) for task in tasks]
-
-
 def build_sheet() -> None:
     """Call every loop that a tree needs."""
-    build_tree(sheet(), 100, Settings(leaf_triangles=200), run)
+    build_tree(sheet(), 100, Settings(leaf_triangles=200), here)
 
 
-@contextlib.contextmanager
-def loading() -> Iterator[None]:
-    """Load the loops meanwhile. While others run, or NumPy copies, they leave the interpreter to this thread. Should it
-    fail, so will whoever needs the loops, and say it."""
+def loading(begin: Begin) -> Begin:
+    """Load the loops meanwhile, and have what begins other processes wait for that: forked in the middle of it, they
+    would inherit locks that nobody opens.
+
+    While other loops run, or NumPy copies, they leave the interpreter to this thread. Should it fail, so will whoever
+    needs the loops, and say it.
+    """
+    if not is_ready():
+        return begin
 
     def load() -> None:
         with contextlib.suppress(Exception):
             build_sheet()
 
     thread = Thread(target=load, daemon=True)
-    if is_ready():
-        thread.start()
-    yield
-    if thread.ident is not None:
+    thread.start()
+
+    def begin_after(
+        stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], needs: Needs = ()
+    ) -> Begun:
         thread.join()
+        return begin(stage, function, tasks, needs)
+
+    return begin_after
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ from .interrupts import STOPS, interrupts_held
 from .limits import ONE_THREAD, Limits, confine, tree_memory
 from .pool import Pool, Tokens, prepare_process
 from .settings import Settings
+from .tasks import Begun, Here, Needs
 
 # Fewer tasks than this in a stage are done at once where they are: a process takes half a second to start.
 WORTH_A_POOL = 3
@@ -222,32 +223,20 @@ def _asset_process(
     pool: Pool | None = None
     tidy = sys.platform == "win32"  # whether to end the pool here: Windows has no process groups
 
-    def run(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def begin(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], needs: Needs = ()) -> Begun:
         def on_done(done: int) -> None:
             events.send(Progress(job.asset, stage, done, len(tasks)))
 
         nonlocal pool
-        if workers > 1 and len(tasks) >= WORTH_A_POOL:
-            pool = pool or Pool(tokens, workers, [events])
-            return pool.map(function, tasks, on_done)
-        results: list[Any] = []
-        for task in tasks:
-            on_done(len(results))
-            results.append(function(*task))
-        return results
-
-    def begin(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> Callable[[], list[Any]]:
-        nonlocal pool
         if workers == 1 or len(tasks) < WORTH_A_POOL:
-            return lambda: run(stage, function, tasks)
+            return Here(function, tasks, needs, on_done)
         pool = pool or Pool(tokens, workers, [events])
-        early = pool.begin(function, tasks)
-        return lambda: early.results(lambda done: events.send(Progress(job.asset, stage, done, len(tasks))))
+        return pool.begin(function, tasks, needs, on_done)
 
     tokens.take(wait=True)
     try:
         events.send(Progress(job.asset, "reading", 0, 1))
-        event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, run, begin)
+        event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, begin)
     except ModelError as error:
         event = Failure(job.asset, job.name, str(error))
     except MemoryError:

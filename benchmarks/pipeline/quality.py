@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import peers
 from streamxr.pipeline.closest import ClosestPoints, weights_within
 from streamxr.pipeline.regions import Region, build_tree
 from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.tasks import here
 from subjects import Model
 from surface_distance import Floats, distance, sample
 from table import Table
@@ -58,7 +57,7 @@ def coarsest(model: Model, triangles: int, *, depth: int | None = None, ratio: i
     """The root region of a build whose base has so many triangles: what a decoder sees of it."""
     (tree,) = model.scene().trees
     depth = DEPTH.get(model.name) if depth is None else depth
-    return build_tree(tree, triangles, Settings(depth=depth, tier_ratio=ratio), in_this_process).regions[0]
+    return build_tree(tree, triangles, Settings(depth=depth, tier_ratio=ratio), here).regions[0]
 
 
 def corners(region: Region) -> Floats:
@@ -83,7 +82,3 @@ def normal_angle(model: Model, region: Region) -> float:
     theirs = np.einsum("ij,ijk->ik", weights, tree.source.corners("NORMAL")[found.triangles])
     cosine = np.einsum("ij,ij->i", mine, theirs) / (np.linalg.norm(mine, axis=1) * np.linalg.norm(theirs, axis=1))
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).mean())
-
-
-def in_this_process(_: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
-    return [function(*task) for task in tasks]

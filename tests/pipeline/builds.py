@@ -6,7 +6,7 @@ import hashlib
 import json
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from streamxr.pipeline.bundle import Bundle
 from streamxr.pipeline.glb import DRACO
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.surface import Surface, merge
+from streamxr.pipeline.tasks import here
 from streamxr.pipeline.validate import decode_refinement, decode_stream
 
 HERE = Path(__file__).parent
@@ -40,15 +41,11 @@ class Built:
         return make.unpack((self.root / self.manifest["base"]["uri"]).read_bytes())
 
 
-def in_this_process(_: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]]) -> list[Any]:
-    return [function(*task) for task in tasks]
-
-
 def build_file(path: Path, root: Path, settings: Settings | None = None, *, sound: bool = True) -> Built:
     """Build one model into the bundle at `root`. A model that is not `sound` may make files that are not either."""
     bundle = Bundle(root)
     asset = path.stem.lower()
-    report = build_asset(path, path.name, asset, bundle, settings or Settings(), in_this_process)
+    report = build_asset(path, path.name, asset, bundle, settings or Settings(), here)
     bundle.write_catalogue("test", {**bundle.read_catalogue()["assets"], asset: report.entry})
     if sound:
         BUNDLES.add(root)

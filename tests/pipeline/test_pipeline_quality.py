@@ -7,7 +7,7 @@ from collections.abc import Callable
 import gltf_maker as make
 import numpy as np
 import pytest
-from builds import Built, in_this_process
+from builds import Built
 from sampled_distance import Target
 from streamxr.pipeline.attributes import transfer
 from streamxr.pipeline.closest import ClosestPoints, weights_within
@@ -17,6 +17,7 @@ from streamxr.pipeline.scene import TreeSource, read_scene
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.simplify import simplify, strayed
 from streamxr.pipeline.surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows
+from streamxr.pipeline.tasks import here
 
 Build = Callable[..., Built]
 
@@ -104,7 +105,7 @@ def test_the_coarsest_tier_shows_at_most_three_per_cent_in_the_wrong_material() 
     assert strayed(board, alone) > STRAY_SHARE  # what the collapse would do by itself
     kinds = tuple(PrimitiveKind(k, ("POSITION", "TEXCOORD_0")) for k in (0, 1))
     origin = TreeSource("static", (), None, 1.0, kinds, Source(board, board.triangles, {}))
-    root = build_tree(origin, 540, Settings(), in_this_process).regions[0]
+    root = build_tree(origin, 540, Settings(), here).regions[0]
     shown = [
         Surface(p.attributes["POSITION"].values.astype(np.float64), p.triangles,
                 np.full(len(p.triangles), k), np.zeros((len(p.triangles), 3, 2)))

@@ -1,0 +1,100 @@
+"""Finish a region: its attributes, its streams, and the error of what a decoder will see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arrays import FloatArray, IntArray
+from .attributes import transfer
+from .closest import ClosestPoints
+from .draco import EncodedPrimitive, Grid, encode_primitive
+from .geometric_error import GeometricError, geometric_error
+from .region_bounds import Shape
+from .settings import Settings
+from .surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows, without_degenerates
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a worker returns for one region. mean_error: of the source's vertices."""
+
+    primitives: tuple[tuple[int, EncodedPrimitive], ...]
+    shape: Shape
+    error: float
+    mean_error: float
+    metres_per_uv: float | None
+
+
+def finish_region(
+    surface: Surface, source: Source, kinds: Sequence[PrimitiveKind], grid: Grid, settings: Settings, exact: bool
+) -> Finished:
+    """Attributes, compression, and the error of what a decoder will see.
+
+    source: the piece of the source that this region stands for; `exact` when `surface` is that piece.
+    """
+    on_source = None if exact else ClosestPoints(source.surface.positions, source.surface.triangles)
+    if on_source:
+        corners = transfer(source, surface, list(kinds), on_source)
+    else:
+        corners = {name: source.corners(name) for name in source.attributes}
+    # The collapse may place a vertex a little outside of the source's box; Draco refuses one off its grid.
+    low = np.array(grid.origin)
+    on_grid = np.clip(surface.positions, low, low + grid.range)
+    primitives = []
+    for index, kind in enumerate(kinds):
+        mine = surface.kinds == index
+        if not mine.any():
+            continue
+        named: dict[str, FloatArray] = {"POSITION": on_grid[surface.triangles[mine]]}
+        for name in kind.attributes:
+            if name != "POSITION":
+                named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
+        primitive = encode_primitive(*indexed(named), grid, settings, texels=kind.texels, deep_colors=kind.deep_colors)
+        primitives.append((index, primitive))
+    if on_source is None:
+        # Same triangles, each corner moved by rounding alone: half a step on every axis.
+        bound = grid.step * 0.5 * 3**0.5 + float(np.abs(surface.positions).max(initial=0.0)) * 2.0**-22
+        error = GeometricError(bound, grid.step * 0.25)
+    else:
+        seen = merge([_decoded_surface(primitive, index) for index, primitive in primitives])
+        error = geometric_error(source.surface, without_degenerates(seen), grid.step, on_source)
+    finished = tuple(primitives)
+    return Finished(finished, Shape.of(finished), error.bound, error.mean, metres_per_uv(surface, kinds))
+
+
+def finish_regions(tasks: Sequence[tuple[Any, ...]]) -> list[Finished]:
+    """Several regions, one after the other."""
+    return [finish_region(*task) for task in tasks]
+
+
+def indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:
+    """Corner attributes (m, 3, k) as distinct vertices and triangles."""
+    names = list(corners)
+    widths = [corners[name].shape[2] for name in names]
+    rows = np.concatenate([corners[n].reshape(-1, w) for n, w in zip(names, widths, strict=True)], axis=1)
+    # float32 is what files hold: corners that only differ beyond it are one vertex.
+    vertices, index = unique_rows(rows.astype(np.float32).astype(np.float64))
+    columns = np.split(vertices, np.cumsum(widths)[:-1], axis=1)
+    return dict(zip(names, columns, strict=True)), index.reshape(-1, 3)
+
+
+def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:
+    positions, inverse = unique_rows(primitive.attributes["POSITION"].values.astype(np.float64))
+    triangles = inverse[primitive.triangles]
+    return Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))
+
+
+def metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | None:
+    """Square root of surface area over texture area, of all textured triangles, as the pictures see it."""
+    textured = np.isin(surface.kinds, [i for i, k in enumerate(kinds) if k.textured])
+    _, area = face_normals(surface.positions, surface.triangles[textured])
+    uv = surface.uv[textured]
+    u, v = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
+    scale = np.array([k.uv_scale for k in kinds])[surface.kinds[textured]]
+    texture_area = float((np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) * scale**2).sum()) * 0.5
+    total = float(area.sum())
+    return float(np.sqrt(total / texture_area)) if texture_area > 1e-12 and total > 0 else None
