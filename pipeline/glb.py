@@ -57,8 +57,9 @@ class GlbWriter:
             else:
                 accessor["bufferView"] = self.add_view(values.tobytes())
         if bounds:
-            accessor["min"] = [float(v) for v in values.min(axis=0)]
-            accessor["max"] = [float(v) for v in values.max(axis=0)]
+            # By column: along the rows of a few columns NumPy takes twenty times as long.
+            accessor["min"] = [float(column.min()) for column in values.T]
+            accessor["max"] = [float(column.max()) for column in values.T]
         self.accessors.append(accessor)
         return len(self.accessors) - 1
 

@@ -188,8 +188,8 @@ def _is_far(mesh: _Gathered, matrix: FloatArray) -> bool:
         return False
 
     def steps(positions: list[FloatArray]) -> float:
-        low, high = (np.array([f(p, axis=0) for p in positions if len(p)]) for f in (np.min, np.max))
-        low, high = low.min(axis=0), high.max(axis=0)
+        boxes = np.array([box_of(p) for p in positions])
+        low, high = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
         return float((high - low).max()) / max(float(np.abs([low, high]).max()) * 2.0**-23, 1e-300)
 
     there = steps([_moved(p, matrix) for p in mesh.positions])
