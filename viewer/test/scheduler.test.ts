@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { AssetState, type Download } from "../src/core/asset.ts";
 import type { Network } from "../src/core/bandwidth.ts";
-import { eccentricity, type View } from "../src/core/gaze.ts";
+import { eccentricity, type Vec3, type View } from "../src/core/gaze.ts";
 import { DEFAULT_LIMITS, demandOf, isDue, type Limits, type Plan, plan } from "../src/core/scheduler.ts";
 import {
   animation,
@@ -311,6 +311,19 @@ describe("detail comes by gaze", () => {
     assert.ok(Math.abs(left.weight - weight / 2) < 1e-9 && Math.abs(left.area - area / 2) < 1e-9);
     const stays = demandOf(here, 0, 0, { ...there, ahead: there });
     assert.ok(Math.abs(stays.weight - weight) < 1e-9 && Math.abs(stays.area - area) < 1e-9);
+  });
+
+  test("looked at is what will be when the next file has come, and what lies on the way from there", () => {
+    const from = view([0, 0, 0]);
+    const angle = (35 * Math.PI) / 180;
+    const aside: Vec3 = [Math.sin(angle), 0, -Math.cos(angle)];
+    const there = at(arrived("a", manifest([evenTree("a", 2, 1)])), 10 * aside[0], 0, 10 * aside[2]);
+    const isLookedAt = (each: View) => demandOf(there, 0, 0, each).foveal;
+    assert.equal(isLookedAt(from), false);
+    assert.equal(isLookedAt({ ...from, gaze: aside }), true);
+    assert.equal(isLookedAt({ ...from, gaze: aside, ahead: from }), false, "the gaze will have left it");
+    assert.equal(isLookedAt({ ...from, ahead: { ...from, gaze: aside } }), true);
+    assert.equal(isLookedAt({ ...from, ahead: { ...from, onward: aside } }), true);
   });
 
   test("while the head sweeps, the eye lands on nothing that comes into view or leaves it", () => {
