@@ -309,11 +309,11 @@ function poseBefore(poses: readonly HeadPose[], time: number): HeadPose {
 }
 
 /**
- * How far a head turns in a time, and how fast it turns then: it keeps its speed while that grows, and a turn that slows
- * down comes to rest.
+ * How far a head turns in a time, and how fast it turns then: it keeps the speed that it has now, or comes to rest where
+ * that falls.
  *
  * @param speed on average over the last `span`, radians per millisecond
- * @param slowing what the speed falls by, per millisecond
+ * @param slowing what the speed falls by, per millisecond; below 0: grows by
  */
 function turnedIn(
   ms: number,
@@ -321,8 +321,8 @@ function turnedIn(
   span: number,
   slowing: number,
 ): { readonly angle: number; readonly speed: number } {
-  if (slowing <= 0) return { angle: speed * ms, speed };
   const now = Math.max(0, speed - (slowing * span) / 2);
+  if (slowing <= 0) return { angle: now * ms, speed: now };
   const until = Math.min(ms, now / slowing);
   return { angle: until * (now - (slowing * until) / 2), speed: now - slowing * until };
 }
