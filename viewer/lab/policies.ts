@@ -6,7 +6,7 @@
 import type { AssetState, Download, FileState, TreeState } from "../src/core/asset.ts";
 import type { Network } from "../src/core/bandwidth.ts";
 import { eccentricity, insideFrustum, nearestDistance, type View } from "../src/core/gaze.ts";
-import { arrivedBytes, InFlight, remaining } from "../src/core/in-flight.ts";
+import { InFlight } from "../src/core/in-flight.ts";
 import type { RenderCost } from "../src/core/render-budget.ts";
 import { DEFAULT_LIMITS, type Limits, plan } from "../src/core/scheduler.ts";
 
@@ -28,12 +28,15 @@ export type Decide = (
   readonly start: readonly { readonly download: Download }[];
   readonly abort: readonly Download[];
   readonly evict: readonly Download[];
+  /** What there is no room for on the link, the first one at least. */
+  readonly waiting: readonly { readonly download: Download }[];
+  readonly awaited: boolean;
 };
 
 /** A device that draws whatever has come. */
 export const EVERYTHING: RenderCost = { triangles: 1e9, drawCalls: 1e6 };
 /** Desktop memory: no policy evicts, so that bytes are compared and not caches. */
-const LIMITS: Limits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, ...EVERYTHING };
+export const LIMITS: Limits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, ...EVERYTHING };
 
 /** What the original project's server decides by: bytes per second, degrees. */
 const ORIGINAL_BYTES_PER_SECOND = 500_000;
@@ -86,9 +89,8 @@ type Rank = (at: Place, index: number, view: View) => number;
 
 function ranked(name: string, family: string, wants: Wants, rank: Rank, aborts: boolean): Policy {
   const decide: Decide = (assets, view, network) => {
-    const inFlight = new InFlight(network, LIMITS.inFlightMs, arrivedBytes(assets));
+    const inFlight = InFlight.of(assets, network, LIMITS.inFlightMs);
     const flying = assets.flatMap((asset) => [...asset.files].filter(({ stage }) => stage === "loading"));
-    for (const file of flying) inFlight.add(file.download, remaining(file));
     const wanted = assets.flatMap((asset, index): Want[] => {
       const own = rank(aroundOf(asset), index, view);
       const playing = asset.animations.flatMap((file) =>
@@ -109,13 +111,13 @@ function ranked(name: string, family: string, wants: Wants, rank: Rank, aborts: 
       }
     }
     const start: { download: Download }[] = [];
-    for (const { file } of wanted) {
-      if (file.stage !== "absent") continue;
+    const absent = wanted.flatMap(({ file }) => (file.stage === "absent" ? [file] : []));
+    for (const file of absent) {
       if (!inFlight.fits(file.download)) break;
       inFlight.add(file.download, file.download.bytes);
       start.push(file);
     }
-    return { start, abort, evict: [] };
+    return { start, abort, evict: [], waiting: absent.slice(start.length), awaited: false };
   };
   return { name, family, begin: () => decide };
 }

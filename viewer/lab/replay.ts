@@ -4,12 +4,13 @@ import { BandwidthEstimator } from "../src/core/bandwidth.ts";
 import { TreeSight } from "../src/core/demand.ts";
 import type { View } from "../src/core/gaze.ts";
 import { type RenderCost, RenderPlan } from "../src/core/render-budget.ts";
-import { PLAN_INTERVAL_MS } from "../src/core/streamer.ts";
+import { isDue } from "../src/core/scheduler.ts";
+import { FRAME_MS, PLAN_INTERVAL_MS } from "../src/core/streamer.ts";
 import { type HeadTrace, viewAt, viewWithPrediction } from "./head.ts";
 import { Judge, type Outcome } from "./judge.ts";
 import { Link } from "./link.ts";
 import type { NetworkTrace } from "./network.ts";
-import { EVERYTHING, type Policy } from "./policies.ts";
+import { type Decide, EVERYTHING, LIMITS, type Policy } from "./policies.ts";
 import { assetsOf, type Scene } from "./scene.ts";
 
 /** Between two looks at the network, and between two of the judge, milliseconds. */
@@ -39,7 +40,8 @@ class Session {
   readonly #estimator = new BandwidthEstimator();
   readonly #link: Link;
   readonly #judge: Judge;
-  readonly #plan: ReturnType<Policy["begin"]>;
+  readonly #decide: Decide;
+  #plan: ReturnType<Decide> | null = null;
   /** Requests by uri: assets that share a file share its request. */
   readonly #requests = new Map<string, Set<Download>>();
   /** Files that are being decoded, and when they will be ready. */
@@ -57,17 +59,22 @@ class Session {
     this.#assets = assetsOf(scene);
     this.#link = new Link(network, this.#estimator);
     this.#judge = new Judge(scene, this.#assets, assetsOf(scene));
-    this.#plan = policy.begin(budget);
+    this.#decide = policy.begin(budget);
   }
 
   run(): Outcome {
     for (let now = 0; now < this.#head.durationMs; now += STEP_MS) {
       this.#receive(now);
       this.#show(now);
-      if (this.#stale || now - this.#plannedAt >= PLAN_INTERVAL_MS) this.#act(now);
+      if (this.#stale || now - this.#plannedAt >= PLAN_INTERVAL_MS || this.#isDue(now)) this.#act(now);
       if (now > 0 && now % LOOK_MS === 0) this.#judge.look(viewAt(this.#head, now), now);
     }
     return this.#judge.outcome(this.#delivered, this.#link.carried, this.#link.aborted);
+  }
+
+  #isDue(now: number): boolean {
+    if (now % FRAME_MS !== 0 || !this.#plan) return false;
+    return isDue(this.#plan, this.#assets, this.#estimator.network(now), LIMITS);
   }
 
   #receive(now: number): void {
@@ -115,7 +122,8 @@ class Session {
     const network = this.#estimator.network(now);
     const view = viewWithPrediction(this.#head, now, network);
     if (this.#budget !== EVERYTHING) this.#restrict(view);
-    const { abort, evict, start } = this.#plan(this.#assets, view, network, now);
+    this.#plan = this.#decide(this.#assets, view, network, now);
+    const { abort, evict, start } = this.#plan;
     for (const download of abort) {
       download.asset.drop(download, now);
       const shared = this.#requests.get(download.uri);

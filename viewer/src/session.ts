@@ -6,7 +6,7 @@ import { FramePace } from "./core/frame-pace.ts";
 import { HEAD_GAZE_UNCERTAINTY, type View } from "./core/gaze.ts";
 import { ManifestError, parseCatalogue } from "./core/manifest.ts";
 import { DEFAULT_LIMITS, type Limits } from "./core/scheduler.ts";
-import { type Host, PLAN_INTERVAL_MS, Streamer } from "./core/streamer.ts";
+import { FRAME_MS, type Host, Streamer } from "./core/streamer.ts";
 import { limitsFor } from "./device.ts";
 import { type RequestHook, Requests } from "./requests.ts";
 
@@ -137,7 +137,7 @@ export class Session {
    */
   foresee(view: View): () => void {
     this.plan(view);
-    const timer = setInterval(() => this.plan(view), PLAN_INTERVAL_MS);
+    const timer = setInterval(() => this.plan(view), FRAME_MS);
     return () => clearInterval(timer);
   }
 

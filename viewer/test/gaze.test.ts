@@ -16,6 +16,7 @@ import {
   predictView,
   type Quaternion,
   type Vec3,
+  type View,
 } from "../src/core/gaze.ts";
 import { view } from "./worlds.ts";
 
@@ -165,6 +166,23 @@ test("the planes of a projection are those of its picture", () => {
   near(pixelsPerDegree(projection, 1000), 500 * Math.tan(Math.PI / 180));
 });
 
+test("what lies on the way of the gaze is as near as the way", () => {
+  const at = (yaw: number, pitch: number): Vec3 => {
+    const [y, p] = [yaw / 57.29578, pitch / 57.29578];
+    return [10 * Math.sin(y) * Math.cos(p), 10 * Math.sin(p), -10 * Math.cos(y) * Math.cos(p)];
+  };
+  const [x, y, z] = at(30, 0);
+  const turning: View = { ...looking, onward: [x / 10, y / 10, z / 10] };
+  const away = (yaw: number, pitch: number) => eccentricity(turning, ...at(yaw, pitch), 0);
+  near(away(0, 0), 0, 1e-4);
+  near(away(17, 0), 0, 1e-4);
+  near(away(30, 0), 0, 1e-4);
+  near(away(17, 12), 12, 1e-4);
+  near(away(17, -12), 12, 1e-4);
+  near(away(40, 0), 10, 1e-4);
+  near(away(-10, 0), 10, 1e-4);
+});
+
 describe("prediction", () => {
   const facing = (degrees: number): Quaternion => {
     const half = (degrees * Math.PI) / 360;
@@ -201,6 +219,14 @@ describe("prediction", () => {
     near(angleBetween(late.gaze, looking.gaze), 10, 1e-6);
   });
 
+  test("from there the gaze goes on until that second is over, 30° at most", () => {
+    const onward = (speed: number, ms: number) =>
+      predictView(looking, poses(speed), ms)?.onward ?? assert.fail();
+    near(angleBetween(onward(20, 200), looking.gaze), 20, 1e-6);
+    near(angleBetween(onward(50, 200), looking.gaze), 40, 1e-6);
+    assert.equal(predictView(looking, poses(20), 1000)?.onward, undefined, "the second is over");
+  });
+
   test("a turn that slows down is not carried past where it comes to rest", () => {
     // 300° a second, and 1000° a second less each second: at rest after 0.3 s, 45° further.
     const slowing = [0, 50, 100, 150, 200].map((time): HeadPose => {
@@ -212,6 +238,7 @@ describe("prediction", () => {
     near(later(50), 3.75, 1e-6);
     near(later(100), 5, 1e-6);
     near(later(1000), 5, 1e-6);
+    assert.equal(predictView(looking, slowing, 100)?.onward, undefined, "nor does the gaze go on");
     assert.equal(
       predictView(looking, slowing, 100)?.sweeps,
       false,
@@ -222,7 +249,8 @@ describe("prediction", () => {
       position,
       orientation: facing((time / 50) ** 2),
     }));
-    near(angleBetween((predictView(looking, growing, 100) ?? assert.fail()).gaze, looking.gaze), 12, 1e-6);
+    // 120° a second on average over the last 0.1 s, and 160 at its end.
+    near(angleBetween((predictView(looking, growing, 100) ?? assert.fail()).gaze, looking.gaze), 16, 1e-6);
   });
 
   test("a head that turns by more than 100° a second sweeps", () => {

@@ -5,7 +5,7 @@ import { BandwidthEstimator } from "../src/core/bandwidth.ts";
 import type { Manifest } from "../src/core/bundle.ts";
 import { Fetcher } from "../src/core/fetcher.ts";
 import type { View } from "../src/core/gaze.ts";
-import { DEFAULT_LIMITS } from "../src/core/scheduler.ts";
+import { DEFAULT_LIMITS, isDue } from "../src/core/scheduler.ts";
 import { type Host, RETRY_AFTER_MS, Streamer } from "../src/core/streamer.ts";
 import { VirtualClock } from "./clock.ts";
 import { Server } from "./server.ts";
@@ -94,7 +94,7 @@ function setUp(what: Manifest, bytesPerMs = 625) {
       await clock.pass(20);
     }
   };
-  return { clock, server, page, streamer, asset, run };
+  return { clock, server, bandwidth, page, streamer, asset, run };
 }
 
 const THING = () => {
@@ -126,6 +126,24 @@ test("no file is asked for twice, and a coarser level is released for a finer on
   await run(view(), 5000);
   assert.equal(new Set(server.asked).size, server.asked.length);
   assert.ok(!page.prepared.has("thing/texture/0/1"));
+});
+
+test("what is due is asked for in the same frame", async () => {
+  const { clock, bandwidth, streamer, asset } = setUp(THING(), 20);
+  streamer.add(asset);
+  const gaps = new Set<number>();
+  let last = 0;
+  streamer.onPlan = (_, now) => {
+    gaps.add(now - last);
+    last = now;
+  };
+  for (let frame = 0; frame < 1000; frame++) {
+    streamer.update(view(), clock.now());
+    const made = streamer.plan ?? assert.fail();
+    assert.ok(!isDue(made, streamer.assets, bandwidth.network(clock.now()), DEFAULT_LIMITS));
+    await clock.pass(10);
+  }
+  assert.ok(gaps.has(50) && gaps.size > 1);
 });
 
 test("when it is all there nothing more is asked for", async () => {

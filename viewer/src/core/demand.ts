@@ -20,7 +20,7 @@ export interface Demand {
   readonly radius: number;
   /** How many nodes draw it in view, or are about to: what looks away is drawn, too, though nobody sees it. */
   readonly drawings: number;
-  /** The fovea may be there now, and will be when the next file has come. */
+  /** The fovea may be there when the next file has come, or on its way from there. */
   readonly foveal: boolean;
 }
 
@@ -250,7 +250,7 @@ export class TreeSight {
 
 /**
  * What is seen now and what is about to be seen, as one: when a file has come, the head has moved on or stopped. An
- * eye that jumps in the meantime lands on what is in view either way.
+ * eye that jumps in the meantime lands on what is in view either way, and nothing is finished for what it leaves.
  */
 function merge(now: Sight, ahead: Sight, sweeps: boolean): void {
   if (ahead.weight > 0 && (now.weight === 0 || ahead.need < now.need)) {
@@ -260,7 +260,7 @@ function merge(now: Sight, ahead: Sight, sweeps: boolean): void {
   now.weight += AHEAD_LIKELIHOOD * (ahead.weight - now.weight);
   now.area = sweeps ? Math.min(now.area, ahead.area) : now.area + AHEAD_LIKELIHOOD * (ahead.area - now.area);
   now.radius = Math.max(now.radius, ahead.radius);
-  now.foveal &&= ahead.foveal;
+  now.foveal = ahead.foveal;
 }
 
 /** Octaves of visible error × weight between two errors, neither counted below `floor`; with a glance's share. */

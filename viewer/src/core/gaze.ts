@@ -34,6 +34,8 @@ export interface View {
   readonly ahead?: View;
   /** Of a view ahead: the head still turns so fast then that the eyes jump along, and see nothing until they rest. */
   readonly sweeps?: boolean;
+  /** Of a view ahead: where the gaze goes on to from there. What lies on its way will be looked at, too. */
+  readonly onward?: Vec3;
 }
 
 /** Angle of a cycle at the fovea: 1/48°, as Guenter et al. 2012 take it (about 20/20 vision), degrees. */
@@ -57,6 +59,8 @@ const VELOCITY_SPAN_MS = 100;
 const HEAD_DIRECTED_DEGREES = 0.5;
 
 const DEGREES = 180 / Math.PI;
+/** Half a degree: less is no turn, radians. */
+const LEAST_TURN = 0.5 / DEGREES;
 
 /**
  * Angle between the gaze and the nearest edge of a sphere, degrees: max(0, angle(gaze, c − eye) − asin(R/|c − eye|)).
@@ -71,9 +75,17 @@ export function eccentricity(view: View, x: number, y: number, z: number, radius
   return Math.max(0, angleTo(view, dx, dy, dz, distance) - Math.asin(radius / distance)) * DEGREES;
 }
 
-/** Angle between the gaze and what lies so far from the eye, radians. */
-function angleTo({ gaze }: View, dx: number, dy: number, dz: number, distance: number): number {
-  return Math.acos(clamp1((dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / distance));
+/** Angle between the gaze, or the nearest of the arc along which it goes on, and what lies so far from the eye, radians. */
+function angleTo({ gaze, onward }: View, dx: number, dy: number, dz: number, distance: number): number {
+  const first = (dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / distance;
+  if (!onward) return Math.acos(clamp1(first));
+  const last = (dx * onward[0] + dy * onward[1] + dz * onward[2]) / distance;
+  const way = dot(gaze, onward);
+  // Past one of the ends; or beside the arc, so far from its plane.
+  if (first <= way * last || last <= way * first) return Math.acos(clamp1(Math.max(first, last)));
+  return Math.acos(
+    clamp1(Math.sqrt((first * first + last * last - 2 * way * first * last) / (1 - way * way))),
+  );
 }
 
 /**
@@ -243,7 +255,8 @@ export interface HeadPose {
 /**
  * The view as the head's motion will have it after `horizonMs`: the eye moves and everything turns about it with the
  * velocity of the last 0.1 s, for at most 1 s and 30°, and no further than where a turn that slows down comes to rest.
- * Null when the head rests or too little is known.
+ * From there the gaze goes on: until that second is over, at most 30° more. Null when the head rests or too little is
+ * known.
  *
  * @param poses in order of time; the last one belongs to `view`
  */
@@ -271,7 +284,7 @@ export function predictView(view: View, poses: readonly HeadPose[], horizonMs: n
     ((last.position[2] - first.position[2]) * horizon) / span,
   ];
   // Less than a centimetre and half a degree: the same view, not worth planning for twice.
-  if (ahead * DEGREES < 0.5 && Math.hypot(...step) < 0.01) return null;
+  if (ahead < LEAST_TURN && Math.hypot(...step) < 0.01) return null;
 
   const eye: Vec3 = [view.eye[0] + step[0], view.eye[1] + step[1], view.eye[2] + step[2]];
   const frustum = view.frustum.map((plane): Plane => {
@@ -282,7 +295,10 @@ export function predictView(view: View, poses: readonly HeadPose[], horizonMs: n
   });
   const { ahead: _, ...rest } = view;
   const sweeps = 1000 * turned.speed * DEGREES > SWEEP_SPEED;
-  return { ...rest, eye, gaze: rotate(view.gaze, axis, ahead), frustum, sweeps };
+  const next: View = { ...rest, eye, gaze: rotate(view.gaze, axis, ahead), frustum, sweeps };
+  const until = turnedIn(PREDICTION_LIMIT_MS, angle / span, span, slowing).angle;
+  const further = Math.min(until, ahead + limit);
+  return further - ahead < LEAST_TURN ? next : { ...next, onward: rotate(view.gaze, axis, further) };
 }
 
 /** The latest pose that is at least `VELOCITY_SPAN_MS` before a time, but no more than twice that; else the oldest such. */
@@ -293,11 +309,11 @@ function poseBefore(poses: readonly HeadPose[], time: number): HeadPose {
 }
 
 /**
- * How far a head turns in a time, and how fast it turns then: it keeps its speed while that grows, and a turn that slows
- * down comes to rest.
+ * How far a head turns in a time, and how fast it turns then: it keeps the speed that it has now, or comes to rest where
+ * that falls.
  *
  * @param speed on average over the last `span`, radians per millisecond
- * @param slowing what the speed falls by, per millisecond
+ * @param slowing what the speed falls by, per millisecond; below 0: grows by
  */
 function turnedIn(
   ms: number,
@@ -305,8 +321,8 @@ function turnedIn(
   span: number,
   slowing: number,
 ): { readonly angle: number; readonly speed: number } {
-  if (slowing <= 0) return { angle: speed * ms, speed };
   const now = Math.max(0, speed - (slowing * span) / 2);
+  if (slowing <= 0) return { angle: now * ms, speed: now };
   const until = Math.min(ms, now / slowing);
   return { angle: until * (now - (slowing * until) / 2), speed: now - slowing * until };
 }

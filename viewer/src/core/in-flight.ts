@@ -6,9 +6,9 @@ import type { Network } from "./bandwidth.ts";
 const MIN_REQUESTS = 2;
 /**
  * Responses share the link, so of two that run together both are late. The next one is asked for when what is on its
- * way will be here by the time it answers: after a round trip, a plan's interval, and as much for the page's own work.
+ * way will be here by the time it answers: after a round trip, a frame, the page's own work, and what answers vary by.
  */
-const LEAD_MS = 100;
+const LEAD_MS = 50;
 /** Before anything is measured: two initial windows of TCP, or as much again as has come, as its slow start does. */
 const FIRST_BYTES = 32_000;
 /** What is down to this much time arrives before an abort would free the link … */
@@ -19,12 +19,12 @@ const SOCKET_BYTES = 256 * 1024;
 const SOCKET_MS = 500;
 
 /** Bytes of a file that are still to come. */
-export function remaining({ download, received }: FileState): number {
+function remaining({ download, received }: FileState): number {
   return Math.max(0, download.bytes - received);
 }
 
 /** Bytes that have come of all files that are there or on their way. */
-export function arrivedBytes(assets: readonly AssetState[]): number {
+function arrivedBytes(assets: readonly AssetState[]): number {
   let sum = 0;
   for (const asset of assets) {
     for (const { download, received, stage } of asset.files) {
@@ -54,6 +54,17 @@ export class InFlight {
     this.#cap = this.#bytesPerMs * capMs;
     this.#meanwhile = measured ? this.#bytesPerMs * ttfbMs : 0;
     this.#soon = measured ? this.#bytesPerMs * (ttfbMs + LEAD_MS) : Math.max(FIRST_BYTES, arrived);
+  }
+
+  /** What is on its way to assets. */
+  static of(assets: readonly AssetState[], network: Network, capMs: number): InFlight {
+    const inFlight = new InFlight(network, capMs, arrivedBytes(assets));
+    for (const { files } of assets) {
+      for (const file of files) {
+        if (file.stage === "loading") inFlight.add(file.download, remaining(file));
+      }
+    }
+    return inFlight;
   }
 
   has({ uri }: Download): boolean {

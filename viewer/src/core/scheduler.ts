@@ -8,7 +8,7 @@ import type { AssetState, Download, FileState, RefinementDownload } from "./asse
 import type { Network } from "./bandwidth.ts";
 import { TreeSight } from "./demand.ts";
 import type { View } from "./gaze.ts";
-import { arrivedBytes, InFlight, remaining } from "./in-flight.ts";
+import { InFlight } from "./in-flight.ts";
 import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
 import type { Outlook, Wish } from "./options.ts";
 import { type RenderCost, RenderPlan } from "./render-budget.ts";
@@ -49,6 +49,8 @@ export interface Plan {
   readonly evict: readonly Download[];
   /** The next wishes in order, held back by the cap on bytes in flight. */
   readonly waiting: readonly Wish[];
+  /** The first of them waits for something better that is about to be known. */
+  readonly awaited: boolean;
   /** What of a tree may from now on be drawn finer, of trees where that changes. */
   readonly restrict: readonly Restriction[];
   /** What a frame draws with these. */
@@ -80,6 +82,19 @@ export function plan(
   return new Planning(assets, view, network, limits, now).plan();
 }
 
+/** Whether so much has come since a plan that what it held back can be asked for: time for a new one. */
+export function isDue(
+  {
+    waiting: [next],
+    awaited,
+  }: Pick<Plan, "awaited"> & { readonly waiting: readonly Pick<Wish, "download">[] },
+  assets: readonly AssetState[],
+  network: Network,
+  { inFlightMs }: Pick<Limits, "inFlightMs">,
+): boolean {
+  return next !== undefined && InFlight.of(assets, network, inFlightMs).fits(next.download, awaited);
+}
+
 /** The working state of one call of `plan`. */
 class Planning {
   readonly #assets: readonly AssetState[];
@@ -94,6 +109,7 @@ class Planning {
   /** In `#start` or `#waiting`. */
   readonly #taken = new Set<Download>();
   readonly #inFlight: InFlight;
+  #awaited = false;
   #gpuBytes = 0;
   #sights: TreeSight[][] = [];
   #render = new RenderPlan([], DEFAULT_LIMITS, () => false);
@@ -108,12 +124,9 @@ class Planning {
     this.#view = view;
     this.#limits = limits;
     this.#now = now;
-    this.#inFlight = new InFlight(network, limits.inFlightMs, arrivedBytes(assets));
+    this.#inFlight = InFlight.of(assets, network, limits.inFlightMs);
     for (const asset of assets) {
-      for (const file of asset.files) {
-        if (file.stage === "loading") this.#inFlight.add(file.download, remaining(file));
-        if (isHeld(file)) this.#gpuBytes += gpuBytesOf(file);
-      }
+      for (const file of asset.files) if (isHeld(file)) this.#gpuBytes += gpuBytesOf(file);
     }
   }
 
@@ -134,6 +147,7 @@ class Planning {
       abort: [...this.#abort],
       evict: [...this.#evict],
       waiting: this.#waiting,
+      awaited: this.#awaited,
       restrict: this.#restrict(),
       drawn: this.#render.drawn,
       gpuBytes: this.#gpuBytes,
@@ -219,7 +233,10 @@ class Planning {
       if (full && this.#waiting.length >= this.#limits.lookahead) break;
       const { download, gain, score } = wish;
       // What does not fit holds up everything after it, or small files would starve a large one for ever.
-      full ||= !this.#inFlight.fits(download, score < wishes.promised);
+      if (!full) {
+        this.#awaited = score < wishes.promised;
+        full = !this.#inFlight.fits(download, this.#awaited);
+      }
       if (full) {
         this.#waiting.push({ download, gain, score });
       } else {

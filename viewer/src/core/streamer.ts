@@ -10,7 +10,7 @@ import type { CutChange } from "./cut.ts";
 import { FetchError, type Fetcher } from "./fetcher.ts";
 import type { View } from "./gaze.ts";
 import { ManifestError, parseManifest } from "./manifest.ts";
-import { type Limits, type Plan, plan } from "./scheduler.ts";
+import { isDue, type Limits, type Plan, plan } from "./scheduler.ts";
 
 /** What the host (the three.js side) does for the streamer. None of it may throw; `prepare` may reject. */
 export interface Host {
@@ -47,6 +47,8 @@ export interface StreamerOptions {
 
 /** Gaze moves on this scale (a saccade and a fixation take longer); planning more often changes nothing. */
 export const PLAN_INTERVAL_MS = 50;
+/** How often `update` should be called: as headsets draw frames. */
+export const FRAME_MS = 15;
 /** A file that failed for now, after all of the fetcher's attempts, is asked for again after this long. */
 export const RETRY_AFTER_MS = 15_000;
 
@@ -108,9 +110,12 @@ export class Streamer {
     this.#stale = true;
   }
 
-  /** Plans (every `PLAN_INTERVAL_MS`, or when something has arrived), then aborts, releases and starts. */
+  /**
+   * Plans (every `PLAN_INTERVAL_MS`, when something has arrived, or when the next request is due), then aborts, releases
+   * and starts.
+   */
   update(view: View, now: number): void {
-    if (!this.#stale && now - this.#plannedAt < PLAN_INTERVAL_MS) return;
+    if (!this.#stale && now - this.#plannedAt < PLAN_INTERVAL_MS && !this.#isDue(now)) return;
     this.#stale = false;
     this.#plannedAt = now;
     const network = this.#options.bandwidth.network(now);
@@ -129,6 +134,11 @@ export class Streamer {
       // A file of this name may still be on its way to an aborted end.
       if (!this.#running.has(download)) void this.#run(download, now);
     }
+  }
+
+  #isDue(now: number): boolean {
+    const network = this.#options.bandwidth.network(now);
+    return this.#plan !== null && isDue(this.#plan, this.#assets, network, this.limits);
   }
 
   #cancel(download: Download, now: number): void {
