@@ -108,6 +108,60 @@ def test_the_module_example_awaits_an_asset_and_draws_it_with_its_own_camera(vis
     assert colours(canvas.screenshot()) > 200
 
 
+REHEARSED = """<!doctype html><link rel="icon" href="data:,">
+    <script type="importmap">{"imports": {
+        "three": "https://cdn.jsdelivr.net/npm/three@0/build/three.module.js",
+        "three/addons/": "https://cdn.jsdelivr.net/npm/three@0/examples/jsm/",
+        "streamxr-viewer": "./viewer/module/streamxr-viewer.js"}}</script>
+    <script type="module">
+        import { HemisphereLight, PerspectiveCamera, Scene, WebGLRenderer } from "three";
+        import { StreamXR } from "streamxr-viewer";
+        const renderer = new WebGLRenderer();
+        document.body.append(renderer.domElement);
+        const scene = new Scene().add(new HemisphereLight());
+        const camera = new PerspectiveCamera();
+        camera.position.set(0, 1, 3);
+        const streamxr = new StreamXR({ renderer });
+        const programs = () => renderer.info.programs.map(({ cacheKey }) => cacheKey)
+            .filter((key) => key.startsWith("physical"));
+        const seen = { ahead: [], first: null, things: 0 };
+        let asset = null;
+        renderer.setAnimationLoop(() => {
+            streamxr.update(camera, 0.016);
+            if (!asset) seen.ahead = programs();
+            renderer.render(scene, camera);
+            if (asset) seen.first ??= programs();
+            seen.things = scene.children.length;
+        });
+        window.seen = seen;
+        window.go = async (known) => {
+            asset = await streamxr.load("bundle.json", { asset: "sculpture", ...(known ? { scene } : {}) });
+            scene.add(asset);
+        };
+        window.leave = () => streamxr.dispose();
+    </script>"""
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a known scene", "an unknown scene"])
+def test_what_draws_an_asset_is_ready_before_the_asset_is_where_its_scene_is_known(
+    visit_page: Open, known: bool
+) -> None:
+    """The file of a base says first what it is drawn with; the rest of it takes a second here."""
+    page = visit_page("rehearsed.html", REHEARSED)
+    page.wait_for_function("() => window.go")
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Network.enable")
+    slow = {"offline": False, "latency": 20, "downloadThroughput": 20_000, "uploadThroughput": 20_000}
+    devtools.send("Network.emulateNetworkConditions", slow)
+    page.evaluate("(known) => { go(known); }", known)
+    page.wait_for_function("() => seen.first")
+    seen = page.evaluate("seen")
+    assert seen["first"]
+    assert (set(seen["first"]) <= set(seen["ahead"])) == known
+    page.wait_for_function("() => seen.things === 2")  # the light and the asset: what stood in for it is gone
+    page.evaluate("leave()")
+
+
 TWO_RENDERERS = """<!doctype html><link rel="icon" href="data:,">
     <script type="importmap">{"imports": {
         "three": "https://cdn.jsdelivr.net/npm/three@0/build/three.module.js",

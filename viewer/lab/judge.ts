@@ -10,7 +10,9 @@ import type { Scene } from "./scene.ts";
 export interface Outcome {
   /** Until something of what is in view is drawn. */
   readonly firstFrameMs: number;
-  /** Time in which something where the fovea may be was above what can be seen there. */
+  /** Until nothing where the fovea may be is above what can be seen there, for the first time. */
+  readonly fovealNeedMs: number;
+  /** All time in which something there was. */
   readonly fovealMs: number;
   /** Octaves of visible error × visual weight (square degrees as the fovea counts them), over time: × s. */
   readonly error: number;
@@ -45,6 +47,7 @@ export class Judge {
   readonly #seen = new Set<Download>();
   readonly #series: [number, number][] = [];
   #firstFrame: number | null = null;
+  #fovealNeed: number | null = null;
   #foveal = 0;
   #error = 0;
   #plain = 0;
@@ -103,6 +106,7 @@ export class Judge {
     this.#error += error * span;
     this.#plain += plain * span;
     if (unmet) this.#foveal += span * 1000;
+    else this.#fovealNeed ??= now;
     this.#series.push([now, weights > 0 ? error / weights : 0]);
   }
 
@@ -123,6 +127,7 @@ export class Judge {
     }
     return {
       firstFrameMs: this.#firstFrame ?? this.#now,
+      fovealNeedMs: this.#fovealNeed ?? this.#now,
       fovealMs: this.#foveal,
       error: this.#error,
       plainError: this.#plain,

@@ -3,7 +3,7 @@
  *
  * ```ts
  * const streamxr = new StreamXR({ renderer });
- * const asset = await streamxr.load("https://cdn.example/bundle.json", { asset: "duck" });
+ * const asset = await streamxr.load("https://cdn.example/bundle.json", { asset: "duck", scene });
  * scene.add(asset);
  * renderer.setAnimationLoop(() => {
  *   streamxr.update(camera, clock.getDelta());
@@ -11,7 +11,7 @@
  * });
  * ```
  */
-import type { Camera, WebGLRenderer } from "three";
+import type { Camera, Scene, WebGLRenderer } from "three";
 import type { AssetState } from "./core/asset.ts";
 import { type Demand, demandOf } from "./core/demand.ts";
 import { framesPerSecond, pixelTolerance } from "./device.ts";
@@ -53,6 +53,11 @@ export interface StreamXROptions extends SessionOptions {
 export interface LoadOptions {
   /** Name in the catalogue; may be left out when the bundle has one asset. */
   readonly asset?: string | undefined;
+  /**
+   * What it will be shown in. Then what draws it is made ready while it is on its way, with the lights that are there:
+   * the first frame with it comes earlier, and does not take longer than others.
+   */
+  readonly scene?: Scene | undefined;
   /** Gives up; what was loaded is freed. */
   readonly signal?: AbortSignal | undefined;
   /** Bytes of the base so far. */
@@ -112,7 +117,7 @@ export class StreamXR {
    * @param url of the bundle's `bundle.json`
    * @throws Error when the bundle, the asset or its base cannot be had; the signal's reason when it was aborted
    */
-  async load(url: string, { asset: name, signal, onProgress }: LoadOptions = {}): Promise<Asset> {
+  async load(url: string, { asset: name, scene, signal, onProgress }: LoadOptions = {}): Promise<Asset> {
     signal?.throwIfAborted();
     const state = await this.session.begin(url, name);
     const { bytes } = state.entry.base;
@@ -120,7 +125,7 @@ export class StreamXR {
     const abort = (): void => this.settle(state)?.reject(signal?.reason);
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      const shown = this.follow(state);
+      const shown = this.follow(state, scene);
       if (signal?.aborted) abort();
       const asset = await shown;
       onProgress?.(bytes, bytes);
@@ -134,14 +139,18 @@ export class StreamXR {
     }
   }
 
-  /** Draws an asset that the session has begun to stream; resolves when its base can be drawn. */
-  follow(state: AssetState): Promise<Asset> {
+  /**
+   * Draws an asset that the session has begun to stream; resolves when its base can be drawn.
+   * @param scene what it will be shown in, as for `load`
+   */
+  follow(state: AssetState, scene?: Scene): Promise<Asset> {
     this.states.add(state);
     this.session.attach(state, this.host);
     const asset = this.host.asset(state);
     if (asset && this.shown.has(asset)) return Promise.resolve(asset);
     const failure = this.session.failures.find(({ download }) => download === state.base.download);
     if (failure && state.base.stage === "failed") return Promise.reject(failure.error);
+    if (scene) void this.rehearse(state, scene);
     const shown = new Promise<Asset>((resolve, reject) => this.waiting.set(state, { resolve, reject }));
     // Asked for now, not in the next frame.
     this.session.plan(ANYWHERE);
@@ -164,7 +173,7 @@ export class StreamXR {
     this.updatedAt = performance.now();
     const { frameRate } = this.renderer.xr.getSession() ?? {};
     this.session.framed(this.updatedAt, frameRate ?? this.framesPerSecond);
-    this.host.uploads.slice();
+    this.host.update(camera);
     for (const asset of this.shown) asset.update(dt, this.updatedAt, camera);
     const view = this.view.read(camera, this.session.bandwidth.network(this.updatedAt), this.updatedAt);
     for (const state of this.states) state.view = view;
@@ -184,6 +193,12 @@ export class StreamXR {
     for (const state of [...this.states]) this.forget(state);
     this.host.dispose();
     this.view.dispose();
+  }
+
+  private async rehearse(state: AssetState, scene: Scene): Promise<void> {
+    // Should the code not come, the asset is only seen a little later.
+    const rehearsals = await this.host.openRehearsals().catch(() => null);
+    if (this.states.has(state) && state.base.stage !== "ready") rehearsals?.expect(state, scene);
   }
 
   /** Plans for a base while nobody calls `update`. */

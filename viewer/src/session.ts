@@ -210,6 +210,7 @@ export class Session {
         const host = await this.streamed.get(download.asset)?.attached;
         await host?.prepare(download, bytes, signal);
       },
+      foresee: (asset, head) => hostOf(asset)?.foresee?.(asset, head),
       described: (asset) => {
         const streamed = this.streamed.get(asset);
         if (!streamed || !asset.manifest) return;

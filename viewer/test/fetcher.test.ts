@@ -67,13 +67,19 @@ test("a file arrives whole, in order, with its progress", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, { bytes: BYTES, chunk: 2000 });
   const progress: number[] = [];
+  const heads: number[] = [];
   const result = await outcome(
-    fetcher.fetch(FILE, undefined, (n) => progress.push(n)),
+    fetcher.fetch(FILE, undefined, (n, soFar) => {
+      progress.push(n);
+      heads.push(soFar?.length ?? 0);
+      assert.deepEqual(soFar, BYTES.subarray(0, n));
+    }),
     clock,
     0,
   );
   assert.deepEqual(result, BYTES);
   assert.deepEqual(progress, [2000, 4000, 5000]);
+  assert.deepEqual(heads, progress);
 });
 
 test("who asks for a file at the same time shares one request and gets bytes of his own", async () => {

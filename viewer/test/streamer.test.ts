@@ -18,6 +18,11 @@ class Page implements Host {
   readonly levels = new Map<string, number>();
   readonly failures: string[] = [];
   readonly bases: string[] = [];
+  /** Bytes that were heard of before a file was whole. */
+  readonly heads: string[] = [];
+  foresee({ id }: AssetState, head: Uint8Array): void {
+    this.heads.push(`${id}: ${head.length}`);
+  }
   described(asset: AssetState): void {
     asset.trees.forEach((_, tree) => {
       this.drawn.add(`${asset.id}/${tree}/0`);
@@ -113,6 +118,13 @@ test("base and manifest are asked for together, and everything finer comes after
     new Set([asset.entry.base.uri, asset.entry.manifest.uri]),
   );
   assert.deepEqual(page.bases, ["thing"]);
+  // Of nothing but the base: in chunks of 5,000 bytes.
+  const chunks = Math.ceil(asset.entry.base.bytes / 5000);
+  const heard = Array.from({ length: chunks }, (_, i) => Math.min(asset.entry.base.bytes, 5000 * (i + 1)));
+  assert.deepEqual(
+    page.heads,
+    heard.map((bytes) => `thing: ${bytes}`),
+  );
   assert.deepEqual(page.failures, []);
   const regions = asset.manifest?.trees[0]?.regions ?? [];
   for (const region of asset.cuts[0]?.drawn ?? []) assert.deepEqual(regions[region]?.children, []);

@@ -75,13 +75,19 @@ function whenDrawn(gl, done) {
   look();
 }
 
+/** Nothing is seen of a mesh without any extent: ours draws such ones while the first file is on its way. */
+function isPoint(geometry) {
+  if (!geometry.boundingSphere) geometry.computeBoundingSphere();
+  return geometry.boundingSphere.radius === 0;
+}
+
 /** Triangles, primitives, and the sizes of the maps of what is shown. */
 function drawnIn(scene) {
   let triangles = 0;
   let primitives = 0;
   const maps = {};
   scene.traverseVisible((object) => {
-    if (!object.isMesh) return;
+    if (!object.isMesh || isPoint(object.geometry)) return;
     primitives++;
     triangles += (object.geometry.index ?? object.geometry.attributes.position).count / 3;
     for (const slot of SLOTS) {

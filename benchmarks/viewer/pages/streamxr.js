@@ -18,7 +18,7 @@ export function show({ ahead }) {
       if (ahead) streamxr.session.open(CATALOGUE);
       return streamxr;
     },
-    start: async ({ scene }, streamxr) => scene.add(await streamxr.load(CATALOGUE)),
+    start: async ({ scene }, streamxr) => scene.add(await streamxr.load(CATALOGUE, { scene })),
     update: (_, streamxr) => streamxr.update(close, 0.016),
   });
 }

@@ -86,10 +86,13 @@ export class FetchError extends Error {
 /** Not the file of that name. It may be a damaged copy in a cache on the way, so it is worth one more request. */
 class DamagedError extends FetchError {}
 
+/** Hears how many bytes of the current attempt have arrived, and which: they are not checked yet. */
+export type Progress = (received: number, soFar?: Uint8Array) => void;
+
 interface Shared {
   readonly bytes: Promise<Uint8Array>;
   readonly stop: AbortController;
-  readonly listeners: Set<(received: number) => void>;
+  readonly listeners: Set<Progress>;
   received: number;
   callers: number;
 }
@@ -116,10 +119,9 @@ export class Fetcher {
    * not come back together), on top of the pause that the server asks for. A body that is not the file of that name is fetched once more, past the cache, and then
    * given up.
    *
-   * @param progress gets the bytes of the current attempt that have arrived
    * @throws FetchError; or the signal's reason when it was aborted
    */
-  fetch(file: BundleFile, signal?: AbortSignal, progress?: (received: number) => void): Promise<Uint8Array> {
+  fetch(file: BundleFile, signal?: AbortSignal, progress?: Progress): Promise<Uint8Array> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (!(file.bytes <= LARGEST_FILE)) {
       return Promise.reject(
@@ -157,10 +159,10 @@ export class Fetcher {
 
   #begin(file: BundleFile): Shared {
     const stop = new AbortController();
-    const listeners = new Set<(received: number) => void>();
-    const progress = (received: number) => {
+    const listeners = new Set<Progress>();
+    const progress: Progress = (received, soFar) => {
       shared.received = received;
-      for (const listener of listeners) listener(received);
+      for (const listener of listeners) listener(received, soFar);
     };
     const bytes = this.#fetchWithRetries(file, stop.signal, progress).finally(() => {
       if (this.#shared.get(file.uri) === shared) this.#shared.delete(file.uri);
@@ -170,11 +172,7 @@ export class Fetcher {
     return shared;
   }
 
-  async #fetchWithRetries(
-    file: BundleFile,
-    signal: AbortSignal,
-    progress: (received: number) => void,
-  ): Promise<Uint8Array> {
+  async #fetchWithRetries(file: BundleFile, signal: AbortSignal, progress: Progress): Promise<Uint8Array> {
     let damaged = false;
     for (let attempt = 1; ; attempt++) {
       try {
@@ -225,7 +223,7 @@ export class Fetcher {
     file: BundleFile,
     signal: AbortSignal,
     reload: boolean,
-    progress: (received: number) => void,
+    progress: Progress,
   ): Promise<Uint8Array> {
     const { now, wait } = this.#options;
     const stop = new AbortController();
@@ -238,9 +236,9 @@ export class Fetcher {
     };
     watch().catch(() => {});
     try {
-      return await this.#request(file, stop.signal, reload, (received) => {
+      return await this.#request(file, stop.signal, reload, (received, soFar) => {
         heard = now();
-        progress(received);
+        progress(received, soFar);
       });
     } catch (error) {
       throw stop.signal.aborted ? stop.signal.reason : error;
@@ -254,7 +252,7 @@ export class Fetcher {
     file: BundleFile,
     signal: AbortSignal,
     reload: boolean,
-    progress: (received: number) => void,
+    progress: Progress,
   ): Promise<Uint8Array> {
     const { request, now, bandwidth, fromCache } = this.#options;
     const transfer = bandwidth?.opened(now());
@@ -283,7 +281,7 @@ export class Fetcher {
     body: NonNullable<FetchResponse["body"]>,
     reload: boolean,
     transfer: Transfer | undefined,
-    progress: (received: number) => void,
+    progress: Progress,
   ): Promise<Uint8Array> {
     const bytes = new Uint8Array(file.bytes);
     let received = 0;
@@ -295,7 +293,7 @@ export class Fetcher {
       }
       bytes.set(chunk, received);
       received += chunk.byteLength;
-      progress(received);
+      progress(received, bytes.subarray(0, received));
     }
     if (received < file.bytes) {
       throw new FetchError(file.uri, `ends after ${received} of ${file.bytes} bytes`, false);

@@ -24,6 +24,8 @@ export interface Host {
     bytes: Uint8Array,
     signal: AbortSignal,
   ): Promise<void>;
+  /** So much of a base has come; nothing of it is checked yet. */
+  foresee?(asset: AssetState, head: Uint8Array): void;
   /** The manifest has arrived and is valid: `asset.manifest`, `asset.trees` and `asset.levels` are there. */
   described?(asset: AssetState): void;
   /** Draw the base, from now on. */
@@ -166,8 +168,10 @@ export class Streamer {
     this.#running.set(download, stop);
     asset.begin(download, started);
     try {
-      const bytes = await fetcher.fetch(download, stop.signal, (received) => {
-        if (!stop.signal.aborted) asset.progress(download, received);
+      const bytes = await fetcher.fetch(download, stop.signal, (received, soFar) => {
+        if (stop.signal.aborted) return;
+        asset.progress(download, received);
+        if (download.kind === "base" && soFar) host.foresee?.(asset, soFar);
       });
       if (stop.signal.aborted) return;
       asset.arrive(download, now());

@@ -1,4 +1,4 @@
-import type { CompressedTexture, WebGLRenderer } from "three";
+import type { Camera, CompressedTexture, WebGLRenderer } from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import type { AssetState, Download, ManifestDownload } from "../core/asset.ts";
 import type { CutChange } from "../core/cut.ts";
@@ -7,6 +7,7 @@ import { Asset, type AssetContext } from "./asset.ts";
 import { borrowDraco, DECODERS, type DecoderFiles, managerOf, releaseDraco } from "./decoders.ts";
 import type { Transcoder } from "./ktx2.ts";
 import type { Recorder } from "./recorder.ts";
+import type { Rehearsals } from "./rehearsal.ts";
 import { embeddedPictures } from "./textures.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -28,6 +29,7 @@ export class ThreeHost implements Host {
   onFailed: ((download: Download, error: Error) => void) | null = null;
 
   private readonly context: AssetContext;
+  private rehearsals: Rehearsals | null = null;
   private transcoder: Promise<Transcoder> | null = null;
   private readonly openTranscoder: () => Promise<Transcoder>;
   private disposed = false;
@@ -35,7 +37,7 @@ export class ThreeHost implements Host {
   private readonly assets = new Map<AssetState, Asset>();
 
   constructor(
-    renderer: WebGLRenderer,
+    private readonly renderer: WebGLRenderer,
     private readonly decoder: DecoderFiles,
     transcoder: DecoderFiles,
     recorder: Recorder | null,
@@ -89,12 +91,30 @@ export class ThreeHost implements Host {
     }
   }
 
+  /** What has ready what will draw an asset; its code comes when it is wanted. */
+  async openRehearsals(): Promise<Rehearsals> {
+    const { Rehearsals } = await import("./rehearsal.ts");
+    this.rehearsals ??= new Rehearsals(this.renderer, new GLTFLoader());
+    return this.rehearsals;
+  }
+
+  /** Call once per frame, before drawing. */
+  update(camera: Camera): void {
+    this.uploads.slice();
+    this.rehearsals?.step(camera);
+  }
+
+  foresee(state: AssetState, head: Uint8Array): void {
+    this.rehearsals?.hear(state, head);
+  }
+
   described(state: AssetState): void {
     const asset = this.assets.get(state);
     if (asset && state.manifest) asset.bind(state.manifest);
   }
 
   showBase(state: AssetState): void {
+    this.rehearsals?.end(state);
     const asset = this.assets.get(state);
     if (asset) this.onBase?.(asset);
   }
@@ -119,11 +139,13 @@ export class ThreeHost implements Host {
 
   /** Frees everything of an asset. */
   remove(state: AssetState): void {
+    this.rehearsals?.remove(state);
     this.assets.get(state)?.dispose();
     this.assets.delete(state);
   }
 
   failed(download: Download, error: Error): void {
+    if (download.kind === "base") this.rehearsals?.end(download.asset);
     this.assets.get(download.asset)?.lack(download, error);
     this.onFailed?.(download, error);
   }
@@ -131,6 +153,7 @@ export class ThreeHost implements Host {
   dispose(): void {
     if (this.disposed) return;
     for (const state of [...this.assets.keys()]) this.remove(state);
+    this.rehearsals?.dispose();
     this.uploads.dispose();
     releaseDraco(this.decoder);
     this.disposed = true;
