@@ -97,8 +97,8 @@ Machine: {os.cpu_count()} cores of {processor()}; a CPU draws, at 640 × 360.
 - Our first request is for the bundle's catalogue, 0.8 KB, which names the base; the others know their file. The last
   row has the catalogue fetched with the code, as our own page does by a preload link.
 - First visible: every primitive drawn, with all of its maps. *Its error* is the largest distance of that first mesh
-  from the source, % of the diagonal: a bound for ours, sampled for Needle. A mesh without extent does not count: ours is
-  told the scene ahead, and draws such ones there while the first file is on its way.
+  from the source, % of the diagonal: a bound for ours, sampled for Needle. A mesh without extent does not count:
+  ours is told the scene ahead, and draws such ones there while the first file is on its way.
 - Full detail: the source's triangles and all maps at the source's size. Both progressive loaders are told to want
   that from the start; ours thinks the visitor stands inside the model.
 - Draco + WebP: glTF-Transform, at our bits and qualities. Needle: files by its own build pipeline (1.4.11, the last
