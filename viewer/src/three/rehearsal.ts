@@ -15,6 +15,8 @@ import type { AssetState } from "../core/asset.ts";
 const LONGEST_JSON = 256 * 1024;
 /** Kinds of primitives; a base has a few. */
 const MOST_KINDS = 32;
+/** Needs a decoder, and there is nothing to decode. */
+const DRACO = "KHR_draco_mesh_compression";
 const GLB_MAGIC = 0x46546c67;
 const HEADER_BYTES = 20;
 
@@ -44,7 +46,7 @@ interface Accessor {
 
 interface Rehearsal {
   readonly scene: Scene;
-  stage: "waiting" | "made" | "compiling" | "compiled" | "shown" | "over";
+  stage: "waiting" | "making" | "made" | "compiling" | "compiled" | "shown" | "over";
   standIns: Group | null;
 }
 
@@ -78,7 +80,7 @@ export class Rehearsals {
     if (view.getUint32(0, true) !== GLB_MAGIC || length > LONGEST_JSON) {
       rehearsal.stage = "over";
     } else if (head.length >= HEADER_BYTES + length) {
-      rehearsal.stage = "over";
+      rehearsal.stage = "making";
       void this.make(rehearsal, head.slice(HEADER_BYTES, HEADER_BYTES + length)).catch(() => {
         // What is wrong with it is told when all of it is there.
       });
@@ -110,7 +112,7 @@ export class Rehearsals {
     }
   }
 
-  /** The asset itself is shown, or was given up. What the stand-ins hold stays until it is removed: the programs are theirs, too. */
+  /** The asset itself is shown, or was given up. What stood in for it stays until it is removed: it holds the programs. */
   end(state: AssetState): void {
     const rehearsal = this.rehearsals.get(state);
     if (rehearsal) leave(rehearsal);
@@ -147,6 +149,8 @@ export class Rehearsals {
       // Removed in the next frame at the latest: in this one it may be drawn several times.
       standIn.onAfterRender = () => queueMicrotask(() => leave(rehearsal));
     }
+    // All of it may have come meanwhile.
+    if (rehearsal.stage !== "making") return;
     rehearsal.standIns = group;
     rehearsal.stage = "made";
   }
@@ -180,6 +184,7 @@ function standIns(document: Document): object | null {
   if (kinds.size === 0 || kinds.size > MOST_KINDS) return null;
   return {
     asset,
+    extensionsUsed: extensionsUsed.filter((name) => name !== DRACO),
     scene: 0,
     scenes: [{ nodes: [0] }],
     nodes: [{ mesh: 0 }],
