@@ -55,7 +55,7 @@ export interface LoadOptions {
   readonly asset?: string | undefined;
   /**
    * What it will be shown in. Then what draws it is made ready while it is on its way, with the lights that are there:
-   * the first frame with it comes earlier, and does not take longer than others.
+   * the first frame with it comes earlier.
    */
   readonly scene?: Scene | undefined;
   /** Gives up; what was loaded is freed. */

@@ -51,9 +51,9 @@ interface Rehearsal {
 }
 
 /**
- * Has what will draw an asset ready before it is there. A driver takes a tenth of a second for the program of a material
- * with all its maps, and as long again when something is first drawn with it; the document that says which
- * programs these are comes first in the file of a base, and the link is slower than that. So one triangle without area
+ * Has what will draw an asset ready before it is there. The program of a material with all its maps, and what is made
+ * when something is first drawn with it, take a tenth of a second (SwiftShader); the document that says which programs
+ * these are comes first in the file of a base, and the link is slower than that. So one triangle without area
  * for each kind of primitive is drawn meanwhile, by the page's own frames: with its lights, its target, in XR or not.
  */
 export class Rehearsals {
@@ -88,7 +88,7 @@ export class Rehearsals {
   }
 
   /**
-   * Call once per frame, before drawing. In XR no frame may wait for a program: there it is compiled beside the frames,
+   * Call once per frame, before drawing. In XR no frame should wait for a program: there it is compiled beside the frames,
    * where the browser can. Elsewhere it is ready sooner without.
    */
   step(camera: Camera): void {
