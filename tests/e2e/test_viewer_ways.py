@@ -108,11 +108,14 @@ def test_the_module_example_awaits_an_asset_and_draws_it_with_its_own_camera(vis
     assert colours(canvas.screenshot()) > 200
 
 
-REHEARSED = """<!doctype html><link rel="icon" href="data:,">
+# The beginning of the page of a three.js developer.
+MODULE_PAGE = """<!doctype html><link rel="icon" href="data:,">
     <script type="importmap">{"imports": {
         "three": "https://cdn.jsdelivr.net/npm/three@0/build/three.module.js",
         "three/addons/": "https://cdn.jsdelivr.net/npm/three@0/examples/jsm/",
         "streamxr-viewer": "./viewer/module/streamxr-viewer.js"}}</script>
+"""
+REHEARSED = """
     <script type="module">
         import { HemisphereLight, PerspectiveCamera, Scene, WebGLRenderer } from "three";
         import { StreamXR } from "streamxr-viewer";
@@ -147,7 +150,7 @@ def test_what_draws_an_asset_is_ready_before_the_asset_is_where_its_scene_is_kno
     visit_page: Open, known: bool
 ) -> None:
     """The file of a base says first what it is drawn with; the rest of it takes a second here."""
-    page = visit_page("rehearsed.html", REHEARSED)
+    page = visit_page("rehearsed.html", MODULE_PAGE + REHEARSED)
     page.wait_for_function("() => window.go")
     devtools = page.context.new_cdp_session(page)
     devtools.send("Network.enable")
@@ -162,11 +165,7 @@ def test_what_draws_an_asset_is_ready_before_the_asset_is_where_its_scene_is_kno
     page.evaluate("leave()")
 
 
-TWO_RENDERERS = """<!doctype html><link rel="icon" href="data:,">
-    <script type="importmap">{"imports": {
-        "three": "https://cdn.jsdelivr.net/npm/three@0/build/three.module.js",
-        "three/addons/": "https://cdn.jsdelivr.net/npm/three@0/examples/jsm/",
-        "streamxr-viewer": "./viewer/module/streamxr-viewer.js"}}</script>
+TWO_RENDERERS = """
     <script type="module">
         import { WebGLRenderer } from "three";
         import { StreamXR } from "streamxr-viewer";
@@ -187,7 +186,7 @@ TWO_RENDERERS = """<!doctype html><link rel="icon" href="data:,">
 
 
 def test_two_renderers_share_one_session_and_what_is_unloaded_or_aborted_is_gone(visit_page: Open) -> None:
-    page = visit_page("two.html", TWO_RENDERERS)
+    page = visit_page("two.html", MODULE_PAGE + TWO_RENDERERS)
     page.wait_for_function("() => window.left !== undefined")
     assert page.evaluate("shared") == [True, 2]
     aborted, ambiguous = page.evaluate("refusals")
