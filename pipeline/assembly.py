@@ -8,24 +8,19 @@ from dataclasses import dataclass, replace
 import jsonschema  # noqa: F401 loaded here, beside the pictures, and not when the manifest is checked
 
 from . import version
-from .animations import animation_glb, may_leave, reaches
 from .asset_report import AssetReport, report_rows
-from .base import Base, BaseMesh, build_base
-from .bundle import Bundle
-from .deforming import build_deforming
-from .document import Document, Json, items
-from .glb import refinement_glb
-from .manifest import (
-    describe_animations,
-    describe_bounds,
-    describe_materials,
-    describe_tree,
-)
-from .regions import Tree, build_tree
-from .scene import Scene, read_scene
+from .bundle.animations import animation_glb, may_leave, reaches
+from .bundle.base import Base, BaseMesh, build_base
+from .bundle.files import Bundle
+from .bundle.manifest import describe_animations, describe_bounds, describe_materials, describe_tree
+from .gltf.document import Document, Json, items
+from .gltf.glb import refinement_glb
+from .jobs.tasks import Begin
+from .pictures.levels import SMALLEST, Level, Pictures, Pyramid, begin_pictures, texels_per_uv
 from .settings import Role, Settings
-from .tasks import Begin
-from .textures import SMALLEST, Level, Pictures, Pyramid, begin_pictures, texels_per_uv
+from .trees.deforming import build_deforming
+from .trees.regions import Tree, build_tree
+from .trees.scene import Scene, read_scene
 from .warm_up import loading
 
 MAX_BASE_BYTES = 500_000
@@ -117,7 +112,7 @@ def assemble(
 
 def _cleaned(scene: Scene) -> tuple[Scene, list[str]]:
     """The scene with the geometry of its trees repaired, and what was changed."""
-    from .clean import clean  # here, since what it needs takes long to load
+    from .mesh.clean import clean  # here, since what it needs takes long to load
 
     trees, notes = [], []
     for tree in scene.trees:

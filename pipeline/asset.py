@@ -10,14 +10,14 @@ import contextlib
 from pathlib import Path
 
 from .asset_report import AssetReport
-from .bundle import Bundle
+from .bundle.files import Bundle
 from .errors import ModelError
-from .links import check_links
+from .formats.model import SCANS, read_model
+from .gltf.links import check_links
+from .gltf.sizes import check_sizes
+from .jobs.tasks import Begin
+from .pictures.levels import Pictures, begin_pictures
 from .settings import Settings
-from .sizes import check_sizes
-from .source import SCANS, read_model
-from .tasks import Begin
-from .textures import Pictures, begin_pictures
 
 
 def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Settings, begin: Begin) -> AssetReport:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .document import Json
+    from .gltf.document import Json
 
 
 @dataclass(frozen=True)

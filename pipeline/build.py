@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import code_cache, version
+from . import version
 from .asset_report import AssetReport, report_rows
-from .bundle import Bundle, free_bytes, read_manifest
+from .bundle.files import Bundle, free_bytes, read_manifest
 from .errors import ModelError
-from .limits import Limits
+from .formats.model import SUFFIXES, source_sha256
+from .jobs.limits import Limits
+from .mesh import code_cache
 from .settings import Settings
-from .source import SUFFIXES, source_sha256
 from .workers import NO_LIMITS, Event, Failure, Job, Notice, build_in_processes
 
 if TYPE_CHECKING:
-    from .document import Json
+    from .gltf.document import Json
 
 KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
 LEAST_FREE_BYTES = 200 << 20  # a build that fills the disk breaks more than itself
@@ -55,7 +56,7 @@ def build(
     ModelError when nothing can be built at all.
     """
     if settings.texture_format == "ktx2":
-        from .ktx2 import find_encoder
+        from .pictures.ktx2 import find_encoder
 
         find_encoder()
     models, clashes = find_models(source)

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, get_args
 import click
 
 from .errors import ModelError
-from .interrupts import interrupts_held
-from .limits import ALLOWED_SECONDS, default_limits
+from .jobs.interrupts import interrupts_held
+from .jobs.limits import ALLOWED_SECONDS, default_limits
 from .settings import Role, Settings
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def validate(bundle: Path, as_json: bool) -> None:
 
     The exit code is 1 when something is wrong.
     """
-    from . import validate as stage
+    from .bundle import validate as stage
 
     console = _stderr()
     try:
@@ -295,8 +295,8 @@ def serve(bundle: Path, host: str, port: int, quiet: bool) -> None:
 
     import uvicorn
 
-    from .bundle import CATALOGUE
-    from .serve import bundle_app
+    from .bundle.files import CATALOGUE
+    from .bundle.serve import bundle_app
 
     if not (bundle / CATALOGUE).is_file():
         raise click.ClickException(f"{bundle} is no bundle: it has no {CATALOGUE} (run streamxr build first)")

@@ -17,7 +17,7 @@ from .workers import Event, Failure, Notice
 from .workers import Progress as AssetProgress
 
 if TYPE_CHECKING:
-    from .document import Json
+    from .gltf.document import Json
 
 
 class LiveProgress:

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from .code_cache import is_ready, note_use
-from .regions import build_tree
-from .scene import TreeSource
+from .jobs.tasks import Begin, Begun, Needs, here
+from .mesh.code_cache import is_ready, note_use
+from .mesh.surface import PrimitiveKind, Source, Surface
 from .settings import Settings
-from .surface import PrimitiveKind, Source, Surface
-from .tasks import Begin, Begun, Needs, here
+from .trees.regions import build_tree
+from .trees.scene import TreeSource
 
 SIDE = 40  # vertices along the sides of the sheet
 

@@ -25,13 +25,13 @@ from pathlib import Path
 from typing import Any, cast
 
 from .asset_report import AssetReport
-from .bundle import Bundle
+from .bundle.files import Bundle
 from .errors import ModelError
-from .interrupts import STOPS, interrupts_held
-from .limits import ONE_THREAD, Limits, confine, tree_memory
-from .pool import Pool, Tokens, prepare_process
+from .jobs.interrupts import STOPS, interrupts_held
+from .jobs.limits import ONE_THREAD, Limits, confine, tree_memory
+from .jobs.pool import Pool, Tokens, prepare_process
+from .jobs.tasks import Begun, Here, Needs
 from .settings import Settings
-from .tasks import Begun, Here, Needs
 
 # Fewer tasks than this in a stage are done at once where they are: a process takes half a second to start.
 WORTH_A_POOL = 3

@@ -24,25 +24,18 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .addresses import AddressCensus
 from .connection import Connection, ConnectionLimits, RefusalError
-from .control import encode_control
 from .logs import about
 from .metrics import TEXT_FORMAT, Metrics, RoomCensus, State
-from .objects import Kept, Objects
 from .open_room import OpenRoom
 from .origins import origin_allowed
-from .pace import Pressure, TickPolicy
-from .protocol import (
-    MAX_CONTROL_BYTES,
-    ROOM_NAME,
-    SUBPROTOCOL,
-    CloseCode,
-    Drain,
-    Limits,
-)
-from .room import GRACE_S, Room
-from .store import Store
+from .protocol.control import encode_control
+from .protocol.messages import MAX_CONTROL_BYTES, ROOM_NAME, SUBPROTOCOL, CloseCode, Drain, Limits
+from .rooms.objects import Kept, Objects
+from .rooms.pace import Pressure, TickPolicy
+from .rooms.room import GRACE_S, Room
+from .rooms.store import Store
+from .session import Visit
 from .tokens import TokenKeys
-from .visit import Visit
 
 log = logging.getLogger("streamxr.relay")
 

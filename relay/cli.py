@@ -13,11 +13,11 @@ import click
 
 from .app import RelaySettings
 from .logs import FORMATS, logs_to_stderr
-from .pace import TickPolicy
-from .protocol import Role
+from .protocol.messages import Role
+from .rooms.pace import TickPolicy
+from .rooms.store import StoreError
 from .server import RelayServer, listen
-from .simulate import simulate
-from .store import StoreError
+from .simulation.simulate import simulate
 from .tokens import Claims, TokenKeys
 
 Command = TypeVar("Command", bound=Callable[..., Any])

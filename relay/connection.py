@@ -13,24 +13,17 @@ from typing import Any, Final
 
 from starlette.websockets import WebSocket
 
-from .bodies import Placed
-from .control import encode_control, parse_control
 from .credit import Credit
-from .door import EXTENSION, DoorWebSocketProtocol
+from .fast_path import EXTENSION, DoorWebSocketProtocol
 from .frames import Burst, Frame, text_frame
-from .line import Line, QueuedLine
 from .metrics import Counts
-from .moves import OBJECT_MOVES, Moves, decode_moves_up
-from .poses import ACK_UP, decode_ack_up, decode_pose_up
-from .protocol import (
-    MAX_CONTROL_BYTES,
-    ClientMessage,
-    CloseCode,
-    Error,
-    ErrorCode,
-    ProtocolError,
-)
+from .protocol.control import encode_control, parse_control
+from .protocol.messages import MAX_CONTROL_BYTES, ClientMessage, CloseCode, Error, ErrorCode, ProtocolError
+from .protocol.moves import OBJECT_MOVES, Moves, decode_moves_up
+from .protocol.poses import ACK_UP, decode_ack_up, decode_pose_up
 from .rate import TokenBucket
+from .rooms.latest_poses import Placed
+from .transport import Line, QueuedLine
 
 NO_CLOSE_FRAME: Final = 1006
 MAX_REASON_BYTES: Final = 123  # RFC 6455, 5.5: a control frame holds 125, the code takes two

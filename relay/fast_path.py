@@ -27,7 +27,7 @@ from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
 from .frames import Burst, Frame
-from .line import LEAST_WAITING_BYTES
+from .transport import LEAST_WAITING_BYTES
 
 try:
     from websockets.speedups import apply_mask

@@ -25,7 +25,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from .protocol import CloseCode, ErrorCode, Refusal
+from .protocol.messages import CloseCode, ErrorCode, Refusal
 
 OTHER_ROOMS: Final = "other"
 QUANTILES: Final = (("p05", 0.05), ("p50", 0.50), ("p95", 0.95), ("max", 1.0))

@@ -15,14 +15,14 @@ from functools import partial
 from typing import Final
 
 from .connection import Connection
-from .control import encode_control
-from .fanout import Fanout
 from .frames import BINARY, Burst, Frame, text_frame
-from .pace import TickPolicy
-from .poses import to_tick_ms
-from .protocol import CloseCode, Deleted, Grabbed, Pace, Released, Spawned, Welcome
-from .room import Broadcast, Effect, Room, Send
-from .store import Store
+from .protocol.control import encode_control
+from .protocol.messages import CloseCode, Deleted, Grabbed, Pace, Released, Spawned, Welcome
+from .protocol.poses import to_tick_ms
+from .rooms.fanout import Fanout
+from .rooms.pace import TickPolicy
+from .rooms.room import Broadcast, Effect, Room, Send
+from .rooms.store import Store
 
 SAVE_INTERVAL_S: Final = 0.15  # so that a move is on the disk within 250 ms
 MAX_WAITING: Final = 1_000  # effects behind a slow disk; then operations are denied until it has caught up

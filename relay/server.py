@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 
 from .app import Relay, RelaySettings, create_app
-from .door import MAX_UNSENT_BYTES, DoorWebSocketProtocol, fits
+from .fast_path import MAX_UNSENT_BYTES, DoorWebSocketProtocol, fits
 
 log = logging.getLogger("streamxr.relay")
 

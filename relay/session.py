@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 from .connection import Connection, RefusalError
 from .logs import about
 from .metrics import Reported
-from .moves import Moves
 from .open_room import OpenRoom
-from .protocol import (
+from .protocol.messages import (
     ClientMessage,
     CloseCode,
     Delete,
@@ -25,7 +24,8 @@ from .protocol import (
     Spawn,
     Stats,
 )
-from .room import Credentials, Effect, RoomFullError, Send
+from .protocol.moves import Moves
+from .rooms.room import Credentials, Effect, RoomFullError, Send
 from .tokens import TokenError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from .protocol import MAX_TOKEN_CHARACTERS, ROOM_NAME, SUBJECT, Role
+from .protocol.messages import MAX_TOKEN_CHARACTERS, ROOM_NAME, SUBJECT, Role
 
 VERSION: Final = 1
 ANY_ROOM: Final = "*"

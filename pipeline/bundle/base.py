@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from ..gltf.document import DRACO, Document, Json, item, items, label, read_accessor, texture_slots
+from ..gltf.draco import EncodedPrimitive
+from ..gltf.glb import GENERATOR, GlbWriter
+from ..gltf.primitives import POINTS_AND_LINES, carried
+from ..pictures.levels import Level, slot_role
+from ..settings import Role
+from ..trees.scene import POINTER, Scene, pointed_at
 from .animations import pack_animations
-from .document import DRACO, Document, Json, item, items, label, read_accessor, texture_slots
-from .draco import EncodedPrimitive
-from .glb import GENERATOR, GlbWriter
-from .primitives import POINTS_AND_LINES, carried
-from .scene import POINTER, Scene, pointed_at
-from .settings import Role
-from .textures import Level, slot_role
 
 STATIC_NODE = "StreamXR static geometry"
 WEBP = "EXT_texture_webp"

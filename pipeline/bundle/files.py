@@ -15,10 +15,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import ModelError
+from ..errors import ModelError
 
 if TYPE_CHECKING:
-    from .document import Json
+    from ..gltf.document import Json
 
 CATALOGUE = "bundle.json"
 HASH_DIGITS = 32  # 128 bits of SHA-256: no two files ever collide by accident, and names stay short

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ..gltf.document import Document, Json, items, label, name_of, read_accessor, texture_slots
+from ..gltf.draco import Grid
+from ..mesh.surface import PrimitiveKind
+from ..pictures.levels import slot_role
+from ..settings import Role
+from ..trees.regions import Region, Tree
+from ..trees.scene import Scene
 from .animations import animation_name
-from .document import Document, Json, items, label, name_of, read_accessor, texture_slots
-from .draco import Grid
-from .regions import Region, Tree
-from .scene import Scene
-from .settings import Role
-from .surface import PrimitiveKind
-from .textures import slot_role
 
 
 def describe_tree(tree: Tree, nodes: Sequence[int], refinements: Sequence[Json | None]) -> Json:

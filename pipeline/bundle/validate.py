@@ -12,11 +12,11 @@ from typing import Any
 import DracoPy
 import numpy as np
 
-from .arrays import BoolArray, FloatArray
-from .bundle import CATALOGUE, Bundle, read_hashed, read_manifest
-from .document import DRACO, Json
-from .errors import ModelError
-from .surface import Surface, merge, rows_in, unique_rows, without_degenerates
+from ..arrays import BoolArray, FloatArray
+from ..errors import ModelError
+from ..gltf.document import DRACO, Json
+from ..mesh.surface import Surface, merge, rows_in, unique_rows, without_degenerates
+from .files import CATALOGUE, Bundle, read_hashed, read_manifest
 
 
 @dataclass(frozen=True)

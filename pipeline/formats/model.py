@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import ModelError
+from ..errors import ModelError
 
 if TYPE_CHECKING:
-    from .document import Document
+    from ..gltf.document import Document
     from .translated import Translated
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl")
@@ -27,8 +27,8 @@ def read_model(path: Path, name: str | None = None, *, unit: str = "m", up: str 
     reader = _translator(path)
     if reader is not None:
         return reader(path).document(name or path.name, METRES[unit], up)
-    from .document import read_document
-    from .draco_input import expand_draco
+    from ..gltf.document import read_document
+    from ..gltf.draco_input import expand_draco
 
     return expand_draco(read_document(path, name))
 
@@ -44,7 +44,7 @@ def source_sha256(path: Path) -> str:
 
         return digest([content for _, content in obj_files(path)])
     if suffix not in SCANS:
-        from .document import read_document
+        from ..gltf.document import read_document
 
         return read_document(path).sha256
     try:

@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 import numpy as np
 from PIL import Image
 
-from .document import Json
-from .errors import ModelError
-from .pictures import MAX_PIXELS
-from .textures import srgb_to_linear
+from ..errors import ModelError
+from ..gltf.document import Json
+from ..pictures.codec import MAX_PIXELS
+from ..pictures.levels import srgb_to_linear
 from .translated import Translated
 
 # Map statements that have a place in glTF; `bump` and `map_bump` only where the picture is a normal map.

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 import numpy as np
 
-from .arrays import AnyArray, BoolArray, FloatArray
-from .document import resolve
-from .errors import ModelError
+from ..arrays import AnyArray, BoolArray, FloatArray
+from ..errors import ModelError
+from ..gltf.document import resolve
+from ..mesh.polygons import triangulate
+from ..pictures.levels import srgb_to_linear
 from .mtl import picture_names, read_materials
-from .polygons import triangulate
-from .textures import srgb_to_linear
 from .translated import HARD_EDGE, LINES, POINTS, Part, Translated, corner_normals, indexed, require_finite
 
 _LIBRARY = re.compile(rb"^[ \t]*mtllib[ \t]+(.+?)[ \t]*$", re.MULTILINE)

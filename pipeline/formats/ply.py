@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray, IntArray
-from .errors import ModelError
-from .polygons import triangulate
-from .textures import srgb_to_linear
+from ..arrays import AnyArray, FloatArray, IntArray
+from ..errors import ModelError
+from ..mesh.polygons import triangulate
+from ..pictures.levels import srgb_to_linear
 from .translated import LINES, PLAIN, POINTS, Part, Translated, corner_normals, indexed, require_finite
 
 _TYPES = {"char": "i1", "uchar": "u1", "int8": "i1", "uint8": "u1", "short": "i2", "ushort": "u2", "int16": "i2",

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray
-from .errors import ModelError
-from .textures import srgb_to_linear
+from ..arrays import AnyArray, FloatArray
+from ..errors import ModelError
+from ..pictures.levels import srgb_to_linear
 from .translated import HARD_EDGE, PLAIN, Part, Translated, corner_normals, indexed, require_finite
 
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import AnyArray, BoolArray, FloatArray, IntArray
-from .document import Document, Json, texture_slots
-from .errors import ModelError
-from .surface import unique_rows
+from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
+from ..errors import ModelError
+from ..gltf.document import Document, Json, texture_slots
+from ..mesh.surface import unique_rows
 
 HARD_EDGE = float(np.cos(np.radians(35.0)))  # sharper edges stay hard where a file has no normals
 MAX_VALENCE = 64  # corners around one vertex that are compared with each other

@@ -17,8 +17,8 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray
-from .errors import ModelError, shown
+from ..arrays import AnyArray, FloatArray
+from ..errors import ModelError, shown
 from .strict_json import parse_json
 
 Json = dict[str, Any]

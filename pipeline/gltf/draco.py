@@ -9,8 +9,8 @@ from typing import Any
 import DracoPy
 import numpy as np
 
-from .arrays import AnyArray, FloatArray, IntArray
-from .settings import Settings
+from ..arrays import AnyArray, FloatArray, IntArray
+from ..settings import Settings
 
 POSITION, NORMAL, COLOR, TEX_COORD = 0, 1, 2, 3  # Draco's GeometryAttribute::Type
 FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import AnyArray
+from ..arrays import AnyArray
+from ..errors import ModelError
 from .document import COMPONENTS, DRACO, MAX_ELEMENTS, WIDTHS, Document, Json, integer, item, items, label, view_bytes
-from .errors import ModelError
 
 REMEDY = "the file is damaged: export it again"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import AnyArray
+from ..arrays import AnyArray
+from ..mesh.surface import PrimitiveKind
 from .document import DRACO, Json
 from .draco import FLOAT, TYPES, UNSIGNED_INT, UNSIGNED_SHORT, EncodedPrimitive
-from .surface import PrimitiveKind
 
 GENERATOR = "StreamXR"
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from ..errors import ModelError
 from .document import Json, item, items, label
-from .errors import ModelError
 
 # (array, property, target): scalars and arrays of indices alike.
 LINKS = (

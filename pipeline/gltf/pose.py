@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray, IntArray
+from ..arrays import AnyArray, FloatArray, IntArray
+from ..errors import ModelError
 from .document import Document, Json, item, items, label, numbers, read_accessor
-from .errors import ModelError
 
 # Poses taken of one animation: its keyframes and the middles between them, thinned where there are more.
 POSES_PER_ANIMATION = 48

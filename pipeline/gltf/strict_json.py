@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ModelError, shown
+from ..errors import ModelError, shown
 
 MAX_JSON_BYTES = 256 << 20  # the largest JSON chunk of a real model seen is two orders below
 MAX_JSON_DEPTH = 200  # deeper than any exporter nests, shallower than Python's recursion limit

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray, IntArray
+from ..arrays import AnyArray, FloatArray, IntArray
 from .closest import BoxTree, ClosestPoints
 from .compiled import compiled, compiled_inner
 from .surface import Surface, edges_of, face_normals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import BoolArray, FloatArray, IntArray
+from ..arrays import BoolArray, FloatArray, IntArray
 from .closest import ClosestPoints, weights_within
 from .compiled import compiled
 from .surface import PrimitiveKind, Source, Surface, face_normals, matches

@@ -8,7 +8,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from .arrays import BoolArray
+from ..arrays import BoolArray
 from .surface import Source, Surface, face_normals, open_edges, proper
 
 SAME_PLACE = 1e-6  # of the surface's diagonal: vertices nearer than this are one, written with rounding

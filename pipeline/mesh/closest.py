@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import AnyArray, BoolArray, FloatArray, IntArray
+from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .compiled import compiled, compiled_inner
 
 LEAF = 4  # triangles in a leaf

@@ -21,7 +21,7 @@ def folder() -> Path:
 
     Numba by itself only sees changes of the file that a function is in, not of the functions that were built into it.
     """
-    own = sorted(Path(__file__).parent.glob("*.py"))
+    own = sorted(Path(__file__).parents[1].rglob("*.py"))
     state = sha256(b"".join(path.read_bytes() for path in own)).hexdigest()[:16]
     caches = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or "~/.cache"
     return Path(caches).expanduser() / "streamxr" / f"compiled-{state}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arrays import BoolArray, FloatArray
+from ..arrays import BoolArray, FloatArray
 from .compiled import compiled, compiled_inner
 from .edge_queue import Queue, clear, fresh, pop, push, queue_with_room
 from .quadrics import MEMBERS, Group, Mesh, State, evaluate, find_groups, set_texture, start

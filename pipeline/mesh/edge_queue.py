@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import AnyArray
+from ..arrays import AnyArray
 from .compiled import compiled, compiled_inner
 from .quadrics import State
 

@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .affine_maps import MapRoom, Pieces, Target, bare_target, book_by_thirds, booked_target, map_room, mapped_bound
-from .arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
 from .compiled import compiled, compiled_inner
 from .surface import Surface, at_breaks, centroids, part

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .arrays import BoolArray, FloatArray
+from ..arrays import BoolArray, FloatArray
 
 Triple = tuple[int, int, int]
 

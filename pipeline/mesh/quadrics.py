@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .arrays import AnyArray, BoolArray, FloatArray
+from ..arrays import AnyArray, BoolArray, FloatArray
 from .compiled import compiled, compiled_inner
 
 OPEN, LINE = 1, 2  # kinds of borders

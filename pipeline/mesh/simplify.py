@@ -7,7 +7,7 @@ from math import ceil
 
 import numpy as np
 
-from .arrays import AnyArray, BoolArray, FloatArray, IntArray
+from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .closest import ClosestPoints
 from .collapse import collapse
 from .compiled import compiled

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .arrays import BoolArray, FloatArray, IntArray
+from ..arrays import BoolArray, FloatArray, IntArray
 from .closest import halved
 from .compiled import compiled
 from .surface import Source, Surface, centroids, edges_of

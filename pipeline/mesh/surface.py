@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import AnyArray, BoolArray, FloatArray, IntArray
+from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .compiled import compiled, compiled_inner
 
 FEW_SIDES = 32  # of one vertex: so many are compared with each other rather than sorted

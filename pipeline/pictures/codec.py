@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ..errors import ModelError
+from ..settings import Role, Settings
 from . import ktx2
-from .errors import ModelError
-from .settings import Role, Settings
 
 Codes = npt.NDArray[np.uint8]
 Format = Literal["jpg", "ktx2", "png", "webp"]

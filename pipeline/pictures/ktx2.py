@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ModelError
-from .settings import Role
+from ..errors import ModelError
+from ..settings import Role
 
 MAX_PIXELS = 12 << 20  # of one picture: what the encoder takes within WebAssembly's memory
 BLOCK = 4  # pixels: the sides of a compressed picture are multiples of this
@@ -34,7 +34,7 @@ def find_encoder() -> tuple[str, str]:
     Raises ModelError when either is missing.
     """
     node, npm = shutil.which("node"), shutil.which("npm")
-    package = HERE.parent / "viewer" / "node_modules" / PACKAGE
+    package = HERE.parents[1] / "viewer" / "node_modules" / PACKAGE
     if npm is not None and not package.is_dir():
         asked = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=False)
         package = Path(asked.stdout.strip()) / PACKAGE

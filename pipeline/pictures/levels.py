@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from ..errors import ModelError
+from ..gltf.document import Document, Json, item, items, label, read_image, texture_slots
+from ..jobs.tasks import Begin
+from ..settings import Role, Settings
 from . import ktx2
-from .document import Document, Json, item, items, label, read_image, texture_slots
-from .errors import ModelError
-from .pictures import Codes, Format, decode_picture, encode_picture, picture_size
-from .settings import Role, Settings
-from .tasks import Begin
+from .codec import Codes, Format, decode_picture, encode_picture, picture_size
 
 Pixels = npt.NDArray[np.float32]
 

@@ -12,30 +12,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray, IntArray
-from .attributes import transfer
-from .closest import ClosestPoints, weights_within
-from .document import Document
-from .draco import EncodedPrimitive, Grid, encode_primitive
-from .geometric_error import GeometricError
-from .pose import Body, Drawing, read_body, read_drawing
+from ..arrays import AnyArray, FloatArray, IntArray
+from ..gltf.document import Document
+from ..gltf.draco import EncodedPrimitive, Grid, encode_primitive
+from ..gltf.pose import Body, Drawing, read_body, read_drawing
+from ..jobs.tasks import Begin
+from ..mesh.attributes import transfer
+from ..mesh.closest import ClosestPoints, weights_within
+from ..mesh.geometric_error import GeometricError
+from ..mesh.surface import Source, Surface, unique_rows
+from ..settings import Settings
 from .posed_error import PosedSurface, motion_sphere, posed_error
 from .region_finish import indexed, metres_per_uv
-from .regions import (
-    IMPROVEMENT,
-    WORTHWHILE,
-    Region,
-    Tree,
-    chain,
-    length_in,
-    plan_tiers,
-    tree_grid,
-)
+from .regions import IMPROVEMENT, WORTHWHILE, Region, Tree, chain, length_in, plan_tiers, tree_grid
 from .rig import Shape, encodable, read_shapes, skin_bytes, skin_sets
 from .scene import DeformingMesh, Scene, TreeSource
-from .settings import Settings
-from .surface import Source, Surface, unique_rows
-from .tasks import Begin
 
 FEWEST_TRIANGLES = 64  # of a base whose morph targets are heavy
 

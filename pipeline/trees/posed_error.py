@@ -15,11 +15,11 @@ from itertools import product
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray
-from .closest import ClosestPoints, weights_within
-from .geometric_error import TOLERANCE, GeometricError, geometric_error
-from .pose import Body, Drawing
-from .surface import Surface, unique_rows, without_degenerates
+from ..arrays import FloatArray, IntArray
+from ..gltf.pose import Body, Drawing
+from ..mesh.closest import ClosestPoints, weights_within
+from ..mesh.geometric_error import TOLERANCE, GeometricError, geometric_error
+from ..mesh.surface import Surface, unique_rows, without_degenerates
 
 POINTS = 20_000  # of a surface that are followed, or its vertices if those are more
 FINEST_CUT = 12  # parts of an edge between points

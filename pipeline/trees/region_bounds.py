@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray
-from .compiled import compiled
-from .draco import EncodedPrimitive
-from .surface import box_of, face_normals
+from ..arrays import AnyArray, FloatArray
+from ..gltf.draco import EncodedPrimitive
+from ..mesh.compiled import compiled
+from ..mesh.surface import box_of, face_normals
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import FloatArray, IntArray
-from .attributes import transfer
-from .closest import ClosestPoints
-from .draco import EncodedPrimitive, Grid, encode_primitive
-from .geometric_error import GeometricError, geometric_error
+from ..arrays import FloatArray, IntArray
+from ..gltf.draco import EncodedPrimitive, Grid, encode_primitive
+from ..mesh.attributes import transfer
+from ..mesh.closest import ClosestPoints
+from ..mesh.geometric_error import GeometricError, geometric_error
+from ..mesh.surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows, without_degenerates
+from ..settings import Settings
 from .region_bounds import Shape
-from .settings import Settings
-from .surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows, without_degenerates
 
 
 @dataclass(frozen=True)

@@ -14,24 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import FloatArray
-from .draco import EncodedPrimitive, Grid, choose_grid
+from ..arrays import FloatArray
+from ..gltf.draco import EncodedPrimitive, Grid, choose_grid
+from ..jobs.tasks import Begin, Made
+from ..mesh.simplify import NOTHING, room_for_lines, simplify, strayed
+from ..mesh.split import BORDER_SHARE, BRANCHING, Pieces, split
+from ..mesh.surface import PrimitiveKind, Source, Surface, box_of, first_sides, merge, rows_in
+from ..settings import Settings
 from .region_bounds import cone_around, sphere_around
 from .region_finish import Finished, finish_region, finish_regions
 from .scene import TreeSource
-from .settings import Settings
-from .simplify import NOTHING, room_for_lines, simplify, strayed
-from .split import BORDER_SHARE, BRANCHING, Pieces, split
-from .surface import (
-    PrimitiveKind,
-    Source,
-    Surface,
-    box_of,
-    first_sides,
-    merge,
-    rows_in,
-)
-from .tasks import Begin, Made
 
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
 WORTHWHILE = 0.75

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray, IntArray
-from .document import Document, Json, item, label
-from .errors import ModelError
-from .pose import read_body
-from .primitives import (
+from ..arrays import AnyArray, FloatArray, IntArray
+from ..errors import ModelError
+from ..gltf.document import Document, Json, item, label
+from ..gltf.pose import read_body
+from ..gltf.primitives import (
     POINTS_AND_LINES,
     SHAPES,
     needs_tangents,
@@ -20,10 +20,10 @@ from .primitives import (
     read_targets,
     read_triangles,
 )
+from ..mesh.surface import PrimitiveKind, proper, unique_rows
+from ..pictures.levels import texels_per_uv
+from ..settings import Settings
 from .scene import DeformingMesh
-from .settings import Settings
-from .surface import PrimitiveKind, proper, unique_rows
-from .textures import texels_per_uv
 
 
 @dataclass(frozen=True)

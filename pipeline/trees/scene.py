@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .arrays import AnyArray, FloatArray, IntArray
-from .document import Document, Json, item, items, label
-from .errors import ModelError
-from .pose import Motion, node_matrix, read_body, read_drawing, sample_motion
-from .primitives import (
+from ..arrays import AnyArray, FloatArray, IntArray
+from ..errors import ModelError
+from ..gltf.document import Document, Json, item, items, label
+from ..gltf.pose import Motion, node_matrix, read_body, read_drawing, sample_motion
+from ..gltf.primitives import (
     MAX_EXTENT,
     count_triangles,
     is_triangles,
@@ -24,7 +24,7 @@ from .primitives import (
     read_targets,
     read_triangles,
 )
-from .surface import PrimitiveKind, Source, Surface, box_of, in_order_of_use, proper, unique_rows
+from ..mesh.surface import PrimitiveKind, Source, Surface, box_of, in_order_of_use, proper, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 

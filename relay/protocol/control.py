@@ -11,7 +11,7 @@ import math
 import re
 from typing import Any, Final, NoReturn, TypeGuard
 
-from .protocol import (
+from .messages import (
     MAX_COORDINATE_M,
     MAX_PID,
     MAX_TOKEN_CHARACTERS,

@@ -1,7 +1,7 @@
 """Binary frames of type 3: where held objects are, one layout up and down.
 
 `docs/protocol.md` is the specification, `tests/vectors/protocol/moves.json` holds byte vectors that this
-module and `viewer/src/core/protocol.ts` both reproduce.
+module and `viewer/src/room/messages-binary.ts` both reproduce.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from .messages import MAX_COORDINATE_M, VERSION, ErrorCode, ProtocolError
 from .poses import FLOAT32, MAX_AGE_MS
-from .protocol import MAX_COORDINATE_M, VERSION, ErrorCode, ProtocolError
 
 OBJECT_MOVES: Final = 3
 MAX_MOVES_UP: Final = 16  # nobody has that many hands

@@ -1,7 +1,7 @@
 """Binary pose frames: one body up, one tick down, and the answer of those who have no body to send.
 
 All numbers are little-endian. `docs/protocol.md` is the specification, `tests/vectors/protocol/poses.json`
-holds byte vectors that this module and `viewer/src/core/protocol.ts` both reproduce.
+holds byte vectors that this module and `viewer/src/room/messages-binary.ts` both reproduce.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from .protocol import MAX_COORDINATE_M, VERSION, ErrorCode, Point, ProtocolError, Quat
+from .messages import MAX_COORDINATE_M, VERSION, ErrorCode, Point, ProtocolError, Quat
 
 POSE_UP: Final = 1
 TICK_DOWN: Final = 2

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from .bodies import Bodies
+from ..frames import BINARY, Frame
+from ..protocol.poses import RECORD_HEADER_BYTES, tick_header, to_tick_ms
 from .cells import Cell, Standing, divide
-from .frames import BINARY, Frame
-from .poses import RECORD_HEADER_BYTES, tick_header, to_tick_ms
+from .latest_poses import Bodies
 
 KEYFRAME_INTERVAL_S: Final = 1.0  # repairs whatever a delta missed, and shows a client that the relay lives
 FAR_HZ: Final = 5.0

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final
 
-from .poses import FLOAT32, MAX_AGE_MS
+from ..protocol.poses import FLOAT32, MAX_AGE_MS
 
 _RECORD_HEADER = struct.Struct("<HBB")  # pid, flags, age_ms
 _HEAD_MM: Final = struct.Struct("<hhh")

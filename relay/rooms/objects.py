@@ -12,9 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from .moves import Move, encode_moves
-from .poses import unpack_point
-from .protocol import (
+from ..protocol.messages import (
     MAX_U32,
     Cause,
     Delete,
@@ -35,6 +33,8 @@ from .protocol import (
     Spawn,
     Spawned,
 )
+from ..protocol.moves import Move, encode_moves
+from ..protocol.poses import unpack_point
 
 LEASE_S: Final = 5.0  # five of the moves that a holder sends at least
 REMEMBERED_EVENTS: Final = 256  # for those who come back; some 40 KB to send

@@ -12,11 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from .bodies import Bodies
-from .moves import Moves
-from .objects import Objects
-from .poses import to_tick_ms
-from .protocol import (
+from ..protocol.messages import (
     MAX_PID,
     ClientMessage,
     Delete,
@@ -42,7 +38,11 @@ from .protocol import (
     Updated,
     Welcome,
 )
-from .rate import TokenBucket
+from ..protocol.moves import Moves
+from ..protocol.poses import to_tick_ms
+from ..rate import TokenBucket
+from .latest_poses import Bodies
+from .objects import Objects
 
 PID_REUSE_DELAY_S: Final = 60.0  # longer than any frame can lie in a buffer: an old pose never moves a new avatar
 GRACE_S: Final = 30.0  # for which a seat is kept for somebody whose line is lost

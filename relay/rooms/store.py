@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from .logs import about
+from ..logs import about
+from ..protocol.messages import Deleted, Grabbed, ObjectEvent, Point, Released, SharedObject, Spawned
 from .objects import Kept
-from .protocol import Deleted, Grabbed, ObjectEvent, Point, Released, SharedObject, Spawned
 
-log = logging.getLogger("streamxr.relay.store")
+log = logging.getLogger("streamxr.relay.rooms.store")
 
 T = TypeVar("T")
 

@@ -12,11 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..protocol.messages import VERSION
+from ..protocol.moves import Move, encode_moves
+from ..protocol.poses import POSE_UP, TICK_DOWN, pack_quaternion
 from .client_socket import NO_CLOSE_FRAME, ClientSocket
-from .moves import Move, encode_moves
-from .poses import POSE_UP, TICK_DOWN, pack_quaternion
-from .protocol import VERSION
-from .tally import Tally
+from .statistics import Tally
 from .throws import CARRY_STEPS, Carry
 from .walks import FLAGS, STEPS_PER_S, Walk
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from ..protocol.messages import ROOM_NAME, SUBPROTOCOL
+from .client import SimulatedRoom, Walker, end_all
 from .client_socket import ClientSocket
-from .protocol import ROOM_NAME, SUBPROTOCOL
-from .tally import Tally
-from .walker import SimulatedRoom, Walker, end_all
+from .statistics import Tally
 from .walks import STEPS_PER_S, walks
 
 NAMES: Final = ("Ada", "Alan", "Barbara", "Donald", "Edsger", "Frances", "Grace", "Hedy", "Jean", "Katherine", "Leslie")

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from .crowd import Crowd, Plan
-from .tally import Ages
+from .load import Crowd, Plan
+from .statistics import Ages
 
 DEFAULT_URL: Final = "ws://127.0.0.1:8787"
 REPORT_S: Final = 1.0

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from .poses import BOTH_HANDS, pack_quaternion
-from .protocol import Quat
+from ..protocol.messages import Quat
+from ..protocol.poses import BOTH_HANDS, pack_quaternion
 
 STEPS_PER_S: Final = 30
 LOOP_S: Final = 24  # a step comes again after this long; no pose is under way for that long

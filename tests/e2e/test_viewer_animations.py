@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route
 from servers import Site, script, serve
-from streamxr.pipeline.document import read_accessor
-from streamxr.pipeline.source import read_model
+from streamxr.pipeline.formats.model import read_model
+from streamxr.pipeline.gltf.document import read_accessor
 from visit import Visit
 
 Open = Callable[..., Visit]

@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Browser
 from servers import script, serve
 from streamxr.pipeline.errors import ModelError
-from streamxr.pipeline.ktx2 import find_encoder
+from streamxr.pipeline.pictures.ktx2 import find_encoder
 from visit import Visit
 
 HERE = Path(__file__).parent

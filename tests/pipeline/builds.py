@@ -16,12 +16,12 @@ import gltf_maker as make
 import numpy as np
 from streamxr.pipeline.asset import build_asset
 from streamxr.pipeline.asset_report import AssetReport
-from streamxr.pipeline.bundle import Bundle
-from streamxr.pipeline.glb import DRACO
+from streamxr.pipeline.bundle.files import Bundle
+from streamxr.pipeline.bundle.validate import decode_refinement, decode_stream
+from streamxr.pipeline.gltf.glb import DRACO
+from streamxr.pipeline.jobs.tasks import here
+from streamxr.pipeline.mesh.surface import Surface, merge
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.surface import Surface, merge
-from streamxr.pipeline.tasks import here
-from streamxr.pipeline.validate import decode_refinement, decode_stream
 
 HERE = Path(__file__).parent
 # Every bundle that the tests built from sound models: test_pipeline_every_bundle.py looks at them all at the end.

@@ -27,11 +27,11 @@ from typing import Any
 
 from builds import build_file
 from fuzz_seeds import Files, seeds
+from streamxr.pipeline.bundle.validate import validate
 from streamxr.pipeline.errors import ModelError
-from streamxr.pipeline.pool import prepare_process
+from streamxr.pipeline.formats.model import SUFFIXES
+from streamxr.pipeline.jobs.pool import prepare_process
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.source import SUFFIXES
-from streamxr.pipeline.validate import validate
 
 SECONDS = 200  # for one mutant, on a loaded machine: the slowest known takes 13 on a free one
 MEMORY = 3 << 30  # of private memory, the mesh libraries' half a gigabyte included

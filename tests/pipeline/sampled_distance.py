@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
-from streamxr.pipeline.surface import Surface
+from streamxr.pipeline.mesh.surface import Surface
 
 Floats = npt.NDArray[np.float64]
 LEAST_PIECES = 300  # about as many triangles a surface is cut into before nearest ones are sought

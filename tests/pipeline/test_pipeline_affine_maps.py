@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sampled_distance import Target
-from streamxr.pipeline.affine_maps import Pieces, booked_target, map_room, mapped_bound
-from streamxr.pipeline.closest import ClosestPoints
-from streamxr.pipeline.surface import Surface
+from streamxr.pipeline.mesh.affine_maps import Pieces, booked_target, map_room, mapped_bound
+from streamxr.pipeline.mesh.closest import ClosestPoints
+from streamxr.pipeline.mesh.surface import Surface
 
 
 def fan(spokes: int, lift: np.ndarray, *, closed: bool) -> Surface:

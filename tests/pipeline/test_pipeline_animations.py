@@ -13,10 +13,10 @@ import pytest
 from builds import Built, build_file, khronos_errors
 from posing import Posed, source_vertices
 from streamxr.pipeline.build import build as build_folder
-from streamxr.pipeline.document import Document, read_accessor
+from streamxr.pipeline.bundle.validate import validate
+from streamxr.pipeline.formats.model import read_model
+from streamxr.pipeline.gltf.document import Document, read_accessor
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.source import read_model
-from streamxr.pipeline.validate import validate
 from test_pipeline_validate import flip, rewrite
 
 Build = Callable[..., Built]

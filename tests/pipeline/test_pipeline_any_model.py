@@ -13,13 +13,13 @@ import pytest
 from builds import Built, build_file, decoded_regions
 from sampled_distance import Target, points_of
 from streamxr.pipeline.build import find_models
-from streamxr.pipeline.clean import clean
-from streamxr.pipeline.document import items
-from streamxr.pipeline.scene import read_scene
+from streamxr.pipeline.bundle.validate import validate
+from streamxr.pipeline.formats.model import SCANS, read_model
+from streamxr.pipeline.gltf.document import items
+from streamxr.pipeline.mesh.clean import clean
+from streamxr.pipeline.mesh.surface import Surface, face_normals, merge, open_edges, without_degenerates
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.source import SCANS, read_model
-from streamxr.pipeline.surface import Surface, face_normals, merge, open_edges, without_degenerates
-from streamxr.pipeline.validate import validate
+from streamxr.pipeline.trees.scene import read_scene
 
 MODELS = Path(__file__).parents[2] / "models"
 # Static, rigid and skinned; together with leaves this small, trees that split twice and more.

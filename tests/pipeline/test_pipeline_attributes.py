@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from builds import Built
 from scipy.spatial import cKDTree
+from streamxr.pipeline.mesh.simplify import simplify
+from streamxr.pipeline.mesh.surface import Surface, unique_rows, without_degenerates
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.simplify import simplify
-from streamxr.pipeline.surface import Surface, unique_rows, without_degenerates
 
 SIDE = 40  # squares along an edge of the box
 SMALL = Settings(leaf_triangles=2000, base_triangles=500)

@@ -8,9 +8,9 @@ import gltf_maker as make
 import numpy as np
 from builds import Built
 from streamxr.pipeline.arrays import FloatArray, IntArray
-from streamxr.pipeline.clean import clean
+from streamxr.pipeline.mesh.clean import clean
+from streamxr.pipeline.mesh.surface import Source, Surface, merge, open_edges, part
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.surface import Source, Surface, merge, open_edges, part
 
 Build = Callable[..., Built]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import gltf_maker as make
 import pytest
 from streamxr.pipeline import build as stage
-from streamxr.pipeline import code_cache
+from streamxr.pipeline.mesh import code_cache
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.workers import Event, Notice
 

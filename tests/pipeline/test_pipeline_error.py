@@ -11,11 +11,11 @@ from builds import Built, decoded_regions
 from hypothesis import given
 from hypothesis import strategies as st
 from sampled_distance import Target, sampled_distance
-from streamxr.pipeline.document import read_document
-from streamxr.pipeline.geometric_error import TOLERANCE, geometric_error
-from streamxr.pipeline.scene import read_scene
+from streamxr.pipeline.gltf.document import read_document
+from streamxr.pipeline.mesh.geometric_error import TOLERANCE, geometric_error
+from streamxr.pipeline.mesh.surface import Surface, merge, unique_rows
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.surface import Surface, merge, unique_rows
+from streamxr.pipeline.trees.scene import read_scene
 
 FLOOR = 1e-6
 lengths = st.floats(0.001, 10)

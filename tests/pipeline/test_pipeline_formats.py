@@ -12,9 +12,9 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built, build_file
+from streamxr.pipeline.bundle.validate import decode_stream
 from streamxr.pipeline.errors import ModelError
-from streamxr.pipeline.surface import merge
-from streamxr.pipeline.validate import decode_stream
+from streamxr.pipeline.mesh.surface import merge
 
 SIDE = 9  # vertices along a side of the patch
 

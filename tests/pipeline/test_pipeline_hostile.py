@@ -11,11 +11,11 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built, build_file
-from streamxr.pipeline.document import Json, read_document
 from streamxr.pipeline.errors import ModelError
-from streamxr.pipeline.links import check_links
-from streamxr.pipeline.scene import read_scene
-from streamxr.pipeline.sizes import check_sizes
+from streamxr.pipeline.gltf.document import Json, read_document
+from streamxr.pipeline.gltf.links import check_links
+from streamxr.pipeline.gltf.sizes import check_sizes
+from streamxr.pipeline.trees.scene import read_scene
 
 Change = Callable[[Json], object]
 

@@ -9,11 +9,11 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built, khronos_errors
-from streamxr.pipeline.document import Document, read_accessor
-from streamxr.pipeline.primitives import read_triangles
-from streamxr.pipeline.rig import quantise_weights
-from streamxr.pipeline.surface import face_normals
-from streamxr.pipeline.validate import decode_stream, validate
+from streamxr.pipeline.bundle.validate import decode_stream, validate
+from streamxr.pipeline.gltf.document import Document, read_accessor
+from streamxr.pipeline.gltf.primitives import read_triangles
+from streamxr.pipeline.mesh.surface import face_normals
+from streamxr.pipeline.trees.rig import quantise_weights
 
 Build = Callable[..., Built]
 

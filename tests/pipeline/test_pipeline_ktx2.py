@@ -9,11 +9,11 @@ from pathlib import Path
 import gltf_maker as make
 import pytest
 from builds import Built
-from streamxr.pipeline import ktx2
 from streamxr.pipeline.build import build as build_folder
 from streamxr.pipeline.errors import ModelError
+from streamxr.pipeline.pictures import ktx2
+from streamxr.pipeline.pictures.levels import level_sizes, too_large_for_ktx2
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.textures import level_sizes, too_large_for_ktx2
 
 KTX2 = Settings(texture_format="ktx2")
 ETC1S, UASTC = 163, 166  # Khronos Data Format: KHR_DF_MODEL_ETC1S, KHR_DF_MODEL_UASTC

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from builds import build_file
 from PIL import Image
-from streamxr.pipeline.document import Document
-from streamxr.pipeline.scene import read_scene
-from streamxr.pipeline.source import read_model
-from streamxr.pipeline.surface import Surface, face_normals
+from streamxr.pipeline.formats.model import read_model
+from streamxr.pipeline.gltf.document import Document
+from streamxr.pipeline.mesh.surface import Surface, face_normals
+from streamxr.pipeline.trees.scene import read_scene
 
 
 def surface(path: Path) -> Surface:

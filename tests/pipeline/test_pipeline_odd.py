@@ -8,8 +8,8 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built, decoded_regions, khronos_errors
-from streamxr.pipeline.surface import face_normals
-from streamxr.pipeline.validate import validate
+from streamxr.pipeline.bundle.validate import validate
+from streamxr.pipeline.mesh.surface import face_normals
 
 Build = Callable[..., Built]
 SIDE = 60

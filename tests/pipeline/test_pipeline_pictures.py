@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from streamxr.pipeline.errors import ModelError
-from streamxr.pipeline.pictures import decode_picture, picture_size
+from streamxr.pipeline.pictures.codec import decode_picture, picture_size
 
 RNG = np.random.default_rng(5)
 RGB = RNG.integers(0, 256, (6, 9, 3)).astype(np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from streamxr.pipeline.polygons import triangulate
+from streamxr.pipeline.mesh.polygons import triangulate
 
 
 def signed_area(points: np.ndarray) -> float:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from builds import Built
 from sampled_distance import Target
-from streamxr.pipeline.attributes import transfer
-from streamxr.pipeline.closest import ClosestPoints, weights_within
-from streamxr.pipeline.document import read_document
-from streamxr.pipeline.regions import STRAY_SHARE, build_tree
-from streamxr.pipeline.scene import TreeSource, read_scene
+from streamxr.pipeline.gltf.document import read_document
+from streamxr.pipeline.jobs.tasks import here
+from streamxr.pipeline.mesh.attributes import transfer
+from streamxr.pipeline.mesh.closest import ClosestPoints, weights_within
+from streamxr.pipeline.mesh.simplify import simplify, strayed
+from streamxr.pipeline.mesh.surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.simplify import simplify, strayed
-from streamxr.pipeline.surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows
-from streamxr.pipeline.tasks import here
+from streamxr.pipeline.trees.regions import STRAY_SHARE, build_tree
+from streamxr.pipeline.trees.scene import TreeSource, read_scene
 
 Build = Callable[..., Built]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from builds import build_file
 from streamxr.pipeline.errors import ModelError
-from streamxr.pipeline.scene import read_scene
-from streamxr.pipeline.source import read_model
-from streamxr.pipeline.surface import Surface, face_normals
+from streamxr.pipeline.formats.model import read_model
+from streamxr.pipeline.mesh.surface import Surface, face_normals
+from streamxr.pipeline.trees.scene import read_scene
 
 
 def surface(path: Path) -> Surface:

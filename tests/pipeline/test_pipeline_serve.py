@@ -13,7 +13,7 @@ import gltf_maker as make
 import httpx
 import pytest
 from builds import build_file
-from streamxr.pipeline.bundle import Bundle
+from streamxr.pipeline.bundle.files import Bundle
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built, build_file, khronos_errors
-from streamxr.pipeline.document import read_accessor, read_document
-from streamxr.pipeline.draco import choose_grid, encode_primitive
 from streamxr.pipeline.errors import ModelError
-from streamxr.pipeline.glb import DRACO
-from streamxr.pipeline.scene import read_scene
+from streamxr.pipeline.formats.model import read_model, source_sha256
+from streamxr.pipeline.gltf.document import read_accessor, read_document
+from streamxr.pipeline.gltf.draco import choose_grid, encode_primitive
+from streamxr.pipeline.gltf.glb import DRACO
+from streamxr.pipeline.mesh.surface import Surface
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.source import read_model, source_sha256
-from streamxr.pipeline.surface import Surface
+from streamxr.pipeline.trees.scene import read_scene
 
 CUBE = """mtllib box.mtl
 o box

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from builds import Built, build_file
 from PIL import Image
+from streamxr.pipeline.pictures.levels import Pyramid, TextureUse, build_pyramid
 from streamxr.pipeline.settings import Role, Settings
-from streamxr.pipeline.textures import Pyramid, TextureUse, build_pyramid
 
 BEST = Settings(color_quality=100, normal_quality=100, data_quality=100)
 

@@ -9,9 +9,9 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built
+from streamxr.pipeline.bundle.validate import decode_refinement, validate
+from streamxr.pipeline.mesh.surface import Surface, merge, open_edges, rows_in
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.surface import Surface, merge, open_edges, rows_in
-from streamxr.pipeline.validate import decode_refinement, validate
 
 Build = Callable[..., Built]
 

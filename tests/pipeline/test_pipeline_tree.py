@@ -12,11 +12,11 @@ from builds import Built, decoded_regions, decoders_differ, khronos_errors
 from gltf_maker import unpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streamxr.pipeline.document import read_document
-from streamxr.pipeline.scene import read_scene
+from streamxr.pipeline.bundle.validate import validate
+from streamxr.pipeline.gltf.document import read_document
+from streamxr.pipeline.mesh.surface import Surface, face_normals, merge, open_edges, without_degenerates
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.surface import Surface, face_normals, merge, open_edges, without_degenerates
-from streamxr.pipeline.validate import validate
+from streamxr.pipeline.trees.scene import read_scene
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,12 @@ import jsonschema
 import numpy as np
 import pytest
 from builds import Built
-from streamxr.pipeline.bundle import Bundle, load_schema, read_manifest
-from streamxr.pipeline.draco import Grid, encode_primitive
-from streamxr.pipeline.glb import refinement_glb
+from streamxr.pipeline.bundle.files import Bundle, load_schema, read_manifest
+from streamxr.pipeline.bundle.validate import decode_refinement, validate
+from streamxr.pipeline.gltf.draco import Grid, encode_primitive
+from streamxr.pipeline.gltf.glb import refinement_glb
+from streamxr.pipeline.mesh.surface import PrimitiveKind, merge, open_edges, part, rows_in
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.surface import PrimitiveKind, merge, open_edges, part, rows_in
-from streamxr.pipeline.validate import decode_refinement, validate
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "manifest"
 

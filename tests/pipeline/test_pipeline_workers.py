@@ -18,8 +18,8 @@ import gltf_maker as make
 import pytest
 from streamxr.pipeline import workers
 from streamxr.pipeline.asset_report import AssetReport
-from streamxr.pipeline.limits import Limits, group_memory, machine_memory, tree_memory
-from streamxr.pipeline.pool import Pool, Tokens
+from streamxr.pipeline.jobs.limits import Limits, group_memory, machine_memory, tree_memory
+from streamxr.pipeline.jobs.pool import Pool, Tokens
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.workers import Failure, Job, build_in_processes
 

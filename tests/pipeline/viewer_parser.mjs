@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const viewer = new URL("../../viewer/", import.meta.url);
 const { buildSync } = createRequire(new URL("package.json", viewer))("esbuild");
 const { outputFiles } = buildSync({
-  entryPoints: [fileURLToPath(new URL("src/core/manifest.ts", viewer))],
+  entryPoints: [fileURLToPath(new URL("src/core/bundle/manifest.ts", viewer))],
   bundle: true,
   format: "esm",
   write: false,

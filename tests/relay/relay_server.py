@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from streamxr.relay.app import RelaySettings
-from streamxr.relay.poses import Body, Point, Tick, decode_tick, encode_pose_up, unpack_body
+from streamxr.relay.protocol.poses import Body, Point, Tick, decode_tick, encode_pose_up, unpack_body
 from streamxr.relay.server import RelayServer, listen
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 
-from streamxr.relay.moves import decode_moves
-from streamxr.relay.poses import unpack_point
-from streamxr.relay.protocol import (
+from streamxr.relay.protocol.messages import (
     Deleted,
     Denied,
     Error,
@@ -25,6 +23,8 @@ from streamxr.relay.protocol import (
     Updated,
     Welcome,
 )
+from streamxr.relay.protocol.moves import decode_moves
+from streamxr.relay.protocol.poses import unpack_point
 
 
 class Replica:

@@ -10,15 +10,15 @@ import pytest
 from starlette.websockets import WebSocket
 from streamxr.relay.app import RelaySettings
 from streamxr.relay.connection import Connection, ConnectionLimits
-from streamxr.relay.door import EXTENSION
+from streamxr.relay.fast_path import EXTENSION
 from streamxr.relay.frames import Burst, Frame
-from streamxr.relay.line import LEAST_WAITING_BYTES
 from streamxr.relay.metrics import Counts
 from streamxr.relay.open_room import OpenRoom
-from streamxr.relay.pace import TickPolicy
-from streamxr.relay.poses import decode_tick, encode_ack_up
-from streamxr.relay.protocol import CloseCode, Hello
-from streamxr.relay.room import Room
+from streamxr.relay.protocol.messages import CloseCode, Hello
+from streamxr.relay.protocol.poses import decode_tick, encode_ack_up
+from streamxr.relay.rooms.pace import TickPolicy
+from streamxr.relay.rooms.room import Room
+from streamxr.relay.transport import LEAST_WAITING_BYTES
 
 Event = tuple[str, Any]  # "text", "tick" or "close", and what
 Send = Callable[[Event], None]

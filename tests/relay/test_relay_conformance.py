@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, RawWebSocket, frame
 from relay_server import RunningRelay, running_relay
-from streamxr.relay.poses import Body, Point, decode_tick, encode_pose_up, unpack_body
+from streamxr.relay.protocol.poses import Body, Point, decode_tick, encode_pose_up, unpack_body
 
 CONTINUATION = 0
 

@@ -10,10 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 from replica import Replica, comparable
-from streamxr.relay.moves import Move, Moves
-from streamxr.relay.objects import LEASE_S, Kept, Objects
-from streamxr.relay.poses import pack_point
-from streamxr.relay.protocol import (
+from streamxr.relay.protocol.messages import (
     ClientMessage,
     Delete,
     Grab,
@@ -30,7 +27,19 @@ from streamxr.relay.protocol import (
     Update,
     Welcome,
 )
-from streamxr.relay.room import PID_REUSE_DELAY_S, Broadcast, Credentials, Effect, Room, RoomFullError, Send, to_tick_ms
+from streamxr.relay.protocol.moves import Move, Moves
+from streamxr.relay.protocol.poses import pack_point
+from streamxr.relay.rooms.objects import LEASE_S, Kept, Objects
+from streamxr.relay.rooms.room import (
+    PID_REUSE_DELAY_S,
+    Broadcast,
+    Credentials,
+    Effect,
+    Room,
+    RoomFullError,
+    Send,
+    to_tick_ms,
+)
 
 SEATS = 4
 LIMITS = Limits(SEATS, objects=3, poses_per_s=90, control_per_s=20, control_bytes=16384)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_websocket import BINARY, CLOSE, PING, TEXT, frame
 from relay_server import running_relay
-from streamxr.relay import door
-from streamxr.relay.door import EXTENSION, DoorWebSocketProtocol
+from streamxr.relay import fast_path as door
+from streamxr.relay.fast_path import EXTENSION, DoorWebSocketProtocol
 from uvicorn import Config
 from uvicorn.server import ServerState
 

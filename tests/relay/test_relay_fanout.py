@@ -11,11 +11,11 @@ from itertools import count
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from streamxr.relay.bodies import Bodies
-from streamxr.relay.cells import CELL_PEOPLE, Standing, divide
-from streamxr.relay.fanout import KEYFRAME_INTERVAL_S, Fanout, Ticked
 from streamxr.relay.frames import Frame
-from streamxr.relay.poses import FLOAT32, LEFT_VALID, decode_tick
+from streamxr.relay.protocol.poses import FLOAT32, LEFT_VALID, decode_tick
+from streamxr.relay.rooms.cells import CELL_PEOPLE, Standing, divide
+from streamxr.relay.rooms.fanout import KEYFRAME_INTERVAL_S, Fanout, Ticked
+from streamxr.relay.rooms.latest_poses import Bodies
 
 Make = Callable[[float, float, int], bytes]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import uvloop
-from streamxr.relay.door import EXTENSION, DoorWebSocketProtocol
+from streamxr.relay.fast_path import EXTENSION, DoorWebSocketProtocol
 from streamxr.relay.frames import BINARY, LEAST_SHARED_BYTES, Burst, Frame, text_frame
 from uvicorn import Config
 from uvicorn.server import ServerState
@@ -42,7 +42,7 @@ def shares(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
             calls.append((count, taken))
         return taken
 
-    monkeypatch.setattr("streamxr.relay.door.os.sendfile", noted)
+    monkeypatch.setattr("streamxr.relay.fast_path.os.sendfile", noted)
     return calls
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from relay_server import eventually, running_relay
 from streamxr.relay.metrics import Metrics, Reported, RoomCensus, State
-from streamxr.relay.poses import Body, Point, encode_pose_up
-from streamxr.relay.protocol import CloseCode, ErrorCode, Refusal
+from streamxr.relay.protocol.messages import CloseCode, ErrorCode, Refusal
+from streamxr.relay.protocol.poses import Body, Point, encode_pose_up
 
 STATE = State(rooms=0, max_rooms=10, max_connections=20, draining=False)
 

@@ -3,10 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from streamxr.relay.moves import Move, decode_moves
-from streamxr.relay.objects import LEASE_S, REMEMBERED_EVENTS, Kept, Objects
-from streamxr.relay.poses import pack_point
-from streamxr.relay.protocol import (
+from streamxr.relay.protocol.messages import (
     Cause,
     Delete,
     Deleted,
@@ -22,6 +19,9 @@ from streamxr.relay.protocol import (
     Spawn,
     Spawned,
 )
+from streamxr.relay.protocol.moves import Move, decode_moves
+from streamxr.relay.protocol.poses import pack_point
+from streamxr.relay.rooms.objects import LEASE_S, REMEMBERED_EVENTS, Kept, Objects
 
 ADA, ZOE = 1, 2
 HERE = Point((0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from streamxr.relay.pace import RELIEF_S, Pressure, TickPolicy
+from streamxr.relay.rooms.pace import RELIEF_S, Pressure, TickPolicy
 
 PERIOD_S = 1 / 60
 

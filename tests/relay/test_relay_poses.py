@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from relay_vectors import POSES, named
-from streamxr.relay.poses import (
+from streamxr.relay.protocol.messages import ErrorCode, ProtocolError
+from streamxr.relay.protocol.poses import (
     MAX_COORDINATE_M,
     Body,
     Point,
@@ -24,7 +25,6 @@ from streamxr.relay.poses import (
     unpack_body,
     unpack_quaternion,
 )
-from streamxr.relay.protocol import ErrorCode, ProtocolError
 
 
 def as_point(vector: dict[str, Any] | None) -> Point | None:

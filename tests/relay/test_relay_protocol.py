@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from relay_vectors import CONTROL, SCHEMA, message_schema, named
-from streamxr.relay.control import encode_control, parse_control
-from streamxr.relay.protocol import (
+from streamxr.relay.protocol.control import encode_control, parse_control
+from streamxr.relay.protocol.messages import (
     Cause,
     Deleted,
     Denied,

@@ -4,9 +4,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
-from streamxr.relay.fanout import Fanout
-from streamxr.relay.poses import decode_tick
-from streamxr.relay.protocol import (
+from streamxr.relay.protocol.messages import (
     MAX_PID,
     ErrorCode,
     Hello,
@@ -20,14 +18,9 @@ from streamxr.relay.protocol import (
     Updated,
     Welcome,
 )
-from streamxr.relay.room import (
-    PID_REUSE_DELAY_S,
-    Broadcast,
-    Effect,
-    Room,
-    RoomFullError,
-    Send,
-)
+from streamxr.relay.protocol.poses import decode_tick
+from streamxr.relay.rooms.fanout import Fanout
+from streamxr.relay.rooms.room import PID_REUSE_DELAY_S, Broadcast, Effect, Room, RoomFullError, Send
 
 ADA = Hello(1, "Ada", "#ff8800")
 ZOE = Hello(1, "Zoë", "#00ff00")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 from streamxr.relay.connection import ConnectionLimits
-from streamxr.relay.control import encode_control
-from streamxr.relay.objects import Kept, Objects
-from streamxr.relay.protocol import (
+from streamxr.relay.protocol.control import encode_control
+from streamxr.relay.protocol.messages import (
     Error,
     ErrorCode,
     Grab,
@@ -25,7 +24,8 @@ from streamxr.relay.protocol import (
     Updated,
     Welcome,
 )
-from streamxr.relay.room import GRACE_S, SIGNAL_SENT, Broadcast, Credentials, Effect, Room, RoomFullError, Send
+from streamxr.relay.rooms.objects import Kept, Objects
+from streamxr.relay.rooms.room import GRACE_S, SIGNAL_SENT, Broadcast, Credentials, Effect, Room, RoomFullError, Send
 
 ADA = Hello(1, "Ada", "#ff8800")
 ZOE = Hello(1, "Zoë", "#00ff00")

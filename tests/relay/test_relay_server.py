@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 from relay_server import PATIENCE_S, Client, RunningRelay, eventually, running_relay
 from relay_vectors import POSES, message_schema
 from streamxr.relay.connection import ConnectionLimits
-from streamxr.relay.pace import TickPolicy
-from streamxr.relay.protocol import MAX_CONTROL_BYTES
+from streamxr.relay.protocol.messages import MAX_CONTROL_BYTES
+from streamxr.relay.rooms.pace import TickPolicy
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from relay_process import RELAY, serving
 from relay_server import PATIENCE_S, eventually, running_relay
-from streamxr.relay.client_socket import ClientSocket
-from streamxr.relay.crowd import Crowd, Plan
-from streamxr.relay.poses import unpack_body
-from streamxr.relay.tally import Ages
-from streamxr.relay.throws import CARRY_STEPS, GROUND_MM, Carry
-from streamxr.relay.walker import SimulatedRoom
-from streamxr.relay.walks import FLAGS, LOOP_S, STEPS_PER_S, walks
+from streamxr.relay.protocol.poses import unpack_body
+from streamxr.relay.simulation.client import SimulatedRoom
+from streamxr.relay.simulation.client_socket import ClientSocket
+from streamxr.relay.simulation.load import Crowd, Plan
+from streamxr.relay.simulation.statistics import Ages
+from streamxr.relay.simulation.throws import CARRY_STEPS, GROUND_MM, Carry
+from streamxr.relay.simulation.walks import FLAGS, LOOP_S, STEPS_PER_S, walks
 
 STEPS = LOOP_S * STEPS_PER_S
 

@@ -18,12 +18,8 @@ from relay_process import RELAY, serving
 from relay_server import PATIENCE_S, Client, eventually, running_relay
 from streamxr.relay.app import RelaySettings
 from streamxr.relay.frames import Frame
-from streamxr.relay.moves import Move, encode_moves
-from streamxr.relay.objects import Kept
 from streamxr.relay.open_room import OpenRoom
-from streamxr.relay.pace import TickPolicy
-from streamxr.relay.poses import pack_point
-from streamxr.relay.protocol import (
+from streamxr.relay.protocol.messages import (
     Cause,
     Deleted,
     Grab,
@@ -36,8 +32,12 @@ from streamxr.relay.protocol import (
     Spawned,
     Update,
 )
-from streamxr.relay.room import Room
-from streamxr.relay.store import Store, StoreError
+from streamxr.relay.protocol.moves import Move, encode_moves
+from streamxr.relay.protocol.poses import pack_point
+from streamxr.relay.rooms.objects import Kept
+from streamxr.relay.rooms.pace import TickPolicy
+from streamxr.relay.rooms.room import Room
+from streamxr.relay.rooms.store import Store, StoreError
 from websockets.sync.client import connect
 
 HERE = Point((0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
@@ -300,7 +300,7 @@ def test_with_a_disk_that_cannot_be_written_people_still_meet(tmp_path: Path) ->
 
 
 def test_one_file_serves_one_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streamxr.relay.store.LOCK_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("streamxr.relay.rooms.store.LOCK_TIMEOUT_S", 0.05)
     state = tmp_path / "state.db"
     with running_relay(state=state), pytest.raises(StoreError, match="in use by another relay"):
         Store(state, 10)

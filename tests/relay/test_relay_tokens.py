@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from relay_server import Client, running_relay
 from streamxr.relay.cli import main
-from streamxr.relay.protocol import Role
+from streamxr.relay.protocol.messages import Role
 from streamxr.relay.tokens import Claims, SecretError, TokenError, TokenKeys
 
 SECRET = "s3cret-" * 6

@@ -1,6 +1,5 @@
 /** Heads over time: generated ones, which go by the scene they look at, and recorded ones from JSON files. */
 
-import type { Network } from "../src/core/bandwidth.ts";
 import {
   EYE_TRACKED_UNCERTAINTY,
   HEAD_GAZE_UNCERTAINTY,
@@ -12,6 +11,7 @@ import {
   type Vec3,
   type View,
 } from "../src/core/gaze.ts";
+import type { Network } from "../src/core/network/bandwidth.ts";
 import { seeded } from "./random.ts";
 import { partOf } from "./recorded.ts";
 

@@ -4,7 +4,7 @@
  * An abort stops a response only when it has reached the server, and what the server's socket already holds comes
  * nevertheless: measured at 5 Mbit/s, one response of 250 KB in flight delays what follows by half a second.
  */
-import type { BandwidthEstimator, Transfer } from "../src/core/bandwidth.ts";
+import type { BandwidthEstimator, Transfer } from "../src/core/network/bandwidth.ts";
 import type { NetworkTrace } from "./network.ts";
 
 /** What a server has written into its socket before the network took it. */

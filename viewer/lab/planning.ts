@@ -1,8 +1,8 @@
 /** How long the planner takes: trees of 2,001 regions in all, from the first plan to when nothing is left to fetch. */
 import { AssetState } from "../src/core/asset.ts";
-import type { Network } from "../src/core/bandwidth.ts";
-import type { Region, Tree } from "../src/core/bundle.ts";
+import type { Region, Tree } from "../src/core/bundle/bundle.ts";
 import type { View } from "../src/core/gaze.ts";
+import type { Network } from "../src/core/network/bandwidth.ts";
 import { DEFAULT_LIMITS, plan } from "../src/core/scheduler.ts";
 import type { Bundle } from "./scene.ts";
 import { median } from "./summary.ts";

@@ -4,9 +4,9 @@
  * longer want.
  */
 import type { AssetState, Download, FileState, TreeState } from "../src/core/asset.ts";
-import type { Network } from "../src/core/bandwidth.ts";
 import { eccentricity, insideFrustum, nearestDistance, type View } from "../src/core/gaze.ts";
 import { InFlight } from "../src/core/in-flight.ts";
+import type { Network } from "../src/core/network/bandwidth.ts";
 import type { RenderCost } from "../src/core/render-budget.ts";
 import { DEFAULT_LIMITS, type Limits, plan } from "../src/core/scheduler.ts";
 

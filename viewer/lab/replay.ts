@@ -1,8 +1,8 @@
 /** One session in virtual time: a scene, a head, a network and a policy. The same four give the same outcome. */
 import type { AssetState, Download, FileState } from "../src/core/asset.ts";
-import { BandwidthEstimator } from "../src/core/bandwidth.ts";
 import { TreeSight } from "../src/core/demand.ts";
 import type { View } from "../src/core/gaze.ts";
+import { BandwidthEstimator } from "../src/core/network/bandwidth.ts";
 import { type RenderCost, RenderPlan } from "../src/core/render-budget.ts";
 import { isDue } from "../src/core/scheduler.ts";
 import { FRAME_MS, PLAN_INTERVAL_MS } from "../src/core/streamer.ts";

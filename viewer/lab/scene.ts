@@ -2,9 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { AssetState } from "../src/core/asset.ts";
-import type { Catalogue, CatalogueEntry, Manifest } from "../src/core/bundle.ts";
+import type { Catalogue, CatalogueEntry, Manifest } from "../src/core/bundle/bundle.ts";
+import { parseCatalogue, parseManifest } from "../src/core/bundle/manifest.ts";
 import type { Matrix4 } from "../src/core/gaze.ts";
-import { parseCatalogue, parseManifest } from "../src/core/manifest.ts";
 import type { Stand } from "./head.ts";
 
 export interface Bundle {

@@ -15,7 +15,7 @@ import type { Camera, Scene, WebGLRenderer } from "three";
 import type { AssetState } from "./core/asset.ts";
 import { type Demand, demandOf } from "./core/demand.ts";
 import { framesPerSecond, pixelTolerance } from "./device.ts";
-import type { Room, RoomOptions } from "./room.ts";
+import type { Room, RoomOptions } from "./room/room.ts";
 import { ANYWHERE, pageSession, type Session, type SessionOptions } from "./session.ts";
 import type { Asset } from "./three/asset.ts";
 import { BASIS, type DecoderFiles, DRACO } from "./three/decoders.ts";
@@ -23,12 +23,12 @@ import { ThreeHost } from "./three/host.ts";
 import type { Recorder } from "./three/recorder.ts";
 import { CameraView } from "./three/view.ts";
 
-export type { Limits as RoomLimits, Profile, Role, SharedObject } from "./core/messages.ts";
-export type { BodyPose, PoseRecord, RigidPose } from "./core/protocol.ts";
 export type { Limits } from "./core/scheduler.ts";
 export type { RequestHook } from "./requests.ts";
-export type { Room, RoomEvents, RoomOptions, RoomState } from "./room.ts";
-export type { ObjectEvents, RoomObjects } from "./room-objects.ts";
+export type { Limits as RoomLimits, Profile, Role, SharedObject } from "./room/messages.ts";
+export type { BodyPose, PoseRecord, RigidPose } from "./room/messages-binary.ts";
+export type { Room, RoomEvents, RoomOptions, RoomState } from "./room/room.ts";
+export type { ObjectEvents, RoomObjects } from "./room/room-objects.ts";
 export type { Session, SessionOptions } from "./session.ts";
 export type { Asset } from "./three/asset.ts";
 export type { DecoderFiles } from "./three/decoders.ts";
@@ -232,6 +232,6 @@ export class StreamXR {
  * @throws TypeError when an option is not valid
  */
 export async function joinRoom(options: RoomOptions): Promise<Room> {
-  const { Room } = await import("./room.ts");
+  const { Room } = await import("./room/room.ts");
   return new Room(options);
 }

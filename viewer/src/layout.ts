@@ -1,4 +1,4 @@
-import type { Box } from "./core/bundle.ts";
+import type { Box } from "./core/bundle/bundle.ts";
 import { HEAD_GAZE_UNCERTAINTY, type Plane, type Vec3, type View } from "./core/gaze.ts";
 
 /** Where an asset of the page stands: scaled about its own origin, then moved, so that it stands on y = 0. */

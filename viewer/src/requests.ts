@@ -1,4 +1,4 @@
-import type { FetchResponse } from "./core/fetcher.ts";
+import type { FetchResponse } from "./core/network/fetcher.ts";
 
 /** One request as the page saw it; times of performance.now(), null until they have happened. */
 export interface RequestRecord {

@@ -1,10 +1,10 @@
 import { AssetState, type Download } from "./core/asset.ts";
-import { BandwidthEstimator } from "./core/bandwidth.ts";
-import type { Catalogue, CatalogueEntry, Manifest } from "./core/bundle.ts";
-import { Fetcher } from "./core/fetcher.ts";
+import type { Catalogue, CatalogueEntry, Manifest } from "./core/bundle/bundle.ts";
+import { ManifestError, parseCatalogue } from "./core/bundle/manifest.ts";
 import { FramePace } from "./core/frame-pace.ts";
 import { HEAD_GAZE_UNCERTAINTY, type View } from "./core/gaze.ts";
-import { ManifestError, parseCatalogue } from "./core/manifest.ts";
+import { BandwidthEstimator } from "./core/network/bandwidth.ts";
+import { Fetcher } from "./core/network/fetcher.ts";
 import { DEFAULT_LIMITS, type Limits } from "./core/scheduler.ts";
 import { FRAME_MS, type Host, Streamer } from "./core/streamer.ts";
 import { limitsFor } from "./device.ts";

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BandwidthEstimator, INITIAL_BYTES_PER_SECOND, WARM_UP_BYTES } from "../src/core/bandwidth.ts";
+import {
+  BandwidthEstimator,
+  INITIAL_BYTES_PER_SECOND,
+  WARM_UP_BYTES,
+} from "../src/core/network/bandwidth.ts";
 import { download, type LinkOptions } from "./link.ts";
 
 /** Mbit/s as bytes per millisecond. */

@@ -3,7 +3,7 @@ import { createHash, webcrypto } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
-import { BandwidthEstimator } from "../src/core/bandwidth.ts";
+import { BandwidthEstimator } from "../src/core/network/bandwidth.ts";
 import {
   ATTEMPTS,
   FetchError,
@@ -11,7 +11,7 @@ import {
   type FetcherOptions,
   LONGEST_BACK_OFF_MS,
   SILENCE_MS,
-} from "../src/core/fetcher.ts";
+} from "../src/core/network/fetcher.ts";
 import { VirtualClock } from "./clock.ts";
 import { Server } from "./server.ts";
 import { uri } from "./worlds.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import type { Box, Vec3 } from "../src/core/bundle.ts";
+import type { Box, Vec3 } from "../src/core/bundle/bundle.ts";
 import { frame, type Layout, layOut, matrixOf, viewFrom } from "../src/layout.ts";
 
 type Named = { readonly id: string; readonly bounds: Box };

@@ -1,5 +1,5 @@
 /** A link in virtual time: bodies share its rate, latency is apart, chunks arrive when they are full. */
-import type { BandwidthEstimator, Transfer } from "../src/core/bandwidth.ts";
+import type { BandwidthEstimator, Transfer } from "../src/core/network/bandwidth.ts";
 
 export interface LinkOptions {
   /** Bytes per millisecond at a time. */

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { ManifestError, parseCatalogue, parseManifest } from "../src/core/manifest.ts";
+import { ManifestError, parseCatalogue, parseManifest } from "../src/core/bundle/manifest.ts";
 
 const VECTORS = join(import.meta.dirname, "../../tests/vectors/manifest");
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { readOptions } from "../src/options.ts";
+import { readOptions } from "../src/page/options.ts";
 
 const read = (query: string, page = "https://museum.example/show/") =>
   readOptions(new URL(`${page}?${query}`));

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { delayFor, Playback, slew } from "../src/core/playback.ts";
+import { delayFor, Playback, slew } from "../src/room/playback.ts";
 
 /** Where somebody is shown who walks at 1 m/s and is told of every `interval` ms, each frame of 60 Hz, from `from` on. */
 function walk(interval: (sent: number) => number, until: number, from = 0): number[] {

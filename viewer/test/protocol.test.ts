@@ -3,8 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
-import { cleanName, encodeControl, isRoomName, parseControl } from "../src/core/control.ts";
-import type { ClientMessage } from "../src/core/messages.ts";
+import type { ClientMessage } from "../src/room/messages.ts";
 import {
   type BodyPose,
   decodeMoves,
@@ -17,7 +16,8 @@ import {
   packQuaternion,
   type RigidPose,
   unpackQuaternion,
-} from "../src/core/protocol.ts";
+} from "../src/room/messages-binary.ts";
+import { cleanName, encodeControl, isRoomName, parseControl } from "../src/room/messages-json.ts";
 
 const VECTORS = join(import.meta.dirname, "../../tests/vectors/protocol");
 const poses: PoseVectors = JSON.parse(readFileSync(join(VECTORS, "poses.json"), "utf8"));

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { AssetState } from "../src/core/asset.ts";
-import type { Network } from "../src/core/bandwidth.ts";
-import type { Tree } from "../src/core/bundle.ts";
+import type { Tree } from "../src/core/bundle/bundle.ts";
+import type { Network } from "../src/core/network/bandwidth.ts";
 import { DEFAULT_LIMITS, type Limits, type Plan, plan } from "../src/core/scheduler.ts";
 import { arrived, at, evenTree, manifest, tree, turnedAway, view } from "./worlds.ts";
 

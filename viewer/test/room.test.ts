@@ -5,9 +5,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import type { BodyPose, RigidPose } from "../src/core/protocol.ts";
-import { backOff, roomUrl } from "../src/dial.ts";
-import { Room, type RoomEvents, type RoomOptions } from "../src/room.ts";
+import type { BodyPose, RigidPose } from "../src/room/messages-binary.ts";
+import { backOff, roomUrl } from "../src/room/reconnect.ts";
+import { Room, type RoomEvents, type RoomOptions } from "../src/room/room.ts";
 import { NodeWebSocket } from "./websocket.ts";
 
 const REPOSITORY = join(import.meta.dirname, "../..");

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { AssetState, type Download } from "../src/core/asset.ts";
-import type { Network } from "../src/core/bandwidth.ts";
 import { eccentricity, type Vec3, type View } from "../src/core/gaze.ts";
+import type { Network } from "../src/core/network/bandwidth.ts";
 import { DEFAULT_LIMITS, demandOf, isDue, type Limits, type Plan, plan } from "../src/core/scheduler.ts";
 import {
   animation,

@@ -1,5 +1,5 @@
 /** A server for the tests: files by uri, and what goes wrong with them. */
-import type { FetchResponse, Request } from "../src/core/fetcher.ts";
+import type { FetchResponse, Request } from "../src/core/network/fetcher.ts";
 import type { VirtualClock } from "./clock.ts";
 
 /** What one request gets: bytes, a status, a broken connection, or silence. */

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AssetState, type Download } from "../src/core/asset.ts";
-import { BandwidthEstimator } from "../src/core/bandwidth.ts";
-import type { Manifest } from "../src/core/bundle.ts";
-import { Fetcher } from "../src/core/fetcher.ts";
+import type { Manifest } from "../src/core/bundle/bundle.ts";
 import type { View } from "../src/core/gaze.ts";
+import { BandwidthEstimator } from "../src/core/network/bandwidth.ts";
+import { Fetcher } from "../src/core/network/fetcher.ts";
 import { DEFAULT_LIMITS, isDue } from "../src/core/scheduler.ts";
 import { type Host, RETRY_AFTER_MS, Streamer } from "../src/core/streamer.ts";
 import { VirtualClock } from "./clock.ts";

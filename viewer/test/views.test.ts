@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import type { Network } from "../src/core/bandwidth.ts";
-import type { Vec3 } from "../src/core/bundle.ts";
+import type { Vec3 } from "../src/core/bundle/bundle.ts";
+import type { Network } from "../src/core/network/bandwidth.ts";
 import { DEFAULT_LIMITS, plan } from "../src/core/scheduler.ts";
 import { frameBox, radiusOf, viewFrom } from "../src/layout.ts";
 import { arrived, evenTree, manifest, turnedAway, view } from "./worlds.ts";

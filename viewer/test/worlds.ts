@@ -9,7 +9,7 @@ import type {
   Region,
   Texture,
   Tree,
-} from "../src/core/bundle.ts";
+} from "../src/core/bundle/bundle.ts";
 import type { Vec3, View } from "../src/core/gaze.ts";
 
 export function hash(text: string | Uint8Array): string {

@@ -4,7 +4,7 @@
  * The host (the three.js side) creates an `AssetState` per asset, keeps `world` and the trees' placements up to date,
  * and hands it to the `Streamer`, which alone moves files through their states (as does the lab, in virtual time).
  */
-import type { CatalogueEntry, Manifest, Tree } from "./bundle.ts";
+import type { CatalogueEntry, Manifest, Tree } from "./bundle/bundle.ts";
 import { Cut, type CutChange } from "./cut.ts";
 import type { Matrix4, View } from "./gaze.ts";
 

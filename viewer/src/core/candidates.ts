@@ -1,9 +1,9 @@
 /** What is worth fetching now, in the order in which it is: see docs/streaming.md. */
 import type { AnimationDownload, AssetState, Download, FileState } from "./asset.ts";
+import { type Candidate, type Item, type Option, type Outlook, stepsOf } from "./choices.ts";
 import type { TreeSight } from "./demand.ts";
 import { look, type View } from "./gaze.ts";
 import { Heap } from "./heap.ts";
-import { type Candidate, type Item, type Option, type Outlook, stepsOf } from "./options.ts";
 import { type Block, blocksOfRoute, Completion, EPSILON, ratioOf, routesOf } from "./order.ts";
 import { Refinements } from "./refinements.ts";
 import { TextureLevels } from "./texture-levels.ts";

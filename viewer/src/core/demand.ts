@@ -1,6 +1,6 @@
 /** What the eye demands of the regions of one asset, seen from one view: the planner's sight of the world. */
 import { type AssetState, IDENTITY, type TreeState } from "./asset.ts";
-import type { Region } from "./bundle.ts";
+import type { Region } from "./bundle/bundle.ts";
 import { facesAway, look, type Matrix4, noSight, type Sight, type View } from "./gaze.ts";
 
 /** What the eye demands of a region, at the most demanding of all nodes that draw it. */

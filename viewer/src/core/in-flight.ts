@@ -1,6 +1,6 @@
 /** The bytes that are on their way, and how many more there may be. */
 import type { AssetState, Download, FileState } from "./asset.ts";
-import type { Network } from "./bandwidth.ts";
+import type { Network } from "./network/bandwidth.ts";
 
 /** Fewer requests than this leave the link idle between one file's last byte and the next one's first. */
 const MIN_REQUESTS = 2;

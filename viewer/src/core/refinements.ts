@@ -1,8 +1,8 @@
 /** The refinements that are worth fetching, and which tiers they may skip: see docs/streaming.md. */
 import type { FileState, RefinementDownload, TreeState } from "./asset.ts";
+import type { Candidate, Item, Option, Outlook } from "./choices.ts";
 import type { Benefit, TreeSight } from "./demand.ts";
 import { childrenOf } from "./memory.ts";
-import type { Candidate, Item, Option, Outlook } from "./options.ts";
 import { type Block, blocksOf, EPSILON, type Job, ratioOf } from "./order.ts";
 
 export class Refinements {

@@ -5,17 +5,17 @@
  * enough bytes are in flight. docs/streaming.md has the formulas.
  */
 import type { AssetState, Download, FileState, RefinementDownload } from "./asset.ts";
-import type { Network } from "./bandwidth.ts";
+import { movesTrees, Wishes } from "./candidates.ts";
+import type { Outlook, Wish } from "./choices.ts";
 import { TreeSight } from "./demand.ts";
 import type { View } from "./gaze.ts";
 import { InFlight } from "./in-flight.ts";
 import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
-import type { Outlook, Wish } from "./options.ts";
+import type { Network } from "./network/bandwidth.ts";
 import { type RenderCost, RenderPlan } from "./render-budget.ts";
-import { movesTrees, Wishes } from "./wishes.ts";
 
+export type { Wish } from "./choices.ts";
 export { type Demand, demandOf } from "./demand.ts";
-export type { Wish } from "./options.ts";
 
 export interface Limits {
   /** GPU memory for geometry and textures of all assets, bytes. */

@@ -5,11 +5,11 @@
  * clock that the fetcher has.
  */
 import type { AssetState, Download, FileState, ManifestDownload } from "./asset.ts";
-import type { BandwidthEstimator } from "./bandwidth.ts";
+import { ManifestError, parseManifest } from "./bundle/manifest.ts";
 import type { CutChange } from "./cut.ts";
-import { FetchError, type Fetcher } from "./fetcher.ts";
 import type { View } from "./gaze.ts";
-import { ManifestError, parseManifest } from "./manifest.ts";
+import type { BandwidthEstimator } from "./network/bandwidth.ts";
+import { FetchError, type Fetcher } from "./network/fetcher.ts";
 import { isDue, type Limits, type Plan, plan } from "./scheduler.ts";
 
 /** What the host (the three.js side) does for the streamer. None of it may throw; `prepare` may reject. */

@@ -1,7 +1,7 @@
 /** The levels of textures that are worth fetching. */
 import type { AssetState, FileState, TextureDownload } from "./asset.ts";
+import type { Candidate, Item, Option, Outlook } from "./choices.ts";
 import type { Benefit, TreeSight } from "./demand.ts";
-import type { Candidate, Item, Option, Outlook } from "./options.ts";
 import { type Block, EPSILON, ratioOf } from "./order.ts";
 
 export class TextureLevels {

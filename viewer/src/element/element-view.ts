@@ -3,9 +3,9 @@ import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import type { AssetState } from "../core/asset.ts";
 import { StreamXR } from "../index.ts";
 import { frameBox, radiusOf } from "../layout.ts";
-import type { Asset } from "./asset.ts";
-import { studioLight } from "./environment.ts";
-import { createRenderer, pixelRatio } from "./renderer.ts";
+import type { Asset } from "../three/asset.ts";
+import { studioLight } from "../three/environment.ts";
+import { createRenderer, pixelRatio } from "../three/renderer.ts";
 
 /** Degrees, vertical. */
 export const FIELD_OF_VIEW = 35;
@@ -94,7 +94,7 @@ export class Booth {
 
   /** Enters VR; the visitor stands where the camera was. `onEnd` is called when the session has ended. */
   async enterVr(onEnd: () => void): Promise<void> {
-    const { enterVr } = await import("./xr.ts");
+    const { enterVr } = await import("../three/xr.ts");
     const { camera, controls } = this;
     const [from, target] = [camera.position.clone(), controls.target.clone()];
     const yaw = Math.atan2(from.x - target.x, from.z - target.z);

@@ -4,11 +4,11 @@
  * This script is small and begins to fetch the asset at once; three.js comes beside it, once for all elements of the
  * page, which also share one plan, one bandwidth estimate and one memory budget.
  */
-import type { AssetState } from "./core/asset.ts";
-import { frameBox, viewFrom } from "./layout.ts";
-import { pageSession } from "./session.ts";
-import type { Asset } from "./three/asset.ts";
-import type { Booth } from "./three/booth.ts";
+import type { AssetState } from "../core/asset.ts";
+import { frameBox, viewFrom } from "../layout.ts";
+import { pageSession } from "../session.ts";
+import type { Asset } from "../three/asset.ts";
+import type { Booth } from "./element-view.ts";
 
 const STYLE = `
 :host { display: block; position: relative; width: 300px; height: 300px; contain: content; }
@@ -195,7 +195,7 @@ export class StreamXRViewer extends HTMLElement {
 
   private async load(src: string, signal: AbortSignal): Promise<void> {
     // Together with the catalogue, not after it. A failure is met where it is awaited.
-    const module = import("./three/booth.ts");
+    const module = import("./element-view.ts");
     module.catch(() => {});
     const session = pageSession();
     const state = await session.begin(src, this.asset ?? undefined);

@@ -17,8 +17,8 @@ import {
   SRGBColorSpace,
   Vector3,
 } from "three";
-import { Playback, type RelayClock } from "../core/playback.ts";
-import type { BodyPose, RigidPose } from "../core/protocol.ts";
+import type { BodyPose, RigidPose } from "../room/messages-binary.ts";
+import { Playback, type RelayClock } from "../room/playback.ts";
 
 /** Metres. A head this close to one's own eye is not drawn: one would look out through its inside. */
 const TOO_CLOSE = 0.35;

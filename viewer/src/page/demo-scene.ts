@@ -17,8 +17,8 @@ import {
   type WebGLRenderer,
 } from "three";
 import { OrbitControls } from "three/addons/controls/OrbitControls.js";
-import { studioLight } from "./environment.ts";
-import { createRenderer, pixelRatio } from "./renderer.ts";
+import { studioLight } from "../three/environment.ts";
+import { createRenderer, pixelRatio } from "../three/renderer.ts";
 
 /** Metres; the sky sphere, and with it how far the camera may go. */
 const HORIZON = 400;

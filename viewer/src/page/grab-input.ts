@@ -1,9 +1,9 @@
 import { Matrix4, Quaternion, Ray, Vector3 } from "three";
-import type { SharedObject } from "../core/messages.ts";
-import type { RigidPose } from "../core/protocol.ts";
-import type { RoomObjects } from "../room-objects.ts";
-import type { Stage } from "./stage.ts";
-import type { Things } from "./things.ts";
+import type { SharedObject } from "../room/messages.ts";
+import type { RigidPose } from "../room/messages-binary.ts";
+import type { RoomObjects } from "../room/room-objects.ts";
+import type { Stage } from "./demo-scene.ts";
+import type { Things } from "./shared-objects-view.ts";
 
 /** Metres from a hand at which something can still be taken. */
 const REACH = 0.12;

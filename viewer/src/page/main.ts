@@ -1,14 +1,14 @@
 import { Vector3 } from "three";
-import type { Company } from "./company.ts";
-import type { Box } from "./core/bundle.ts";
-import { StreamXR } from "./index.ts";
-import type { Hud } from "./inspector/hud.ts";
-import { frame } from "./layout.ts";
+import type { Box } from "../core/bundle/bundle.ts";
+import { StreamXR } from "../index.ts";
+import type { Hud } from "../inspector/hud.ts";
+import { frame } from "../layout.ts";
+import type { Asset } from "../three/asset.ts";
+import { type Footprint, Stage } from "./demo-scene.ts";
 import { notice } from "./notices.ts";
 import type { Exhibition } from "./page.ts";
-import type { Asset } from "./three/asset.ts";
-import { Caster } from "./three/shadow.ts";
-import { type Footprint, Stage } from "./three/stage.ts";
+import type { Company } from "./presence.ts";
+import { Caster } from "./shadow.ts";
 
 /** A tab that slept must not make animations jump, seconds. */
 const LONGEST_STEP = 0.1;
@@ -22,7 +22,7 @@ export async function start(exhibition: Exhibition): Promise<void> {
   const { options, session, assets, layout } = exhibition;
   const canvas = element<HTMLCanvasElement>("view");
   const stage = new Stage(canvas);
-  const recorder = options.debug ? new (await import("./three/recorder.ts")).Recorder() : null;
+  const recorder = options.debug ? new (await import("../three/recorder.ts")).Recorder() : null;
   const streamxr = new StreamXR({
     renderer: stage.renderer,
     gaze: options.gaze,
@@ -74,7 +74,7 @@ export async function start(exhibition: Exhibition): Promise<void> {
   let company: Company | null = null;
   const { relay, bundle } = options;
   if (relay) {
-    const { enterRoom } = await import("./company.ts");
+    const { enterRoom } = await import("./presence.ts");
     const { assets: catalogue } = await session.open(bundle);
     company = enterRoom({ ...options, relay }, { stage, streamxr, bundle, catalogue, cast, uncast });
   }
@@ -184,7 +184,7 @@ class LazyHud {
 
   private async load(): Promise<void> {
     try {
-      const { Hud } = await import("./inspector/hud.ts");
+      const { Hud } = await import("../inspector/hud.ts");
       this.hud ??= new Hud(this.streamxr, this.stage.renderer);
       this.hud.visible = this.wanted;
     } catch (error) {
@@ -206,7 +206,7 @@ function offerVr(stage: Stage): void {
   button.addEventListener("click", async () => {
     button.disabled = true;
     try {
-      const { enterVr } = await import("./three/xr.ts");
+      const { enterVr } = await import("../three/xr.ts");
       const { camera, controls } = stage;
       const [from, target, fov] = [camera.position.clone(), controls.target.clone(), camera.fov];
       const yaw = Math.atan2(from.x - target.x, from.z - target.z);

@@ -1,4 +1,4 @@
-import type { Viewpoint } from "./layout.ts";
+import type { Viewpoint } from "../layout.ts";
 
 /** What the page's address asks for. */
 export interface PageOptions {

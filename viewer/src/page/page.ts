@@ -2,13 +2,13 @@
  * The demo page: reads its address, asks for the catalogue and the bases while three.js is still on its way, and
  * hands over to `show.ts` when it has come.
  */
-import type { AssetState } from "./core/asset.ts";
-import type { CatalogueEntry } from "./core/bundle.ts";
-import { pixelTolerance } from "./device.ts";
-import { frame, type Layout, layOut, matrixOf, viewFrom } from "./layout.ts";
+import type { AssetState } from "../core/asset.ts";
+import type { CatalogueEntry } from "../core/bundle/bundle.ts";
+import { pixelTolerance } from "../device.ts";
+import { frame, type Layout, layOut, matrixOf, viewFrom } from "../layout.ts";
+import { pageSession, type Session } from "../session.ts";
 import { notice } from "./notices.ts";
 import { type PageOptions, readOptions } from "./options.ts";
-import { pageSession, type Session } from "./session.ts";
 
 /** Degrees, vertical. */
 export const FIELD_OF_VIEW = 45;
@@ -28,7 +28,7 @@ async function main(): Promise<void> {
   const options = readOptions(new URL(location.href));
   for (const complaint of options.complaints) notice(complaint);
   // Together with the catalogue, not after it. A failure is met where it is awaited.
-  const show = import("./show.ts");
+  const show = import("./main.ts");
   show.catch(() => {});
   const session = pageSession({
     record: options.debug,

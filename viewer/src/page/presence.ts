@@ -1,13 +1,13 @@
 import { Quaternion, Vector3, type WebGLRenderer } from "three";
-import { RelayClock } from "./core/playback.ts";
-import type { BodyPose, RigidPose } from "./core/protocol.ts";
+import type { BodyPose, RigidPose } from "../room/messages-binary.ts";
+import { RelayClock } from "../room/playback.ts";
+import { Room } from "../room/room.ts";
+import { Avatars } from "./avatars.ts";
+import type { Stage } from "./demo-scene.ts";
 import { notice } from "./notices.ts";
 import type { PageOptions } from "./options.ts";
-import { Room } from "./room.ts";
-import { type Scenery, shareObjects } from "./sharing.ts";
-import { Avatars } from "./three/avatars.ts";
-import type { Stage } from "./three/stage.ts";
-import type { Things } from "./three/things.ts";
+import { type Scenery, shareObjects } from "./shared-objects.ts";
+import type { Things } from "./shared-objects-view.ts";
 
 /** Readable on the light stage and apart from each other, for those with a colour deficiency too (after Tol). */
 const COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377"] as const;

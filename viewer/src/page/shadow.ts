@@ -1,6 +1,6 @@
 import { DoubleSide, Mesh, MeshBasicMaterial, SkinnedMesh } from "three";
-import type { Asset } from "./asset.ts";
-import { ownMaterial } from "./regions.ts";
+import type { Asset } from "../three/asset.ts";
+import { ownMaterial } from "../three/regions.ts";
 
 /** Triangles that one asset's shadow is drawn with: soft as it is, more would not be seen, but be drawn twice. */
 const MOST_TRIANGLES = 24_000;

@@ -13,10 +13,10 @@ import {
   SpriteMaterial,
   Vector3,
 } from "three";
-import type { Box } from "../core/bundle.ts";
-import type { SharedObject } from "../core/messages.ts";
-import { Playback, type RelayClock } from "../core/playback.ts";
-import type { RigidPose } from "../core/protocol.ts";
+import type { Box } from "../core/bundle/bundle.ts";
+import type { SharedObject } from "../room/messages.ts";
+import type { RigidPose } from "../room/messages-binary.ts";
+import { Playback, type RelayClock } from "../room/playback.ts";
 import { blend, readColor } from "./avatars.ts";
 
 /** Where the looks of shared objects come from. */

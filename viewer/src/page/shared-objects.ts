@@ -1,15 +1,15 @@
 /** The objects of the page's room: shows them, lets the visitor handle them, and offers to put one there. */
 import { Matrix4, Vector3 } from "three";
-import type { Box, CatalogueEntry } from "./core/bundle.ts";
-import type { RelayClock } from "./core/playback.ts";
-import type { StreamXR } from "./index.ts";
+import type { Box, CatalogueEntry } from "../core/bundle/bundle.ts";
+import type { StreamXR } from "../index.ts";
+import type { RelayClock } from "../room/playback.ts";
+import type { Room } from "../room/room.ts";
+import type { ObjectEvents } from "../room/room-objects.ts";
+import type { Asset } from "../three/asset.ts";
+import type { Stage } from "./demo-scene.ts";
+import { Grips } from "./grab-input.ts";
 import { notice } from "./notices.ts";
-import type { Room } from "./room.ts";
-import type { ObjectEvents } from "./room-objects.ts";
-import type { Asset } from "./three/asset.ts";
-import { Grips } from "./three/grips.ts";
-import type { Stage } from "./three/stage.ts";
-import { type Models, Things } from "./three/things.ts";
+import { type Models, Things } from "./shared-objects-view.ts";
 
 /** What the page shows, and how. */
 export interface Scenery {

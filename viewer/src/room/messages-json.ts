@@ -13,7 +13,7 @@ import {
   type ServerMessage,
   type SharedObject,
 } from "./messages.ts";
-import { MAX_COORDINATE, ProtocolError, type RigidPose, VERSION } from "./protocol.ts";
+import { MAX_COORDINATE, ProtocolError, type RigidPose, VERSION } from "./messages-binary.ts";
 
 export const SUBPROTOCOL = "streamxr.v1";
 

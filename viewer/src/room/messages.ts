@@ -1,5 +1,5 @@
 /** What a client and the relay say to each other; control.ts has their JSON. docs/protocol.md is the specification. */
-import type { RigidPose } from "./protocol.ts";
+import type { RigidPose } from "./messages-binary.ts";
 
 export const ROLES = ["viewer", "editor", "owner"] as const;
 export const OPERATIONS = ["spawn", "grab", "release", "delete"] as const;

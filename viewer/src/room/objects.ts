@@ -2,7 +2,7 @@
  * A client's picture of the objects that a room shares: docs/protocol.md, "Shared objects", as pure state.
  */
 import type { ObjectEvent, SharedObject, Welcome } from "./messages.ts";
-import type { Move, RigidPose } from "./protocol.ts";
+import type { Move, RigidPose } from "./messages-binary.ts";
 
 export class SharedObjects {
   private readonly known = new Map<number, SharedObject>();

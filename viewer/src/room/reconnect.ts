@@ -1,5 +1,5 @@
 /** Where a room is, and when to try again. */
-import { isRoomName } from "./core/control.ts";
+import { isRoomName } from "./messages-json.ts";
 
 /** Milliseconds before the second attempt; doubled each time. */
 const FIRST_WAIT_MS = 500;

@@ -1,7 +1,7 @@
 /** What one may do with the objects of a room, and what becomes of it: the part of `Room` that shares objects. */
-import type { ClientMessage, Denied, ObjectEvent, SharedObject, Welcome } from "./core/messages.ts";
-import { SharedObjects } from "./core/objects.ts";
-import { encodeMoves, type Move, type Moves, ProtocolError, type RigidPose } from "./core/protocol.ts";
+import type { ClientMessage, Denied, ObjectEvent, SharedObject, Welcome } from "./messages.ts";
+import { encodeMoves, type Move, type Moves, ProtocolError, type RigidPose } from "./messages-binary.ts";
+import { SharedObjects } from "./objects.ts";
 
 export interface ObjectEvents {
   /** An object is new, or its holder changed, or it was put down; as it is now. */

@@ -2,16 +2,9 @@
  * A seat in a relay's room: connects, says hello, keeps the list of who is present, passes poses both ways,
  * and comes back by itself when the line is lost.
  */
-import {
-  cleanName,
-  encodeControl,
-  FINAL_CLOSE_CODES,
-  isColor,
-  isToken,
-  parseControl,
-  SUBPROTOCOL,
-} from "./core/control.ts";
-import type { ClientMessage, Limits, Profile, Role } from "./core/messages.ts";
+
+import { Listeners } from "./listeners.ts";
+import type { ClientMessage, Limits, Profile, Role } from "./messages.ts";
 import {
   type BodyPose,
   decodeMoves,
@@ -21,9 +14,17 @@ import {
   holdsMoves,
   type PoseRecord,
   ProtocolError,
-} from "./core/protocol.ts";
-import { backOff, roomUrl } from "./dial.ts";
-import { Listeners } from "./listeners.ts";
+} from "./messages-binary.ts";
+import {
+  cleanName,
+  encodeControl,
+  FINAL_CLOSE_CODES,
+  isColor,
+  isToken,
+  parseControl,
+  SUBPROTOCOL,
+} from "./messages-json.ts";
+import { backOff, roomUrl } from "./reconnect.ts";
 import { type ObjectEvents, RoomObjects } from "./room-objects.ts";
 
 export type RoomState =

@@ -11,7 +11,7 @@ import {
 } from "three";
 import type { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import type { AssetState, Download } from "../core/asset.ts";
-import type { Manifest, Tree } from "../core/bundle.ts";
+import type { Manifest, Tree } from "../core/bundle/bundle.ts";
 import type { CutChange } from "../core/cut.ts";
 import { type Base, exactBuffer, nodesOf, parseBase, primitivesOf } from "./base.ts";
 import type { Fades } from "./fades.ts";

@@ -7,7 +7,7 @@ import { Asset, type AssetContext } from "./asset.ts";
 import { borrowDraco, DECODERS, type DecoderFiles, managerOf, releaseDraco } from "./decoders.ts";
 import type { Transcoder } from "./ktx2.ts";
 import type { Recorder } from "./recorder.ts";
-import type { Rehearsals } from "./rehearsal.ts";
+import type { Rehearsals } from "./shader-warmup.ts";
 import { embeddedPictures } from "./textures.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -93,7 +93,7 @@ export class ThreeHost implements Host {
 
   /** What has ready what will draw an asset; its code comes when it is wanted. */
   async openRehearsals(): Promise<Rehearsals> {
-    const { Rehearsals } = await import("./rehearsal.ts");
+    const { Rehearsals } = await import("./shader-warmup.ts");
     this.rehearsals ??= new Rehearsals(this.renderer, new GLTFLoader());
     return this.rehearsals;
   }

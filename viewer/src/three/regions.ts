@@ -1,5 +1,5 @@
 import { type BufferGeometry, type Material, Mesh, type Object3D, SkinnedMesh, type Vector2 } from "three";
-import type { Tree } from "../core/bundle.ts";
+import type { Tree } from "../core/bundle/bundle.ts";
 
 /** A node that draws a tree: its region meshes come and go below `place`. */
 export interface Drawing {

@@ -7,7 +7,6 @@ import {
   Vector3,
   type WebGLRenderer,
 } from "three";
-import type { Network } from "../core/bandwidth.ts";
 import {
   frustumPlanes,
   HEAD_GAZE_UNCERTAINTY,
@@ -18,6 +17,7 @@ import {
   type View,
 } from "../core/gaze.ts";
 import type { Gaze } from "../core/gaze-sources.ts";
+import type { Network } from "../core/network/bandwidth.ts";
 import type { GazeReader } from "./gaze.ts";
 
 /** Milliseconds of poses kept: enough for the velocity over 0.1 s at any frame rate that is worth predicting at. */

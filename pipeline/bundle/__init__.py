@@ -1,0 +1,1 @@
+"""The bundle folder: base, animations, manifest and files; its validator and its server."""

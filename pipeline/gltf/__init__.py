@@ -1,0 +1,1 @@
+"""The glTF document as it is read and written: JSON, accessors, Draco, GLB."""

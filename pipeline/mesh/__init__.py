@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: surfaces, distances, simplification and the compiled loops they need. No glTF."""

@@ -1,0 +1,1 @@
+"""One picture: decoding, levels of detail, the KTX2 encoder."""

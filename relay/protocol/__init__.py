@@ -1,0 +1,1 @@
+"""The messages of streamxr.v1 and their JSON and binary encodings."""

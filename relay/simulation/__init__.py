@@ -1,0 +1,1 @@
+"""Simulated clients: the other end of the connection. The server imports nothing from here."""
