@@ -78,7 +78,7 @@ def read_imports(root: Path, folder: str) -> Iterator[Import]:
     for path in sorted((root / folder).rglob("*")):
         name = path.relative_to(root).as_posix()
         if path.suffix == ".py":
-            yield from python_imports(path, name, folder, root)
+            yield from python_imports(path, name, root)
         elif path.suffix == ".ts":
             for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
                 for target in TS_IMPORT.findall(line):
@@ -86,7 +86,7 @@ def read_imports(root: Path, folder: str) -> Iterator[Import]:
                     yield Import(name, number, os.path.normpath(f"{name}/../{target}") if is_file else target)
 
 
-def python_imports(path: Path, name: str, folder: str, root: Path) -> Iterator[Import]:
+def python_imports(path: Path, name: str, root: Path) -> Iterator[Import]:
     package = list(Path(name).parent.parts)
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
