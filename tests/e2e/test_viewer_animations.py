@@ -51,7 +51,7 @@ STOP_AT = """([name, seconds]) => {
     mixer.timeScale = 0;
 }"""
 STAGE_OF = """([name, animation]) => streamxr.session.streamer.assets.find(({ id }) => id === name)
-    .animations[animation].stage"""
+    .animations[animation].loadState"""
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,7 @@ FETCH = """async (files) => {
     const { fetcher, bandwidth, requests } = streamxr.session;
     for (const { uri } of files) requests.place(uri, document.baseURI);
     await Promise.all(files.map((file) => fetcher.fetch(file)));
-    return bandwidth.network(performance.now()).bytesPerSecond;
+    return bandwidth.estimate(performance.now()).bytesPerSecond;
 }"""
 
 
@@ -143,7 +143,7 @@ def test_what_the_cache_has_says_nothing_about_the_network(visit: Open) -> None:
     page.settle()
     page.page.reload(wait_until="commit")
     page.settle()
-    network = page.page.evaluate("streamxr.session.bandwidth.network(performance.now())")
+    network = page.page.evaluate("streamxr.session.bandwidth.estimate(performance.now())")
     assert not network["measured"]
     assert page.page.evaluate("streamxr.session.bandwidth.totalBytes") > 100_000
 

@@ -20,7 +20,7 @@ export function leastError(scene: Scene, head: HeadTrace, network: NetworkTrace)
   const truth = assetsOf(scene);
   truth.forEach((asset, a) => {
     const manifest = scene.placed[a]?.manifest;
-    if (manifest) asset.describe(manifest);
+    if (manifest) asset.setManifest(manifest);
   });
   let arrived = 0;
   let carriedTo = 0;

@@ -11,7 +11,7 @@ import {
   type Vec3,
   type View,
 } from "../src/core/gaze.ts";
-import type { Network } from "../src/core/network/bandwidth.ts";
+import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
 import { seeded } from "./random.ts";
 import { partOf } from "./recorded.ts";
 
@@ -130,13 +130,13 @@ export function viewAt(head: HeadTrace, now: number): View {
 }
 
 /** The same with where the head's motion leads, as the viewer adds it. */
-export function viewWithPrediction(head: HeadTrace, now: number, network: Network): View {
+export function viewWithPrediction(head: HeadTrace, now: number, network: NetworkEstimate): View {
   const view = viewAt(head, now);
   const times = [-200, -100, 0].map((ms) => now + ms).filter((ms) => ms >= 0);
   const poses = times.map((time): HeadPose => ({ time, ...head.moment(time) }));
   const horizon = predictionHorizon(network.ttfbMs, TYPICAL_BYTES, network.bytesPerSecond);
-  const ahead = predictView(view, poses, horizon);
-  return ahead ? { ...view, ahead } : view;
+  const predicted = predictView(view, poses, horizon);
+  return predicted ? { ...view, predicted } : view;
 }
 
 /** Nobody's head is quite still. */

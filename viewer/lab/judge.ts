@@ -57,7 +57,7 @@ export class Judge {
     this.#assets = assets;
     this.#truth = truth;
     truth.forEach((asset, a) => {
-      asset.describe(scene.placed[a]?.manifest ?? fail());
+      asset.setManifest(scene.placed[a]?.manifest ?? fail());
     });
     this.#leaves = truth.map(({ trees }) =>
       trees.map(({ tree, halfStep }) =>
@@ -79,7 +79,7 @@ export class Judge {
     const everywhere: View = { ...view, gazeUncertaintyDegrees: EVERYWHERE };
     this.#truth.forEach((truth, a) => {
       const asset = this.#assets[a] as AssetState;
-      const shown = asset.base.stage === "ready";
+      const shown = asset.base.loadState === "ready";
       truth.trees.forEach((state, t) => {
         const [sight, sharp] = [new TreeSight(truth, state, view), new TreeSight(truth, state, everywhere)];
         const drawn = asset.trees[t]?.cut.drawn;
@@ -150,7 +150,7 @@ export class Judge {
     const length = state.uvLength[region] ?? 0;
     return (state.textures[region] ?? []).map((texture) => {
       const levels = truth.manifest?.textures[texture]?.levels ?? fail();
-      const width = shown ? (levels[asset.levels[texture] ?? 0]?.width ?? 1) : 1;
+      const width = shown ? (levels[asset.drawnLevels[texture] ?? 0]?.width ?? 1) : 1;
       return [length / width, length / (levels.at(-1)?.width ?? 1)] as const;
     });
   }
@@ -163,7 +163,7 @@ export class Judge {
     const file = parent === null ? null : asset.trees[tree]?.refinements[parent];
     if (file) this.#seen.add(file.download);
     for (const texture of truth.trees[tree]?.textures[region] ?? []) {
-      const level = asset.textures[texture]?.[asset.levels[texture] ?? 0];
+      const level = asset.textures[texture]?.[asset.drawnLevels[texture] ?? 0];
       if (level) this.#seen.add(level.download);
     }
   }

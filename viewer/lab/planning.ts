@@ -2,7 +2,7 @@
 import { AssetState } from "../src/core/asset.ts";
 import type { Region, Tree } from "../src/core/bundle/bundle.ts";
 import type { View } from "../src/core/gaze.ts";
-import type { Network } from "../src/core/network/bandwidth.ts";
+import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
 import { DEFAULT_LIMITS, plan } from "../src/core/scheduler.ts";
 import type { Bundle } from "./scene.ts";
 import { median } from "./summary.ts";
@@ -10,7 +10,7 @@ import { median } from "./summary.ts";
 const TREES = 23;
 const TIERS = 3;
 const RUNS = 400;
-const NETWORK: Network = {
+const NETWORK: NetworkEstimate = {
   bytesPerSecond: 1e6,
   fastBytesPerSecond: 1e6,
   slowBytesPerSecond: 1e6,
@@ -30,7 +30,7 @@ export function planningTable({ catalogue, manifests }: Bundle): string {
     asset.ready(download, 0);
   }
   const trees = Array.from({ length: TREES }, (_, i) => quadTree(i));
-  asset.describe({ ...manifest, trees, textures: [], materials: [] });
+  asset.setManifest({ ...manifest, trees, textures: [], materials: [] });
   const regions = trees.reduce((sum, tree) => sum + tree.regions.length, 0);
   const view = (turn: number): View => ({
     eye: [0, 1.6, 0],

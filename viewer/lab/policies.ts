@@ -3,12 +3,12 @@
  * flight, the same link. They differ in which files they want, in what order, and whether they abort what they no
  * longer want.
  */
-import type { AssetState, Download, FileState, TreeState } from "../src/core/asset.ts";
+import type { AssetFile, AssetState, Download, TreeState } from "../src/core/asset.ts";
 import { eccentricity, insideFrustum, nearestDistance, type View } from "../src/core/gaze.ts";
 import { InFlight } from "../src/core/in-flight.ts";
-import type { Network } from "../src/core/network/bandwidth.ts";
+import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
 import type { RenderCost } from "../src/core/render-budget.ts";
-import { DEFAULT_LIMITS, type Limits, plan } from "../src/core/scheduler.ts";
+import { DEFAULT_LIMITS, plan, type StreamLimits } from "../src/core/scheduler.ts";
 
 export interface Policy {
   readonly name: string;
@@ -22,7 +22,7 @@ export interface Policy {
 export type Decide = (
   assets: readonly AssetState[],
   view: View,
-  network: Network,
+  network: NetworkEstimate,
   now: number,
 ) => {
   readonly start: readonly { readonly download: Download }[];
@@ -36,7 +36,7 @@ export type Decide = (
 /** A device that draws whatever has come. */
 export const EVERYTHING: RenderCost = { triangles: 1e9, drawCalls: 1e6 };
 /** Desktop memory: no policy evicts, so that bytes are compared and not caches. */
-export const LIMITS: Limits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, ...EVERYTHING };
+export const LIMITS: StreamLimits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, ...EVERYTHING };
 
 /** What the original project's server decides by: bytes per second, degrees. */
 const ORIGINAL_BYTES_PER_SECOND = 500_000;
@@ -72,25 +72,27 @@ export function allPolicies(): Policy[] {
 }
 
 function sharpEverywhere(view: View): View {
-  const { ahead, ...rest } = view;
+  const { predicted, ...rest } = view;
   const blind = { ...rest, gazeUncertaintyDegrees: 180 };
-  return ahead ? { ...blind, ahead: sharpEverywhere(ahead) } : blind;
+  return predicted ? { ...blind, predicted: sharpEverywhere(predicted) } : blind;
 }
 
 /** A file that a policy wants; the lowest rank comes first. */
 interface Want {
-  readonly file: FileState;
+  readonly file: AssetFile;
   readonly rank: number;
 }
 
-type Wants = (asset: AssetState, index: number, view: View, network: Network) => Iterable<Want>;
+type Wants = (asset: AssetState, index: number, view: View, network: NetworkEstimate) => Iterable<Want>;
 /** How an asset as a whole ranks among the wants: there come its base and its manifest. */
 type Rank = (at: Place, index: number, view: View) => number;
 
 function ranked(name: string, family: string, wants: Wants, rank: Rank, aborts: boolean): Policy {
   const decide: Decide = (assets, view, network) => {
     const inFlight = InFlight.of(assets, network, LIMITS.inFlightMs);
-    const flying = assets.flatMap((asset) => [...asset.files].filter(({ stage }) => stage === "loading"));
+    const flying = assets.flatMap((asset) =>
+      [...asset.files].filter(({ loadState }) => loadState === "loading"),
+    );
     const wanted = assets.flatMap((asset, index): Want[] => {
       const own = rank(aroundOf(asset), index, view);
       const playing = asset.animations.flatMap((file) =>
@@ -111,7 +113,7 @@ function ranked(name: string, family: string, wants: Wants, rank: Rank, aborts: 
       }
     }
     const start: { download: Download }[] = [];
-    const absent = wanted.flatMap(({ file }) => (file.stage === "absent" ? [file] : []));
+    const absent = wanted.flatMap(({ file }) => (file.loadState === "absent" ? [file] : []));
     for (const file of absent) {
       if (!inFlight.fits(file.download)) break;
       inFlight.add(file.download, file.download.bytes);
@@ -193,12 +195,12 @@ function* walk(
       const rank = refine(state, region, at);
       if (rank === null) continue;
       yield { file, rank };
-      if (file.stage !== "absent") open.push(...(state.tree.regions[region]?.children ?? []));
+      if (file.loadState !== "absent") open.push(...(state.tree.regions[region]?.children ?? []));
     }
   }
   for (const [texture, { level, rank }] of best) {
     const file = asset.textures[texture]?.[level];
-    if (file && level > (asset.levels[texture] ?? 0)) yield { file, rank };
+    if (file && level > (asset.drawnLevels[texture] ?? 0)) yield { file, rank };
   }
 }
 

@@ -1,5 +1,5 @@
 /** One session in virtual time: a scene, a head, a network and a policy. The same four give the same outcome. */
-import type { AssetState, Download, FileState } from "../src/core/asset.ts";
+import type { AssetFile, AssetState, Download } from "../src/core/asset.ts";
 import { TreeSight } from "../src/core/demand.ts";
 import type { View } from "../src/core/gaze.ts";
 import { BandwidthEstimator } from "../src/core/network/bandwidth.ts";
@@ -74,7 +74,7 @@ class Session {
 
   #isDue(now: number): boolean {
     if (now % FRAME_MS !== 0 || !this.#plan) return false;
-    return isDue(this.#plan, this.#assets, this.#estimator.network(now), LIMITS);
+    return isDue(this.#plan, this.#assets, this.#estimator.estimate(now), LIMITS);
   }
 
   #receive(now: number): void {
@@ -108,7 +108,7 @@ class Session {
       if (download.kind === "manifest") {
         const index = this.#assets.indexOf(asset);
         const manifest = this.#scene.placed[index]?.manifest;
-        if (manifest) asset.describe(manifest);
+        if (manifest) asset.setManifest(manifest);
       }
       asset.ready(download, now);
       if (download.kind !== "texture") continue;
@@ -119,7 +119,7 @@ class Session {
   #act(now: number): void {
     this.#stale = false;
     this.#plannedAt = now;
-    const network = this.#estimator.network(now);
+    const network = this.#estimator.estimate(now);
     const view = viewWithPrediction(this.#head, now, network);
     if (this.#budget !== EVERYTHING) this.#restrict(view);
     this.#plan = this.#decide(this.#assets, view, network, now);
@@ -148,10 +148,10 @@ class Session {
   /** As the page does with every plan: what of what is there a frame draws. */
   #restrict(view: View): void {
     const sights = this.#assets.map((asset) =>
-      asset.base.stage === "ready" ? asset.trees.map((state) => new TreeSight(asset, state, view)) : [],
+      asset.base.loadState === "ready" ? asset.trees.map((state) => new TreeSight(asset, state, view)) : [],
     );
-    const isComing = ({ stage }: FileState) =>
-      stage === "loading" || stage === "preparing" || stage === "ready";
+    const isComing = ({ loadState }: AssetFile) =>
+      loadState === "loading" || loadState === "preparing" || loadState === "ready";
     const render = new RenderPlan(sights.flat(), this.#budget, isComing);
     this.#assets.forEach((asset, a) => {
       sights[a]?.forEach((sight, tree) => {

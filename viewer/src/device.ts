@@ -1,5 +1,5 @@
 /** What kind of device the page runs on, and what it can spare. */
-import type { Limits } from "./core/scheduler.ts";
+import type { StreamLimits } from "./core/scheduler.ts";
 
 export type DeviceClass = "headset" | "phone" | "desktop";
 
@@ -59,7 +59,7 @@ export function deviceClass({
 }
 
 /** The limits that depend on the device; an application may set its own. */
-export function limitsFor(traits: BrowserTraits): Pick<Limits, "gpuBytes" | "triangles" | "drawCalls"> {
+export function limitsFor(traits: BrowserTraits): Pick<StreamLimits, "gpuBytes" | "triangles" | "drawCalls"> {
   const small = traits.deviceMemory !== undefined && traits.deviceMemory < ROOMY_GIB;
   const device = deviceClass(traits);
   const { triangles, drawCalls } = RENDER[device];

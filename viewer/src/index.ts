@@ -23,7 +23,7 @@ import { ThreeHost } from "./three/host.ts";
 import type { Recorder } from "./three/recorder.ts";
 import { CameraView } from "./three/view.ts";
 
-export type { Limits } from "./core/scheduler.ts";
+export type { StreamLimits as Limits } from "./core/scheduler.ts";
 export type { RequestHook } from "./requests.ts";
 export type { Limits as RoomLimits, Profile, Role, SharedObject } from "./room/messages.ts";
 export type { BodyPose, PoseRecord, RigidPose } from "./room/messages-binary.ts";
@@ -149,7 +149,7 @@ export class StreamXR {
     const asset = this.host.asset(state);
     if (asset && this.shown.has(asset)) return Promise.resolve(asset);
     const failure = this.session.failures.find(({ download }) => download === state.base.download);
-    if (failure && state.base.stage === "failed") return Promise.reject(failure.error);
+    if (failure && state.base.loadState === "failed") return Promise.reject(failure.error);
     if (scene) void this.rehearse(state, scene);
     const shown = new Promise<Asset>((resolve, reject) => this.waiting.set(state, { resolve, reject }));
     // Asked for now, not in the next frame.
@@ -175,7 +175,7 @@ export class StreamXR {
     this.session.framed(this.updatedAt, frameRate ?? this.framesPerSecond);
     this.host.update(camera);
     for (const asset of this.shown) asset.update(dt, this.updatedAt, camera);
-    const view = this.view.read(camera, this.session.bandwidth.network(this.updatedAt), this.updatedAt);
+    const view = this.view.read(camera, this.session.bandwidth.estimate(this.updatedAt), this.updatedAt);
     for (const state of this.states) state.view = view;
     this.session.plan(view);
   }
@@ -198,7 +198,7 @@ export class StreamXR {
   private async rehearse(state: AssetState, scene: Scene): Promise<void> {
     // Should the code not come, the asset is only seen a little later.
     const rehearsals = await this.host.openRehearsals().catch(() => null);
-    if (this.states.has(state) && state.base.stage !== "ready") rehearsals?.expect(state, scene);
+    if (this.states.has(state) && state.base.loadState !== "ready") rehearsals?.expect(state, scene);
   }
 
   /** Plans for a base while nobody calls `update`. */

@@ -5,7 +5,7 @@ import { FramePace } from "./core/frame-pace.ts";
 import { HEAD_GAZE_UNCERTAINTY, type View } from "./core/gaze.ts";
 import { BandwidthEstimator } from "./core/network/bandwidth.ts";
 import { Fetcher } from "./core/network/fetcher.ts";
-import { DEFAULT_LIMITS, type Limits } from "./core/scheduler.ts";
+import { DEFAULT_LIMITS, type StreamLimits } from "./core/scheduler.ts";
 import { FRAME_MS, type Host, Streamer } from "./core/streamer.ts";
 import { limitsFor } from "./device.ts";
 import { type RequestHook, Requests } from "./requests.ts";
@@ -13,7 +13,7 @@ import { type RequestHook, Requests } from "./requests.ts";
 export interface SessionOptions {
   /** Changes every request of the bundle before it is sent. */
   readonly hook?: RequestHook;
-  readonly limits?: Partial<Limits>;
+  readonly limits?: Partial<StreamLimits>;
   /** Keep a log of all requests, for tests and the inspector. */
   readonly record?: boolean;
 }
@@ -150,7 +150,7 @@ export class Session {
     this.requests.place(entry.base.uri, address);
     this.requests.place(entry.manifest.uri, address);
     const asset = new AssetState(id, entry);
-    asset.drawable = false;
+    asset.rendererReady = false;
     let settle: (host: Host) => void = () => {};
     const attached = new Promise<Host>((resolve) => {
       settle = resolve;
@@ -165,7 +165,7 @@ export class Session {
     const streamed = this.streamed.get(asset);
     if (!streamed) return;
     streamed.host = host;
-    asset.drawable = true;
+    asset.rendererReady = true;
     streamed.settle(host);
   }
 
@@ -210,14 +210,14 @@ export class Session {
         const host = await this.streamed.get(download.asset)?.attached;
         await host?.prepare(download, bytes, signal);
       },
-      foresee: (asset, head) => hostOf(asset)?.foresee?.(asset, head),
-      described: (asset) => {
+      baseProgress: (asset, head) => hostOf(asset)?.baseProgress?.(asset, head),
+      manifestReady: (asset) => {
         const streamed = this.streamed.get(asset);
         if (!streamed || !asset.manifest) return;
         this.goOn();
         for (const uri of urisOf(asset.manifest)) this.requests.place(uri, streamed.bundle);
-        if (streamed.host) streamed.host.described?.(asset);
-        else void streamed.attached.then((host) => host.described?.(asset));
+        if (streamed.host) streamed.host.manifestReady?.(asset);
+        else void streamed.attached.then((host) => host.manifestReady?.(asset));
       },
       showBase: (asset) => hostOf(asset)?.showBase(asset),
       showRegions: (asset, tree, change) => hostOf(asset)?.showRegions(asset, tree, change),

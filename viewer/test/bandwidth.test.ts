@@ -28,16 +28,16 @@ function within(actual: number, truth: number, share: number): void {
 }
 
 test("before anything is measured it is the guess", () => {
-  const network = new BandwidthEstimator().network(0);
+  const network = new BandwidthEstimator().estimate(0);
   assert.equal(network.bytesPerSecond, INITIAL_BYTES_PER_SECOND);
   assert.equal(network.measured, false);
-  assert.equal(new BandwidthEstimator(1_000_000).network(0).bytesPerSecond, 1_000_000);
+  assert.equal(new BandwidthEstimator(1_000_000).estimate(0).bytesPerSecond, 1_000_000);
 });
 
 test("parallel requests are measured together, not each by its share", () => {
   const estimator = new BandwidthEstimator();
   download(estimator, steady(5, { parallel: 6 }), 10_000);
-  within(estimator.network(10_000).bytesPerSecond, 625_000, 0.05);
+  within(estimator.estimate(10_000).bytesPerSecond, 625_000, 0.05);
 });
 
 test("it is within 10 % of a constant truth, for any link and any files", () => {
@@ -54,7 +54,7 @@ test("it is within 10 % of a constant truth, for any link and any files", () => 
         const estimator = new BandwidthEstimator();
         const fileBytes = (i: number) => sizes[i % sizes.length] as number;
         download(estimator, steady(megabits, { latencyMs, parallel, chunkBytes, fileBytes }), 8000);
-        within(estimator.network(8000).bytesPerSecond, mbit(megabits) * 1000, 0.1);
+        within(estimator.estimate(8000).bytesPerSecond, mbit(megabits) * 1000, 0.1);
       },
     ),
     { numRuns: 60 },
@@ -73,7 +73,7 @@ for (const [from, to] of [
     const rate = (now: number) => mbit(now < 10_000 ? from : to);
     download(estimator, steady(from, { rate }), 30_000, (now) => {
       if (now >= 15_000 && now % 100 === 0)
-        within(estimator.network(now).bytesPerSecond, mbit(to) * 1000, 0.1);
+        within(estimator.estimate(now).bytesPerSecond, mbit(to) * 1000, 0.1);
     });
   });
 }
@@ -84,14 +84,14 @@ test("noise of ±40 % moves it by less than a quarter", () => {
   const noise = (i: number) => 0.6 + 0.8 * ((Math.imul(i ^ (i >>> 3), 0x9e3779b1) >>> 0) / 2 ** 32);
   const rate = (now: number) => mbit(10) * noise(Math.floor(now / 100));
   download(estimator, steady(10, { rate }), 40_000, (now) => {
-    if (now >= 5000 && now % 100 === 0) within(estimator.network(now).bytesPerSecond, 1_250_000, 0.25);
+    if (now >= 5000 && now % 100 === 0) within(estimator.estimate(now).bytesPerSecond, 1_250_000, 0.25);
   });
 });
 
 test("small files that leave the link idle between them cannot pull it down", () => {
   const estimator = new BandwidthEstimator();
   download(estimator, steady(20), 8000);
-  const before = estimator.network(8000).bytesPerSecond;
+  const before = estimator.estimate(8000).bytesPerSecond;
   // One 20 KB file at a time, each after 200 ms: 0.8 Mbit/s over the clock. Times go on where they were.
   let now = 8000;
   for (let i = 0; i < 50; i++) {
@@ -101,7 +101,7 @@ test("small files that leave the link idle between them cannot pull it down", ()
     transfer.closed(now + 208);
     now += 208;
   }
-  assert.equal(estimator.network(now).bytesPerSecond, before);
+  assert.equal(estimator.estimate(now).bytesPerSecond, before);
 });
 
 test("small files that leave the link idle can still raise it", () => {
@@ -115,7 +115,7 @@ test("small files that leave the link idle can still raise it", () => {
     transfer.closed(now + 21);
     now += 21;
   }
-  assert.ok(estimator.network(now).bytesPerSecond > 8 * INITIAL_BYTES_PER_SECOND);
+  assert.ok(estimator.estimate(now).bytesPerSecond > 8 * INITIAL_BYTES_PER_SECOND);
 });
 
 test("what had piled up before the first look does not count as speed", () => {
@@ -130,7 +130,7 @@ test("what had piled up before the first look does not count as speed", () => {
     now += 150;
     transfer.closed(now);
   }
-  within(estimator.network(now).bytesPerSecond, 1_000_000, 0.1);
+  within(estimator.estimate(now).bytesPerSecond, 1_000_000, 0.1);
 });
 
 test("a cache hit is taken back", () => {
@@ -138,10 +138,10 @@ test("a cache hit is taken back", () => {
   for (const estimator of [plain, cached]) download(estimator, steady(5, { parallel: 1 }), 5000);
   const transfer = cached.opened(5000);
   for (let at = 5002; at < 5700; at++) transfer.received(at, 100_000);
-  assert.ok(cached.network(5700).bytesPerSecond > 2 * plain.network(5000).bytesPerSecond);
+  assert.ok(cached.estimate(5700).bytesPerSecond > 2 * plain.estimate(5000).bytesPerSecond);
   transfer.closed(5700, { cached: true });
-  within(cached.network(5700).bytesPerSecond, plain.network(5000).bytesPerSecond, 0.01);
-  assert.equal(cached.network(5700).ttfbMs, 40);
+  within(cached.estimate(5700).bytesPerSecond, plain.estimate(5000).bytesPerSecond, 0.01);
+  assert.equal(cached.estimate(5700).ttfbMs, 40);
 });
 
 test("the slow start of a connection does not count", () => {
@@ -150,9 +150,9 @@ test("the slow start of a connection does not count", () => {
   transfer.headers(100);
   // 32 KB in a second, then a megabyte in another.
   for (let i = 1; i <= 32; i++) transfer.received(100 + i * 31, WARM_UP_BYTES / 32);
-  assert.equal(estimator.network(1092).measured, false);
+  assert.equal(estimator.estimate(1092).measured, false);
   for (let i = 1; i <= 100; i++) transfer.received(1092 + i * 10, 10_000);
-  within(estimator.network(2092).bytesPerSecond, 1_000_000, 0.01);
+  within(estimator.estimate(2092).bytesPerSecond, 1_000_000, 0.01);
 });
 
 test("silence in the middle of a body lowers it before the next byte comes", () => {
@@ -160,18 +160,18 @@ test("silence in the middle of a body lowers it before the next byte comes", () 
   const transfer = estimator.opened(0);
   transfer.headers(50);
   for (let now = 50; now <= 5000; now += 10) transfer.received(now, 10_000);
-  const flowing = estimator.network(5000).bytesPerSecond;
-  assert.equal(estimator.network(5500).bytesPerSecond, flowing);
-  assert.ok(estimator.network(9000).bytesPerSecond < flowing / 3);
-  assert.equal(estimator.network(5000).bytesPerSecond, flowing, "asking changes nothing");
+  const flowing = estimator.estimate(5000).bytesPerSecond;
+  assert.equal(estimator.estimate(5500).bytesPerSecond, flowing);
+  assert.ok(estimator.estimate(9000).bytesPerSecond < flowing / 3);
+  assert.equal(estimator.estimate(5000).bytesPerSecond, flowing, "asking changes nothing");
 });
 
 test("a pause between requests is no silence", () => {
   const estimator = new BandwidthEstimator();
   download(estimator, steady(5), 3000);
-  const before = estimator.network(3000).bytesPerSecond;
+  const before = estimator.estimate(3000).bytesPerSecond;
   estimator.opened(60_000);
-  assert.equal(estimator.network(65_000).bytesPerSecond, before, "nor is a server that takes its time");
+  assert.equal(estimator.estimate(65_000).bytesPerSecond, before, "nor is a server that takes its time");
 });
 
 test("time to first byte is the median: one slow answer is not the latency", () => {
@@ -181,7 +181,7 @@ test("time to first byte is the median: one slow answer is not the latency", () 
     transfer.headers(i * 1000 + ms);
     transfer.closed(i * 1000 + ms);
   }
-  assert.equal(estimator.network(6000).ttfbMs, 41);
+  assert.equal(estimator.estimate(6000).ttfbMs, 41);
 });
 
 test("an aborted request leaves no clock running", () => {
@@ -192,7 +192,7 @@ test("an aborted request leaves no clock running", () => {
   refused.closed(2000);
   aborted.closed(2000);
   aborted.closed(2000);
-  const before = estimator.network(2000).bytesPerSecond;
+  const before = estimator.estimate(2000).bytesPerSecond;
   within(before, 625_000, 0.01);
-  assert.equal(estimator.network(100_000).bytesPerSecond, before);
+  assert.equal(estimator.estimate(100_000).bytesPerSecond, before);
 });

@@ -172,7 +172,7 @@ test("what lies on the way of the gaze is as near as the way", () => {
     return [10 * Math.sin(y) * Math.cos(p), 10 * Math.sin(p), -10 * Math.cos(y) * Math.cos(p)];
   };
   const [x, y, z] = at(30, 0);
-  const turning: View = { ...looking, onward: [x / 10, y / 10, z / 10] };
+  const turning: View = { ...looking, gazeArcEnd: [x / 10, y / 10, z / 10] };
   const away = (yaw: number, pitch: number) => eccentricity(turning, ...at(yaw, pitch), 0);
   near(away(0, 0), 0, 1e-4);
   near(away(17, 0), 0, 1e-4);
@@ -221,10 +221,10 @@ describe("prediction", () => {
 
   test("from there the gaze goes on until that second is over, 30° at most", () => {
     const onward = (speed: number, ms: number) =>
-      predictView(looking, poses(speed), ms)?.onward ?? assert.fail();
+      predictView(looking, poses(speed), ms)?.gazeArcEnd ?? assert.fail();
     near(angleBetween(onward(20, 200), looking.gaze), 20, 1e-6);
     near(angleBetween(onward(50, 200), looking.gaze), 40, 1e-6);
-    assert.equal(predictView(looking, poses(20), 1000)?.onward, undefined, "the second is over");
+    assert.equal(predictView(looking, poses(20), 1000)?.gazeArcEnd, undefined, "the second is over");
   });
 
   test("a turn that slows down is not carried past where it comes to rest", () => {
@@ -238,7 +238,7 @@ describe("prediction", () => {
     near(later(50), 3.75, 1e-6);
     near(later(100), 5, 1e-6);
     near(later(1000), 5, 1e-6);
-    assert.equal(predictView(looking, slowing, 100)?.onward, undefined, "nor does the gaze go on");
+    assert.equal(predictView(looking, slowing, 100)?.gazeArcEnd, undefined, "nor does the gaze go on");
     assert.equal(
       predictView(looking, slowing, 100)?.sweeps,
       false,

@@ -3,11 +3,11 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { AssetState } from "../src/core/asset.ts";
 import type { Tree } from "../src/core/bundle/bundle.ts";
-import type { Network } from "../src/core/network/bandwidth.ts";
-import { DEFAULT_LIMITS, type Limits, type Plan, plan } from "../src/core/scheduler.ts";
+import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
+import { DEFAULT_LIMITS, type Plan, plan, type StreamLimits } from "../src/core/scheduler.ts";
 import { arrived, at, evenTree, manifest, tree, turnedAway, view } from "./worlds.ts";
 
-const NETWORK: Network = {
+const NETWORK: NetworkEstimate = {
   bytesPerSecond: 1e6,
   fastBytesPerSecond: 1e6,
   slowBytesPerSecond: 1e6,
@@ -15,7 +15,11 @@ const NETWORK: Network = {
   measured: true,
 };
 /** Room for so many triangles; a region of these worlds has 100, and is one draw call. */
-const room = (triangles: number, drawCalls = 1e6): Limits => ({ ...DEFAULT_LIMITS, triangles, drawCalls });
+const room = (triangles: number, drawCalls = 1e6): StreamLimits => ({
+  ...DEFAULT_LIMITS,
+  triangles,
+  drawCalls,
+});
 
 /** Every refinement of the asset is there. */
 function complete(asset: AssetState): AssetState {
@@ -116,7 +120,7 @@ test("what is under something that a frame has no room for is not fetched", () =
 });
 
 test("a tier of a chain costs no more than it has more, whichever it follows", () => {
-  const asked = (limits: Limits) =>
+  const asked = (limits: StreamLimits) =>
     plan([arrived("a", manifest([evenTree("a", 1, 3)]))], view(), NETWORK, limits, 0).start.map(
       ({ download }) => download.key,
     );
@@ -206,11 +210,11 @@ test("for any arrivals, views and budgets the cut is within the budget and has n
       steps.forEach(({ turn, triangles, drawCalls, comes, goes }, i) => {
         for (const pick of goes) {
           const file = files[pick % files.length];
-          if (file?.stage === "ready") file.download.asset.drop(file.download, i);
+          if (file?.loadState === "ready") file.download.asset.drop(file.download, i);
         }
         for (const pick of comes) {
           const file = files[pick % files.length];
-          if (file?.stage === "absent") ready(file.download.asset, file.download);
+          if (file?.loadState === "absent") ready(file.download.asset, file.download);
         }
         const gaze = [Math.sin(turn), 0, -Math.cos(turn)] as const;
         // All around is in view: every region counts.

@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { AssetState, type Download } from "../src/core/asset.ts";
+import { demandOf } from "../src/core/demand.ts";
 import { eccentricity, type Vec3, type View } from "../src/core/gaze.ts";
-import type { Network } from "../src/core/network/bandwidth.ts";
-import { DEFAULT_LIMITS, demandOf, isDue, type Limits, type Plan, plan } from "../src/core/scheduler.ts";
+import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
+import { DEFAULT_LIMITS, isDue, type Plan, plan, type StreamLimits } from "../src/core/scheduler.ts";
 import {
   animation,
   arrived,
@@ -18,11 +19,11 @@ import {
   view,
 } from "./worlds.ts";
 
-const SLOW: Network = network(5);
-const FAST: Network = network(100);
-const LIMITS: Limits = DEFAULT_LIMITS;
+const SLOW: NetworkEstimate = network(5);
+const FAST: NetworkEstimate = network(100);
+const LIMITS: StreamLimits = DEFAULT_LIMITS;
 
-function network(megabits: number, ttfbMs = 40): Network {
+function network(megabits: number, ttfbMs = 40): NetworkEstimate {
   const bytesPerSecond = megabits * 125_000;
   return {
     bytesPerSecond,
@@ -48,14 +49,19 @@ function finish(download: Download, now = 0): void {
   // As the streamer does: one level of a texture is kept.
   if (download.kind !== "texture") return;
   for (const file of download.asset.textures[download.texture] ?? []) {
-    if (file?.stage === "ready" && file.download.level !== download.asset.levels[download.texture]) {
+    if (file?.loadState === "ready" && file.download.level !== download.asset.drawnLevels[download.texture]) {
       download.asset.drop(file.download, now);
     }
   }
 }
 
 /** Plans and delivers everything at once, again and again, until nothing is wanted; returns the order of arrival. */
-function settle(assets: AssetState[], from: View, net: Network = SLOW, limits: Limits = LIMITS): Download[] {
+function settle(
+  assets: AssetState[],
+  from: View,
+  net: NetworkEstimate = SLOW,
+  limits: StreamLimits = LIMITS,
+): Download[] {
   const order: Download[] = [];
   for (let now = 0; now < 1e6; now += 100) {
     const result = plan(assets, from, net, limits, now);
@@ -73,7 +79,7 @@ const eccentricityOf = ({ world }: AssetState) =>
   eccentricity(view(), world[12] ?? 0, world[13] ?? 0, world[14] ?? 0, Math.sqrt(3));
 
 const loading = (assets: readonly AssetState[]) =>
-  assets.flatMap((asset) => [...asset.files].filter(({ stage }) => stage === "loading"));
+  assets.flatMap((asset) => [...asset.files].filter(({ loadState }) => loadState === "loading"));
 
 describe("bases come first", () => {
   test("base and manifest are asked for together", () => {
@@ -132,7 +138,7 @@ describe("bases come first", () => {
 
   test("a base that is given up holds nothing up, and nothing of it is refined", () => {
     const broken = new AssetState("broken", entry("broken"));
-    broken.describe(manifest([evenTree("broken", 2, 1)]));
+    broken.setManifest(manifest([evenTree("broken", 2, 1)]));
     broken.fail(broken.base.download, 0, Number.POSITIVE_INFINITY);
     const fine = arrived("fine", manifest([evenTree("fine", 2, 1)]));
     const { start } = plan([broken, fine], view(), FAST, LIMITS, 0);
@@ -239,22 +245,22 @@ describe("detail comes by gaze", () => {
     );
     const matrix = (z: number) => [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, z, 1];
     const alone = (z: number) => {
-      asset.place(0, [matrix(z)]);
+      asset.setPlacements(0, [matrix(z)]);
       return demandOf(asset, 0, 0, view());
     };
     const [far, near] = [alone(-100), alone(0)];
-    asset.place(0, [matrix(-100), matrix(0)]);
+    asset.setPlacements(0, [matrix(-100), matrix(0)]);
     const both = demandOf(asset, 0, 0, view());
     assert.equal(both.need, near.need);
     assert.equal(both.weight, near.weight);
     assert.ok(far.need > near.need);
-    asset.place(0, [matrix(-100), matrix(5)]);
+    asset.setPlacements(0, [matrix(-100), matrix(5)]);
     assert.equal(
       demandOf(asset, 0, 0, view()).need,
       far.need,
       "a nearer node behind the eye demands nothing",
     );
-    asset.place(0, [matrix(50)]);
+    asset.setPlacements(0, [matrix(50)]);
     assert.deepEqual(plan([asset], view(), FAST, LIMITS, 0).start, [], "the only node is behind");
   });
 
@@ -301,15 +307,18 @@ describe("detail comes by gaze", () => {
   test("what the head is turning to is asked for before it is seen", () => {
     const behind = at(arrived("a", manifest([evenTree("a", 2, 1)])), 0, 0, 8);
     assert.equal(plan([behind], view(), FAST, LIMITS, 0).start.length, 0);
-    assert.equal(plan([behind], { ...view(), ahead: turnedAway(view()) }, FAST, LIMITS, 0).start.length, 1);
+    assert.equal(
+      plan([behind], { ...view(), predicted: turnedAway(view()) }, FAST, LIMITS, 0).start.length,
+      1,
+    );
   });
 
   test("half of what is seen counts now and half once the head has gone on", () => {
     const [here, there] = [arrived("a", manifest([evenTree("a", 2, 1)])), view()];
     const { weight, area } = demandOf(here, 0, 0, there);
-    const left = demandOf(here, 0, 0, { ...there, ahead: turnedAway(there) });
+    const left = demandOf(here, 0, 0, { ...there, predicted: turnedAway(there) });
     assert.ok(Math.abs(left.weight - weight / 2) < 1e-9 && Math.abs(left.area - area / 2) < 1e-9);
-    const stays = demandOf(here, 0, 0, { ...there, ahead: there });
+    const stays = demandOf(here, 0, 0, { ...there, predicted: there });
     assert.ok(Math.abs(stays.weight - weight) < 1e-9 && Math.abs(stays.area - area) < 1e-9);
   });
 
@@ -321,9 +330,9 @@ describe("detail comes by gaze", () => {
     const isLookedAt = (each: View) => demandOf(there, 0, 0, each).foveal;
     assert.equal(isLookedAt(from), false);
     assert.equal(isLookedAt({ ...from, gaze: aside }), true);
-    assert.equal(isLookedAt({ ...from, gaze: aside, ahead: from }), false, "the gaze will have left it");
-    assert.equal(isLookedAt({ ...from, ahead: { ...from, gaze: aside } }), true);
-    assert.equal(isLookedAt({ ...from, ahead: { ...from, onward: aside } }), true);
+    assert.equal(isLookedAt({ ...from, gaze: aside, predicted: from }), false, "the gaze will have left it");
+    assert.equal(isLookedAt({ ...from, predicted: { ...from, gaze: aside } }), true);
+    assert.equal(isLookedAt({ ...from, predicted: { ...from, gazeArcEnd: aside } }), true);
   });
 
   test("while the head sweeps, the eye lands on nothing that comes into view or leaves it", () => {
@@ -337,7 +346,7 @@ describe("detail comes by gaze", () => {
       assert.ok(weight > 0);
       assert.equal(area, 0);
     }
-    const stays = demandOf(here, 0, 0, { ...view(), ahead: { ...view(), sweeps: true } });
+    const stays = demandOf(here, 0, 0, { ...view(), predicted: { ...view(), sweeps: true } });
     assert.ok(stays.area > 0);
   });
 
@@ -369,10 +378,10 @@ describe("textures and geometry share one queue", () => {
       order.some(({ kind }) => kind === "texture") && order.some(({ kind }) => kind === "refinement"),
     );
     // A texel of 2 m / 1024 is 2 mm; 2 m away a pixel is 1.75 mm: one more level is seen, and there is no other.
-    assert.deepEqual(asset.levels, [3]);
+    assert.deepEqual(asset.drawnLevels, [3]);
     const afar = painted([64, 256, 1024, 4096]);
     settle([afar], view([0, 0, 9]));
-    assert.deepEqual(afar.levels, [2], "7 mm at 8 m");
+    assert.deepEqual(afar.drawnLevels, [2], "7 mm at 8 m");
   });
 
   test("a step is taken while much is to come before what makes it useless, and skipped when nothing is", () => {
@@ -397,7 +406,7 @@ describe("textures and geometry share one queue", () => {
     assert.ok(level1);
     asset.fail(level1.download, 0, Number.POSITIVE_INFINITY);
     settle([asset], view(), network(0.5, 20));
-    assert.deepEqual(asset.levels, [2]);
+    assert.deepEqual(asset.drawnLevels, [2]);
   });
 });
 
@@ -442,21 +451,21 @@ describe("animations", () => {
 
   test("only those that are asked for are fetched, by name", () => {
     const asset = dancer([0.5]);
-    asset.played = new Set(["two"]);
+    asset.animationsToPlay = new Set(["two"]);
     assert.deepEqual(
       settle([asset], view()).filter(({ kind }) => kind === "animation"),
       [asset.animations[1]?.download],
     );
-    asset.played = new Set(["one", "two", "three"]);
+    asset.animationsToPlay = new Set(["one", "two", "three"]);
     assert.deepEqual(keys(settle([asset], view())), ["a/animation/0"]);
   });
 
   test("while the code that draws it is still coming, nothing finer takes its place on the link", () => {
     for (const reach of [[0.5], [0]]) {
       const asset = dancer(reach);
-      asset.drawable = false;
+      asset.rendererReady = false;
       assert.deepEqual(settle([asset], view()), []);
-      asset.drawable = true;
+      asset.rendererReady = true;
       assert.ok(settle([asset], view()).length > 2);
     }
   });
@@ -485,7 +494,7 @@ describe("animations", () => {
     for (const reach of [[0.5], [0]]) {
       const { asset, download } = started(reach);
       assert.deepEqual(plan([asset], view(), SLOW, LIMITS, 100).abort, []);
-      asset.played = new Set(["two"]);
+      asset.animationsToPlay = new Set(["two"]);
       assert.deepEqual(plan([asset], view(), SLOW, LIMITS, 100).abort, [download]);
     }
     const { asset, download } = started([0.5]);
@@ -597,7 +606,7 @@ describe("bytes in flight", () => {
     const looked = new AssetState("looked", entry("looked"));
     const far = at(new AssetState("far", entry("far")), 60, 0, 0);
     const unmeasured = { ...SLOW, measured: false };
-    const starts = (net: Network) =>
+    const starts = (net: NetworkEstimate) =>
       plan([looked, far], view(), net, LIMITS, 0).start.map(({ download }) => download.key);
     assert.deepEqual(starts(unmeasured), ["looked/base", "looked/manifest"]);
     begin(plan([looked, far], view(), SLOW, LIMITS, 0));
@@ -610,7 +619,7 @@ describe("bytes in flight", () => {
     assert.deepEqual(starts(network(5, 50)), ["far/base"], "less than an answer takes");
     assert.deepEqual(starts(unmeasured), [], "nobody knows how long that is");
     looked.arrive(looked.base.download, 0);
-    looked.describe(manifest([evenTree("looked", 2, 1)]));
+    looked.setManifest(manifest([evenTree("looked", 2, 1)]));
     assert.deepEqual(starts(SLOW), ["looked/tree/0/0", "far/base", "far/manifest"]);
   });
 
@@ -664,7 +673,7 @@ describe("aborts", () => {
   test("what was aborted is wanted again when it is seen again", () => {
     const { asset, download } = started();
     begin(plan([asset], turnedAway(view()), SLOW, LIMITS, 100), 100);
-    assert.equal(asset.file(download).stage, "absent");
+    assert.equal(asset.file(download).loadState, "absent");
     assert.deepEqual(
       plan([asset], view(), SLOW, LIMITS, 200).start.map((wish) => wish.download),
       [download],
@@ -710,7 +719,7 @@ describe("memory", () => {
       0,
       0,
     );
-  const tight: Limits = { ...LIMITS, gpuBytes: 2_500_000 };
+  const tight: StreamLimits = { ...LIMITS, gpuBytes: 2_500_000 };
 
   test("is never above the budget, whatever is looked at", () => {
     fc.assert(
@@ -725,8 +734,8 @@ describe("memory", () => {
           for (const { download } of loading(assets)) finish(download, now);
           let held = 0;
           for (const asset of assets) {
-            for (const { stage, download } of asset.files) {
-              if (stage === "ready") held += download.kind === "base" ? 100_000 : download.gpuBytes;
+            for (const { loadState, download } of asset.files) {
+              if (loadState === "ready") held += download.kind === "base" ? 100_000 : download.gpuBytes;
             }
           }
           assert.equal(held, result.gpuBytes);
@@ -747,7 +756,7 @@ describe("memory", () => {
         }),
       ]),
     );
-    const keysOf = (limits: Limits) =>
+    const keysOf = (limits: StreamLimits) =>
       plan([asset], view(), FAST, limits, 0).start.map((w) => w.download.key);
     assert.deepEqual(keysOf(LIMITS), ["a/tree/0/1"]);
     assert.deepEqual(keysOf(tight), ["a/tree/0/0"]);

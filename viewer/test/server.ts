@@ -1,5 +1,5 @@
 /** A server for the tests: files by uri, and what goes wrong with them. */
-import type { FetchResponse, Request } from "../src/core/network/fetcher.ts";
+import type { FetchResponse, SendRequest } from "../src/core/network/fetcher.ts";
 import type { VirtualClock } from "./clock.ts";
 
 /** What one request gets: bytes, a status, a broken connection, or silence. */
@@ -26,7 +26,7 @@ export class Server {
     this.#answers.set(uri, answers);
   }
 
-  readonly request: Request = async (uri, signal, reload): Promise<FetchResponse> => {
+  readonly request: SendRequest = async (uri, signal, reload): Promise<FetchResponse> => {
     this.asked.push(uri);
     this.reloads.push(reload);
     const answers = this.#answers.get(uri) ?? [{ status: 404 }];

@@ -20,10 +20,10 @@ class Page implements Host {
   readonly bases: string[] = [];
   /** Bytes that were heard of before a file was whole. */
   readonly heads: string[] = [];
-  foresee({ id }: AssetState, head: Uint8Array): void {
+  baseProgress({ id }: AssetState, head: Uint8Array): void {
     this.heads.push(`${id}: ${head.length}`);
   }
-  described(asset: AssetState): void {
+  manifestReady(asset: AssetState): void {
     asset.trees.forEach((_, tree) => {
       this.drawn.add(`${asset.id}/${tree}/0`);
     });
@@ -152,7 +152,7 @@ test("what is due is asked for in the same frame", async () => {
   for (let frame = 0; frame < 1000; frame++) {
     streamer.update(view(), clock.now());
     const made = streamer.plan ?? assert.fail();
-    assert.ok(!isDue(made, streamer.assets, bandwidth.network(clock.now()), DEFAULT_LIMITS));
+    assert.ok(!isDue(made, streamer.assets, bandwidth.estimate(clock.now()), DEFAULT_LIMITS));
     await clock.pass(10);
   }
   assert.ok(gaps.has(50) && gaps.size > 1);

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { Vec3 } from "../src/core/bundle/bundle.ts";
-import type { Network } from "../src/core/network/bandwidth.ts";
+import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
 import { DEFAULT_LIMITS, plan } from "../src/core/scheduler.ts";
 import { frameBox, radiusOf, viewFrom } from "../src/layout.ts";
 import { arrived, evenTree, manifest, turnedAway, view } from "./worlds.ts";
 
-const NETWORK: Network = {
+const NETWORK: NetworkEstimate = {
   bytesPerSecond: 625_000,
   fastBytesPerSecond: 625_000,
   slowBytesPerSecond: 625_000,

@@ -152,7 +152,7 @@ export function arrived(id: string, what: Manifest): AssetState {
     asset.arrive(download, 0);
     asset.ready(download, 0);
   }
-  asset.describe(what);
+  asset.setManifest(what);
   return asset;
 }
 

@@ -51,11 +51,11 @@ export interface TextureDownload extends DownloadOf {
 }
 
 /** A file's way: absent → loading → preparing (decoded, uploaded) → ready, and back to absent; or failed. */
-export type Stage = "absent" | "loading" | "preparing" | "ready" | "failed";
+export type LoadState = "absent" | "loading" | "preparing" | "ready" | "failed";
 
-export interface FileState<D extends Download = Download> {
+export interface AssetFile<D extends Download = Download> {
   readonly download: D;
-  readonly stage: Stage;
+  readonly loadState: LoadState;
   /** Bytes that have arrived while loading. */
   readonly received: number;
   /** When the stage began. */
@@ -63,14 +63,14 @@ export interface FileState<D extends Download = Download> {
   /** Failed files are not asked for again before; Infinity: never. */
   readonly retryAt: number;
 }
-type MutableFile<D extends Download = Download> = { -readonly [K in keyof FileState<D>]: FileState<D>[K] };
+type MutableFile<D extends Download = Download> = { -readonly [K in keyof AssetFile<D>]: AssetFile<D>[K] };
 
 /** One tree as the planner reads it: plain arrays beside the manifest's regions. */
 export interface TreeState {
   readonly tree: Tree;
   readonly cut: Cut;
   /** By region; null for leaves. */
-  readonly refinements: readonly (FileState<RefinementDownload> | null)[];
+  readonly refinements: readonly (AssetFile<RefinementDownload> | null)[];
   /** By region: the textures its materials use. */
   readonly textures: readonly (readonly number[])[];
   /**
@@ -100,11 +100,11 @@ export class AssetState {
   /** Where it is seen from, when that is not the view that the page is planned for: a page may have several canvases. */
   view: View | null = null;
   /** The code that draws it is here: until then nothing finer is fetched, since the code comes over the same link. */
-  drawable = true;
+  rendererReady = true;
   /** Names of the animations that are to be had when the asset is seen; null: the first. */
-  played: ReadonlySet<string> | null = null;
-  readonly base: FileState<BaseDownload>;
-  readonly manifestFile: FileState<ManifestDownload>;
+  animationsToPlay: ReadonlySet<string> | null = null;
+  readonly base: AssetFile<BaseDownload>;
+  readonly manifestFile: AssetFile<ManifestDownload>;
   #manifest: Manifest | null = null;
   #trees: MutableTree[] = [];
   #animations: (MutableFile<AnimationDownload> | null)[] = [];
@@ -133,8 +133,8 @@ export class AssetState {
 
   /** Its base and its manifest have come: what refines it is known. */
   get refinable(): boolean {
-    const { stage } = this.base;
-    return this.#manifest !== null && (stage === "ready" || stage === "preparing");
+    const { loadState } = this.base;
+    return this.#manifest !== null && (loadState === "ready" || loadState === "preparing");
   }
 
   /** By tree of the manifest; empty before it. */
@@ -143,17 +143,17 @@ export class AssetState {
   }
 
   /** By animation of the manifest; null: in the base. */
-  get animations(): readonly (FileState<AnimationDownload> | null)[] {
+  get animations(): readonly (AssetFile<AnimationDownload> | null)[] {
     return this.#animations;
   }
 
   /** By texture of the manifest, by level; null for level 0, which is the base's. */
-  get textures(): readonly (readonly (FileState<TextureDownload> | null)[])[] {
+  get textures(): readonly (readonly (AssetFile<TextureDownload> | null)[])[] {
     return this.#textures;
   }
 
   /** By texture: the level that is drawn; 0 is the base's own. */
-  get levels(): readonly number[] {
+  get drawnLevels(): readonly number[] {
     return this.#levels;
   }
 
@@ -163,25 +163,25 @@ export class AssetState {
   }
 
   /** Every file of the asset that is known so far. */
-  get files(): IterableIterator<FileState> {
+  get files(): IterableIterator<AssetFile> {
     return this.#files.values();
   }
 
   /** Whether one of the manifest's animations is to be had when the asset is seen. */
   plays(animation: number): boolean {
-    if (!this.played) return animation === 0;
-    return this.played.has(this.#manifest?.animations[animation]?.name ?? "");
+    if (!this.animationsToPlay) return animation === 0;
+    return this.animationsToPlay.has(this.#manifest?.animations[animation]?.name ?? "");
   }
 
   /** Space of a tree → world, one for each node that draws it: any number of instances, in any order. */
-  place(tree: number, placements: readonly Matrix4[]): void {
+  setPlacements(tree: number, placements: readonly Matrix4[]): void {
     const state = this.#trees[tree];
     if (!state) throw new RangeError(`${this.id}: there is no tree ${tree}`);
     state.placements = placements;
   }
 
   /** The manifest has arrived and was parsed: from now on there are trees and textures to refine. */
-  describe(manifest: Manifest): void {
+  setManifest(manifest: Manifest): void {
     this.#manifest = manifest;
     this.#animations = manifest.animations.map(({ keyframes }, animation) => {
       if (keyframes === null) return null;
@@ -245,17 +245,17 @@ export class AssetState {
   replacedLevels(texture: number): TextureDownload[] {
     const drawn = this.#levels[texture];
     return (this.#textures[texture] ?? []).flatMap((file) =>
-      file?.stage === "ready" && file.download.level !== drawn ? [file.download] : [],
+      file?.loadState === "ready" && file.download.level !== drawn ? [file.download] : [],
     );
   }
 
   /** Where a file of this asset stands. */
-  file(download: Download): FileState {
+  file(download: Download): AssetFile {
     return this.#of(download);
   }
 
   #file<D extends Download>(download: D): MutableFile<D> {
-    const file: MutableFile<D> = { download, stage: "absent", received: 0, since: 0, retryAt: 0 };
+    const file: MutableFile<D> = { download, loadState: "absent", received: 0, since: 0, retryAt: 0 };
     this.#files.set(download.key, file);
     return file;
   }
@@ -270,9 +270,9 @@ export class AssetState {
     return this.#trees[tree] as MutableTree;
   }
 
-  #move(download: Download, stage: Stage, now: number): void {
+  #move(download: Download, stage: LoadState, now: number): void {
     const file = this.#of(download);
-    file.stage = stage;
+    file.loadState = stage;
     file.since = now;
     file.received = 0;
   }
@@ -280,7 +280,7 @@ export class AssetState {
   #chooseLevel(texture: number): void {
     const levels = this.#textures[texture] ?? [];
     let finest = 0;
-    for (const level of levels) if (level?.stage === "ready") finest = level.download.level;
+    for (const level of levels) if (level?.loadState === "ready") finest = level.download.level;
     this.#levels[texture] = finest;
   }
 

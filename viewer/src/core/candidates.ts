@@ -1,6 +1,6 @@
 /** What is worth fetching now, in the order in which it is: see docs/streaming.md. */
-import type { AnimationDownload, AssetState, Download, FileState } from "./asset.ts";
-import { type Candidate, type Item, type Option, type Outlook, stepsOf } from "./choices.ts";
+import type { AnimationDownload, AssetFile, AssetState, Download } from "./asset.ts";
+import { type Choice, type Item, type Outlook, type RankedCandidate, stepsOf } from "./choices.ts";
 import type { TreeSight } from "./demand.ts";
 import { look, type View } from "./gaze.ts";
 import { Heap } from "./heap.ts";
@@ -15,13 +15,13 @@ const UNSEEN_SHARE = 1 / 8;
 /** … but always so much, for who looks past everything at first, bytes. */
 const UNSEEN_BYTES = 150_000;
 
-export class Wishes {
+export class Candidates {
   readonly #outlook: Outlook;
   readonly #assets: readonly AssetState[];
   /** By asset and tree. */
   readonly #sights: readonly (readonly TreeSight[])[];
   readonly #view: View;
-  readonly #heap = new Heap<Candidate>((a, b) => a.score > b.score);
+  readonly #heap = new Heap<RankedCandidate>((a, b) => a.score > b.score);
   readonly #completion: Completion;
   /** By asset that is in view: the score of its manifest. */
   readonly #manifestScores = new Map<AssetState, number>();
@@ -49,13 +49,13 @@ export class Wishes {
     const rest = blocks.flatMap((each) => each.slice(1));
     const routes = routesOf(items.map(stepsOf), rest, this.#completion);
     items.forEach((item, i) => {
-      for (const step of routes[i] ?? []) this.#onRoute.add((item[step] as Option).candidate.download);
+      for (const step of routes[i] ?? []) this.#onRoute.add((item[step] as Choice).candidate.download);
     });
     for (const item of items) this.#offer(item);
   }
 
   /** The best of what is left. */
-  next(): Candidate | undefined {
+  next(): RankedCandidate | undefined {
     for (let wish = this.#heap.pop(); wish; wish = this.#heap.pop()) {
       if (!wish.current || wish.current()) return wish;
     }
@@ -82,7 +82,7 @@ export class Wishes {
       return;
     }
     const route = [...item.keys()].filter(
-      (i) => i === choice || (i > choice && (i === item.length - 1 || this.#isOnRoute(item[i] as Option))),
+      (i) => i === choice || (i > choice && (i === item.length - 1 || this.#isOnRoute(item[i] as Choice))),
     );
     const [first] = blocksOfRoute(stepsOf(item), route, this.#completion);
     const score = this.#completion.rank(first as Block);
@@ -94,7 +94,7 @@ export class Wishes {
     return first < 0 ? item.length - 1 : first;
   }
 
-  #isOnRoute({ candidate }: Option): boolean {
+  #isOnRoute({ candidate }: Choice): boolean {
     return this.#onRoute.has(candidate.download);
   }
 
@@ -129,7 +129,7 @@ export class Wishes {
 
   #wishForBasicsOf(asset: AssetState, weight: number): void {
     const { base, manifestFile } = asset;
-    const offer = (file: FileState, gain: number, score: number) => {
+    const offer = (file: AssetFile, gain: number, score: number) => {
       if (this.#outlook.mayStart(file)) this.#heap.push({ download: file.download, gain, score });
     };
     const gain = BASE_OCTAVES * weight;
@@ -139,7 +139,7 @@ export class Wishes {
 
   *#animations(): Generator<Item> {
     for (const [a, asset] of this.#assets.entries()) {
-      if (!asset.drawable) continue;
+      if (!asset.rendererReady) continue;
       for (const file of asset.animations) {
         if (!file || !this.#outlook.mayStart(file) || !asset.plays(file.download.animation)) continue;
         const { download } = file;
@@ -192,7 +192,7 @@ export function assetWeight({ entry, world: m }: AssetState, view: View): { weig
     el(row) * centre[0] + el(4 + row) * centre[1] + el(8 + row) * centre[2] + el(12 + row);
   const scale = Math.max(...[0, 4, 8].map((i) => Math.hypot(el(i), el(i + 1), el(i + 2))));
   const weightIn = (from: View) => look(from, at(0), at(1), at(2), radius * scale).weight;
-  const seen = Math.max(weightIn(view), view.ahead ? weightIn(view.ahead) : 0);
+  const seen = Math.max(weightIn(view), view.predicted ? weightIn(view.predicted) : 0);
   if (seen > 0) return { weight: seen, seen: true };
   return { weight: weightIn({ ...view, frustum: [], gazeUncertaintyDegrees: 180 }), seen: false };
 }

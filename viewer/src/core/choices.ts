@@ -1,10 +1,10 @@
 /** What the ways to fetch one thing are made of: candidates, in steps, under what the plan so far makes of each file. */
-import type { Download, FileState } from "./asset.ts";
+import type { AssetFile, Download } from "./asset.ts";
 import type { TreeSight } from "./demand.ts";
 import type { Block, Steps } from "./order.ts";
 
 /** A file that is worth fetching. */
-export interface Wish {
+export interface Candidate {
   readonly download: Download;
   /** Visible gain: octaves of error × visual weight. */
   readonly gain: number;
@@ -15,14 +15,14 @@ export interface Wish {
 /** What the plan so far makes of a file. */
 export interface Outlook {
   /** It is there or on its way. */
-  isComing(file: FileState): boolean;
+  isComing(file: AssetFile): boolean;
   /** It may be asked for. */
-  mayStart(file: FileState): boolean;
+  mayStart(file: AssetFile): boolean;
   /** A frame has no room for what is there in place of a region. */
   isClosed(sight: TreeSight, region: number): boolean;
 }
 
-export interface Candidate extends Wish {
+export interface RankedCandidate extends Candidate {
   /** Still what it was when it was pushed? Wishes for one thing change with each other. */
   readonly current?: () => boolean;
   /** Wishes for what can follow it. */
@@ -32,9 +32,9 @@ export interface Candidate extends Wish {
 }
 
 /** One thing that can be had at once or in steps: coarse to fine, each instead of those before it. At least one. */
-export type Item = readonly Option[];
-export interface Option {
-  readonly candidate: Candidate;
+export type Item = readonly Choice[];
+export interface Choice {
+  readonly candidate: RankedCandidate;
   /** The first block begins with the candidate. */
   readonly blocks: readonly Block[];
   readonly parts?: readonly Block[];

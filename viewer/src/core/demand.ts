@@ -90,12 +90,12 @@ export class TreeSight {
       drawings: 0,
       foveal: false,
     };
-    const { ahead } = this.#view;
+    const { predicted } = this.#view;
     for (const at of this.#placements) {
       const sight = this.#look(region, at, this.#view, 0, this.#sight);
       let drawn = this.#inView;
-      if (ahead) {
-        merge(sight, this.#look(region, at, ahead, 0, this.#sightAhead), ahead.sweeps === true);
+      if (predicted) {
+        merge(sight, this.#look(region, at, predicted, 0, this.#sightAhead), predicted.sweeps === true);
         drawn ||= this.#inView;
       }
       if (drawn) best.drawings++;
@@ -197,7 +197,7 @@ export class TreeSight {
    */
   nearlySeen(region: number, size: number): boolean {
     return this.#placements.some((at) =>
-      [this.#view, this.#view.ahead].some((view) => {
+      [this.#view, this.#view.predicted].some((view) => {
         if (!view) return false;
         const { weight, leastNeed } = this.#look(region, at, view, EDGE_SLACK, this.#sight);
         return weight > 0 && size * at.scale > NEED_SLACK * leastNeed;

@@ -31,11 +31,11 @@ export interface View {
   /** What is drawn lies inside all of these; empty: everything around. In XR, of the frustum that holds both eyes. */
   readonly frustum: readonly Plane[];
   /** Where the view is expected to be when the next file will have arrived; see `predictView`. */
-  readonly ahead?: View;
+  readonly predicted?: View;
   /** Of a view ahead: the head still turns so fast then that the eyes jump along, and see nothing until they rest. */
   readonly sweeps?: boolean;
   /** Of a view ahead: where the gaze goes on to from there. What lies on its way will be looked at, too. */
-  readonly onward?: Vec3;
+  readonly gazeArcEnd?: Vec3;
 }
 
 /** Angle of a cycle at the fovea: 1/48°, as Guenter et al. 2012 take it (about 20/20 vision), degrees. */
@@ -76,11 +76,11 @@ export function eccentricity(view: View, x: number, y: number, z: number, radius
 }
 
 /** Angle between the gaze, or the nearest of the arc along which it goes on, and what lies so far from the eye, radians. */
-function angleTo({ gaze, onward }: View, dx: number, dy: number, dz: number, distance: number): number {
+function angleTo({ gaze, gazeArcEnd }: View, dx: number, dy: number, dz: number, distance: number): number {
   const first = (dx * gaze[0] + dy * gaze[1] + dz * gaze[2]) / distance;
-  if (!onward) return Math.acos(clamp1(first));
-  const last = (dx * onward[0] + dy * onward[1] + dz * onward[2]) / distance;
-  const way = dot(gaze, onward);
+  if (!gazeArcEnd) return Math.acos(clamp1(first));
+  const last = (dx * gazeArcEnd[0] + dy * gazeArcEnd[1] + dz * gazeArcEnd[2]) / distance;
+  const way = dot(gaze, gazeArcEnd);
   // Past one of the ends; or beside the arc, so far from its plane.
   if (first <= way * last || last <= way * first) return Math.acos(clamp1(Math.max(first, last)));
   return Math.acos(
@@ -293,12 +293,12 @@ export function predictView(view: View, poses: readonly HeadPose[], horizonMs: n
     const rotated = rotate(normal, axis, ahead);
     return [...rotated, depth - dot(rotated, eye)];
   });
-  const { ahead: _, ...rest } = view;
+  const { predicted: _, ...rest } = view;
   const sweeps = 1000 * turned.speed * DEGREES > SWEEP_SPEED;
   const next: View = { ...rest, eye, gaze: rotate(view.gaze, axis, ahead), frustum, sweeps };
   const until = turnedIn(PREDICTION_LIMIT_MS, angle / span, span, slowing).angle;
   const further = Math.min(until, ahead + limit);
-  return further - ahead < LEAST_TURN ? next : { ...next, onward: rotate(view.gaze, axis, further) };
+  return further - ahead < LEAST_TURN ? next : { ...next, gazeArcEnd: rotate(view.gaze, axis, further) };
 }
 
 /** The latest pose that is at least `VELOCITY_SPAN_MS` before a time, but no more than twice that; else the oldest such. */

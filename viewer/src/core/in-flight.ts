@@ -1,6 +1,6 @@
 /** The bytes that are on their way, and how many more there may be. */
-import type { AssetState, Download, FileState } from "./asset.ts";
-import type { Network } from "./network/bandwidth.ts";
+import type { AssetFile, AssetState, Download } from "./asset.ts";
+import type { NetworkEstimate } from "./network/bandwidth.ts";
 
 /** Fewer requests than this leave the link idle between one file's last byte and the next one's first. */
 const MIN_REQUESTS = 2;
@@ -19,7 +19,7 @@ const SOCKET_BYTES = 256 * 1024;
 const SOCKET_MS = 500;
 
 /** Bytes of a file that are still to come. */
-function remaining({ download, received }: FileState): number {
+function remaining({ download, received }: AssetFile): number {
   return Math.max(0, download.bytes - received);
 }
 
@@ -27,9 +27,9 @@ function remaining({ download, received }: FileState): number {
 function arrivedBytes(assets: readonly AssetState[]): number {
   let sum = 0;
   for (const asset of assets) {
-    for (const { download, received, stage } of asset.files) {
-      if (stage === "loading") sum += received;
-      else if (stage === "preparing" || stage === "ready") sum += download.bytes;
+    for (const { download, received, loadState } of asset.files) {
+      if (loadState === "loading") sum += received;
+      else if (loadState === "preparing" || loadState === "ready") sum += download.bytes;
     }
   }
   return sum;
@@ -49,7 +49,7 @@ export class InFlight {
    * @param capMs bytes in flight, as time at the bandwidth
    * @param arrived bytes that have come so far
    */
-  constructor({ bytesPerSecond, ttfbMs, measured }: Network, capMs: number, arrived: number) {
+  constructor({ bytesPerSecond, ttfbMs, measured }: NetworkEstimate, capMs: number, arrived: number) {
     this.#bytesPerMs = bytesPerSecond / 1000;
     this.#cap = this.#bytesPerMs * capMs;
     this.#meanwhile = measured ? this.#bytesPerMs * ttfbMs : 0;
@@ -57,11 +57,11 @@ export class InFlight {
   }
 
   /** What is on its way to assets. */
-  static of(assets: readonly AssetState[], network: Network, capMs: number): InFlight {
+  static of(assets: readonly AssetState[], network: NetworkEstimate, capMs: number): InFlight {
     const inFlight = new InFlight(network, capMs, arrivedBytes(assets));
     for (const { files } of assets) {
       for (const file of files) {
-        if (file.stage === "loading") inFlight.add(file.download, remaining(file));
+        if (file.loadState === "loading") inFlight.add(file.download, remaining(file));
       }
     }
     return inFlight;
@@ -93,7 +93,7 @@ export class InFlight {
     return this.#bytes.size < MIN_REQUESTS && Math.min(sum, bytes) <= this.#cap;
   }
 
-  nearlyDone(file: FileState): boolean {
+  nearlyDone(file: AssetFile): boolean {
     const sent = Math.min(SOCKET_BYTES, this.#bytesPerMs * SOCKET_MS);
     return remaining(file) <= Math.max(sent, this.#bytesPerMs * NEARLY_DONE_MS);
   }

@@ -1,7 +1,8 @@
 /** GPU memory: what takes it, and what is released first when something else needs it more. */
-import type { AssetState, FileState, TreeState } from "./asset.ts";
+import type { AssetFile, AssetState, TreeState } from "./asset.ts";
 import type { TreeSight } from "./demand.ts";
 import type { RenderPlan } from "./render-budget.ts";
+import { childrenOf } from "./tree.ts";
 
 /** What is released for something else must be so many times less useful per byte … */
 const EVICTION_MARGIN = 1.5;
@@ -12,22 +13,18 @@ export const MAX_EVICTIONS = 16;
 
 /** A loaded file, and the visible gain per byte of GPU memory that goes with it. */
 export interface Resident {
-  readonly file: FileState;
+  readonly file: AssetFile;
   readonly use: number;
 }
 
 /** Whether a file takes GPU memory, now or as soon as it has arrived. */
-export function isHeld(file: FileState): boolean {
-  return file.stage === "loading" || file.stage === "preparing" || file.stage === "ready";
+export function isHeld(file: AssetFile): boolean {
+  return file.loadState === "loading" || file.loadState === "preparing" || file.loadState === "ready";
 }
 
 /** GPU memory of a file, bytes; of a base, once the manifest has told. */
-export function gpuBytesOf({ download }: FileState): number {
+export function gpuBytesOf({ download }: AssetFile): number {
   return download.kind === "base" ? (download.asset.manifest?.base.gpuBytes ?? 0) : download.gpuBytes;
-}
-
-export function childrenOf(state: TreeState, region: number): readonly number[] {
-  return state.tree.regions[region]?.children ?? [];
 }
 
 /** Whether a resident is so much less useful than a gain of so many bytes that it should go for it. */
@@ -47,10 +44,10 @@ export function leastUseful(
   sights: readonly (readonly TreeSight[])[],
   render: RenderPlan,
   now: number,
-  isComing: (file: FileState) => boolean,
+  isComing: (file: AssetFile) => boolean,
 ): Resident | null {
-  const mayGo = (file: FileState) =>
-    file.stage === "ready" && now - file.since >= RESIDENCE_MS && isComing(file);
+  const mayGo = (file: AssetFile) =>
+    file.loadState === "ready" && now - file.since >= RESIDENCE_MS && isComing(file);
   const anyBelow = (state: TreeState, region: number): boolean =>
     childrenOf(state, region).some((child) => {
       const file = state.refinements[child];
@@ -58,7 +55,7 @@ export function leastUseful(
     });
 
   let least: Resident | null = null;
-  const offer = (file: FileState, gain: number) => {
+  const offer = (file: AssetFile, gain: number) => {
     const use = gain / Math.max(1, file.download.gpuBytes);
     if (least === null || use < least.use) least = { file, use };
   };

@@ -1,9 +1,9 @@
 /** The refinements that are worth fetching, and which tiers they may skip: see docs/streaming.md. */
-import type { FileState, RefinementDownload, TreeState } from "./asset.ts";
-import type { Candidate, Item, Option, Outlook } from "./choices.ts";
+import type { AssetFile, RefinementDownload, TreeState } from "./asset.ts";
+import type { Choice, Item, Outlook, RankedCandidate } from "./choices.ts";
 import type { Benefit, TreeSight } from "./demand.ts";
-import { childrenOf } from "./memory.ts";
 import { type Block, blocksOf, EPSILON, type Job, ratioOf } from "./order.ts";
+import { childrenOf } from "./tree.ts";
 
 export class Refinements {
   readonly #outlook: Outlook;
@@ -41,17 +41,17 @@ export class Refinements {
    */
   #refinement(sight: TreeSight, shown: number): Item | null {
     const { refinements } = sight.state;
-    const options: Option[] = [];
+    const options: Choice[] = [];
     const closed = this.#outlook.isClosed(sight, shown);
     let followers: () => readonly Job[] = () => NONE;
     // A tier that nobody can tell from the one before it is no reason to skip that one.
     const isFiner = ({ gain }: Benefit) => gain > (options.at(-1)?.candidate.gain ?? 0) + EPSILON;
     for (let region: number | undefined = shown; region !== undefined; ) {
-      const file: FileState<RefinementDownload> | null = refinements[region] ?? null;
+      const file: AssetFile<RefinementDownload> | null = refinements[region] ?? null;
       if (!file || (closed && this.#outlook.isComing(file))) break;
       const children = childrenOf(sight.state, region);
       let benefit = sight.refinementBenefit(shown, region);
-      const missing: FileState<RefinementDownload>[] = [];
+      const missing: AssetFile<RefinementDownload>[] = [];
       for (const child of closed ? [] : children) {
         const below = refinements[child];
         if (!below) continue;
@@ -93,7 +93,7 @@ export class Refinements {
   #mayTogether(
     sight: TreeSight,
     regions: readonly number[],
-    missing: readonly FileState<RefinementDownload>[],
+    missing: readonly AssetFile<RefinementDownload>[],
   ): boolean {
     const { refinements } = sight.state;
     return (
@@ -112,15 +112,15 @@ export class Refinements {
   #refinementOption(
     sight: TreeSight,
     shown: number,
-    files: readonly FileState<RefinementDownload>[],
+    files: readonly AssetFile<RefinementDownload>[],
     benefit: Benefit,
     next: readonly number[],
-  ): Option {
+  ): Choice {
     const { state } = sight;
     const { gain, foveal } = benefit;
     const bytes = files.reduce((sum, { download }) => sum + download.bytes, 0);
-    const { download } = files[0] as FileState<RefinementDownload>;
-    const candidate: Candidate = {
+    const { download } = files[0] as AssetFile<RefinementDownload>;
+    const candidate: RankedCandidate = {
       download,
       gain,
       score: gain / bytes,

@@ -5,10 +5,10 @@
  * from the bases down, whatever brings most visible detail for its share of the budget is opened, until nothing fits.
  * What lost stays in memory, and is drawn as soon as the eye turns to it. docs/streaming.md has the formula.
  */
-import type { FileState, RefinementDownload } from "./asset.ts";
+import type { AssetFile, RefinementDownload } from "./asset.ts";
 import type { TreeSight } from "./demand.ts";
 import { Heap } from "./heap.ts";
-import { childrenOf } from "./memory.ts";
+import { childrenOf } from "./tree.ts";
 
 /** Per frame; of both eyes' pictures together where they are drawn as one. */
 export interface RenderCost {
@@ -55,7 +55,7 @@ export class RenderPlan {
   #comingTriangles = 0;
   #comingDrawCalls = 0;
 
-  constructor(sights: readonly TreeSight[], budget: RenderCost, isComing: (file: FileState) => boolean) {
+  constructor(sights: readonly TreeSight[], budget: RenderCost, isComing: (file: AssetFile) => boolean) {
     const roots = total(sights.map((sight) => costOf(sight, 0)));
     this.#sights = sights;
     this.#roots = roots;
@@ -66,7 +66,7 @@ export class RenderPlan {
     const finest = total(sights.map(costOfFinest));
     for (const sight of sights) {
       for (const file of sight.state.refinements) {
-        if (file && file.stage !== "ready" && isComing(file)) this.take(sight, file.download);
+        if (file && file.loadState !== "ready" && isComing(file)) this.take(sight, file.download);
       }
     }
     this.#all = this.#fits(finest, this.#coming);

@@ -4,20 +4,17 @@
  * The wish with the most visible gain per byte, over bases, animations, refinements and texture levels alike, until
  * enough bytes are in flight. docs/streaming.md has the formulas.
  */
-import type { AssetState, Download, FileState, RefinementDownload } from "./asset.ts";
-import { movesTrees, Wishes } from "./candidates.ts";
-import type { Outlook, Wish } from "./choices.ts";
+import type { AssetFile, AssetState, Download, RefinementDownload } from "./asset.ts";
+import { Candidates, movesTrees } from "./candidates.ts";
+import type { Candidate, Outlook } from "./choices.ts";
 import { TreeSight } from "./demand.ts";
 import type { View } from "./gaze.ts";
 import { InFlight } from "./in-flight.ts";
 import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
-import type { Network } from "./network/bandwidth.ts";
+import type { NetworkEstimate } from "./network/bandwidth.ts";
 import { type RenderCost, RenderPlan } from "./render-budget.ts";
 
-export type { Wish } from "./choices.ts";
-export { type Demand, demandOf } from "./demand.ts";
-
-export interface Limits {
+export interface StreamLimits {
   /** GPU memory for geometry and textures of all assets, bytes. */
   readonly gpuBytes: number;
   /** Triangles and draw calls of a frame, of what is streamed. */
@@ -29,7 +26,7 @@ export interface Limits {
   readonly lookahead: number;
 }
 
-export const DEFAULT_LIMITS: Limits = {
+export const DEFAULT_LIMITS: StreamLimits = {
   // What a standalone headset's browser can spare beside its own buffers; to be set by device class.
   gpuBytes: 512 * 1024 * 1024,
   // A standalone headset at 72 pictures a second; by device class, too.
@@ -42,13 +39,13 @@ export const DEFAULT_LIMITS: Limits = {
 
 export interface Plan {
   /** To be started now, in this order. */
-  readonly start: readonly Wish[];
+  readonly start: readonly Candidate[];
   /** In flight and not wanted any more: to be aborted now, before the starts. */
   readonly abort: readonly Download[];
   /** Loaded and less useful than what is started: to be released now, before the starts. */
   readonly evict: readonly Download[];
   /** The next wishes in order, held back by the cap on bytes in flight. */
-  readonly waiting: readonly Wish[];
+  readonly waiting: readonly Candidate[];
   /** The first of them waits for something better that is about to be known. */
   readonly awaited: boolean;
   /** What of a tree may from now on be drawn finer, of trees where that changes. */
@@ -75,8 +72,8 @@ export interface Restriction {
 export function plan(
   assets: readonly AssetState[],
   view: View,
-  network: Network,
-  limits: Limits,
+  network: NetworkEstimate,
+  limits: StreamLimits,
   now: number,
 ): Plan {
   return new Planning(assets, view, network, limits, now).plan();
@@ -87,10 +84,10 @@ export function isDue(
   {
     waiting: [next],
     awaited,
-  }: Pick<Plan, "awaited"> & { readonly waiting: readonly Pick<Wish, "download">[] },
+  }: Pick<Plan, "awaited"> & { readonly waiting: readonly Pick<Candidate, "download">[] },
   assets: readonly AssetState[],
-  network: Network,
-  { inFlightMs }: Pick<Limits, "inFlightMs">,
+  network: NetworkEstimate,
+  { inFlightMs }: Pick<StreamLimits, "inFlightMs">,
 ): boolean {
   return next !== undefined && InFlight.of(assets, network, inFlightMs).fits(next.download, awaited);
 }
@@ -99,11 +96,11 @@ export function isDue(
 class Planning {
   readonly #assets: readonly AssetState[];
   readonly #view: View;
-  readonly #limits: Limits;
+  readonly #limits: StreamLimits;
   readonly #now: number;
 
-  readonly #start: Wish[] = [];
-  readonly #waiting: Wish[] = [];
+  readonly #start: Candidate[] = [];
+  readonly #waiting: Candidate[] = [];
   readonly #abort = new Set<Download>();
   readonly #evict = new Set<Download>();
   /** In `#start` or `#waiting`. */
@@ -119,7 +116,13 @@ class Planning {
     mayStart: (file) => this.#mayStart(file),
   };
 
-  constructor(assets: readonly AssetState[], view: View, network: Network, limits: Limits, now: number) {
+  constructor(
+    assets: readonly AssetState[],
+    view: View,
+    network: NetworkEstimate,
+    limits: StreamLimits,
+    now: number,
+  ) {
     this.#assets = assets;
     this.#view = view;
     this.#limits = limits;
@@ -132,7 +135,7 @@ class Planning {
 
   plan(): Plan {
     this.#sights = this.#assets.map((asset) =>
-      asset.drawable && asset.refinable
+      asset.rendererReady && asset.refinable
         ? asset.trees.map((state) => new TreeSight(asset, state, asset.view ?? this.#view))
         : [],
     );
@@ -166,7 +169,7 @@ class Planning {
   #abortUnseenAnimations(): void {
     this.#assets.forEach((asset, a) => {
       for (const file of asset.animations) {
-        if (file?.stage !== "loading" || this.#inFlight.nearlyDone(file)) continue;
+        if (file?.loadState !== "loading" || this.#inFlight.nearlyDone(file)) continue;
         const { animation, reach } = file.download;
         const seen = this.#sights[a]?.some((sight, tree) => sight.nearlySeen(0, reach[tree] ?? 0));
         if (!asset.plays(animation) || (movesTrees(reach) && !seen)) this.#abortNow(file);
@@ -178,7 +181,7 @@ class Planning {
     for (const sights of this.#sights) {
       for (const sight of sights) {
         for (const file of sight.state.refinements) {
-          if (file?.stage !== "loading" || this.#inFlight.nearlyDone(file)) continue;
+          if (file?.loadState !== "loading" || this.#inFlight.nearlyDone(file)) continue;
           const { region } = file.download;
           const error = sight.state.tree.regions[region]?.error ?? 0;
           if (!sight.nearlySeen(region, error)) this.#abortNow(file);
@@ -191,11 +194,11 @@ class Planning {
   #abortUnseenTextures(): void {
     this.#assets.forEach((asset, a) => {
       asset.textures.forEach((levels, texture) => {
-        let coarser = asset.levels[texture] ?? 0;
+        let coarser = asset.drawnLevels[texture] ?? 0;
         for (const file of levels) {
           if (!file || !isHeld(file)) continue;
           const { level } = file.download;
-          if (file.stage === "loading" && !this.#inFlight.nearlyDone(file)) {
+          if (file.loadState === "loading" && !this.#inFlight.nearlyDone(file)) {
             const width = asset.manifest?.textures[texture]?.levels[coarser]?.width ?? 1;
             if (level <= coarser || !this.#nearlySeen(this.#sights[a] ?? [], texture, width)) {
               this.#abortNow(file);
@@ -219,7 +222,7 @@ class Planning {
     });
   }
 
-  #abortNow(file: FileState): void {
+  #abortNow(file: AssetFile): void {
     this.#abort.add(file.download);
     this.#inFlight.remove(file.download);
     this.#gpuBytes -= gpuBytesOf(file);
@@ -227,7 +230,7 @@ class Planning {
 
   /** Takes wishes by score: first into `start` while the cap allows, then some into `waiting`. */
   #takeWishes(): void {
-    const wishes = new Wishes(this.#assets, this.#sights, this.#view, this.#outlook);
+    const wishes = new Candidates(this.#assets, this.#sights, this.#view, this.#outlook);
     let full = false;
     for (let wish = wishes.next(); wish; wish = wishes.next()) {
       if (full && this.#waiting.length >= this.#limits.lookahead) break;
@@ -258,7 +261,7 @@ class Planning {
   }
 
   /** Whether a frame could draw what a file brings. */
-  #mayDraw({ download, gain }: Wish): boolean {
+  #mayDraw({ download, gain }: Candidate): boolean {
     if (download.kind !== "refinement") return true;
     const sight = this.#sightOf(download);
     return !sight || this.#render.mayTake(sight, download, gain);
@@ -269,9 +272,9 @@ class Planning {
   }
 
   /** Whether a file may take its memory, after releasing what is far less useful. What takes none, or bases, always may. */
-  #makeRoom({ download, gain }: Wish): boolean {
+  #makeRoom({ download, gain }: Candidate): boolean {
     if (download.gpuBytes === 0) return true;
-    const released: FileState[] = [];
+    const released: AssetFile[] = [];
     while (this.#gpuBytes + download.gpuBytes > this.#limits.gpuBytes) {
       const least =
         download.gpuBytes <= this.#limits.gpuBytes && this.#evict.size < MAX_EVICTIONS
@@ -303,18 +306,18 @@ class Planning {
     return leastUseful(this.#assets, this.#sights, this.#render, this.#now, (file) => this.#isComing(file));
   }
 
-  #release(file: FileState): void {
+  #release(file: AssetFile): void {
     this.#evict.add(file.download);
     this.#gpuBytes -= gpuBytesOf(file);
   }
 
-  #mayStart(file: FileState): boolean {
+  #mayStart(file: AssetFile): boolean {
     if (this.#taken.has(file.download)) return false;
-    return file.stage === "absent" || (file.stage === "failed" && file.retryAt <= this.#now);
+    return file.loadState === "absent" || (file.loadState === "failed" && file.retryAt <= this.#now);
   }
 
   /** Whether a file is there or will be. */
-  #isComing(file: FileState): boolean {
+  #isComing(file: AssetFile): boolean {
     if (this.#taken.has(file.download)) return true;
     return isHeld(file) && !this.#abort.has(file.download) && !this.#evict.has(file.download);
   }

@@ -4,13 +4,13 @@
  * It owns no timer: the host calls `update` once per frame (or whenever it likes) with the view and the time, of the
  * clock that the fetcher has.
  */
-import type { AssetState, Download, FileState, ManifestDownload } from "./asset.ts";
+import type { AssetFile, AssetState, Download, ManifestDownload } from "./asset.ts";
 import { ManifestError, parseManifest } from "./bundle/manifest.ts";
 import type { CutChange } from "./cut.ts";
 import type { View } from "./gaze.ts";
 import type { BandwidthEstimator } from "./network/bandwidth.ts";
 import { FetchError, type Fetcher } from "./network/fetcher.ts";
-import { isDue, type Limits, type Plan, plan } from "./scheduler.ts";
+import { isDue, type Plan, plan, type StreamLimits } from "./scheduler.ts";
 
 /** What the host (the three.js side) does for the streamer. None of it may throw; `prepare` may reject. */
 export interface Host {
@@ -25,9 +25,9 @@ export interface Host {
     signal: AbortSignal,
   ): Promise<void>;
   /** So much of a base has come; nothing of it is checked yet. */
-  foresee?(asset: AssetState, head: Uint8Array): void;
+  baseProgress?(asset: AssetState, head: Uint8Array): void;
   /** The manifest has arrived and is valid: `asset.manifest`, `asset.trees` and `asset.levels` are there. */
-  described?(asset: AssetState): void;
+  manifestReady?(asset: AssetState): void;
   /** Draw the base, from now on. */
   showBase(asset: AssetState): void;
   /** Draw other regions of a tree: all of `show` are prepared (or are region 0, the base's). */
@@ -44,7 +44,7 @@ export interface StreamerOptions {
   readonly host: Host;
   readonly fetcher: Fetcher;
   readonly bandwidth: BandwidthEstimator;
-  readonly limits: Limits;
+  readonly limits: StreamLimits;
 }
 
 /** Gaze moves on this scale (a saccade and a fixation take longer); planning more often changes nothing. */
@@ -55,7 +55,7 @@ export const FRAME_MS = 15;
 export const RETRY_AFTER_MS = 15_000;
 
 export class Streamer {
-  limits: Limits;
+  limits: StreamLimits;
   /** Of the triangles and draw calls that the limits allow; less than 1 where frames take too long. */
   renderShare = 1;
   /** Hears of every plan, before it is carried out: several may be made between two frames. */
@@ -83,10 +83,10 @@ export class Streamer {
   }
 
   /** Files that are being fetched, with the bytes that have arrived. */
-  get loading(): readonly FileState[] {
+  get loading(): readonly AssetFile[] {
     return [...this.#running.keys()]
       .map((download) => download.asset.file(download))
-      .filter(({ stage }) => stage === "loading");
+      .filter(({ loadState }) => loadState === "loading");
   }
 
   /** @throws RangeError when there is one with the same id */
@@ -120,7 +120,7 @@ export class Streamer {
     if (!this.#stale && now - this.#plannedAt < PLAN_INTERVAL_MS && !this.#isDue(now)) return;
     this.#stale = false;
     this.#plannedAt = now;
-    const network = this.#options.bandwidth.network(now);
+    const network = this.#options.bandwidth.estimate(now);
     const { triangles, drawCalls } = this.limits;
     const share = this.renderShare;
     const limits = { ...this.limits, triangles: share * triangles, drawCalls: share * drawCalls };
@@ -139,7 +139,7 @@ export class Streamer {
   }
 
   #isDue(now: number): boolean {
-    const network = this.#options.bandwidth.network(now);
+    const network = this.#options.bandwidth.estimate(now);
     return this.#plan !== null && isDue(this.#plan, this.#assets, network, this.limits);
   }
 
@@ -155,7 +155,7 @@ export class Streamer {
     const change = asset.drop(download, now);
     if (download.kind === "refinement") this.#showRegions(asset, download.tree, change);
     if (download.kind === "texture") {
-      host.showLevel(asset, download.texture, asset.levels[download.texture] ?? 0);
+      host.showLevel(asset, download.texture, asset.drawnLevels[download.texture] ?? 0);
     }
     host.release(download);
   }
@@ -171,7 +171,7 @@ export class Streamer {
       const bytes = await fetcher.fetch(download, stop.signal, (received, soFar) => {
         if (stop.signal.aborted) return;
         asset.progress(download, received);
-        if (download.kind === "base" && soFar) host.foresee?.(asset, soFar);
+        if (download.kind === "base" && soFar) host.baseProgress?.(asset, soFar);
       });
       if (stop.signal.aborted) return;
       asset.arrive(download, now());
@@ -199,8 +199,8 @@ export class Streamer {
     } catch (error) {
       throw new ManifestError("$", `is no JSON: ${error instanceof Error ? error.message : error}`);
     }
-    asset.describe(parseManifest(json));
-    this.#options.host.described?.(asset);
+    asset.setManifest(parseManifest(json));
+    this.#options.host.manifestReady?.(asset);
   }
 
   #show(download: Download, change: CutChange): void {
@@ -209,7 +209,7 @@ export class Streamer {
     if (download.kind === "base") host.showBase(asset);
     if (download.kind === "refinement") this.#showRegions(asset, download.tree, change);
     if (download.kind !== "texture") return;
-    const finest = asset.levels[download.texture] ?? 0;
+    const finest = asset.drawnLevels[download.texture] ?? 0;
     if (finest === download.level) host.showLevel(asset, download.texture, finest);
     for (const replaced of asset.replacedLevels(download.texture)) {
       asset.drop(replaced, fetcher.now());

@@ -1,6 +1,6 @@
 /** The levels of textures that are worth fetching. */
-import type { AssetState, FileState, TextureDownload } from "./asset.ts";
-import type { Candidate, Item, Option, Outlook } from "./choices.ts";
+import type { AssetFile, AssetState, TextureDownload } from "./asset.ts";
+import type { Choice, Item, Outlook, RankedCandidate } from "./choices.ts";
 import type { Benefit, TreeSight } from "./demand.ts";
 import { type Block, EPSILON, ratioOf } from "./order.ts";
 
@@ -26,18 +26,18 @@ export class TextureLevels {
   }
 
   #levelOptions(
-    levels: readonly (FileState<TextureDownload> | null)[],
+    levels: readonly (AssetFile<TextureDownload> | null)[],
     benefits: readonly Benefit[],
-  ): Option[] {
+  ): Choice[] {
     const coming = this.#finestComing(levels);
     const now = benefits[coming] ?? NOTHING;
-    const options: Option[] = [];
+    const options: Choice[] = [];
     for (const { download } of this.#finer(levels)) {
       const level = benefits[download.level] ?? NOTHING;
       const gain = level.gain - now.gain;
       if (gain <= (options.at(-1)?.candidate.gain ?? 0) + EPSILON) continue;
       const block: Block = { gain, bytes: download.bytes, foveal: level.foveal - now.foveal };
-      const candidate: Candidate = {
+      const candidate: RankedCandidate = {
         download,
         gain,
         score: ratioOf(block),
@@ -50,14 +50,14 @@ export class TextureLevels {
   }
 
   /** Levels that may be asked for and are finer than the finest that is coming. */
-  #finer(levels: readonly (FileState<TextureDownload> | null)[]): FileState<TextureDownload>[] {
+  #finer(levels: readonly (AssetFile<TextureDownload> | null)[]): AssetFile<TextureDownload>[] {
     const coming = this.#finestComing(levels);
     return levels.flatMap((file) =>
       file && file.download.level > coming && this.#outlook.mayStart(file) ? [file] : [],
     );
   }
 
-  #finestComing(levels: readonly (FileState<TextureDownload> | null)[]): number {
+  #finestComing(levels: readonly (AssetFile<TextureDownload> | null)[]): number {
     let finest = 0;
     for (const file of levels) if (file && this.#outlook.isComing(file)) finest = file.download.level;
     return finest;

@@ -209,7 +209,7 @@ export class StreamXRViewer extends HTMLElement {
       const viewpoint = frameBox(state.entry.bounds, FIELD_OF_VIEW, aspect);
       state.view = viewFrom(viewpoint, FIELD_OF_VIEW, aspect, clientHeight * devicePixelRatio);
       const animation = this.getAttribute("animation");
-      if (animation) state.played = new Set([animation]);
+      if (animation) state.animationsToPlay = new Set([animation]);
       const stop = session.foresee(state.view);
       const { Booth } = await module.finally(stop);
       if (signal.aborted) return;
@@ -262,7 +262,7 @@ export class StreamXRViewer extends HTMLElement {
 
   private report(state: AssetState): void {
     const total = state.entry.base.bytes;
-    const there = state.base.stage === "preparing" || state.base.stage === "ready";
+    const there = state.base.loadState === "preparing" || state.base.loadState === "ready";
     const loaded = there ? total : state.base.received;
     this.dispatchEvent(new ProgressEvent("progress", { lengthComputable: true, loaded, total }));
   }

@@ -73,8 +73,8 @@ export class GazeMarks {
     this.place(this.outline, view, distance, size);
     const radius = Math.tan((view.gazeUncertaintyDegrees * Math.PI) / 180);
     this.place(this.ring, view, 1, radius);
-    this.next.visible = view.ahead !== undefined;
-    if (view.ahead) this.place(this.next, view.ahead, 1, radius);
+    this.next.visible = view.predicted !== undefined;
+    if (view.predicted) this.place(this.next, view.predicted, 1, radius);
     this.aim(this.ray, this.eye.set(...view.eye).addScaledVector(UP, -CHIN), place, size * 0.3);
     const { autoClear } = renderer;
     const shadows = renderer.shadowMap.needsUpdate;

@@ -1,6 +1,6 @@
 import type { Camera, WebGLRenderer } from "three";
 import type { AssetState, Download } from "../core/asset.ts";
-import type { Wish } from "../core/scheduler.ts";
+import type { Candidate } from "../core/choices.ts";
 import type { StreamXR } from "../index.ts";
 import { drawCurve, type Reading } from "./curve.ts";
 import {
@@ -188,7 +188,7 @@ export class Hud {
   private showNetwork(now: number, elapsed: number): void {
     const { bandwidth } = this.streamxr.session;
     const { bytesPerSecond, fastBytesPerSecond, slowBytesPerSecond, ttfbMs, measured } =
-      bandwidth.network(now);
+      bandwidth.estimate(now);
     const [value, unit] = bits(bytesPerSecond).split(" ");
     this.rate.replaceChildren(
       value ?? "",
@@ -213,7 +213,7 @@ export class Hud {
     const { streamer, bandwidth } = this.streamxr.session;
     const { render } = this.renderer.info;
     const ready = streamer.assets.flatMap((asset) =>
-      [...asset.files].filter(({ stage }) => stage === "ready").map(({ download }) => download),
+      [...asset.files].filter(({ loadState }) => loadState === "ready").map(({ download }) => download),
     );
     const of = (kind: Download["kind"]): number =>
       ready.reduce((sum, download) => sum + (download.kind === kind ? download.bytes : 0), 0);
@@ -238,7 +238,7 @@ export class Hud {
       row(
         "Gaze",
         gaze && latest
-          ? `${GAZE_NAMES[gaze.source]} ± ${latest.gazeUncertaintyDegrees.toFixed(0)}°${latest.ahead ? " · moving" : ""}`
+          ? `${GAZE_NAMES[gaze.source]} ± ${latest.gazeUncertaintyDegrees.toFixed(0)}°${latest.predicted ? " · moving" : ""}`
           : "–",
         "quiet",
       ),
@@ -270,7 +270,7 @@ export class Hud {
 
 interface QueueLine {
   readonly download: Download;
-  readonly wish: Wish | undefined;
+  readonly wish: Candidate | undefined;
   /** How much of it has arrived; null: it waits. */
   readonly part: number | null;
 }
@@ -333,7 +333,7 @@ function assetRows(asset: AssetState): HTMLElement[] {
   const tiers = [...byTier.keys()].sort((a, b) => a - b);
   const shown = tiers[0] === tiers.at(-1) ? `${tiers[0] ?? 0}` : `${tiers[0]}–${tiers.at(-1)}`;
   const widths = manifest.textures.map(({ levels }, i) => ({
-    now: levels[asset.levels[i] ?? 0]?.width ?? 0,
+    now: levels[asset.drawnLevels[i] ?? 0]?.width ?? 0,
     most: levels.at(-1)?.width ?? 0,
   }));
   const most = Math.max(0, ...widths.map((width) => width.most));

@@ -1,6 +1,7 @@
-import type { AssetState, Download, FileState } from "../core/asset.ts";
+import type { AssetFile, AssetState, Download } from "../core/asset.ts";
+import type { Candidate } from "../core/choices.ts";
 import type { Quaternion, Vec3 } from "../core/gaze.ts";
-import type { Plan, Wish } from "../core/scheduler.ts";
+import type { Plan } from "../core/scheduler.ts";
 import type { StreamXR } from "../index.ts";
 
 /** Milliseconds between two looks at the head and the network: as often as the core plans. */
@@ -56,12 +57,12 @@ export interface TraceFile {
 /** Notes what the streamer does, frame by frame, from when it is made. */
 export class Trace {
   /** Why each file that is on its way was asked for. */
-  readonly wishes = new Map<Download, Wish>();
+  readonly wishes = new Map<Download, Candidate>();
   private readonly head: number[][] = [];
   private readonly network: [number, number][] = [];
   private readonly plans: PlanEntry[] = [];
   private readonly arrivals: ArrivalEntry[] = [];
-  private readonly stages = new WeakMap<FileState, FileState["stage"]>();
+  private readonly stages = new WeakMap<AssetFile, AssetFile["loadState"]>();
   private lastStep = Number.NEGATIVE_INFINITY;
   private window: { readonly since: number; readonly bytes: number; idle: boolean } | null = null;
 
@@ -102,7 +103,7 @@ export class Trace {
       head: { format: "streamxr/head", samples: this.head },
       network: {
         format: "streamxr/network",
-        rttMs: round(session.bandwidth.network(performance.now()).ttfbMs),
+        rttMs: round(session.bandwidth.estimate(performance.now()).ttfbMs),
         samples: this.network,
       },
       plans: this.plans,
@@ -117,7 +118,7 @@ export class Trace {
     if (start.length + abort.length + evict.length === 0) return;
     push(this.plans, {
       ms: round(now - this.began),
-      bytesPerSecond: Math.round(this.streamxr.session.bandwidth.network(now).bytesPerSecond),
+      bytesPerSecond: Math.round(this.streamxr.session.bandwidth.estimate(now).bytesPerSecond),
       start: start.map(({ download: { key, bytes }, gain, score }) => ({ key, bytes, gain, score })),
       abort: abort.map(({ key }) => key),
       evict: evict.map(({ key }) => key),
@@ -140,22 +141,22 @@ export class Trace {
     const elapsed = now - this.window.since;
     if (elapsed < WINDOW_MS) return;
     const perMs = this.window.idle
-      ? bandwidth.network(now).bytesPerSecond / 1000
+      ? bandwidth.estimate(now).bytesPerSecond / 1000
       : (bandwidth.totalBytes - this.window.bytes) / elapsed;
     const since = this.network.length === 0 ? 0 : round(this.window.since - this.began);
     push(this.network, [since, round(perMs / BYTES_PER_MEGABIT_MS)]);
     this.window = { since: now, bytes: bandwidth.totalBytes, idle: !streaming };
   }
 
-  private noteFile(file: FileState, ms: number): void {
-    const { stage, download } = file;
+  private noteFile(file: AssetFile, ms: number): void {
+    const { loadState, download } = file;
     const before = this.stages.get(file);
-    if (before === stage) return;
-    this.stages.set(file, stage);
-    if (stage !== "loading" && stage !== "preparing") this.wishes.delete(download);
+    if (before === loadState) return;
+    this.stages.set(file, loadState);
+    if (loadState !== "loading" && loadState !== "preparing") this.wishes.delete(download);
     // What was there when the recording began did not arrive in it.
-    if (before === undefined || (stage !== "ready" && stage !== "failed")) return;
-    push(this.arrivals, { ms, key: download.key, bytes: download.bytes, stage });
+    if (before === undefined || (loadState !== "ready" && loadState !== "failed")) return;
+    push(this.arrivals, { ms, key: download.key, bytes: download.bytes, stage: loadState });
   }
 }
 

@@ -78,7 +78,7 @@ export function enterRoom(options: PageOptions & { readonly relay: string }, sce
       sharing.update(now);
       if (now - reported.at < STATS_MS) return;
       const { totalBytes } = streamxr.session.bandwidth;
-      const bandwidthBps = streamxr.session.bandwidth.network(now).bytesPerSecond * 8;
+      const bandwidthBps = streamxr.session.bandwidth.estimate(now).bytesPerSecond * 8;
       // What could not be said now is said the next time.
       const bytes = room.sendStats({ bandwidthBps, cdnBytes: totalBytes - reported.bytes })
         ? totalBytes

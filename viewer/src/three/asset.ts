@@ -359,7 +359,7 @@ export class Asset extends Group {
     }
     this.trees.forEach(({ tree, drawings }, index) => {
       if (tree.space === "asset" || (!moved && !this.player.mixer)) return;
-      this.state.place(
+      this.state.setPlacements(
         index,
         drawings.map(({ node }) => [...node.matrixWorld.elements]),
       );

@@ -104,11 +104,11 @@ export class ThreeHost implements Host {
     this.rehearsals?.step(camera);
   }
 
-  foresee(state: AssetState, head: Uint8Array): void {
+  baseProgress(state: AssetState, head: Uint8Array): void {
     this.rehearsals?.hear(state, head);
   }
 
-  described(state: AssetState): void {
+  manifestReady(state: AssetState): void {
     const asset = this.assets.get(state);
     if (asset && state.manifest) asset.bind(state.manifest);
   }

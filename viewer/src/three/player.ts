@@ -32,7 +32,7 @@ export class Player {
     this.state = state;
     this.base = base;
     this.seen = seen;
-    const [first] = state.played ?? [];
+    const [first] = state.animationsToPlay ?? [];
     this.play(first);
   }
 
@@ -91,7 +91,7 @@ export class Player {
     }
     const wanted = this.wanted || names[0];
     if (wanted === undefined) return;
-    this.state.played = new Set([wanted, ...this.waiting.map(({ name }) => name)]);
+    this.state.animationsToPlay = new Set([wanted, ...this.waiting.map(({ name }) => name)]);
     const clip = find(wanted);
     if (clip || isMissing(wanted)) this.perform(clip);
   }

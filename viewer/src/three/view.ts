@@ -17,7 +17,7 @@ import {
   type View,
 } from "../core/gaze.ts";
 import type { Gaze } from "../core/gaze-sources.ts";
-import type { Network } from "../core/network/bandwidth.ts";
+import type { NetworkEstimate } from "../core/network/bandwidth.ts";
 import type { GazeReader } from "./gaze.ts";
 
 /** Milliseconds of poses kept: enough for the velocity over 0.1 s at any frame rate that is worth predicting at. */
@@ -67,7 +67,7 @@ export class CameraView {
   }
 
   /** `now` in milliseconds. In an XR session the session's own camera counts, which spans both eyes. */
-  read(camera: Camera, network: Network, now: number): View {
+  read(camera: Camera, network: NetworkEstimate, now: number): View {
     const { xr } = this.renderer;
     const presenting = xr.enabled && xr.isPresenting;
     const seen = presenting ? xr.getCamera() : camera;
@@ -95,8 +95,8 @@ export class CameraView {
     this.poses.push({ time: now, position: view.eye, orientation: this.rotation.toArray() });
     while (this.poses[0] && now - this.poses[0].time > HISTORY_MS) this.poses.shift();
     const horizon = predictionHorizon(network.ttfbMs, TYPICAL_BYTES, network.bytesPerSecond);
-    const ahead = predictView(view, this.poses, horizon);
-    this.latest = ahead ? { ...view, ahead } : view;
+    const predicted = predictView(view, this.poses, horizon);
+    this.latest = predicted ? { ...view, predicted } : view;
     return this.latest;
   }
 

@@ -9,7 +9,7 @@
  * Times are milliseconds of one monotonic clock, passed in; rates are bytes per second.
  */
 
-export interface Network {
+export interface NetworkEstimate {
   /** The estimate: the smaller of both averages; before the first, the initial guess or what surely is there. */
   readonly bytesPerSecond: number;
   readonly fastBytesPerSecond: number;
@@ -155,7 +155,7 @@ export class BandwidthEstimator {
   }
 
   /** What is known of the network now. Changes nothing. */
-  network(now: number): Network {
+  estimate(now: number): NetworkEstimate {
     let averages = this.#averages;
     if (isFull(this.#exact)) averages = absorb(averages, this.#exact);
     const silence = now - this.#lastArrival;

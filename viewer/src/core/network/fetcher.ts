@@ -19,7 +19,7 @@ export interface FetchResponse {
  *
  * @param reload what the cache holds is damaged: go past it
  */
-export type Request = (uri: string, signal: AbortSignal, reload: boolean) => Promise<FetchResponse>;
+export type SendRequest = (uri: string, signal: AbortSignal, reload: boolean) => Promise<FetchResponse>;
 
 /** A file of a bundle: its name holds its hash, and its size is known before. */
 export interface BundleFile {
@@ -28,7 +28,7 @@ export interface BundleFile {
 }
 
 export interface FetcherOptions {
-  readonly request: Request;
+  readonly request: SendRequest;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
   /** Uniform in [0, 1): jitter of the back-off. */
@@ -87,12 +87,12 @@ export class FetchError extends Error {
 class DamagedError extends FetchError {}
 
 /** Hears how many bytes of the current attempt have arrived, and which: they are not checked yet. */
-export type Progress = (received: number, soFar?: Uint8Array) => void;
+export type ProgressListener = (received: number, soFar?: Uint8Array) => void;
 
 interface Shared {
   readonly bytes: Promise<Uint8Array>;
   readonly stop: AbortController;
-  readonly listeners: Set<Progress>;
+  readonly listeners: Set<ProgressListener>;
   received: number;
   callers: number;
 }
@@ -121,7 +121,7 @@ export class Fetcher {
    *
    * @throws FetchError; or the signal's reason when it was aborted
    */
-  fetch(file: BundleFile, signal?: AbortSignal, progress?: Progress): Promise<Uint8Array> {
+  fetch(file: BundleFile, signal?: AbortSignal, progress?: ProgressListener): Promise<Uint8Array> {
     if (signal?.aborted) return Promise.reject(signal.reason);
     if (!(file.bytes <= LARGEST_FILE)) {
       return Promise.reject(
@@ -159,8 +159,8 @@ export class Fetcher {
 
   #begin(file: BundleFile): Shared {
     const stop = new AbortController();
-    const listeners = new Set<Progress>();
-    const progress: Progress = (received, soFar) => {
+    const listeners = new Set<ProgressListener>();
+    const progress: ProgressListener = (received, soFar) => {
       shared.received = received;
       for (const listener of listeners) listener(received, soFar);
     };
@@ -172,7 +172,11 @@ export class Fetcher {
     return shared;
   }
 
-  async #fetchWithRetries(file: BundleFile, signal: AbortSignal, progress: Progress): Promise<Uint8Array> {
+  async #fetchWithRetries(
+    file: BundleFile,
+    signal: AbortSignal,
+    progress: ProgressListener,
+  ): Promise<Uint8Array> {
     let damaged = false;
     for (let attempt = 1; ; attempt++) {
       try {
@@ -223,7 +227,7 @@ export class Fetcher {
     file: BundleFile,
     signal: AbortSignal,
     reload: boolean,
-    progress: Progress,
+    progress: ProgressListener,
   ): Promise<Uint8Array> {
     const { now, wait } = this.#options;
     const stop = new AbortController();
@@ -252,7 +256,7 @@ export class Fetcher {
     file: BundleFile,
     signal: AbortSignal,
     reload: boolean,
-    progress: Progress,
+    progress: ProgressListener,
   ): Promise<Uint8Array> {
     const { request, now, bandwidth, fromCache } = this.#options;
     const transfer = bandwidth?.opened(now());
@@ -281,7 +285,7 @@ export class Fetcher {
     body: NonNullable<FetchResponse["body"]>,
     reload: boolean,
     transfer: Transfer | undefined,
-    progress: Progress,
+    progress: ProgressListener,
   ): Promise<Uint8Array> {
     const bytes = new Uint8Array(file.bytes);
     let received = 0;
