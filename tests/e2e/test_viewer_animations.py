@@ -128,7 +128,7 @@ def test_the_koi_swim_before_anything_of_their_geometry_is_refined(visit: Open) 
 def test_nothing_finer_comes_before_the_code_that_draws_it(visit: Open, dancers: Bundle) -> None:
     """It would share the link with that code."""
     gate = Gate()
-    page = visit("assets=arm&camera=0,1,3,0,1,0", at=dancers.site, routes={"**/viewer/show-*.js": gate})
+    page = visit("assets=arm&camera=0,1,3,0,1,0", at=dancers.site, routes={"**/viewer/main-*.js": gate})
     page.wait("""() => ["/o/", "/a/"].every((folder) => performance.getEntriesByType("resource")
         .some(({ name, responseEnd }) => name.includes(folder) && responseEnd > 0))""")
     page.page.wait_for_timeout(500)

@@ -149,8 +149,8 @@ def test_what_the_cache_has_says_nothing_about_the_network(visit: Open) -> None:
 
 
 LOOK_AT = """(target) => {
-    const { stage } = streamxr;
-    stage.look(stage.camera.position, stage.camera.position.clone().set(...target));
+    const { demo } = streamxr;
+    demo.look(demo.camera.position, demo.camera.position.clone().set(...target));
 }"""
 
 
@@ -273,15 +273,15 @@ def test_a_frame_draws_no_more_than_its_budget_and_all_of_it_when_there_is_room_
     assert page.crashes == newcomer.crashes == []
 
 
-ON_THE_GPU = "() => ({ ...streamxr.stage.renderer.info.memory })"
+ON_THE_GPU = "() => ({ ...streamxr.demo.renderer.info.memory })"
 # Loads, waits until all that is wanted is drawn, unloads; so many times. What has just arrived makes more wanted only
 # with the next plan, so it must be at rest for a few frames.
 CYCLE = f"""async (times) => {{
-    const {{ streamxr: page, stage, frames, requests }} = window.streamxr;
+    const {{ streamxr: page, demo, frames, requests }} = window.streamxr;
     const settled = {SETTLED};
     for (let i = 0; i < times; i++) {{
         const asset = await page.load("bundle.json", {{ asset: "koi" }});
-        stage.scene.add(asset);
+        demo.scene.add(asset);
         for (let rested = 0; rested < 4; rested = settled() ? rested + 1 : 0)
             await new Promise(requestAnimationFrame);
         page.unload(asset);

@@ -36,8 +36,8 @@ TOWARDS = """(id) => {
 # Where on the page an asset is.
 PLACE = f"""(id) => {{
     const [x, y, z] = ({TOWARDS})(id);
-    const {{ stage, streamxr: {{ view: {{ latest: {{ eye }} }} }} }} = streamxr;
-    const point = stage.camera.position.clone().set(x + eye[0], y + eye[1], z + eye[2]).project(stage.camera);
+    const {{ demo, streamxr: {{ view: {{ latest: {{ eye }} }} }} }} = streamxr;
+    const point = demo.camera.position.clone().set(x + eye[0], y + eye[1], z + eye[2]).project(demo.camera);
     return [(point.x + 1) / 2 * innerWidth, (1 - point.y) / 2 * innerHeight];
 }}"""
 # The next request will be for one asset, because of one source of gaze.
@@ -86,7 +86,7 @@ def test_what_the_mouse_points_at_is_fetched_next(visit: Visit) -> None:
 
 def test_in_a_headset_what_the_eyes_look_at_is_fetched_next(visit: Visit) -> None:
     visit.page.locator("#enter-vr").click()
-    visit.wait("() => streamxr.stage.renderer.xr.isPresenting")
+    visit.wait("() => streamxr.demo.renderer.xr.isPresenting")
     visit.wait(SOURCE, "head")
     for asset in ("lantern", "koi", "lantern"):
         visit.page.evaluate("(way) => headset.look(way)", visit.page.evaluate(TOWARDS, asset))

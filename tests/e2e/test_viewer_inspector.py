@@ -65,7 +65,7 @@ def test_a_fade_draws_every_pixel_once_from_one_tier_or_the_other(visit: Visit) 
 
 # One picture sent whole, and one sent as the page sends large ones; two of their levels read back.
 SEND_TWICE = """async () => {
-    const { stage: { renderer, scene }, streamxr: { host: { uploads } } } = window.streamxr;
+    const { demo: { renderer, scene }, streamxr: { host: { uploads } } } = window.streamxr;
     const [width, height] = [1024, 1500];
     const noise = new ImageData(width, height);
     noise.data.forEach((_, i) => { noise.data[i] = i % 4 === 3 ? 255 : (i * 7 + (i >> 11) * 3) % 251; });
@@ -113,7 +113,7 @@ def test_regions_are_coloured_by_tier_and_by_need(visit: Visit) -> None:
         visit.page.keyboard.press(key)
         visit.see_frames(2)
         pictures.append(pixels(visit))
-    on_screen = visit.page.evaluate("streamxr.stage.renderer.domElement.getBoundingClientRect().width")
+    on_screen = visit.page.evaluate("streamxr.demo.renderer.domElement.getBoundingClientRect().width")
     clear = slice(int(on_screen * 0.6), None)  # what the panel does not cover
     changed = [(np.abs(picture - plain).max(axis=2) > 30)[:, clear].sum() for picture in pictures]
     assert changed[0] > 500, "tiers"

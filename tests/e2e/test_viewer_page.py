@@ -103,7 +103,7 @@ def test_joints_bend_what_hangs_on_them(visit: Open) -> None:
     # Every deviation from the rest pose of every skin, as the GPU gets it.
     bones = """() => {
         const matrices = [];
-        streamxr.stage.scene.traverse((object) => {
+        streamxr.demo.scene.traverse((object) => {
             if (object.isSkinnedMesh) matrices.push([...object.skeleton.boneMatrices]);
         });
         return matrices;

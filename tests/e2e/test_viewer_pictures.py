@@ -35,10 +35,10 @@ make.save(maker, pathlib.Path(sys.argv[1]), "ball")
 """
 
 UNLOAD = """() => {
-    const { stage, streamxr } = window.streamxr;
-    const before = stage.renderer.info.memory.textures;
+    const { demo, streamxr } = window.streamxr;
+    const before = demo.renderer.info.memory.textures;
     streamxr.unload([...streamxr.shown][0]);
-    return before - stage.renderer.info.memory.textures;
+    return before - demo.renderer.info.memory.textures;
 }"""
 
 

@@ -25,7 +25,7 @@ import { CameraView } from "./three/view.ts";
 
 export type { StreamLimits as Limits } from "./core/scheduler.ts";
 export type { RequestHook } from "./requests.ts";
-export type { Limits as RoomLimits, Profile, Role, SharedObject } from "./room/messages.ts";
+export type { Profile, Role, RoomLimits, SharedObject } from "./room/messages.ts";
 export type { BodyPose, PoseRecord, RigidPose } from "./room/messages-binary.ts";
 export type { Room, RoomEvents, RoomOptions, RoomState } from "./room/room.ts";
 export type { ObjectEvents, RoomObjects } from "./room/room-objects.ts";
@@ -150,7 +150,7 @@ export class StreamXR {
     if (asset && this.shown.has(asset)) return Promise.resolve(asset);
     const failure = this.session.failures.find(({ download }) => download === state.base.download);
     if (failure && state.base.loadState === "failed") return Promise.reject(failure.error);
-    if (scene) void this.rehearse(state, scene);
+    if (scene) void this.warmUp(state, scene);
     const shown = new Promise<Asset>((resolve, reject) => this.waiting.set(state, { resolve, reject }));
     // Asked for now, not in the next frame.
     this.session.plan(ANYWHERE);
@@ -195,10 +195,10 @@ export class StreamXR {
     this.view.dispose();
   }
 
-  private async rehearse(state: AssetState, scene: Scene): Promise<void> {
+  private async warmUp(state: AssetState, scene: Scene): Promise<void> {
     // Should the code not come, the asset is only seen a little later.
-    const rehearsals = await this.host.openRehearsals().catch(() => null);
-    if (this.states.has(state) && state.base.loadState !== "ready") rehearsals?.expect(state, scene);
+    const warmup = await this.host.openShaderWarmup().catch(() => null);
+    if (this.states.has(state) && state.base.loadState !== "ready") warmup?.expect(state, scene);
   }
 
   /** Plans for a base while nobody calls `update`. */

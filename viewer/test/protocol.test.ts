@@ -17,7 +17,8 @@ import {
   type RigidPose,
   unpackQuaternion,
 } from "../src/room/messages-binary.ts";
-import { cleanName, encodeControl, isRoomName, parseControl } from "../src/room/messages-json.ts";
+import { cleanName, encodeControl, parseControl } from "../src/room/messages-json.ts";
+import { isRoomName } from "../src/room/names.ts";
 
 const VECTORS = join(import.meta.dirname, "../../tests/vectors/protocol");
 const poses: PoseVectors = JSON.parse(readFileSync(join(VECTORS, "poses.json"), "utf8"));

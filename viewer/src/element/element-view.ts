@@ -7,25 +7,30 @@ import type { Asset } from "../three/asset.ts";
 import { studioLight } from "../three/environment.ts";
 import { createRenderer, pixelRatio } from "../three/renderer.ts";
 
-/** Degrees, vertical. */
-export const FIELD_OF_VIEW = 35;
 /** A tab that slept must not make animations jump, seconds. */
 const LONGEST_STEP = 0.1;
 /** After something changed, frames are drawn for this long: fades and damping end within it, milliseconds. */
 const AFTERGLOW_MS = 500;
 
+export interface ElementViewOptions {
+  /** Degrees, vertical. */
+  readonly fieldOfView: number;
+  readonly gaze: "head" | "pointer";
+}
+
 /**
  * What `<streamxr-viewer>` shows one asset in: a canvas that the page shines through, a neutral studio light, an
  * orbit about the asset. It draws only while something changes.
  */
-export class Booth {
+export class ElementView {
   readonly renderer: WebGLRenderer;
   readonly streamxr: StreamXR;
   readonly scene = new Scene();
-  readonly camera = new PerspectiveCamera(FIELD_OF_VIEW, 1);
+  readonly camera: PerspectiveCamera;
   readonly controls: OrbitControls;
   asset: Asset | null = null;
 
+  private readonly fieldOfView: number;
   private readonly fast: boolean;
   private readonly environment = studioLight();
   private readonly sizes: ResizeObserver;
@@ -37,8 +42,10 @@ export class Booth {
   /** @throws Error that says what to do when the browser has no WebGL 2 */
   constructor(
     private readonly canvas: HTMLCanvasElement,
-    gaze: "head" | "pointer",
+    { fieldOfView, gaze }: ElementViewOptions,
   ) {
+    this.fieldOfView = fieldOfView;
+    this.camera = new PerspectiveCamera(fieldOfView, 1);
     const { renderer, fast } = createRenderer(canvas, { alpha: true });
     this.renderer = renderer;
     this.fast = fast;
@@ -101,7 +108,7 @@ export class Booth {
     await enterVr(this.renderer, { x: from.x, z: from.z, yaw }, () => {
       if (this.disposed) return;
       // In the headset three.js moved the camera, and gave it the headset's field of view.
-      camera.fov = FIELD_OF_VIEW;
+      camera.fov = this.fieldOfView;
       camera.position.copy(from);
       camera.updateProjectionMatrix();
       controls.update();
@@ -141,7 +148,7 @@ export class Booth {
   private frame(state: AssetState): void {
     const { camera, controls } = this;
     const { bounds } = state.entry;
-    const { eye, target } = frameBox(bounds, FIELD_OF_VIEW, camera.aspect);
+    const { eye, target } = frameBox(bounds, this.fieldOfView, camera.aspect);
     const radius = radiusOf(bounds);
     camera.near = 0.01 * radius;
     camera.far = 100 * radius;

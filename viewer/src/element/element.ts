@@ -8,7 +8,7 @@ import type { AssetState } from "../core/asset.ts";
 import { frameBox, viewFrom } from "../layout.ts";
 import { pageSession } from "../session.ts";
 import type { Asset } from "../three/asset.ts";
-import type { Booth } from "./element-view.ts";
+import type { ElementView } from "./element-view.ts";
 
 const STYLE = `
 :host { display: block; position: relative; width: 300px; height: 300px; contain: content; }
@@ -24,7 +24,7 @@ button { position: absolute; right: 12px; bottom: 12px; padding: 6px 12px; borde
   font: 500 13px/1.4 system-ui, sans-serif; color: #fff; background: #0f8b8d; }
 button[hidden] { display: none; }
 `;
-/** What the camera of `three/booth.ts` has; that module is not here yet when this is needed. */
+/** Degrees, vertical: of the element's camera. */
 const FIELD_OF_VIEW = 35;
 /** Elements that draw at the same time: browsers give a page 16 contexts at most, phones 8. */
 const MOST_AWAKE = 8;
@@ -70,7 +70,7 @@ export class StreamXRViewer extends HTMLElement {
   private readonly posterSlot = document.createElement("slot");
   private sight: IntersectionObserver | null = null;
   private seen = false;
-  private booth: Booth | null = null;
+  private view: ElementView | null = null;
   /** Ends what the current `src` and `asset` have begun. */
   private visit: AbortController | null = null;
 
@@ -97,7 +97,7 @@ export class StreamXRViewer extends HTMLElement {
 
   /** The three.js object that is shown; null before `load`. */
   get model(): Asset | null {
-    return this.booth?.asset ?? null;
+    return this.view?.asset ?? null;
   }
 
   get src(): string | null {
@@ -119,7 +119,7 @@ export class StreamXRViewer extends HTMLElement {
     this.sight = new IntersectionObserver(
       ([entry]) => {
         this.seen = entry?.isIntersecting ?? false;
-        if (this.booth) this.booth.visible = this.seen;
+        if (this.view) this.view.visible = this.seen;
         else if (this.seen && !this.visit) this.start();
       },
       { rootMargin: NEAR },
@@ -172,10 +172,10 @@ export class StreamXRViewer extends HTMLElement {
     const poster = this.getAttribute("poster");
     this.picture.hidden = poster === null;
     if (poster !== null && this.picture.getAttribute("src") !== poster) this.picture.src = poster;
-    if (!this.booth) return;
+    if (!this.view) return;
     const exposure = Number(this.getAttribute("exposure") ?? 1);
-    this.booth.exposure = exposure >= 0 && exposure < 100 ? exposure : 1;
-    this.booth.asset?.play(this.getAttribute("animation") ?? undefined);
+    this.view.exposure = exposure >= 0 && exposure < 100 ? exposure : 1;
+    this.view.asset?.play(this.getAttribute("animation") ?? undefined);
     void this.offerVr();
   }
 
@@ -211,10 +211,10 @@ export class StreamXRViewer extends HTMLElement {
       const animation = this.getAttribute("animation");
       if (animation) state.animationsToPlay = new Set([animation]);
       const stop = session.foresee(state.view);
-      const { Booth } = await module.finally(stop);
+      const { ElementView } = await module.finally(stop);
       if (signal.aborted) return;
-      const booth = this.open(Booth);
-      const asset = await booth.show(state);
+      const view = this.open(ElementView);
+      const asset = await view.show(state);
       if (signal.aborted) return;
       asset.play(this.getAttribute("animation") ?? undefined);
     } catch (error) {
@@ -228,26 +228,29 @@ export class StreamXRViewer extends HTMLElement {
     this.dispatchEvent(new Event("load"));
   }
 
-  private open(Room: typeof Booth): Booth {
+  private open(View: typeof ElementView): ElementView {
     makeRoom(this);
-    this.booth = new Room(this.canvas, this.getAttribute("gaze") === "pointer" ? "pointer" : "head");
+    this.view = new View(this.canvas, {
+      fieldOfView: FIELD_OF_VIEW,
+      gaze: this.getAttribute("gaze") === "pointer" ? "pointer" : "head",
+    });
     awake.add(this);
     this.describe();
-    return this.booth;
+    return this.view;
   }
 
   /** Frees everything; the poster is back. */
   private stop(): void {
     this.visit?.abort();
     this.visit = null;
-    if (this.booth) {
-      this.booth.dispose();
+    if (this.view) {
+      this.view.dispose();
       // A canvas whose context was given up never gets another.
       const fresh = this.canvas.cloneNode() as HTMLCanvasElement;
       this.canvas.replaceWith(fresh);
       this.canvas = fresh;
     }
-    this.booth = null;
+    this.view = null;
     awake.delete(this);
     this.toggleAttribute("loaded", false);
     this.button.hidden = true;
@@ -272,9 +275,9 @@ export class StreamXRViewer extends HTMLElement {
   }
 
   private async offerVr(): Promise<void> {
-    const wanted = this.hasAttribute("xr") && this.booth !== null;
+    const wanted = this.hasAttribute("xr") && this.view !== null;
     const can = wanted && (await navigator.xr?.isSessionSupported("immersive-vr").catch(() => false));
-    this.button.hidden = !can || !this.booth;
+    this.button.hidden = !can || !this.view;
   }
 
   private async enterVr(): Promise<void> {
@@ -283,7 +286,7 @@ export class StreamXRViewer extends HTMLElement {
       this.button.disabled = false;
     };
     try {
-      await this.booth?.enterVr(end);
+      await this.view?.enterVr(end);
     } catch (error) {
       end();
       this.say(`VR does not start: ${(error as Error).message}`);

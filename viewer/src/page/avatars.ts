@@ -77,17 +77,6 @@ export class Avatars extends Group {
     for (const avatar of this.people.values()) avatar.show(clock, eye);
   }
 
-  /** Who is drawn and where their head is: for labels, sound and tests. Metres. */
-  list(): { pid: number; name: string; visible: boolean; away: boolean; head: [number, number, number] }[] {
-    return [...this.people.values()].map((avatar) => ({
-      pid: avatar.pid,
-      name: avatar.name,
-      visible: avatar.visible,
-      away: avatar.away,
-      head: avatar.head.position.toArray(),
-    }));
-  }
-
   override dispose(): void {
     for (const pid of [...this.people.keys()]) this.leave(pid);
     this.removeFromParent();

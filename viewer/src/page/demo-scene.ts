@@ -39,10 +39,10 @@ export interface Footprint {
  * The room that the page shows its assets in: renderer, camera, orbit, a neutral studio light, a seamless
  * floor with soft shadows. It knows nothing about streaming.
  */
-export class Stage {
+export class DemoScene {
   readonly renderer: WebGLRenderer;
   readonly scene = new Scene();
-  readonly camera = new PerspectiveCamera(45, 1, 0.01, HORIZON * 2);
+  readonly camera: PerspectiveCamera;
   readonly controls: OrbitControls;
   /** False where a CPU draws: then every pixel is dear. */
   readonly fast: boolean;
@@ -55,7 +55,8 @@ export class Stage {
   private readonly environment = studioLight();
 
   /** Throws an Error that says what to do when the browser has no WebGL 2. */
-  constructor(canvas: HTMLCanvasElement) {
+  constructor(canvas: HTMLCanvasElement, fieldOfView: number) {
+    this.camera = new PerspectiveCamera(fieldOfView, 1, 0.01, HORIZON * 2);
     this.canvas = canvas;
     const { renderer, fast } = createRenderer(canvas, { alpha: false });
     this.renderer = renderer;
@@ -63,7 +64,7 @@ export class Stage {
     this.renderer.toneMapping = NeutralToneMapping;
     this.renderer.shadowMap.enabled = true;
     this.renderer.shadowMap.type = PCFShadowMap;
-    // The shadow is drawn again only when geometry changes or moves: see castAgain().
+    // The shadow is drawn again only when geometry changes or moves: see updateShadow().
     this.renderer.shadowMap.autoUpdate = false;
 
     this.scene.add(sky(), this.floor, this.sun, this.sun.target);
@@ -88,12 +89,12 @@ export class Stage {
   }
 
   /** Asks for a new shadow in the next frame: something was swapped in, or moved. */
-  castAgain(): void {
+  updateShadow(): void {
     this.renderer.shadowMap.needsUpdate = true;
   }
 
   /**
-   * Fits floor and shadow to what stands on the stage.
+   * Fits floor and shadow to what stands on the demo.
    * @param radius metres from the origin that hold everything
    * @param height metres of the tallest
    */
@@ -108,7 +109,7 @@ export class Stage {
     camera.far = this.sun.position.length() * 2 + reach;
     camera.updateProjectionMatrix();
     this.floor.fit(radius);
-    this.castAgain();
+    this.updateShadow();
   }
 
   /** Darkens the floor below something: the light of the sky that it keeps away. */
@@ -154,15 +155,6 @@ export class Stage {
     this.renderer.render(this.scene, this.camera);
   }
 
-  dispose(): void {
-    this.renderer.setAnimationLoop(null);
-    this.canvas.removeEventListener("webglcontextlost", this.onLost);
-    this.canvas.removeEventListener("webglcontextrestored", this.onRestored);
-    this.controls.dispose();
-    this.environment.dispose();
-    this.renderer.dispose();
-  }
-
   private readonly onLost = (): void => {
     this.lost = true;
   };
@@ -170,7 +162,7 @@ export class Stage {
   private readonly onRestored = (): void => {
     // three.js uploads everything again by itself; only the shadow, which was rendered, is gone.
     this.lost = false;
-    this.castAgain();
+    this.updateShadow();
   };
 }
 

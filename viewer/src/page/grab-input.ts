@@ -2,8 +2,8 @@ import { Matrix4, Quaternion, Ray, Vector3 } from "three";
 import type { SharedObject } from "../room/messages.ts";
 import type { RigidPose } from "../room/messages-binary.ts";
 import type { RoomObjects } from "../room/room-objects.ts";
-import type { Stage } from "./demo-scene.ts";
-import type { Things } from "./shared-objects-view.ts";
+import type { DemoScene } from "./demo-scene.ts";
+import type { SharedObjectsView } from "./shared-objects-view.ts";
 
 /** Metres from a hand at which something can still be taken. */
 const REACH = 0.12;
@@ -23,7 +23,7 @@ interface Grip {
  * What one's own hands do to shared objects: the mouse (or a finger on the screen) drags, a controller squeezes, a
  * tracked hand pinches. Nothing moves before the relay has granted it.
  */
-export class Grips {
+export class GrabInput {
   /** By what grips: a controller or hand of the session, or the pointer's id. */
   private readonly grips = new Map<XRInputSource | number, Grip>();
   private readonly canvas: HTMLCanvasElement;
@@ -32,11 +32,11 @@ export class Grips {
   private depth = 0;
 
   constructor(
-    private readonly stage: Stage,
-    private readonly things: Things,
+    private readonly demo: DemoScene,
+    private readonly view: SharedObjectsView,
     private readonly objects: RoomObjects,
   ) {
-    this.canvas = stage.renderer.domElement;
+    this.canvas = demo.renderer.domElement;
     // Before the orbit, which must not turn while something is dragged.
     const first = { capture: true };
     this.canvas.addEventListener("pointerdown", (event) => this.press(event), first);
@@ -48,8 +48,8 @@ export class Grips {
     addEventListener("keydown", ({ key }) => {
       if (key === "Delete" || key === "Backspace") this.throwAway();
     });
-    stage.renderer.xr.addEventListener("sessionstart", () => this.enter());
-    if (stage.renderer.xr.isPresenting) this.enter();
+    demo.renderer.xr.addEventListener("sessionstart", () => this.enter());
+    if (demo.renderer.xr.isPresenting) this.enter();
   }
 
   /** Call once per frame: what is held follows its hand. */
@@ -61,7 +61,7 @@ export class Grips {
       const pose = poseOf(world.multiplyMatrices(hand, grip.hold));
       if (grip.pose && same(grip.pose, pose)) continue;
       grip.pose = pose;
-      this.things.carry(grip.id, pose);
+      this.view.carry(grip.id, pose);
       this.objects.move(grip.id, pose);
     }
   }
@@ -81,7 +81,7 @@ export class Grips {
   }
 
   private take(key: XRInputSource | number, id: number, hand: Grip["hand"]): void {
-    const place = this.things.placeOf(id);
+    const place = this.view.placeOf(id);
     const from = hand();
     const gripped = [...this.grips.values()].some((grip) => grip.id === id);
     if (!place || !from || gripped || !this.objects.grab(id)) return;
@@ -104,14 +104,14 @@ export class Grips {
   }
 
   private press(event: PointerEvent): void {
-    if (event.button !== 0 || !event.isPrimary || this.stage.renderer.xr.isPresenting) return;
+    if (event.button !== 0 || !event.isPrimary || this.demo.renderer.xr.isPresenting) return;
     this.aim(event);
-    const hit = this.things.hit(this.pointer);
+    const hit = this.view.hit(this.pointer);
     if (!hit) return;
     event.stopImmediatePropagation();
     this.canvas.setPointerCapture(event.pointerId);
     this.canvas.style.cursor = "grabbing";
-    const { camera } = this.stage;
+    const { camera } = this.demo;
     this.depth = hit.distance * this.pointer.direction.dot(camera.getWorldDirection(axis));
     this.take(event.pointerId, hit.id, () => this.dragged());
   }
@@ -119,7 +119,7 @@ export class Grips {
   private point(event: PointerEvent): void {
     if (event.buttons !== 0 && !this.grips.has(event.pointerId)) return;
     this.aim(event);
-    if (event.buttons === 0) this.canvas.style.cursor = this.things.hit(this.pointer) ? "grab" : "";
+    if (event.buttons === 0) this.canvas.style.cursor = this.view.hit(this.pointer) ? "grab" : "";
   }
 
   private roll(event: WheelEvent): void {
@@ -130,7 +130,7 @@ export class Grips {
   }
 
   private aim({ clientX, clientY }: PointerEvent): void {
-    const { camera } = this.stage;
+    const { camera } = this.demo;
     const { left, top, width, height } = this.canvas.getBoundingClientRect();
     const x = ((clientX - left) / width) * 2 - 1;
     const y = 1 - ((clientY - top) / height) * 2;
@@ -141,18 +141,18 @@ export class Grips {
 
   /** The point under the mouse in a plane that faces the camera, and not below the floor. */
   private dragged(): Matrix4 {
-    const along = this.pointer.direction.dot(this.stage.camera.getWorldDirection(axis));
+    const along = this.pointer.direction.dot(this.demo.camera.getWorldDirection(axis));
     const { x, y, z } = this.pointer.at(this.depth / Math.max(along, 0.01), spot);
     return new Matrix4().makeTranslation(x, Math.max(y, 0), z);
   }
 
   /** Listens to what squeezes and pinches in a headset. */
   private enter(): void {
-    const session = this.stage.renderer.xr.getSession();
+    const session = this.demo.renderer.xr.getSession();
     if (!session) return;
     session.addEventListener("squeezestart", (event) => this.grasp(event, session));
     session.addEventListener("squeezeend", ({ inputSource }) => this.letGo(inputSource));
-    // A pinch of a tracked hand; a controller has its trigger for other things.
+    // A pinch of a tracked hand; a controller has its trigger for other view.
     session.addEventListener("selectstart", (event) => {
       if (pinches(event.inputSource)) this.grasp(event, session);
     });
@@ -166,7 +166,7 @@ export class Grips {
 
   /** Takes what the hand is at, or else what it points at. */
   private grasp({ inputSource, frame }: XRInputSourceEvent, session: XRSession): void {
-    const { xr } = this.stage.renderer;
+    const { xr } = this.demo.renderer;
     const floor = xr.getReferenceSpace();
     const grip = inputSource.gripSpace ?? inputSource.targetRaySpace;
     const matrixIn = (space: XRSpace, at: XRFrame): Matrix4 | null => {
@@ -181,7 +181,7 @@ export class Grips {
       this.pointer.direction.setFromMatrixColumn(aim, 2).negate().normalize();
     }
     const id =
-      this.things.near(spot.setFromMatrixPosition(hand), REACH) ?? (aim && this.things.hit(this.pointer)?.id);
+      this.view.near(spot.setFromMatrixPosition(hand), REACH) ?? (aim && this.view.hit(this.pointer)?.id);
     if (id === null || id === undefined) return;
     // The event's frame is over after it; later ones are the renderer's.
     let at: Matrix4 | null = hand;

@@ -4,53 +4,53 @@ import { StreamXR } from "../index.ts";
 import type { Hud } from "../inspector/hud.ts";
 import { frame } from "../layout.ts";
 import type { Asset } from "../three/asset.ts";
-import { type Footprint, Stage } from "./demo-scene.ts";
+import { DemoScene, type Footprint } from "./demo-scene.ts";
+import type { Exhibition } from "./exhibition.ts";
 import { notice } from "./notices.ts";
-import type { Exhibition } from "./page.ts";
-import type { Company } from "./presence.ts";
-import { Caster } from "./shadow.ts";
+import type { Presence } from "./presence.ts";
+import { ShadowCaster } from "./shadow.ts";
 
 /** A tab that slept must not make animations jump, seconds. */
 const LONGEST_STEP = 0.1;
 
 const UP = new Vector3(0, 1, 0);
 /** Radians about the assets over which visitors of a room start. */
-const COMPANY_SPREAD = 1.4;
+const START_SPREAD = 1.4;
 
-/** Opens the stage, and draws for as long as the page lives. */
+/** Opens the demo, and draws for as long as the page lives. */
 export async function start(exhibition: Exhibition): Promise<void> {
-  const { options, session, assets, layout } = exhibition;
+  const { options, session, assets, layout, fieldOfView } = exhibition;
   const canvas = element<HTMLCanvasElement>("view");
-  const stage = new Stage(canvas);
+  const demo = new DemoScene(canvas, fieldOfView);
   const recorder = options.debug ? new (await import("../three/recorder.ts")).Recorder() : null;
   const streamxr = new StreamXR({
-    renderer: stage.renderer,
+    renderer: demo.renderer,
     gaze: options.gaze,
     ...(options.tolerance ? { tolerance: options.tolerance } : {}),
     ...(recorder ? { recorder } : {}),
   });
 
-  stage.resize();
-  stage.fit(layout.radius, layout.height);
-  const { eye, target } = options.camera ?? frame(layout, stage.camera.fov, stage.camera.aspect);
+  demo.resize();
+  demo.fit(layout.radius, layout.height);
+  const { eye, target } = options.camera ?? frame(layout, fieldOfView, demo.camera.aspect);
   const from = new Vector3(...eye);
-  // In company everybody starts somewhere else along the front, not inside one another's head.
-  if (options.relay && !options.camera) from.applyAxisAngle(UP, (Math.random() - 0.5) * COMPANY_SPREAD);
-  stage.look(from, new Vector3(...target));
+  // In presence everybody starts somewhere else along the front, not inside one another's head.
+  if (options.relay && !options.camera) from.applyAxisAngle(UP, (Math.random() - 0.5) * START_SPREAD);
+  demo.look(from, new Vector3(...target));
 
-  const casters = new Map<Asset, Caster>();
+  const casters = new Map<Asset, ShadowCaster>();
   const cast = (asset: Asset): void => {
-    casters.set(asset, new Caster(asset));
-    stage.castAgain();
+    casters.set(asset, new ShadowCaster(asset));
+    demo.updateShadow();
   };
   const uncast = (asset: Asset): void => {
     casters.delete(asset);
-    stage.castAgain();
+    demo.updateShadow();
   };
   streamxr.host.onRegions = (asset) => {
-    if (casters.get(asset)?.update()) stage.castAgain();
+    if (casters.get(asset)?.update()) demo.updateShadow();
   };
-  const progress = new Progress(assets.size);
+  const progress = new LoadingBar(assets.size);
   for (const { id, scale, position } of layout.places) {
     const state = assets.get(id);
     if (!state) continue;
@@ -58,8 +58,8 @@ export async function start(exhibition: Exhibition): Promise<void> {
       (asset) => {
         asset.scale.setScalar(scale);
         asset.position.set(...position);
-        stage.scene.add(asset);
-        stage.ground(footprint(state.entry.bounds, scale, position));
+        demo.scene.add(asset);
+        demo.ground(footprint(state.entry.bounds, scale, position));
         cast(asset);
         progress.shown();
       },
@@ -68,29 +68,29 @@ export async function start(exhibition: Exhibition): Promise<void> {
     );
   }
 
-  const hud = new LazyHud(streamxr, stage);
+  const hud = new LazyHud(streamxr, demo);
   if (options.hud) hud.toggle();
-  offerVr(stage);
-  let company: Company | null = null;
+  offerVr(demo);
+  let presence: Presence | null = null;
   const { relay, bundle } = options;
   if (relay) {
     const { enterRoom } = await import("./presence.ts");
     const { assets: catalogue } = await session.open(bundle);
-    company = enterRoom({ ...options, relay }, { stage, streamxr, bundle, catalogue, cast, uncast });
+    presence = enterRoom({ ...options, relay }, { demo, streamxr, bundle, catalogue, cast, uncast });
   }
 
   let last = performance.now();
-  stage.renderer.setAnimationLoop(() => {
+  demo.renderer.setAnimationLoop(() => {
     const now = performance.now();
     const dt = Math.min(LONGEST_STEP, (now - last) / 1000);
     last = now;
-    if (stage.lost) return;
-    stage.resize();
-    if (!stage.renderer.xr.isPresenting) stage.controls.update(dt);
-    company?.update(now);
-    streamxr.update(stage.camera, dt);
-    if ([...casters.keys()].some(({ mixer }) => mixer)) stage.castAgain();
-    stage.render();
+    if (demo.lost) return;
+    demo.resize();
+    if (!demo.renderer.xr.isPresenting) demo.controls.update(dt);
+    presence?.update(now);
+    streamxr.update(demo.camera, dt);
+    if ([...casters.keys()].some(({ mixer }) => mixer)) demo.updateShadow();
+    demo.render();
     recorder?.frame(now);
     hud.update(now);
   });
@@ -98,13 +98,13 @@ export async function start(exhibition: Exhibition): Promise<void> {
   if (recorder) {
     Object.assign(window, {
       streamxr: {
-        stage,
+        demo,
         streamxr,
         session,
         frames: recorder.records,
         requests: session.requests.log,
-        avatars: () => company?.avatars.list() ?? [],
-        things: () => company?.things.list() ?? [],
+        avatars: () => presence?.avatars.children ?? [],
+        sharedObjects: () => presence?.sharedObjects.children ?? [],
       },
     });
   }
@@ -121,7 +121,7 @@ function footprint({ min, max }: Box, scale: number, [x, , z]: readonly [number,
 }
 
 /** The hairline at the top, and the line below the title. */
-class Progress {
+class LoadingBar {
   private done = 0;
   private broken = 0;
 
@@ -160,7 +160,7 @@ class LazyHud {
 
   constructor(
     private readonly streamxr: StreamXR,
-    private readonly stage: Stage,
+    private readonly demo: DemoScene,
   ) {
     element("toggle-hud").hidden = false;
     element("toggle-hud").addEventListener("click", () => this.toggle());
@@ -179,13 +179,13 @@ class LazyHud {
   }
 
   update(now: number): void {
-    this.hud?.update(now, this.stage.camera);
+    this.hud?.update(now, this.demo.camera);
   }
 
   private async load(): Promise<void> {
     try {
       const { Hud } = await import("../inspector/hud.ts");
-      this.hud ??= new Hud(this.streamxr, this.stage.renderer);
+      this.hud ??= new Hud(this.streamxr, this.demo.renderer);
       this.hud.visible = this.wanted;
     } catch (error) {
       this.wanted = false;
@@ -195,7 +195,7 @@ class LazyHud {
 }
 
 /** Shows “Enter VR” where the device can; a page without a headset pays one question for it. */
-function offerVr(stage: Stage): void {
+function offerVr(demo: DemoScene): void {
   const button = element<HTMLButtonElement>("enter-vr");
   const check = async (): Promise<void> => {
     const supported = await navigator.xr?.isSessionSupported("immersive-vr").catch(() => false);
@@ -207,15 +207,15 @@ function offerVr(stage: Stage): void {
     button.disabled = true;
     try {
       const { enterVr } = await import("../three/xr.ts");
-      const { camera, controls } = stage;
+      const { camera, controls } = demo;
       const [from, target, fov] = [camera.position.clone(), controls.target.clone(), camera.fov];
       const yaw = Math.atan2(from.x - target.x, from.z - target.z);
-      await enterVr(stage.renderer, { x: from.x, z: from.z, yaw }, () => {
+      await enterVr(demo.renderer, { x: from.x, z: from.z, yaw }, () => {
         button.disabled = false;
         // In the headset three.js moved the page's camera, and gave it the headset's field of view.
         camera.fov = fov;
         camera.updateProjectionMatrix();
-        stage.look(from, target);
+        demo.look(from, target);
       });
     } catch (error) {
       button.disabled = false;

@@ -1,4 +1,5 @@
 import type { Viewpoint } from "../layout.ts";
+import { isRoomName, isToken } from "../room/names.ts";
 
 /** What the page's address asks for. */
 export interface PageOptions {
@@ -29,9 +30,6 @@ export interface PageOptions {
   readonly complaints: readonly string[];
 }
 
-const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
-const TOKEN = /^[A-Za-z0-9_.-]{1,1024}$/;
-
 /**
  * Reads `?bundle= &assets=a,b &room= &relay= &name= &token= &hud=1 &gaze=pointer &memory=MB &triangles=count
  * &tolerance=pixels &camera=x,y,z,tx,ty,tz &debug=1`. What is wrong is left at its default and named in `complaints`.
@@ -46,12 +44,12 @@ export function readOptions(page: URL): PageOptions {
     .map((name) => name.trim())
     .filter((name) => name !== "");
   let room = query.get("room") ?? "lobby";
-  if (!ROOM_NAME.test(room)) {
+  if (!isRoomName(room)) {
     complaints.push(`“${room.slice(0, 80)}” is no room's name: use up to 64 letters, digits, dots, dashes.`);
     room = "lobby";
   }
   let token = query.get("token") || null;
-  if (token !== null && !TOKEN.test(token)) {
+  if (token !== null && !isToken(token)) {
     // A secret, even a damaged one: not repeated on the screen.
     complaints.push("token= is not a join token.");
     token = null;

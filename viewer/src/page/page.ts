@@ -1,25 +1,16 @@
 /**
  * The demo page: reads its address, asks for the catalogue and the bases while three.js is still on its way, and
- * hands over to `show.ts` when it has come.
+ * hands over to `main.ts` when it has come.
  */
-import type { AssetState } from "../core/asset.ts";
 import type { CatalogueEntry } from "../core/bundle/bundle.ts";
 import { pixelTolerance } from "../device.ts";
-import { frame, type Layout, layOut, matrixOf, viewFrom } from "../layout.ts";
-import { pageSession, type Session } from "../session.ts";
+import { frame, layOut, matrixOf, viewFrom } from "../layout.ts";
+import { pageSession } from "../session.ts";
 import { notice } from "./notices.ts";
-import { type PageOptions, readOptions } from "./options.ts";
+import { readOptions } from "./options.ts";
 
-/** Degrees, vertical. */
-export const FIELD_OF_VIEW = 45;
-
-export interface Exhibition {
-  readonly options: PageOptions;
-  readonly session: Session;
-  readonly assets: ReadonlyMap<string, AssetState>;
-  readonly layout: Layout;
-}
-
+/** Degrees, vertical: of the page's camera. */
+const FIELD_OF_VIEW = 45;
 /** Files whose timing the browser keeps: which of them came from its cache is read there. The default is 250. */
 const TIMINGS = 5000;
 
@@ -28,8 +19,8 @@ async function main(): Promise<void> {
   const options = readOptions(new URL(location.href));
   for (const complaint of options.complaints) notice(complaint);
   // Together with the catalogue, not after it. A failure is met where it is awaited.
-  const show = import("./main.ts");
-  show.catch(() => {});
+  const code = import("./main.ts");
+  code.catch(() => {});
   const session = pageSession({
     record: options.debug,
     limits: {
@@ -65,9 +56,9 @@ async function main(): Promise<void> {
     ),
   );
   try {
-    const { start } = await show;
+    const { start } = await code;
     stop();
-    await start({ options, session, assets: states, layout });
+    await start({ options, session, assets: states, layout, fieldOfView: FIELD_OF_VIEW });
   } finally {
     stop();
   }

@@ -3,31 +3,31 @@ import type { BodyPose, RigidPose } from "../room/messages-binary.ts";
 import { RelayClock } from "../room/playback.ts";
 import { Room } from "../room/room.ts";
 import { Avatars } from "./avatars.ts";
-import type { Stage } from "./demo-scene.ts";
+import type { DemoScene } from "./demo-scene.ts";
 import { notice } from "./notices.ts";
 import type { PageOptions } from "./options.ts";
-import { type Scenery, shareObjects } from "./shared-objects.ts";
-import type { Things } from "./shared-objects-view.ts";
+import { openSharedObjects, type PageContext } from "./shared-objects.ts";
+import type { SharedObjectsView } from "./shared-objects-view.ts";
 
-/** Readable on the light stage and apart from each other, for those with a colour deficiency too (after Tol). */
+/** Readable on the light demo and apart from each other, for those with a colour deficiency too (after Tol). */
 const COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377"] as const;
 /** Milliseconds between two reports to the operator's dashboards. */
 const STATS_MS = 5000;
 
 /** Everyone else in the room with what is shared there, and one's own seat in it. */
-export interface Company {
+export interface Presence {
   readonly avatars: Avatars;
-  readonly things: Things;
+  readonly sharedObjects: SharedObjectsView;
   /** Call once per frame, before drawing. `now` in milliseconds of performance.now(). */
   update(now: number): void;
 }
 
 /** Joins the room of the page's address: others appear as avatars, and see this camera (or headset) move. */
-export function enterRoom(options: PageOptions & { readonly relay: string }, scenery: Scenery): Company {
-  const { stage, streamxr } = scenery;
+export function enterRoom(options: PageOptions & { readonly relay: string }, context: PageContext): Presence {
+  const { demo, streamxr } = context;
   const clock = new RelayClock();
   const avatars = new Avatars(clock);
-  stage.scene.add(avatars);
+  demo.scene.add(avatars);
   const draw = Math.floor(Math.random() * 1000);
   const room = new Room({
     relay: options.relay,
@@ -64,18 +64,18 @@ export function enterRoom(options: PageOptions & { readonly relay: string }, sce
   });
   for (const event of ["joined", "left", "updated", "state"] as const) room.on(event, () => showPeople(room));
 
-  const sharing = shareObjects(room, scenery, clock);
-  const body = new Body(stage.renderer);
+  const objectsUi = openSharedObjects(room, context, clock);
+  const body = new Body(demo.renderer);
   const eye = new Vector3();
   let reported = { at: performance.now(), bytes: 0 };
   return {
     avatars,
-    things: sharing.things,
+    sharedObjects: objectsUi.view,
     update(now) {
-      room.sendPose(body.read(stage));
-      eye.setFromMatrixPosition(stage.seer.matrixWorld);
+      room.sendPose(body.read(demo));
+      eye.setFromMatrixPosition(demo.seer.matrixWorld);
       avatars.update(now, eye);
-      sharing.update(now);
+      objectsUi.update(now);
       if (now - reported.at < STATS_MS) return;
       const { totalBytes } = streamxr.session.bandwidth;
       const bandwidthBps = streamxr.session.bandwidth.estimate(now).bytesPerSecond * 8;
@@ -106,9 +106,9 @@ class Body {
 
   constructor(private readonly renderer: WebGLRenderer) {}
 
-  read(stage: Stage): BodyPose {
-    const { seer } = stage;
-    if (seer === stage.camera) seer.updateMatrixWorld();
+  read(demo: DemoScene): BodyPose {
+    const { seer } = demo;
+    if (seer === demo.camera) seer.updateMatrixWorld();
     seer.matrixWorld.decompose(this.position, this.rotation, this.scale);
     return {
       head: { position: this.position.toArray(), rotation: this.rotation.toArray() },

@@ -12,7 +12,7 @@ const UNSEEN = new MeshBasicMaterial({ colorWrite: false, depthWrite: false, sha
  * What casts an asset's shadow: the finest cut so far that is cheap enough, while finer ones are looked at.
  * Deforming meshes cast their own.
  */
-export class Caster {
+export class ShadowCaster {
   private readonly followers = new Map<Mesh, Mesh>();
 
   constructor(private readonly asset: Asset) {

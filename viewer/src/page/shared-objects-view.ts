@@ -39,7 +39,7 @@ const NEUTRAL = new MeshStandardMaterial({ color: 0x93a0ad, roughness: 0.55, fla
 const PEBBLE = new SphereGeometry(0.5, 10, 7);
 
 /** The objects that a room shares, as they are seen. Whoever holds one is shown by a ring in their colour. */
-export class Things extends Group {
+export class SharedObjectsView extends Group {
   /** Called when shadows have to be drawn again. */
   onChange: (() => void) | null = null;
   private readonly known = new Map<number, Thing>();
@@ -138,17 +138,6 @@ export class Things extends Group {
     const thing = this.known.get(id);
     thing?.updateMatrix();
     return thing?.matrix ?? null;
-  }
-
-  /** What is shown where, metres: for tests. */
-  list(): { id: number; asset: string; owner: number | null; model: boolean; position: number[] }[] {
-    return [...this.known].map(([id, { object, model, position }]) => ({
-      id,
-      asset: object.asset,
-      owner: object.owner,
-      model: model !== null,
-      position: position.toArray(),
-    }));
   }
 
   private async dress(thing: Thing): Promise<void> {

@@ -6,14 +6,14 @@ import type { RelayClock } from "../room/playback.ts";
 import type { Room } from "../room/room.ts";
 import type { ObjectEvents } from "../room/room-objects.ts";
 import type { Asset } from "../three/asset.ts";
-import type { Stage } from "./demo-scene.ts";
-import { Grips } from "./grab-input.ts";
+import type { DemoScene } from "./demo-scene.ts";
+import { GrabInput } from "./grab-input.ts";
 import { notice } from "./notices.ts";
-import { type Models, Things } from "./shared-objects-view.ts";
+import { type Models, SharedObjectsView } from "./shared-objects-view.ts";
 
 /** What the page shows, and how. */
-export interface Scenery {
-  readonly stage: Stage;
+export interface PageContext {
+  readonly demo: DemoScene;
   readonly streamxr: StreamXR;
   /** Address of the catalogue. */
   readonly bundle: string;
@@ -24,8 +24,8 @@ export interface Scenery {
   uncast(asset: Asset): void;
 }
 
-export interface Sharing {
-  readonly things: Things;
+export interface SharedObjectsUi {
+  readonly view: SharedObjectsView;
   /** Call once per frame, before drawing. */
   update(now: number): void;
 }
@@ -36,44 +36,44 @@ const COPY_SIZE = 0.25;
 const ARM = 1;
 
 /** @param clock the relay's */
-export function shareObjects(room: Room, scenery: Scenery, clock: RelayClock): Sharing {
-  const { stage } = scenery;
-  const things = new Things(modelsOf(scenery), clock);
-  things.onChange = () => stage.castAgain();
-  stage.scene.add(things);
-  const grips = new Grips(stage, things, room.objects);
+export function openSharedObjects(room: Room, context: PageContext, clock: RelayClock): SharedObjectsUi {
+  const { demo } = context;
+  const view = new SharedObjectsView(modelsOf(context), clock);
+  view.onChange = () => demo.updateShadow();
+  demo.scene.add(view);
+  const grabInput = new GrabInput(demo, view, room.objects);
   room.on("object", (object) => {
-    things.put(object, object.owner === null ? null : colorOf(room, object.owner), performance.now());
-    grips.hear(object);
+    view.put(object, object.owner === null ? null : colorOf(room, object.owner), performance.now());
+    grabInput.hear(object);
   });
   room.on("moved", ({ id, pose, tickMs, ageMs }) => {
     clock.hear(tickMs - ageMs, performance.now());
-    things.move(id, pose, tickMs - ageMs);
+    view.move(id, pose, tickMs - ageMs);
   });
   room.on("deleted", ({ id }) => {
-    grips.drop(id);
-    things.take(id);
+    grabInput.drop(id);
+    view.take(id);
   });
   room.on("denied", (denied) => {
-    if (denied.id !== null && denied.object?.owner !== room.pid) grips.drop(denied.id);
+    if (denied.id !== null && denied.object?.owner !== room.pid) grabInput.drop(denied.id);
     const words = explain(room, denied);
     if (words) setTimeout(notice(words, "quiet"), 4000);
   });
   room.on("state", ({ state }) => {
     // What was put down while the line was lost is still one's own.
-    if (state === "joined") for (const object of room.objects.all) grips.hear(object);
+    if (state === "joined") for (const object of room.objects.all) grabInput.hear(object);
   });
-  offerCopy(room, scenery);
+  offerCopy(room, context);
   return {
-    things,
+    view,
     update(now) {
-      grips.update();
-      things.update(now);
+      grabInput.update();
+      view.update(now);
     },
   };
 }
 
-function modelsOf({ streamxr, bundle, catalogue, cast, uncast }: Scenery): Models {
+function modelsOf({ streamxr, bundle, catalogue, cast, uncast }: PageContext): Models {
   const entryOf = (asset: string): CatalogueEntry | null =>
     (Object.hasOwn(catalogue, asset) && catalogue[asset]) || null;
   return {
@@ -111,7 +111,7 @@ function explain(room: Room, { op, reason, object }: ObjectEvents["denied"]): st
 }
 
 /** A button that puts a small copy of what one looks at within reach. */
-function offerCopy(room: Room, { stage, streamxr, catalogue }: Scenery): void {
+function offerCopy(room: Room, { demo, streamxr, catalogue }: PageContext): void {
   const button = document.getElementById("share-copy");
   if (!button) return;
   const shown = streamxr.session.streamer.assets
@@ -121,7 +121,7 @@ function offerCopy(room: Room, { stage, streamxr, catalogue }: Scenery): void {
     button.hidden = state !== "joined" || room.role === "viewer" || shown.length === 0;
   });
   button.addEventListener("click", () => {
-    const { camera, controls } = stage;
+    const { camera, controls } = demo;
     camera.updateMatrixWorld();
     const ahead = camera.getWorldDirection(new Vector3());
     const [name] = shown

@@ -6,10 +6,10 @@
  */
 import {
   type ClientMessage,
-  type Limits,
   OPERATIONS,
   type Profile,
   ROLES,
+  type RoomLimits,
   type ServerMessage,
   type SharedObject,
 } from "./messages.ts";
@@ -28,30 +28,20 @@ export const FINAL_CLOSE_CODES: ReadonlySet<number> = new Set([
   4426, // no common version
 ]);
 
-const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 const COLOR = /^#[0-9A-Fa-f]{6}$/;
 // Printable text: no control characters, line separators, bidirectional overrides or lone surrogates.
 const NAME = /^[^\p{Cc}\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,64}$/u;
 const ASSET = /^[a-z0-9][a-z0-9._-]{0,127}$/;
 const KEY = /^[A-Za-z0-9_-]{1,64}$/;
-const TOKEN = /^[A-Za-z0-9_.-]{1,1024}$/;
 const SIGNAL = /^[^\ud800-\udfff]{1,8192}$/u;
 const CODE = /^[a-z_]{1,32}$/;
 const MAX_PID = 0xffff;
 const MAX_U32 = 0xffffffff;
 const MAX_SCALE = 1000;
 
-export function isRoomName(name: string): boolean {
-  return ROOM_NAME.test(name);
-}
-
 /** `#rrggbb`, as a profile's colour must be. */
 export function isColor(color: string): boolean {
   return COLOR.test(color);
-}
-
-export function isToken(token: string): boolean {
-  return TOKEN.test(token);
 }
 
 /** A name as the relay accepts it: unprintable characters left out, at most 64 code points, never empty. */
@@ -278,7 +268,7 @@ function sharedObject(fields: Fields): SharedObject {
   };
 }
 
-function limits(fields: Fields): Limits {
+function limits(fields: Fields): RoomLimits {
   const most = Number.MAX_SAFE_INTEGER;
   return {
     participants: whole(fields, "participants", 1, most),

@@ -29,7 +29,7 @@ export interface SharedObject {
   readonly epoch: number;
 }
 
-export interface Limits {
+export interface RoomLimits {
   readonly participants: number;
   readonly objects: number;
   readonly posesPerSecond: number;
@@ -94,7 +94,7 @@ export interface Welcome {
   readonly role: Role;
   readonly tickHz: number;
   readonly serverMs: number;
-  readonly limits: Limits;
+  readonly limits: RoomLimits;
   /** Everyone else who is in the room. */
   readonly participants: readonly Profile[];
   readonly incarnation: string;

@@ -1,5 +1,5 @@
 /** Where a room is, and when to try again. */
-import { isRoomName } from "./messages-json.ts";
+import { isRoomName } from "./names.ts";
 
 /** Milliseconds before the second attempt; doubled each time. */
 const FIRST_WAIT_MS = 500;

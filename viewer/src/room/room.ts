@@ -4,7 +4,7 @@
  */
 
 import { Listeners } from "./listeners.ts";
-import type { ClientMessage, Limits, Profile, Role } from "./messages.ts";
+import type { ClientMessage, Profile, Role, RoomLimits } from "./messages.ts";
 import {
   type BodyPose,
   decodeMoves,
@@ -20,10 +20,10 @@ import {
   encodeControl,
   FINAL_CLOSE_CODES,
   isColor,
-  isToken,
   parseControl,
   SUBPROTOCOL,
 } from "./messages-json.ts";
+import { isToken } from "./names.ts";
 import { backOff, roomUrl } from "./reconnect.ts";
 import { type ObjectEvents, RoomObjects } from "./room-objects.ts";
 
@@ -101,7 +101,7 @@ export class Room {
   private ownRole: Role = "viewer";
   /** The key to one's seat, for coming back. */
   private seatKey: string | undefined;
-  private allowed: Limits | null = null;
+  private allowed: RoomLimits | null = null;
   private attempt = 0;
   private joinedAt = 0;
   private drainMs: number | null = null;
@@ -163,7 +163,7 @@ export class Room {
   }
 
   /** What the relay allows; null before the first welcome. */
-  get limits(): Limits | null {
+  get limits(): RoomLimits | null {
     return this.allowed;
   }
 

@@ -8,7 +8,7 @@ import {
   Vector2,
   type WebGLRenderer,
 } from "three";
-import type { Veiled } from "./regions.ts";
+import type { FadeMaterial } from "./regions.ts";
 
 /** However long a frame takes, it moves a fade on by no more than half, so that a slow device sees one too. */
 const MOST_PER_FRAME = 0.5;
@@ -145,7 +145,7 @@ export class Fades {
 
   private canFade({ meshes }: Fadable): boolean {
     return meshes.flat().every(({ material }) => {
-      return this.ready.has((material as Partial<Veiled>).veils ?? (material as Material));
+      return this.ready.has((material as Partial<FadeMaterial>).veils ?? (material as Material));
     });
   }
 
@@ -219,7 +219,7 @@ const LEAVE_OUT = /* glsl */ `
 function veilOf(own: Material): Veil {
   const material = own.clone();
   const range = new Vector2(0, 1);
-  Object.assign(material, { veils: own, fadeRange: range } satisfies Veiled);
+  Object.assign(material, { veils: own, fadeRange: range } satisfies FadeMaterial);
   material.onBeforeCompile = (shader, renderer) => {
     own.onBeforeCompile(shader, renderer);
     shader.uniforms.fadeRange = { value: range };

@@ -7,7 +7,7 @@ import { Asset, type AssetContext } from "./asset.ts";
 import { borrowDraco, DECODERS, type DecoderFiles, managerOf, releaseDraco } from "./decoders.ts";
 import type { Transcoder } from "./ktx2.ts";
 import type { Recorder } from "./recorder.ts";
-import type { Rehearsals } from "./shader-warmup.ts";
+import type { ShaderWarmup } from "./shader-warmup.ts";
 import { embeddedPictures } from "./textures.ts";
 import { Uploads } from "./uploads.ts";
 
@@ -29,7 +29,7 @@ export class ThreeHost implements Host {
   onFailed: ((download: Download, error: Error) => void) | null = null;
 
   private readonly context: AssetContext;
-  private rehearsals: Rehearsals | null = null;
+  private warmup: ShaderWarmup | null = null;
   private transcoder: Promise<Transcoder> | null = null;
   private readonly openTranscoder: () => Promise<Transcoder>;
   private disposed = false;
@@ -92,20 +92,20 @@ export class ThreeHost implements Host {
   }
 
   /** What has ready what will draw an asset; its code comes when it is wanted. */
-  async openRehearsals(): Promise<Rehearsals> {
-    const { Rehearsals } = await import("./shader-warmup.ts");
-    this.rehearsals ??= new Rehearsals(this.renderer, new GLTFLoader());
-    return this.rehearsals;
+  async openShaderWarmup(): Promise<ShaderWarmup> {
+    const { ShaderWarmup } = await import("./shader-warmup.ts");
+    this.warmup ??= new ShaderWarmup(this.renderer, new GLTFLoader());
+    return this.warmup;
   }
 
   /** Call once per frame, before drawing. */
   update(camera: Camera): void {
     this.uploads.slice();
-    this.rehearsals?.step(camera);
+    this.warmup?.step(camera);
   }
 
   baseProgress(state: AssetState, head: Uint8Array): void {
-    this.rehearsals?.hear(state, head);
+    this.warmup?.hear(state, head);
   }
 
   manifestReady(state: AssetState): void {
@@ -114,7 +114,7 @@ export class ThreeHost implements Host {
   }
 
   showBase(state: AssetState): void {
-    this.rehearsals?.end(state);
+    this.warmup?.end(state);
     const asset = this.assets.get(state);
     if (asset) this.onBase?.(asset);
   }
@@ -139,13 +139,13 @@ export class ThreeHost implements Host {
 
   /** Frees everything of an asset. */
   remove(state: AssetState): void {
-    this.rehearsals?.remove(state);
+    this.warmup?.remove(state);
     this.assets.get(state)?.dispose();
     this.assets.delete(state);
   }
 
   failed(download: Download, error: Error): void {
-    if (download.kind === "base") this.rehearsals?.end(download.asset);
+    if (download.kind === "base") this.warmup?.end(download.asset);
     this.assets.get(download.asset)?.lack(download, error);
     this.onFailed?.(download, error);
   }
@@ -153,7 +153,7 @@ export class ThreeHost implements Host {
   dispose(): void {
     if (this.disposed) return;
     for (const state of [...this.assets.keys()]) this.remove(state);
-    this.rehearsals?.dispose();
+    this.warmup?.dispose();
     this.uploads.dispose();
     releaseDraco(this.decoder);
     this.disposed = true;

@@ -1,5 +1,5 @@
 import type { Material, Mesh, Texture } from "three";
-import type { Veiled } from "./regions.ts";
+import type { FadeMaterial } from "./regions.ts";
 
 /** One region as it was drawn in a frame: every count is of what reached the GPU, not of what was planned. */
 export interface DrawnRegion {
@@ -54,7 +54,7 @@ export class Recorder {
       const id = `${label.asset}/${label.tree}/${label.region}`;
       let drawn = this.regionsNow.get(id);
       if (!drawn) {
-        drawn = { ...label, share: shareOf(material as Partial<Veiled>), primitives: 0, triangles: 0 };
+        drawn = { ...label, share: shareOf(material as Partial<FadeMaterial>), primitives: 0, triangles: 0 };
         this.regionsNow.set(id, drawn);
       }
       drawn.primitives++;
@@ -100,6 +100,6 @@ export class Recorder {
   }
 }
 
-function shareOf({ fadeRange }: Partial<Veiled>): number {
+function shareOf({ fadeRange }: Partial<FadeMaterial>): number {
   return fadeRange ? fadeRange.y - fadeRange.x : 1;
 }

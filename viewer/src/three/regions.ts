@@ -64,7 +64,7 @@ export function freeRegion(region: DrawableRegion): void {
 }
 
 /** What a material's copy that fades says of itself: see `Fades`. */
-export interface Veiled {
+export interface FadeMaterial {
   readonly veils: Material;
   /** The range of noise values that it draws, in [0, 1]. */
   readonly fadeRange: Vector2;
@@ -72,7 +72,7 @@ export interface Veiled {
 
 /** A mesh's material, whether it is fading or not. */
 export function ownMaterial({ material }: Mesh): Material {
-  return (material as Partial<Veiled>).veils ?? (material as Material);
+  return (material as Partial<FadeMaterial>).veils ?? (material as Material);
 }
 
 /** A mesh that deforms as the base's does: by the same bones, by the same morph weights. */

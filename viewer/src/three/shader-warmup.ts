@@ -44,7 +44,7 @@ interface Accessor {
   readonly normalized?: boolean;
 }
 
-interface Rehearsal {
+interface WarmupTask {
   readonly scene: Scene;
   stage: "waiting" | "making" | "made" | "compiling" | "compiled" | "shown" | "over";
   standIns: Group | null;
@@ -56,8 +56,8 @@ interface Rehearsal {
  * these are comes first in the file of a base, and the link is slower than that. So one triangle without area
  * for each kind of primitive is drawn meanwhile, by the page's own frames: with its lights, its target, in XR or not.
  */
-export class Rehearsals {
-  private readonly rehearsals = new Map<AssetState, Rehearsal>();
+export class ShaderWarmup {
+  private readonly warmup = new Map<AssetState, WarmupTask>();
 
   constructor(
     private readonly renderer: WebGLRenderer,
@@ -68,20 +68,20 @@ export class Rehearsals {
 
   /** An asset will be shown in this scene. */
   expect(state: AssetState, scene: Scene): void {
-    this.rehearsals.set(state, { scene, stage: "waiting", standIns: null });
+    this.warmup.set(state, { scene, stage: "waiting", standIns: null });
   }
 
   /** So much of its base has come. It is not checked yet, so nothing of it is drawn and nothing that it names fetched. */
   hear(state: AssetState, head: Uint8Array): void {
-    const rehearsal = this.rehearsals.get(state);
-    if (rehearsal?.stage !== "waiting" || head.length < HEADER_BYTES) return;
+    const task = this.warmup.get(state);
+    if (task?.stage !== "waiting" || head.length < HEADER_BYTES) return;
     const view = new DataView(head.buffer, head.byteOffset);
     const length = view.getUint32(12, true);
     if (view.getUint32(0, true) !== GLB_MAGIC || length > LONGEST_JSON) {
-      rehearsal.stage = "over";
+      task.stage = "over";
     } else if (head.length >= HEADER_BYTES + length) {
-      rehearsal.stage = "making";
-      void this.make(rehearsal, head.slice(HEADER_BYTES, HEADER_BYTES + length)).catch(() => {
+      task.stage = "making";
+      void this.make(task, head.slice(HEADER_BYTES, HEADER_BYTES + length)).catch(() => {
         // What is wrong with it is told when all of it is there.
       });
     }
@@ -94,19 +94,19 @@ export class Rehearsals {
   step(camera: Camera): void {
     const { renderer } = this;
     const aside = renderer.xr.isPresenting && renderer.extensions.has("KHR_parallel_shader_compile");
-    for (const rehearsal of this.rehearsals.values()) {
-      const { scene, standIns } = rehearsal;
+    for (const task of this.warmup.values()) {
+      const { scene, standIns } = task;
       if (!standIns) continue;
-      if (rehearsal.stage === "made" && aside) {
-        rehearsal.stage = "compiling";
+      if (task.stage === "made" && aside) {
+        task.stage = "compiling";
         renderer.compileAsync(standIns, camera, scene).then(
           () => {
-            if (rehearsal.stage === "compiling") rehearsal.stage = "compiled";
+            if (task.stage === "compiling") task.stage = "compiled";
           },
-          () => leave(rehearsal),
+          () => leave(task),
         );
-      } else if (rehearsal.stage === "made" || rehearsal.stage === "compiled") {
-        rehearsal.stage = "shown";
+      } else if (task.stage === "made" || task.stage === "compiled") {
+        task.stage = "shown";
         scene.add(standIns);
       }
     }
@@ -114,15 +114,15 @@ export class Rehearsals {
 
   /** The asset itself is shown, or was given up. What stood in for it stays until it is removed: it holds the programs. */
   end(state: AssetState): void {
-    const rehearsal = this.rehearsals.get(state);
-    if (rehearsal) leave(rehearsal);
+    const task = this.warmup.get(state);
+    if (task) leave(task);
   }
 
   /** Frees what stood in for an asset. */
   remove(state: AssetState): void {
     this.end(state);
-    const { standIns } = this.rehearsals.get(state) ?? {};
-    this.rehearsals.delete(state);
+    const { standIns } = this.warmup.get(state) ?? {};
+    this.warmup.delete(state);
     for (const standIn of (standIns?.children ?? []) as Mesh[]) {
       standIn.geometry.dispose();
       const material = standIn.material as Material;
@@ -132,10 +132,10 @@ export class Rehearsals {
   }
 
   dispose(): void {
-    for (const state of [...this.rehearsals.keys()]) this.remove(state);
+    for (const state of [...this.warmup.keys()]) this.remove(state);
   }
 
-  private async make(rehearsal: Rehearsal, json: Uint8Array): Promise<void> {
+  private async make(task: WarmupTask, json: Uint8Array): Promise<void> {
     const document = standIns(JSON.parse(new TextDecoder().decode(json)));
     if (!document) return;
     const { scene } = await this.loader.parseAsync(document as unknown as string, "");
@@ -147,18 +147,18 @@ export class Rehearsals {
       standIn.parent = group;
       standIn.frustumCulled = false;
       // Removed in the next frame at the latest: in this one it may be drawn several times.
-      standIn.onAfterRender = () => queueMicrotask(() => leave(rehearsal));
+      standIn.onAfterRender = () => queueMicrotask(() => leave(task));
     }
     // All of it may have come meanwhile.
-    if (rehearsal.stage !== "making") return;
-    rehearsal.standIns = group;
-    rehearsal.stage = "made";
+    if (task.stage !== "making") return;
+    task.standIns = group;
+    task.stage = "made";
   }
 }
 
-function leave(rehearsal: Rehearsal): void {
-  rehearsal.stage = "over";
-  rehearsal.standIns?.removeFromParent();
+function leave(task: WarmupTask): void {
+  task.stage = "over";
+  task.standIns?.removeFromParent();
 }
 
 /**

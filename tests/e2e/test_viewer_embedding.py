@@ -22,7 +22,7 @@ FIRST_LOAD_BYTES = 230_000
 
 Open = Callable[..., Page]
 ALL_LOADED = "() => [...document.querySelectorAll('streamxr-viewer')].every((each) => each.hasAttribute('loaded'))"
-PLANNED = "document.querySelector('streamxr-viewer').booth.streamxr.session"
+PLANNED = "document.querySelector('streamxr-viewer').view.streamxr.session"
 BLIND = "HTMLCanvasElement.prototype.getContext = () => null"
 
 
@@ -92,7 +92,7 @@ def test_the_element_example_shows_three_assets_with_one_planner(visit_page: Ope
     assert viewers.count() == 3
     for index in range(3):
         assert colours(viewers.nth(index).screenshot()) > 500, "a lit, textured model has many colours"
-    sessions = "new Set([...document.querySelectorAll('streamxr-viewer')].map((e) => e.booth.streamxr.session)).size"
+    sessions = "new Set([...document.querySelectorAll('streamxr-viewer')].map((e) => e.view.streamxr.session)).size"
     assert page.evaluate(sessions) == 1
     asked = page.evaluate(
         "performance.getEntriesByType('resource').filter(({name}) => /bundle.json/.test(name)).length"
@@ -115,7 +115,7 @@ MODULE_PAGE = """<!doctype html><link rel="icon" href="data:,">
         "three/addons/": "https://cdn.jsdelivr.net/npm/three@0/examples/jsm/",
         "streamxr-viewer": "./viewer/module/streamxr-viewer.js"}}</script>
 """
-REHEARSED = """
+WARMUP = """
     <script type="module">
         import { HemisphereLight, PerspectiveCamera, Scene, WebGLRenderer } from "three";
         import { StreamXR } from "streamxr-viewer";
@@ -150,7 +150,7 @@ def test_what_draws_an_asset_is_ready_before_the_asset_is_where_its_scene_is_kno
     visit_page: Open, known: bool
 ) -> None:
     """The file of a base says first what it is drawn with; the rest of it takes a second here."""
-    page = visit_page("rehearsed.html", MODULE_PAGE + REHEARSED)
+    page = visit_page("warmup.html", MODULE_PAGE + WARMUP)
     page.wait_for_function("() => window.go")
     devtools = page.context.new_cdp_session(page)
     devtools.send("Network.enable")
@@ -224,8 +224,8 @@ def test_a_removed_element_frees_everything_and_a_moved_one_nothing(visit_page: 
     page.wait_for_function(ALL_LOADED)
     page.evaluate("""() => {
         window.viewer = document.querySelector("streamxr-viewer");
-        window.session = viewer.booth.streamxr.session;
-        window.context = viewer.booth.renderer.getContext();
+        window.session = viewer.view.streamxr.session;
+        window.context = viewer.view.renderer.getContext();
         const place = document.createElement("div");
         document.body.append(place);
         place.append(viewer);
@@ -277,8 +277,9 @@ def test_an_element_far_below_waits_until_it_is_nearly_seen(visit_page: Open) ->
     page = visit_page("one.html", "<div style='height: 3000px'></div>" + element('src="bundle.json" asset="lantern"'))
     page.wait_for_function("() => customElements.get('streamxr-viewer')")
     page.wait_for_timeout(200)
-    asked = "performance.getEntriesByType('resource').filter(({name}) => /bundle.json|three|booth/.test(name)).length"
-    assert page.evaluate(asked) == 0
+    started = """() => performance.getEntriesByType("resource")
+        .filter(({ name }) => /bundle.json|element-view/.test(name)).length"""
+    assert page.evaluate(started) == 0
     page.evaluate("document.querySelector('streamxr-viewer').scrollIntoView()")
     page.wait_for_function(ALL_LOADED)
 
@@ -301,5 +302,5 @@ def test_the_code_before_the_first_asset_byte_fits_in_230_kb(
     assert any("draco" in path for path in code), "the decoder is part of it"
     assert [path for path, size in code.items() if size == 0] in ([], ["/one.html"])
     assert sum(code.values()) <= FIRST_LOAD_BYTES, code
-    lazy = ("/hud", "/company", "/avatars", "/xr-", "/ktx2", "/basis")
+    lazy = ("/hud", "/presence", "/avatars", "/xr-", "/ktx2", "/basis")
     assert [path for path in code if any(word in path for word in lazy)] == []

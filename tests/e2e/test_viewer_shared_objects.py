@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from servers import free_port, running, script
-from test_viewer_company import SEES, query
 from test_viewer_gaze import HERE, IWER
+from test_viewer_presence import SEES, query
 from visit import Visit
 
 Open = Callable[..., Visit]
 
 SMALL = (320, 200)  # three pages draw at once, on a CPU
 
-THERE = "() => window.streamxr?.things().length === 1 && streamxr.things()[0].model"
-HELD = "() => streamxr.things()[0].owner !== null"
-FREE = "() => streamxr.things()[0].owner === null"
+THERE = "() => window.streamxr?.sharedObjects().length === 1 && streamxr.sharedObjects()[0].model"
+HELD = "() => streamxr.sharedObjects()[0].object.owner !== null"
+FREE = "() => streamxr.sharedObjects()[0].object.owner === null"
 AT = """(place) => {
-    const thing = window.streamxr?.things()[0];
-    return thing !== undefined && Math.hypot(...thing.position.map((x, i) => x - place[i])) < 0.005;
+    const object = window.streamxr?.sharedObjects()[0];
+    return object !== undefined && Math.hypot(...object.position.toArray().map((x, i) => x - place[i])) < 0.005;
 }"""
-MOVED = "(from) => Math.hypot(...streamxr.things()[0].position.map((x, i) => x - from[i])) > 0.1"
+MOVED = "(from) => Math.hypot(...streamxr.sharedObjects()[0].position.toArray().map((x, i) => x - from[i])) > 0.1"
 # The middle of the object, in the world.
 MIDDLE = """() => {
     const model = [...streamxr.streamxr.shown].find(({ parent }) => parent?.parent?.name === "shared objects");
@@ -32,9 +32,9 @@ MIDDLE = """() => {
     return model.localToWorld(middle);
 }"""
 ON_SCREEN = f"""() => {{
-    const {{ stage }} = streamxr;
-    const {{ x, y }} = ({MIDDLE})().project(stage.camera);
-    const {{ clientWidth, clientHeight }} = stage.renderer.domElement;
+    const {{ demo }} = streamxr;
+    const {{ x, y }} = ({MIDDLE})().project(demo.camera);
+    const {{ clientWidth, clientHeight }} = demo.renderer.domElement;
     return [((x + 1) / 2) * clientWidth, ((1 - y) / 2) * clientHeight];
 }}"""
 # The right controller goes there. The headset's floor begins where the camera stood, 2 m from the middle of the stage.
@@ -45,11 +45,11 @@ REACH = f"""() => {{
 
 
 def place(page: Visit) -> list[float]:
-    return list(page.page.evaluate("() => streamxr.things()[0].position"))
+    return list(page.page.evaluate("() => streamxr.sharedObjects()[0].position.toArray()"))
 
 
 def eye(page: Visit) -> Any:
-    return page.page.evaluate("() => streamxr.stage.camera.position.toArray()")
+    return page.page.evaluate("() => streamxr.demo.camera.position.toArray()")
 
 
 def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit: Open, relay: str) -> None:
@@ -101,7 +101,7 @@ def test_in_a_headset_a_controller_squeezes_an_object_and_carries_it(visit: Open
     dora.page.get_by_role("button", name="Put one here").click()
     dora.wait(THERE)
     dora.page.get_by_role("button", name="Enter VR").click()
-    dora.wait("() => streamxr.stage.renderer.xr.isPresenting")
+    dora.wait("() => streamxr.demo.renderer.xr.isPresenting")
     start = place(dora)
     dora.page.evaluate(REACH)
     dora.see_frames(2)

@@ -12,8 +12,10 @@ Open = Callable[..., Visit]
 SEES = "(name) => window.streamxr?.avatars().some((avatar) => avatar.name === name && avatar.visible)"
 MOVED = """({ name, from }) => {
     const avatar = streamxr.avatars().find((each) => each.name === name);
-    return avatar !== undefined && Math.hypot(...avatar.head.map((x, i) => x - from[i])) > 0.2;
+    return avatar !== undefined && Math.hypot(...avatar.head.position.toArray().map((x, i) => x - from[i])) > 0.2;
 }"""
+
+HEAD = "(name) => streamxr.avatars().find((each) => each.name === name).head.position.toArray()"
 
 
 def query(relay: str, name: str, camera: str, room: str = "hall") -> str:
@@ -21,7 +23,7 @@ def query(relay: str, name: str, camera: str, room: str = "hall") -> str:
 
 
 def head_of(page: Visit, name: str) -> list[float]:
-    head: list[float] = page.page.evaluate("(name) => streamxr.avatars().find((each) => each.name === name).head", name)
+    head: list[float] = page.page.evaluate(HEAD, name)
     return head
 
 
@@ -51,7 +53,10 @@ def test_an_avatar_stands_where_its_visitor_looks_from(visit: Open, relay: str) 
     ben = visit(query(relay, "Ben", "2,1.5,0.25,0,0.5,0", room="place"))
     ada.wait(SEES, "Ben")
     ada.wait(
-        "() => { const [x, y, z] = streamxr.avatars()[0].head; return Math.hypot(x - 2, y - 1.5, z - 0.25) < 0.01; }"
+        """() => {
+            const { x, y, z } = streamxr.avatars()[0].head.position;
+            return Math.hypot(x - 2, y - 1.5, z - 0.25) < 0.01;
+        }"""
     )
     assert ben.crashes == []
 
@@ -70,8 +75,9 @@ def test_visitors_of_other_rooms_are_not_seen(visit: Open, relay: str) -> None:
     cleo = visit(query(relay, "Cleo", "0,1.5,-2,0,0.5,0", room="one"))
     ada.wait(SEES, "Cleo")
     cleo.wait(SEES, "Ada")
-    assert [avatar["name"] for avatar in ada.page.evaluate("streamxr.avatars()")] == ["Cleo"]
-    assert ben.page.evaluate("streamxr.avatars()") == []
+    names = "streamxr.avatars().map(({ name }) => name)"
+    assert ada.page.evaluate(names) == ["Cleo"]
+    assert ben.page.evaluate(names) == []
 
 
 def test_assets_are_shown_when_the_relay_cannot_be_reached(visit: Open) -> None:
