@@ -339,8 +339,8 @@ describe("detail comes by gaze", () => {
     const here = arrived("a", manifest([evenTree("a", 2, 1)]));
     const away = { ...turnedAway(view()), sweeps: true };
     for (const from of [
-      { ...view(), ahead: away },
-      { ...turnedAway(view()), ahead: { ...view(), sweeps: true } },
+      { ...view(), predicted: away },
+      { ...turnedAway(view()), predicted: { ...view(), sweeps: true } },
     ]) {
       const { weight, area } = demandOf(here, 0, 0, from);
       assert.ok(weight > 0);
