@@ -1,9 +1,10 @@
 # make demo   builds the sample models, serves bundle, viewer and relay, prints the address
+# make release   builds wheel and npm package and checks both in empty environments
 # make soak   the tests that take minutes
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup test soak check format lock system samples bench-pipeline bench-viewer bench-relay lab clean
+.PHONY: demo setup test soak check release format lock system samples bench-pipeline bench-viewer bench-relay lab clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,11 +33,16 @@ soak: setup
 	@$(PY) -m pytest -m soak $(ARGS)
 
 check: setup
+	@$(PY) scripts/version.py
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check -q .
 	@$(VENV)/bin/mypy pipeline relay
 	@MYPYPATH=models $(VENV)/bin/mypy models/make_samples.py models/samples
 	@cd viewer && npm run --silent types && npm run --silent lint && npm run --silent test
+
+# Builds wheel and npm package into .cache/release/ and checks both in empty environments.
+release: setup
+	@$(PY) scripts/release.py
 
 format: setup
 	@$(VENV)/bin/ruff check --fix -q . && $(VENV)/bin/ruff format -q .

@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="show what holds for any model on every model below DIR too",
     )
+    parser.addoption("--wheel", type=Path, metavar="FILE", help="check this wheel, not one that the tests build")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,8 +1,12 @@
-"""What `pip install streamxr` brings: the built viewer is in it, so that nobody needs Node."""
+"""The content of the wheel: every module, and the built viewer, so that an installation needs no Node.js.
+
+`make release` runs these tests on the wheel of the release and then installs it.
+"""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,23 +17,39 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WRITE_SITE = """
 import pathlib, sys
-import streamxr.pipeline.bundle as bundle
-assert pathlib.Path(bundle.__file__).is_relative_to(sys.argv[1]), bundle.__file__
-bundle.Bundle(pathlib.Path(sys.argv[2])).write_site()
+from streamxr.pipeline.bundle import files
+assert pathlib.Path(files.__file__).is_relative_to(sys.argv[1]), files.__file__
+files.Bundle(pathlib.Path(sys.argv[2])).write_site()
 """
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a wheel's content, as an installation would lay it out."""
     folder = tmp_path_factory.mktemp("wheel")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
-    subprocess.run([*command, "--disable-pip-version-check"], cwd=ROOT, check=True, timeout=120)
-    (wheel,) = folder.glob("*.whl")
+    wheel: Path = request.config.getoption("--wheel") or build_wheel(folder)
     site = folder / "site-packages"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
     return site
+
+
+def build_wheel(folder: Path) -> Path:
+    # setuptools would add the modules of earlier builds that it finds there.
+    shutil.rmtree(ROOT / ".cache" / "wheel", ignore_errors=True)
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), "."]
+    subprocess.run([*command, "--disable-pip-version-check"], cwd=ROOT, check=True, timeout=120)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.mark.parametrize("program", ["pipeline", "relay"])
+def test_the_wheel_has_every_module_and_no_other(installed: Path, program: str) -> None:
+    def files(folder: Path) -> list[str]:
+        found = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+        return sorted(path.relative_to(folder).as_posix() for path in found)
+
+    assert files(installed / "streamxr" / program) == files(ROOT / program)
 
 
 def test_the_wheel_has_every_way_to_use_the_viewer(installed: Path) -> None:
