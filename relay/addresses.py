@@ -1,4 +1,4 @@
-"""How many connections each address has, so that one of them cannot take all. Pure."""
+"""Counts the connections of each address, so that one address cannot take them all. Pure."""
 
 from __future__ import annotations
 
@@ -6,33 +6,34 @@ import ipaddress
 from collections import Counter
 from typing import Final
 
-SUBSCRIBER_BITS: Final = 64  # of IPv6: whoever has one address has at least a network of that size (RFC 6177)
+SUBSCRIBER_BITS: Final = 64  # of an IPv6 address: each subscriber has at least a /64 network (RFC 6177)
 
 
 class AddressCensus:
-    def __init__(self, most: int) -> None:
-        """`most` connections per address; 0 is no limit."""
-        self._most = most
-        self._present: Counter[str] = Counter()
+    def __init__(self, limit: int) -> None:
+        """`limit` is the number of connections per address; 0 means no limit."""
+        self._limit = limit
+        self._connections: Counter[str] = Counter()
 
     def is_full(self, address: str) -> bool:
-        return 0 < self._most <= self._present[_subscriber(address)]
+        return 0 < self._limit <= self._connections[_subscriber(address)]
 
     def enter(self, address: str) -> None:
-        self._present[_subscriber(address)] += 1
+        self._connections[_subscriber(address)] += 1
 
     def leave(self, address: str) -> None:
         subscriber = _subscriber(address)
-        self._present[subscriber] -= 1
-        if self._present[subscriber] <= 0:
-            del self._present[subscriber]
+        self._connections[subscriber] -= 1
+        if self._connections[subscriber] <= 0:
+            del self._connections[subscriber]
 
 
 def _subscriber(address: str) -> str:
+    """The part of an address that identifies a subscriber: an IPv4 address, or an IPv6 network."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
-        return address  # a Unix socket, or a header of a trusted proxy that holds something else
+        return address  # a Unix socket, or a trusted proxy whose header holds no address
     if isinstance(ip, ipaddress.IPv4Address):
         return str(ip)
     if ip.ipv4_mapped:

@@ -1,4 +1,4 @@
-"""`streamxr-relay`: the operator's command line."""
+"""The command line of the relay: `streamxr-relay`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from .app import RelaySettings
 from .logs import FORMATS, logs_to_stderr
 from .protocol.messages import Role
 from .rooms.pace import TickPolicy
 from .rooms.store import StoreError
 from .server import RelayServer, listen
+from .settings import RelaySettings
 from .simulation.simulate import simulate
 from .tokens import Claims, TokenKeys
 
@@ -27,28 +27,28 @@ DEFAULTS: Final = RelaySettings()
 EPILOG: Final = """\b
 Examples:
   streamxr-relay serve
-      for pages on this machine
+      pages on this machine may connect
   streamxr-relay serve --host 0.0.0.0
-      for headsets on the local network; pages must come from this same host
+      headsets on the local network may connect; the pages must come from this same host
   streamxr-relay serve --host 0.0.0.0 --origin https://museum.example
-      for one public site, behind a proxy that ends TLS
+      pages of one public site may connect, through a proxy that terminates TLS
 """
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="streamxr", prog_name="streamxr-relay")
 def main() -> None:
-    """Presence for StreamXR: people in a room see each other's head and hands."""
+    """Presence for StreamXR: participants in a room see each other's head and hands, and share objects."""
 
 
 main.add_command(simulate)
 
 
-def _option(name: str, parameter: str | None = None, **how: Any) -> Callable[[Command], Command]:
-    """An option that may also be set as STREAMXR_RELAY_<NAME>."""
+def _option(name: str, parameter: str | None = None, **attributes: Any) -> Callable[[Command], Command]:
+    """An option that can also be set by the environment variable STREAMXR_RELAY_<NAME>."""
     variable = "STREAMXR_RELAY_" + name.removeprefix("--").replace("-", "_").upper()
     names = (name, parameter) if parameter else (name,)
-    return click.option(*names, envvar=variable, show_envvar=True, show_default=True, **how)
+    return click.option(*names, envvar=variable, show_envvar=True, show_default=True, **attributes)
 
 
 def _networks(_context: click.Context, _parameter: click.Parameter, entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -65,40 +65,43 @@ SECRET_VARIABLE: Final = "STREAMXR_RELAY_TOKEN_SECRET"
 _secret_file = _option(
     "--token-secret-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help=f"File with the secret of join tokens, or {SECRET_VARIABLE} with the secret itself. Several, separated by "
-    "white space: the first signs, all are trusted. Default: no tokens, and whoever comes may enter.",
+    help=f"File with the secret that signs join tokens; or put the secret itself into {SECRET_VARIABLE}. With several "
+    "secrets, separated by white space, the first one signs, and all are accepted. Default: everyone may join.",
 )
 
 
 def _token_keys(secret_file: Path | None) -> TokenKeys | None:
-    """The secrets of the file, or else of the environment: never an option's value, which `ps` would show."""
-    where = str(secret_file) if secret_file else SECRET_VARIABLE
+    """The keys from the file or from the environment; None without secrets.
+
+    There is no option for the secret itself, because `ps` would show it.
+    """
+    source = str(secret_file) if secret_file else SECRET_VARIABLE
     try:
         text = secret_file.read_text("utf-8") if secret_file else os.environ.get(SECRET_VARIABLE)
         return None if text is None else TokenKeys(text.split())
     except (OSError, ValueError) as error:
-        raise click.ClickException(f"{where}: {error}") from None
+        raise click.ClickException(f"{source}: {error}") from None
 
 
 @main.command()
-@click.option("--room", required=True, help="The room it opens; * for every room.")
-@click.option("--sub", required=True, help="Whom it is for, as your system calls them; never shown to others.")
+@click.option("--room", required=True, help="Room that the token is for; * for every room.")
+@click.option(
+    "--sub", required=True, help="Subject that the token is for, as named in your system; never shown to others."
+)
 @click.option(
     "--role",
     type=click.Choice([role.value for role in Role]),
     default=Role.EDITOR.value,
     show_default=True,
-    help="What they may do to shared objects.",
+    help="Role, which determines the operations allowed on shared objects.",
 )
-@click.option(
-    "--ttl", type=click.IntRange(1), default=3600, show_default=True, help="Seconds for which it may be used to join."
-)
+@click.option("--ttl", type=click.IntRange(1), default=3600, show_default=True, help="Seconds until the token expires.")
 @_secret_file
 def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | None) -> None:
-    """Print a join token, signed with the secret that `serve` is given too."""
+    """Print a join token. It must be signed with a secret that `serve` has too."""
     keys = _token_keys(token_secret_file)
     if keys is None:
-        raise click.UsageError(f"a secret is needed: --token-secret-file or {SECRET_VARIABLE}")
+        raise click.UsageError(f"a secret is required: set --token-secret-file or {SECRET_VARIABLE}")
     try:
         click.echo(keys.sign(Claims(room, sub, Role(role), int(time.time()) + ttl)))
     except ValueError as error:
@@ -106,54 +109,58 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
 
 
 @main.command(epilog=EPILOG)
-@_option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 or :: for every network.")
+@_option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 or :: for all networks.")
 @_option("--port", default=8787, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
 @_option(
     "--origin",
     "origins",
     multiple=True,
     metavar="ORIGIN",
-    help="Page that may connect, such as https://museum.example; repeat for more (in the variable: separated "
-    "by spaces), * for any. Default: pages from this host when it is an address or a local name, and from "
-    "localhost.",
+    help="Origin of pages that may connect, such as https://museum.example; * for every page. May be repeated (in the "
+    "variable: separated by spaces). Default: pages from localhost, and from this host if it is an address or a local "
+    "name.",
 )
 @_option(
     "--tick-hz",
     default=DEFAULTS.tick.hz,
     type=click.IntRange(1, 120),
-    help="Pose frames per second in small rooms; above 30, half as many in larger ones and under load.",
+    help="Ticks (pose frames) per second in small rooms. If above 30, larger rooms, and all rooms of an overloaded "
+    "relay, get half as many.",
 )
 @_option(
     "--fast-up-to",
     default=DEFAULTS.tick.fast_up_to,
     type=click.IntRange(0),
-    help="Participants up to which a room is small.",
+    help="Participants up to which a room counts as small.",
 )
 @_option(
     "--full-up-to",
     default=DEFAULTS.tick.full_up_to,
     type=click.IntRange(0),
-    help="Participants up to which everyone gets every pose; beyond, those who are far at 5 Hz. 65535: always.",
+    help="Participants up to which everyone gets every pose. In larger rooms, distant participants are sent at 5 Hz. "
+    "65535: everyone always gets every pose.",
 )
 @_option(
     "--client-bps",
     default=DEFAULTS.tick.client_bps,
     type=click.IntRange(100_000),
-    help="Bits per second of poses for one client where there are more than that.",
+    help="Maximum bits per second of poses for one client in rooms above --full-up-to.",
 )
 @_option(
     "--max-participants",
     default=DEFAULTS.max_participants,
     type=click.IntRange(1, 65535),
-    help="Participants in one room.",
+    help="Maximum number of participants in one room.",
 )
-@_option("--max-rooms", default=DEFAULTS.max_rooms, type=click.IntRange(1), help="Rooms open at once.")
-@_option("--max-connections", default=DEFAULTS.max_connections, type=click.IntRange(1), help="Connections in all.")
+@_option("--max-rooms", default=DEFAULTS.max_rooms, type=click.IntRange(1), help="Maximum number of open rooms.")
+@_option(
+    "--max-connections", default=DEFAULTS.max_connections, type=click.IntRange(1), help="Maximum number of connections."
+)
 @_option(
     "--max-per-address",
     default=DEFAULTS.max_per_address,
     type=click.IntRange(0),
-    help="Connections from one address (IPv6: one /64 network); 0 is no limit.",
+    help="Maximum number of connections from one address (IPv6: one /64 network); 0: no limit.",
 )
 @_option(
     "--trusted-proxy",
@@ -161,57 +168,62 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
     multiple=True,
     callback=_networks,
     metavar="ADDRESS",
-    help="Proxy, or network of proxies (10.0.0.0/8), whose X-Forwarded-For tells a client's address; repeat for "
-    "more (in the variable: separated by spaces).",
+    help="Address of a proxy, or network of proxies (10.0.0.0/8), whose X-Forwarded-For header is trusted for the "
+    "address of a client. May be repeated (in the variable: separated by spaces).",
 )
 @_option(
     "--labelled-rooms",
     default=DEFAULTS.labelled_rooms,
     type=click.IntRange(0),
-    help="Rooms with series of their own in /metrics; further ones are summed as `other`.",
+    help="Rooms with series of their own in /metrics; all others are summed as `other`.",
 )
 @_option(
     "--client-series",
     default=DEFAULTS.client_series,
     type=click.IntRange(0, 1_000),
-    help="Clients, the slowest, whose bandwidth has a series of its own in /metrics, as room/pid.",
+    help="Number of the slowest clients whose bandwidth has a series of its own in /metrics, as room/pid.",
 )
 @_option(
     "--drain-seconds",
     default=DEFAULTS.drain_s,
     type=click.FloatRange(0),
-    help="On SIGTERM or Ctrl-C, spread the closing of connections over this long.",
+    help="Time over which connections are closed on SIGTERM or Ctrl-C.",
 )
 @_option(
     "--fast-path/--no-fast-path",
     default=True,
-    help="Read and write poses past ASGI; without, more slowly, on the libraries' public interfaces alone.",
+    help="Read and write poses without ASGI. --no-fast-path is slower, but uses only public interfaces of libraries.",
 )
 @_option(
     "--grace-seconds",
     default=DEFAULTS.grace_s,
     type=click.FloatRange(0),
-    help="Keep the seat of somebody whose line is lost for this long.",
+    help="Time for which the seat of a participant is kept after their connection is lost.",
 )
-@_option("--max-objects", default=DEFAULTS.max_objects, type=click.IntRange(0, 500), help="Shared objects in one room.")
+@_option(
+    "--max-objects",
+    default=DEFAULTS.max_objects,
+    type=click.IntRange(0, 500),
+    help="Maximum number of shared objects in one room.",
+)
 @_option(
     "--state",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File in which shared objects are kept over a restart; default: nothing is kept.",
+    help="File that stores shared objects, so that they survive a restart. Default: they are not stored.",
 )
 @_secret_file
-@_option("--workers", default=1, type=int, help="Always 1: a room lives in one process.")
+@_option("--workers", default=1, type=int, help="Must be 1, because a room lives in one process.")
 @_option(
     "--log-level",
     default="info",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="How much to say on stderr.",
+    help="Lowest level of the log lines on stderr.",
 )
 @_option(
     "--log-format",
     default="text",
     type=click.Choice(FORMATS),
-    help="json: one object a line, with room and participant where it concerns one.",
+    help="Format of log lines. json: one object per line, with room and participant if they apply.",
 )
 def serve(
     host: str,
@@ -238,15 +250,15 @@ def serve(
     log_level: str,
     log_format: str,
 ) -> None:
-    """Run the relay until SIGTERM or Ctrl-C; a second one does not wait for anybody.
+    """Run the relay until SIGTERM or Ctrl-C. A second signal stops it without waiting for clients.
 
     Serves /ws/{room}, /healthz, /readyz and /metrics.
     """
     if workers != 1:
         raise click.UsageError(
-            f"--workers {workers}: a room lives in one process. With several, people in the same room would "
-            "land in different ones and not see each other. One process serves hundreds; beyond that, run "
-            "one relay per group of rooms."
+            f"--workers {workers}: must be 1, because a room lives in one process. With several processes, the "
+            "participants of one room would connect to different processes and not see each other. One process serves "
+            "hundreds of participants; for more, run one relay per group of rooms."
         )
     settings = RelaySettings(
         origins=origins,

@@ -1,9 +1,9 @@
-"""How many ticks may be under way to a client that tells which it has received. Pure.
+"""Flow control of ticks: how many may be under way to a client that acknowledges them. Pure.
 
-Kernels and proxies buffer megabytes. Whoever fills these with poses shows a slow client the past: it sees
-everyone seconds late, though nothing is lost. So a client names the newest tick it has, and gets a further
-one only while fewer than its credit are unanswered. The credit covers the round trip, and no more; the
-*smallest* round trip seen counts, since any other has queueing in it, which a larger credit would only feed.
+Kernels and proxies buffer megabytes. If ticks fill these buffers, a slow client shows everyone seconds late, although
+nothing is lost. So a client acknowledges the newest tick it has received, and gets another one only while fewer than
+its credit are unacknowledged. The credit covers the round trip and little more. The *smallest* round trip counts: any
+longer one contains queueing, which a larger credit would only increase.
 """
 
 from __future__ import annotations
@@ -12,54 +12,55 @@ import math
 from collections import deque
 from typing import Final
 
-LEAST: Final = 3
-MOST: Final = 16
-SPARE: Final = 2  # ticks beyond the round trip: acknowledgements come with poses, and these come when they come
-PROBE_S: Final = 1.0  # out of credit, a tick is still sent this often: an answer that got lost must not end it
+MIN_CREDIT: Final = 3  # ticks
+MAX_CREDIT: Final = 16  # ticks
+MARGIN: Final = 2  # ticks beyond the round trip, because acknowledgements come irregularly, with the client's poses
+PROBE_S: Final = 1.0  # without credit, one tick is still sent this often, in case an acknowledgement was lost
 
 
 class Credit:
-    """The ticks under way to one client. Ticks are named by `tick_ms`; times are seconds of one clock.
+    """The ticks under way to one client, named by their `tick_ms`. Times are seconds of one clock.
 
-    A client that has never answered has no limit here: it may be too simple to. Its buffer still limits it.
+    A client that has never acknowledged a tick has unlimited credit, because it may not implement acknowledgements. The
+    buffer of its transport still limits it.
     """
 
-    __slots__ = ("_answered_at", "_answers", "_limit", "_sent_at", "_smallest_ms", "_under_way")
+    __slots__ = ("_acknowledged_at", "_acknowledges", "_limit", "_min_round_trip_ms", "_sent_at", "_under_way")
 
     def __init__(self) -> None:
-        self._under_way: deque[int] = deque(maxlen=MOST)
-        self._answers = False
-        self._answered_at = 0.0
+        self._under_way: deque[int] = deque(maxlen=MAX_CREDIT)
+        self._acknowledges = False
+        self._acknowledged_at = 0.0
         self._sent_at = 0.0
-        self._smallest_ms = math.inf
-        self._limit = LEAST
+        self._min_round_trip_ms = math.inf
+        self._limit = MIN_CREDIT
 
     def allows(self, now: float) -> bool:
-        return len(self._under_way) < self._limit or not self._answers or now - self._sent_at >= PROBE_S
+        return len(self._under_way) < self._limit or not self._acknowledges or now - self._sent_at >= PROBE_S
 
     def sent(self, tick_ms: int, now: float) -> None:
         self._under_way.append(tick_ms)
         self._sent_at = now
 
-    def answer(self, tick_ms: int, now: float, period_s: float) -> float | None:
-        """The client has received that tick, and so all before it: how many milliseconds ago it was made. None
-        of what is not under way, which is no news.
+    def acknowledge(self, tick_ms: int, now: float, period_s: float) -> float | None:
+        """Take note that the client has received this tick, and with it all earlier ones.
 
-        `period_s` is the time from one tick to the next.
+        `period_s` is the time between two ticks. Returns the time since the tick was made, in milliseconds; None if the
+        tick is not under way.
         """
         under_way = self._under_way
         if tick_ms not in under_way:
             return None
         while under_way.popleft() != tick_ms:
             pass
-        self._answers = True
-        self._answered_at = now
+        self._acknowledges = True
+        self._acknowledged_at = now
         round_trip_ms = (int(now * 1000.0) - tick_ms) & 0xFFFFFFFF
-        if round_trip_ms < self._smallest_ms:
-            self._smallest_ms = round_trip_ms
-            self._limit = min(max(math.ceil(round_trip_ms / 1000.0 / period_s) + SPARE, LEAST), MOST)
+        if round_trip_ms < self._min_round_trip_ms:
+            self._min_round_trip_ms = round_trip_ms
+            self._limit = min(max(math.ceil(round_trip_ms / 1000.0 / period_s) + MARGIN, MIN_CREDIT), MAX_CREDIT)
         return round_trip_ms
 
     def silent_for(self, now: float) -> float:
-        """Seconds since the last answer of a client that used to answer and owes one; 0 for any other."""
-        return now - self._answered_at if self._answers and self._under_way else 0.0
+        """Seconds since the last acknowledgement, if the client sends them and one is due; otherwise 0."""
+        return now - self._acknowledged_at if self._acknowledges and self._under_way else 0.0

@@ -1,7 +1,6 @@
-"""What the relay says on stderr: a line for each event, for people or, as JSON, for a log store.
+"""Logs to stderr: one line per event, as text for people or as JSON for a log store.
 
-A line that concerns one room or participant has them as fields, however deep it was said: loggers made by `about`
-carry them.
+Loggers from `with_context` add the room and the participant to each of their lines as fields.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from collections.abc import Iterator, MutableMapping
 from typing import Any, Final
 
 FORMATS: Final = ("text", "json")
-FIELDS: Final = ("room", "participant", "code")  # what a line may be about
-MAX_WAITING_LINES: Final = 10_000  # some megabytes
-LAST_WORDS_S: Final = 2.0  # for what is still to be written at the end
+CONTEXT_FIELDS: Final = ("room", "participant", "code")
+MAX_QUEUED_RECORDS: Final = 10_000  # a few megabytes
+FLUSH_TIMEOUT_S: Final = 2.0  # time to write the remaining records at exit
 
 
-class About(logging.LoggerAdapter[logging.Logger]):
-    """A logger whose lines all concern the same; more may become known later."""
+class ContextLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger that adds the same fields to each record. `add` extends them."""
 
     def add(self, **fields: object) -> None:
         self.extra = {**(self.extra or {}), **fields}
@@ -31,64 +30,65 @@ class About(logging.LoggerAdapter[logging.Logger]):
         return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
 
 
-def about(logger: logging.Logger, **fields: object) -> About:
-    """A logger for what concerns `room=`, `participant=`."""
-    return About(logger, fields)
+def with_context(logger: logging.Logger, **fields: object) -> ContextLogger:
+    """A logger that adds `fields`, of those in CONTEXT_FIELDS, to each record."""
+    return ContextLogger(logger, fields)
 
 
 @contextlib.contextmanager
-def logs_to_stderr(level: str, form: str) -> Iterator[None]:
-    """Write all logs to stderr, from `level` (a name in any case) on, in one of FORMATS.
+def logs_to_stderr(level: str, log_format: str) -> Iterator[None]:
+    """Write all logs of `level` (a name in any case) and above to stderr, in one of FORMATS.
 
-    A thread writes: where nobody reads stderr any more (a full pipe), lines are lost, and no room waits for them.
+    A separate thread writes. If nobody reads stderr (a full pipe), records are lost but no room waits.
     """
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if form == "json" else TextLines())
-    lines = Lines(MAX_WAITING_LINES)
-    logging.basicConfig(level=level.upper(), handlers=[lines], force=True)
-    writer = threading.Thread(target=lines.write_to, args=(handler,), daemon=True, name="logs")
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    records = LogQueue(MAX_QUEUED_RECORDS)
+    logging.basicConfig(level=level.upper(), handlers=[records], force=True)
+    writer = threading.Thread(target=records.write_to, args=(handler,), daemon=True, name="logs")
     writer.start()
     try:
         yield
     finally:
-        lines.end()
-        writer.join(LAST_WORDS_S)
+        records.end()
+        writer.join(FLUSH_TIMEOUT_S)
 
 
-class Lines(logging.Handler):
-    """Keeps up to `limit` lines for `write_to`; those beyond are counted, and their number is said later."""
+class LogQueue(logging.Handler):
+    """Keeps up to `limit` records for `write_to`. Further records are lost; their number is reported later."""
 
     def __init__(self, limit: int) -> None:
         super().__init__()
-        self._lines: queue.Queue[logging.LogRecord | None] = queue.Queue(limit)
+        self._records: queue.Queue[logging.LogRecord | None] = queue.Queue(limit)
         self._lost = 0
 
     @property
-    def waiting(self) -> int:
-        return self._lines.qsize()
+    def queued(self) -> int:
+        """Number of records that are not written yet."""
+        return self._records.qsize()
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.put_nowait(record)
+            self._records.put_nowait(record)
         except queue.Full:
             self._lost += 1
 
     def write_to(self, handler: logging.Handler) -> None:
-        """Write with `handler` whatever comes, until `end`."""
-        while (record := self._lines.get()) is not None:
+        """Pass all records to `handler`, until `end` is called."""
+        while (record := self._records.get()) is not None:
             handler.handle(record)
-            if self._lost and self._lines.empty():
+            if self._lost and self._records.empty():
                 lost, self._lost = self._lost, 0
-                text = "%d lines are lost: stderr was not read"
+                text = "%d log lines are lost, because stderr was not read"
                 handler.handle(logging.LogRecord(__name__, logging.WARNING, "", 0, text, (lost,), None))
 
     def end(self) -> None:
         with contextlib.suppress(queue.Full):
-            self._lines.put_nowait(None)
+            self._records.put_nowait(None)
 
 
-class JsonLines(logging.Formatter):
-    """`{"time", "level", "logger", "message"}` and what the line is about; time is UTC, to the millisecond."""
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: `time` (UTC, to the millisecond), `level`, `logger`, `message` and context fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
@@ -97,20 +97,20 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= _fields(record)
+        line |= _context(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
 
 
-class TextLines(logging.Formatter):
+class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        fields = "".join(f" {name}={value}" for name, value in _fields(record).items())
-        # One event is one line: a message may quote what a stranger sent.
+        fields = "".join(f" {name}={value}" for name, value in _context(record).items())
+        # A message may quote text from a client, which must not be able to forge a second log line.
         message = record.getMessage().replace("\n", "\\n")
         line = f"{record.levelname} {record.name}: {message}{fields}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def _fields(record: logging.LogRecord) -> dict[str, object]:
-    return {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
+def _context(record: logging.LogRecord) -> dict[str, object]:
+    return {name: getattr(record, name) for name in CONTEXT_FIELDS if hasattr(record, name)}

@@ -1,7 +1,7 @@
-"""What the relay tells Prometheus. One registry per relay, so that several can live in one process.
+"""Metrics for Prometheus, with one registry per relay, so that several relays can run in one process.
 
-The hot path counts in plain integers (`Counts`); this module turns them into series when scraped. Label sets
-are bounded: a scrape of thousands of series would hold up the tick.
+The hot path counts in plain integers (`Counts`), and a scrape turns them into series. The number of label values is
+bounded, because a scrape of thousands of series would delay the tick.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TEXT_FORMAT: Final = CONTENT_TYPE_LATEST
 
 @dataclass(frozen=True, slots=True)
 class RoomCensus:
-    """One room as a scrape sees it. `labelled`: it holds one of the bounded number of room labels."""
+    """The contents of one room. `labelled`: it has one of the bounded number of room labels."""
 
     name: str
     labelled: bool
@@ -45,8 +45,8 @@ class RoomCensus:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """The relay as a scrape sees it."""
+class RelayState:
+    """The state and the limits of the relay."""
 
     rooms: int
     max_rooms: int
@@ -55,8 +55,8 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Reported:
-    """What a client last said of its downloads."""
+class ReportedBandwidth:
+    """The bandwidth of its downloads that a client last reported."""
 
     client_id: str  # room/pid
     bandwidth_bps: float
@@ -64,42 +64,44 @@ class Reported:
 
 @dataclass(slots=True)
 class Counts:
-    """Running totals, and what each client last reported."""
+    """Running totals, and the latest report of each client."""
 
     connections: int = 0
     poses: int = 0
-    answers: int = 0  # to ticks
+    acks: int = 0  # acknowledgements of ticks
     received_bytes: int = 0
     sent_bytes: int = 0
     skipped_ticks: int = 0
     cdn_bytes: int = 0
-    observe_age_s: Callable[[float], None] = lambda _: None  # takes a sample of pose ages
+    observe_age_s: Callable[[float], None] = lambda _: None  # receives a sample of the pose ages
     closes: Counter[CloseCode] = field(default_factory=Counter)
     errors: Counter[ErrorCode] = field(default_factory=Counter)
     denials: Counter[Refusal] = field(default_factory=Counter)
-    reported: dict[object, Reported] = field(default_factory=dict)  # by connection
+    reported: dict[object, ReportedBandwidth] = field(default_factory=dict)  # by connection
 
 
 class Metrics:
     def __init__(
-        self, census: Callable[[], Iterable[RoomCensus]], state: Callable[[], State], client_series: int = 0
+        self, census: Callable[[], Iterable[RoomCensus]], state: Callable[[], RelayState], client_series: int = 0
     ) -> None:
-        """`census` lists the open rooms and `state` tells of the relay; both are asked at every scrape.
-        `client_series`: how many clients, the slowest, have bandwidth series of their own."""
+        """`census` (the open rooms) and `state` (of the relay) are called at every scrape. The `client_series` slowest
+        clients have bandwidth series of their own."""
         self.counts = Counts()
         self._registry = CollectorRegistry()
         self._registry.register(_Series(self.counts, census, state, client_series))
-        ProcessCollector(registry=self._registry)  # memory and files; on Linux only
+        ProcessCollector(registry=self._registry)  # memory and open files; on Linux only
         self.tick_seconds = self._histogram(
-            "tick_seconds", "Time to make one tick of every room and offer it to every client.", TICK_BUCKETS_S
+            "tick_seconds", "Time to make one tick of every room and to offer it to every client.", TICK_BUCKETS_S
         )
         self.tick_late_seconds = self._histogram(
-            "tick_late_seconds", "How late a tick began: what else the event loop had to do.", TICK_BUCKETS_S
+            "tick_late_seconds",
+            "Delay with which a tick began, caused by other work of the event loop.",
+            TICK_BUCKETS_S,
         )
         self.pose_age_seconds = self._histogram(
             "pose_age_seconds",
-            "From the making of a tick until a client says that it has it: how old poses are that people see, and "
-            "the way back. A sample; of clients that answer ticks.",
+            "Time from making a tick until its acknowledgement arrives: the age of poses when clients show them, plus "
+            "the way back. A sample, of clients that acknowledge ticks.",
             AGE_BUCKETS_S,
         )
         self.counts.observe_age_s = self.pose_age_seconds.observe
@@ -108,7 +110,7 @@ class Metrics:
         return Histogram(f"streamxr_relay_{name}", help_text, buckets=buckets, registry=self._registry)
 
     def exposition(self) -> bytes:
-        """The text that Prometheus scrapes, of content type `TEXT_FORMAT`."""
+        """The response to a scrape, of content type `TEXT_FORMAT`."""
         return generate_latest(self._registry)
 
 
@@ -117,7 +119,7 @@ class _Series(Collector):
         self,
         counts: Counts,
         census: Callable[[], Iterable[RoomCensus]],
-        state: Callable[[], State],
+        state: Callable[[], RelayState],
         client_series: int,
     ) -> None:
         self._counts = counts
@@ -133,33 +135,33 @@ class _Series(Collector):
         yield from self._rooms()
         yield self._bandwidth()
 
-        # Counts up, but keeps its name: the client library would append `_total` to a declared counter.
+        # This is a counter, but the client library would append `_total` to the name of a declared one.
         yield UnknownMetricFamily(
             "streamxr_data_transferred_bytes",
             "Asset bytes that clients report having downloaded from the CDN.",
             value=counts.cdn_bytes,
         )
 
-        for what, help_text, value in (
+        for name, help_text, value in (
             ("poses", "Poses accepted from clients.", counts.poses),
             ("received_bytes", "Payload bytes received from clients.", counts.received_bytes),
             ("sent_bytes", "Payload bytes sent to clients.", counts.sent_bytes),
             (
                 "skipped_ticks",
-                "Ticks not sent to a client because it had not read the one before.",
+                "Ticks not sent to a client because it had not received earlier ones.",
                 counts.skipped_ticks,
             ),
         ):
-            yield CounterMetricFamily(f"streamxr_relay_{what}", help_text, value=value)
+            yield CounterMetricFamily(f"streamxr_relay_{name}", help_text, value=value)
 
         closes = CounterMetricFamily(
-            "streamxr_relay_closes", "Connections the relay closed, by WebSocket close code.", labels=["code"]
+            "streamxr_relay_closes", "Connections that the relay closed, by WebSocket close code.", labels=["code"]
         )
         for close_code in CloseCode:
             closes.add_metric([str(int(close_code))], counts.closes[close_code])
         yield closes
         errors = CounterMetricFamily(
-            "streamxr_relay_errors", "Messages that were not obeyed, by error code.", labels=["code"]
+            "streamxr_relay_errors", "Messages that the relay rejected, by error code.", labels=["code"]
         )
         for error_code in ErrorCode:
             errors.add_metric([error_code], counts.errors[error_code])
@@ -175,40 +177,44 @@ class _Series(Collector):
 
     def _relay(self) -> Iterator[Metric]:
         state = self._state()
-        # The relay is one thread: a second of CPU per second is all it can use.
+        # The relay is one thread, so it can use at most one second of CPU time per second.
         yield CounterMetricFamily("streamxr_relay_cpu_seconds", "CPU time used.", value=time.process_time())
-        yield GaugeMetricFamily("streamxr_relay_rooms", "Rooms that are open.", value=state.rooms)
-        limit = GaugeMetricFamily("streamxr_relay_limit", "The most there may be.", labels=["of"])
+        yield GaugeMetricFamily("streamxr_relay_rooms", "Open rooms.", value=state.rooms)
+        limit = GaugeMetricFamily("streamxr_relay_limit", "Maximum number of rooms and of connections.", labels=["of"])
         limit.add_metric(["rooms"], state.max_rooms)
         limit.add_metric(["connections"], state.max_connections)
         yield limit
-        yield GaugeMetricFamily("streamxr_relay_draining", "1 while everyone is being sent away.", value=state.draining)
+        yield GaugeMetricFamily(
+            "streamxr_relay_draining",
+            "1 while the relay closes its connections before it stops, otherwise 0.",
+            value=state.draining,
+        )
         yield InfoMetricFamily("streamxr_relay", "The relay's version.", value={"version": _version()})
 
     def _bandwidth(self) -> Metric:
         bandwidth = GaugeMetricFamily(
             "streamxr_client_bandwidth_bps",
-            "Bandwidth that clients measure on their downloads, bits per second: quantiles over all of them, 0 when "
-            "none has reported; and those of the slowest, as room/pid, if asked for.",
+            "Download bandwidth that clients measure, bits per second: quantiles over all clients (0 without reports), "
+            "and, if enabled, the slowest clients, as room/pid.",
             labels=["client_id"],
         )
         reported = self._counts.reported.values()
         ordered = sorted(client.bandwidth_bps for client in reported)
         for name, quantile in QUANTILES:
             bandwidth.add_metric([name], nearest_rank(ordered, quantile))
-        for client in heapq.nsmallest(self._client_series, reported, key=lambda each: each.bandwidth_bps):
+        for client in heapq.nsmallest(self._client_series, reported, key=lambda client: client.bandwidth_bps):
             bandwidth.add_metric([client.client_id], client.bandwidth_bps)
         return bandwidth
 
     def _rooms(self) -> Iterator[Metric]:
         users = GaugeMetricFamily(
             "streamxr_room_users",
-            "Participants in a room; rooms beyond the labelled ones are summed as `other`.",
+            "Participants in a room; `other` is the sum of all rooms without a label.",
             labels=["room"],
         )
         objects = GaugeMetricFamily(
             "streamxr_shared_objects_total",
-            "Shared objects in a room; rooms beyond the labelled ones are summed as `other`.",
+            "Shared objects in a room; `other` is the sum of all rooms without a label.",
             labels=["room"],
         )
         other_users = other_objects = 0
@@ -226,7 +232,7 @@ class _Series(Collector):
 
 
 def nearest_rank(ordered: list[float], quantile: float) -> float:
-    """The nearest-rank quantile of sorted values: one of them, never a value in between; 0 of nothing."""
+    """The nearest-rank quantile of sorted values, which is always one of them; 0 if there are none."""
     if not ordered:
         return 0.0
     return ordered[max(0, math.ceil(quantile * len(ordered)) - 1)]
@@ -235,5 +241,5 @@ def nearest_rank(ordered: list[float], quantile: float) -> float:
 def _version() -> str:
     try:
         return version("streamxr")
-    except PackageNotFoundError:  # run from a folder, not installed
+    except PackageNotFoundError:  # runs from a folder that is not installed
         return "unknown"

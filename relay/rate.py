@@ -1,10 +1,10 @@
-"""Token bucket: how often one client may do something. Pure; `now` in seconds on any monotonic clock."""
+"""Token bucket: limits how often one client may do something. Pure; `now` is in seconds of any monotonic clock."""
 
 from __future__ import annotations
 
 
 class TokenBucket:
-    """Holds at most `burst` tokens and gains `rate` of them each second; it starts full."""
+    """Holds at most `burst` tokens and gains `rate` of them per second. Starts full."""
 
     __slots__ = ("_at", "_tokens", "burst", "rate")
 
@@ -15,7 +15,7 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float, amount: float = 1.0) -> bool:
-        """Take that many tokens. False when there are not enough, and nothing is taken."""
+        """Take `amount` tokens and return True. If there are fewer, take none and return False."""
         tokens = self._tokens + (now - self._at) * self.rate
         if tokens > self.burst:
             tokens = self.burst

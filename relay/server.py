@@ -1,4 +1,4 @@
-"""uvicorn, set up for a relay: which WebSocket implementation, which limits, and how it stops."""
+"""uvicorn configured for a relay: its WebSocket implementation, its limits, and its way to stop."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from typing import Final
 
 import uvicorn
 
-from .app import Relay, RelaySettings, create_app
-from .fast_path import MAX_UNSENT_BYTES, DoorWebSocketProtocol, fits
+from .app import Relay, create_app
+from .fast_path import MAX_UNSENT_BYTES, FastPathWebSocketProtocol, fast_path_available
+from .settings import RelaySettings
 
 log = logging.getLogger("streamxr.relay")
 
-MAX_FRAME_BYTES: Final = 64 * 1024  # the largest message we accept is 16 KiB; uvicorn's default is 16 MiB
-BACKLOG: Final = 2048  # a whole relay's clients may come back at once
-PING_INTERVAL_S: Final = 20.0  # keeps proxies from closing quiet sockets and finds peers that are gone
+MAX_FRAME_BYTES: Final = 64 * 1024  # the largest allowed message has 16 KiB; uvicorn's default is 16 MiB
+BACKLOG: Final = 2048  # all clients of a relay may reconnect at once
+PING_INTERVAL_S: Final = 20.0  # keeps proxies from closing quiet connections, and detects lost peers
 
 
 class RelayServer(uvicorn.Server):
-    """Stops on the first signal by draining the relay, on the second at once."""
+    """Drains the relay and stops at the first signal; stops at once at the second."""
 
     def __init__(self, settings: RelaySettings, *, fast_path: bool = True, log_level: str = "warning") -> None:
-        """Without `fast_path`, connections are served through plain ASGI, as they are where `door.fits()` is not so."""
-        if fast_path and not fits():
-            log.warning("this uvicorn or websockets is unknown to the fast path: poses go the slow way")
+        """Create the relay. Without `fast_path`, or if it is not available, connections use plain ASGI.
+
+        Raises StoreError if the state file of the settings cannot be used.
+        """
+        if fast_path and not fast_path_available():
+            log.warning("the fast path does not support this version of uvicorn or websockets; poses use slower ASGI")
             fast_path = False
         app = create_app(settings)
         self.relay: Relay = app.state.relay
@@ -36,11 +40,11 @@ class RelayServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                ws=DoorWebSocketProtocol if fast_path else "websockets-sansio",
+                ws=FastPathWebSocketProtocol if fast_path else "websockets-sansio",
                 ws_max_size=MAX_FRAME_BYTES,
                 ws_ping_interval=PING_INTERVAL_S,
                 ws_ping_timeout=PING_INTERVAL_S,
-                # Poses are small and dense; deflate would nearly double the relay's work to save little.
+                # Poses are small and hard to compress: deflate would nearly double the relay's work and save little.
                 ws_per_message_deflate=False,
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
@@ -58,7 +62,7 @@ class RelayServer(uvicorn.Server):
         await super().startup(sockets)
 
     def stop(self) -> None:
-        """Drain, then exit; called again, exit at once. Safe from other threads and signal handlers."""
+        """Drain, then exit. A second call exits at once. May be called from other threads and signal handlers."""
         if self._stopping or self._loop is None:
             self.should_exit = self.force_exit = True
             return
@@ -66,8 +70,8 @@ class RelayServer(uvicorn.Server):
         self._loop.call_soon_threadsafe(self._drain)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 (uvicorn's signature)
-        # uvicorn would close everyone with 1012 before the application hears of it, then raise the signal
-        # again: no drain message, no spreading, and an exit status that says "killed".
+        # uvicorn's own handler would close all connections with 1012 before the application could drain, and then
+        # raise the signal again, which makes the exit status that of a killed process.
         self.stop()
 
     def _drain(self) -> None:
@@ -79,10 +83,9 @@ class RelayServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound, listening socket; port 0 takes a free one.
+    """A bound, listening socket. Port 0 takes a free one.
 
-    Raises:
-        OSError: with the reason, when that address cannot be had.
+    Raises OSError if the address cannot be bound.
     """
     if ":" in host:
         listener = socket.create_server(
@@ -90,6 +93,6 @@ def listen(host: str, port: int) -> socket.socket:
         )
     else:
         listener = socket.create_server((host, port), backlog=BACKLOG)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # accepted sockets inherit it
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # accepted sockets inherit the option
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
     return listener

@@ -1,14 +1,16 @@
-"""One connection's stay in one room, from hello until the socket is gone."""
+"""The session of one client in one room, from its hello to the end of its connection."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
-from .connection import Connection, RefusalError
-from .logs import about
-from .metrics import Reported
+from .connection import CloseError, Connection
+from .logs import with_context
+from .metrics import Counts, ReportedBandwidth
 from .open_room import OpenRoom
+from .open_rooms import OpenRooms
 from .protocol.messages import (
     ClientMessage,
     CloseCode,
@@ -26,107 +28,116 @@ from .protocol.messages import (
 )
 from .protocol.moves import Moves
 from .rooms.room import Credentials, Effect, RoomFullError, Send
-from .tokens import TokenError
-
-if TYPE_CHECKING:
-    from .app import Relay
+from .tokens import ANY_ROOM, TokenError, TokenKeys
 
 log = logging.getLogger("streamxr.relay")
 
-# How a line ends for somebody who means to leave, or is to stay away. Any other end is a lost line.
-GOODBYES: Final = frozenset({1000, 1001, CloseCode.POLICY, CloseCode.TOO_BIG})
+# Close codes after which the seat is freed at once: the client left on purpose, or may not return. After any other
+# code the connection counts as lost, and the seat is kept for a while.
+FINAL_CODES: Final = frozenset({1000, 1001, CloseCode.POLICY, CloseCode.TOO_BIG})
 
 
-class Visit:
-    def __init__(self, relay: Relay, connection: Connection, room_name: str) -> None:
-        self._relay = relay
+class Session:
+    def __init__(
+        self,
+        rooms: OpenRooms,
+        connection: Connection,
+        room_name: str,
+        *,
+        tokens: TokenKeys | None,
+        counts: Counts,
+        clock: Callable[[], float],
+    ) -> None:
+        self._rooms = rooms
         self._connection = connection
         self._room_name = room_name
-        self._seat: tuple[OpenRoom, int] | None = None
-        self._over = False
-        self._log = about(log, room=room_name)
+        self._tokens = tokens
+        self._counts = counts
+        self._clock = clock
+        self._seat: tuple[OpenRoom, int] | None = None  # room and pid
+        self._ended = False
+        self._log = with_context(log, room=room_name)
 
     def handle(self, message: ClientMessage | Moves) -> None:
-        """Obey one message.
+        """Carry out one message.
 
-        Raises:
-            ProtocolError, RefusalError
+        Raises ProtocolError if the message is not allowed now, and CloseError if the connection must be closed.
         """
         if self._seat is None:
-            if not isinstance(message, Hello) or self._connection.greeted:
-                raise ProtocolError(ErrorCode.STATE, "say hello, and wait for welcome")
-            self._greet(message)
+            if not isinstance(message, Hello) or self._connection.hello_accepted:
+                raise ProtocolError(ErrorCode.STATE, "send hello first, then wait for welcome")
+            self._start(message)
             return
-        opened, pid = self._seat
+        open_room, pid = self._seat
         if isinstance(message, Stats):
-            counts = self._relay.metrics.counts
-            counts.reported[self._connection] = Reported(f"{opened.name}/{pid}", message.bandwidth_bps)
-            counts.cdn_bytes += message.cdn_bytes
-        elif isinstance(message, Spawn | Grab | Release | Delete) and (reason := _why_not(opened, message)):
-            self._deliver(opened, [Send(pid, opened.room.objects.refuse(message, reason))])
+            self._counts.reported[self._connection] = ReportedBandwidth(
+                f"{open_room.name}/{pid}", message.bandwidth_bps
+            )
+            self._counts.cdn_bytes += message.cdn_bytes
+        elif isinstance(message, Spawn | Grab | Release | Delete) and (reason := _store_refusal(open_room, message)):
+            self._deliver(open_room, [Send(pid, open_room.room.objects.refuse(message, reason))])
         else:
-            self._deliver(opened, opened.room.handle(pid, message, self._relay.now()))
+            self._deliver(open_room, open_room.room.handle(pid, message, self._clock()))
 
     def end(self, code: int) -> None:
-        """The socket is gone; `code` is what it was closed with, by either side."""
-        self._over = True
+        """Free or keep the seat after the connection ended with this close code, sent by either side."""
+        self._ended = True
         reason = self._connection.close_reason
-        what = "never joined" if self._seat is None else "left" if code in GOODBYES else "gone"
-        self._log.info("%s%s", what, f": {reason}" if reason else "", extra={"code": int(code)})
+        event = "never joined" if self._seat is None else "left" if code in FINAL_CODES else "connection lost"
+        self._log.info("%s%s", event, f": {reason}" if reason else "", extra={"code": int(code)})
         if self._seat is None:
             return
-        opened, pid = self._seat
-        if opened.seats.get(pid) is not self._connection:
-            return  # somebody newer sits there, or the room is no more
-        del opened.seats[pid]
-        now = self._relay.now()
-        opened.deliver(opened.room.leave(pid, now) if code in GOODBYES else opened.room.lose(pid, now))
-        self._relay.close_room_if_empty(opened)
+        open_room, pid = self._seat
+        if open_room.connections.get(pid) is not self._connection:
+            return  # a newer connection has the seat, or the room has failed
+        del open_room.connections[pid]
+        now = self._clock()
+        open_room.deliver(open_room.room.leave(pid, now) if code in FINAL_CODES else open_room.room.lose(pid, now))
+        self._rooms.close_if_empty(open_room)
 
-    def _greet(self, hello: Hello) -> None:
-        who = self._credentials(hello)
-        self._connection.greeted = True
-        self._relay.enter_room(self._room_name, lambda opened: self._sit(opened, hello, who))
+    def _start(self, hello: Hello) -> None:
+        credentials = self._check_token(hello)
+        self._connection.hello_accepted = True
+        self._rooms.enter(self._room_name, lambda open_room: self._join(open_room, hello, credentials))
 
-    def _credentials(self, hello: Hello) -> Credentials:
-        tokens = self._relay.tokens
-        if tokens is None:
+    def _check_token(self, hello: Hello) -> Credentials:
+        if self._tokens is None:
             return Credentials()
         try:
-            claims = tokens.check(hello.token or "")
+            claims = self._tokens.check(hello.token or "")
         except TokenError as error:
-            raise RefusalError(CloseCode.TOKEN, str(error)) from None
-        if claims.room not in ("*", self._room_name):
-            raise RefusalError(CloseCode.FORBIDDEN, "this token is for another room")
+            raise CloseError(CloseCode.TOKEN, str(error)) from None
+        if claims.room not in (ANY_ROOM, self._room_name):
+            raise CloseError(CloseCode.FORBIDDEN, "this join token is for another room")
         return Credentials(claims.role, claims.sub)
 
-    def _sit(self, opened: OpenRoom | None, hello: Hello, who: Credentials) -> None:
-        if self._over:
-            return  # left while the room was being read
-        if opened is None:
-            self._connection.close(CloseCode.INTERNAL, "this room's objects cannot be read")
+    def _join(self, open_room: OpenRoom | None, hello: Hello, credentials: Credentials) -> None:
+        if self._ended:
+            return  # the client disconnected while the room was being read
+        if open_room is None:
+            self._connection.close(CloseCode.INTERNAL, "the stored objects of this room cannot be read")
             return
         try:
-            pid, effects = opened.room.join(hello, self._relay.now(), who)
-        except RoomFullError as full:
-            self._connection.close(CloseCode.LIMIT, str(full))
+            pid, effects = open_room.room.join(hello, self._clock(), credentials)
+        except RoomFullError as error:
+            self._connection.close(CloseCode.LIMIT, str(error))
             return
-        opened.sit(pid, self._connection)
-        self._seat = (opened, pid)
+        open_room.connect(pid, self._connection)
+        self._seat = (open_room, pid)
         self._log.add(participant=pid)
         self._log.info("joined")
-        self._connection.place_poses(opened.room.bodies.place_of(pid))
-        opened.deliver(effects)
+        self._connection.accept_poses(open_room.room.poses.slot_of(pid))
+        open_room.deliver(effects)
 
-    def _deliver(self, opened: OpenRoom, effects: list[Effect]) -> None:
+    def _deliver(self, open_room: OpenRoom, effects: list[Effect]) -> None:
         for effect in effects:
             if isinstance(effect.message, Denied):
-                self._relay.metrics.counts.denials[effect.message.reason] += 1
-        opened.deliver(effects)
+                self._counts.denials[effect.message.reason] += 1
+        open_room.deliver(effects)
 
 
-def _why_not(opened: OpenRoom, message: ObjectMessage) -> Refusal | None:
-    """Why an operation is refused before the room is asked."""
-    if not opened.can_keep:
+def _store_refusal(open_room: OpenRoom, message: ObjectMessage) -> Refusal | None:
+    """The reason for which the store cannot take this operation; None if it can."""
+    if not open_room.store_is_ready:
         return Refusal.STORE
-    return Refusal.LIMIT if isinstance(message, Spawn) and not opened.has_place else None
+    return Refusal.LIMIT if isinstance(message, Spawn) and not open_room.store_has_capacity else None

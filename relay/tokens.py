@@ -1,5 +1,7 @@
-"""Join tokens: who may enter which room in which role, signed with a secret that the relay shares with whoever
-lets people in. `docs/protocol.md` has the format.
+"""Join tokens: they allow a subject to join a room in a role.
+
+A token is signed with a secret that the relay shares with the system that issues tokens. `docs/protocol.md` specifies
+the format.
 """
 
 from __future__ import annotations
@@ -14,25 +16,25 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from .protocol.messages import MAX_TOKEN_CHARACTERS, ROOM_NAME, SUBJECT, Role
+from .protocol.messages import MAX_TOKEN_CHARACTERS, ROOM_NAME, ROOM_NAME_RULE, SUBJECT, Role
 
 VERSION: Final = 1
 ANY_ROOM: Final = "*"
-MIN_SECRET_CHARACTERS: Final = 32  # 128 bits even as hexadecimal
+MIN_SECRET_CHARACTERS: Final = 32  # 128 bits even as hexadecimal digits
 MAX_EXP: Final = 2**40
 
 
 class TokenError(Exception):
-    """This token lets nobody in; the message may be told to its bearer."""
+    """The token is not valid. The message may be shown to the client."""
 
 
 class SecretError(ValueError):
-    """This secret protects nothing; the message does not contain it."""
+    """The secret is missing or too weak. The message does not contain it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """`exp`: seconds since 1970 after which the token is worth nothing."""
+    """`exp` is the time after which the token is not valid, in seconds since 1970."""
 
     room: str
     sub: str
@@ -41,29 +43,25 @@ class Claims:
 
 
 class TokenKeys:
-    """Signs with the first secret and trusts them all, so that a new one can be put before an old one."""
+    """Signs with the first secret and accepts all of them, so that a new secret can be put before an old one."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
-        """
-        Raises:
-            SecretError: there is none, or one is too short.
-        """
+        """Raises SecretError if there is no secret or one is too short."""
         if not secrets:
-            raise SecretError("there is no secret in it")
+            raise SecretError("contains no secret")
         if any(len(secret) < MIN_SECRET_CHARACTERS for secret in secrets):
-            raise SecretError(f"a secret has at least {MIN_SECRET_CHARACTERS} characters")
+            raise SecretError(f"a secret must have at least {MIN_SECRET_CHARACTERS} characters")
         self._secrets = tuple(secret.encode() for secret in secrets)
 
     def sign(self, claims: Claims) -> str:
-        """The token of these claims.
+        """A token with these claims.
 
-        Raises:
-            ValueError: a claim is not what the format allows.
+        Raises ValueError if the format does not allow a claim.
         """
         if claims.room != ANY_ROOM and not ROOM_NAME.fullmatch(claims.room):
-            raise ValueError(f"room {claims.room!r}: 1 to 64 of A-Z a-z 0-9 . _ -, or * for every room")
+            raise ValueError(f"room {claims.room!r}: must be {ROOM_NAME_RULE}, or * for every room")
         if not SUBJECT.fullmatch(claims.sub):
-            raise ValueError("sub: 1 to 128 printable characters")
+            raise ValueError("sub: must be 1 to 128 printable characters")
         payload = _base64(json.dumps({"v": VERSION} | asdict(claims), separators=(",", ":")).encode())
         token = f"{payload}.{_signature(self._secrets[0], payload)}"
         if len(token) > MAX_TOKEN_CHARACTERS:
@@ -71,16 +69,15 @@ class TokenKeys:
         return token
 
     def check(self, token: str) -> Claims:
-        """What a token claims, if one of the secrets signed it and it has not expired.
+        """The claims of a token.
 
-        Raises:
-            TokenError
+        Raises TokenError if no secret signed the token, if it has expired, or if its claims are malformed.
         """
         payload, _, signature = token.partition(".")
-        # Every secret is tried, and compared in constant time: how long it takes tells nothing about either.
-        good = [hmac.compare_digest(_signature(secret, payload), signature) for secret in self._secrets]
-        if not any(good):
-            raise TokenError("a join token is needed here" if not token else "this join token was not signed here")
+        # Every secret is compared, in constant time, so that the duration reveals nothing about them.
+        matches = [hmac.compare_digest(_signature(secret, payload), signature) for secret in self._secrets]
+        if not any(matches):
+            raise TokenError("a join token is required" if not token else "this join token has no valid signature")
         claims = _claims(payload)
         if time.time() >= claims.exp:
             raise TokenError("this join token has expired")
@@ -91,7 +88,7 @@ def _claims(payload: str) -> Claims:
     try:
         fields = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         room, sub, role, exp = fields["room"], fields["sub"], Role(fields["role"]), fields["exp"]
-        sound = (
+        valid = (
             fields["v"] == VERSION
             and (room == ANY_ROOM or ROOM_NAME.fullmatch(room))
             and SUBJECT.fullmatch(sub)
@@ -99,9 +96,9 @@ def _claims(payload: str) -> Claims:
             and 0 <= exp <= MAX_EXP
         )
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error):
-        sound = False
-    if not sound:
-        raise TokenError("this join token says something that is not understood here")
+        valid = False
+    if not valid:
+        raise TokenError("the claims of this join token are malformed")
     return Claims(room, sub, role, exp)
 
 

@@ -1,4 +1,4 @@
-"""The line to one client: what a connection needs of a transport, and how plain ASGI gives it."""
+"""The transport of one connection: the interface, and its implementation on plain ASGI."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .frames import Burst, Frame
 
-LEAST_WAITING_BYTES: Final = 1024  # a small room's tick need not wait for a few others to leave
-LAST_WORDS_S: Final = 1.0  # how long a close frame may wait once the client is given up
+MIN_BACKLOG_BYTES: Final = 1024  # ticks of small rooms need not wait until this little has been sent
+CLOSE_TIMEOUT_S: Final = 1.0  # time to send the close frame to an evicted client
 
 
-class Line(Protocol):
-    """Nothing here ever waits for the client."""
+class Transport(Protocol):
+    """No method waits for the client."""
 
     def offer(self, burst: Burst) -> bool:
-        """Send a tick unless it would wait behind more than one such; whether it was sent."""
+        """Send a tick unless more than one such tick is still unsent. Returns whether it was sent."""
 
     def unsent(self) -> int:
-        """Bytes that wait in this process."""
+        """Bytes written and not yet passed to the kernel."""
 
     def write(self, frame: Frame) -> None:
-        """Send after all that was written before; nothing after a close."""
+        """Send a frame after all earlier ones. Does nothing after a close."""
 
     def close(self, code: int, reason: str) -> None:
-        """Close after all that was written."""
+        """Close the connection after all frames written before."""
 
     def evict(self, code: int, reason: str) -> None:
-        """Close without waiting for the client to read what was written."""
+        """Close the connection without waiting until the client has read what was written."""
 
 
-class QueuedLine:
-    """A line on any ASGI server: a queue, and a task that feeds `send`, which waits while a client does not read.
+class AsgiTransport:
+    """A transport on any ASGI server: a queue, and a task that passes its frames to ASGI's `send`.
 
-    `run` it as long as the socket lives.
+    ASGI's `send` waits while the client does not read. `run` must run as long as the connection.
     """
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
         self._queue: deque[Frame] = deque()
         self._unsent = 0
-        self._ticks = 0  # binary frames among the queued and the one being sent
+        self._unsent_ticks = 0  # binary frames in the queue, including the one being sent
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
         self._evicted: tuple[int, str] | None = None
         self._sending: asyncio.Task[None] | None = None
 
     def offer(self, burst: Burst) -> bool:
-        if self._ticks:  # a send that waits has filled a buffer of unknown size
+        if self._unsent_ticks:  # `send` waits, so a server buffer of unknown size is already full
             return False
         for frame in burst.frames:
             self.write(frame)
@@ -65,7 +65,7 @@ class QueuedLine:
             return
         self._queue.append(frame)
         self._unsent += len(frame)
-        self._ticks += not frame.is_text
+        self._unsent_ticks += not frame.is_text
         self._wake.set()
 
     def close(self, code: int, reason: str) -> None:
@@ -78,7 +78,7 @@ class QueuedLine:
             self._sending.cancel()
 
     async def run(self) -> None:
-        """Send until the line is closed, evicted or gone."""
+        """Send until the connection is closed, evicted or lost."""
         self._sending = asyncio.create_task(self._send_all())
         if not self._evicted:
             try:
@@ -89,11 +89,11 @@ class QueuedLine:
         if self._evicted:
             code, reason = self._evicted
             with contextlib.suppress(TimeoutError, WebSocketDisconnect, RuntimeError):
-                async with asyncio.timeout(LAST_WORDS_S):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await self._websocket.close(code, reason)
 
     async def _send_all(self) -> None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # gone; the reader hears of it too
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # connection lost; the reader notices it too
             while True:
                 await self._wake.wait()
                 self._wake.clear()
@@ -103,7 +103,7 @@ class QueuedLine:
                         await self._websocket.send_text(frame.payload.decode())
                     else:
                         await self._websocket.send_bytes(frame.payload)
-                        self._ticks -= 1
+                        self._unsent_ticks -= 1
                     self._unsent -= len(frame)
                 if self._closing:
                     code, reason = self._closing

@@ -1,6 +1,6 @@
-"""What the relay and its clients say to each other, as frozen dataclasses; `control.py` has their JSON.
+"""The control messages between relay and clients, as frozen dataclasses. `control.py` converts them from and to JSON.
 
-`docs/protocol.md` is the specification. Nothing here touches a socket or a clock.
+`docs/protocol.md` specifies them. This module uses no socket and no clock.
 """
 
 from __future__ import annotations
@@ -15,49 +15,50 @@ SUBPROTOCOL: Final = "streamxr.v1"
 
 MAX_CONTROL_BYTES: Final = 16 * 1024
 MAX_PID: Final = 0xFFFF
-MAX_COORDINATE_M: Final = 10_000.0  # beyond this a float32 step exceeds 1 mm
+MAX_COORDINATE_M: Final = 10_000.0  # beyond this, the step between two float32 numbers exceeds 1 mm
 MAX_U32: Final = 0xFFFF_FFFF  # object ids, epochs and refs
 MAX_TOKEN_CHARACTERS: Final = 1024
 
 ROOM_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# Printable text: no control characters, line separators, bidirectional overrides or lone surrogates, with
-# which one participant could break or forge what others see.
+ROOM_NAME_RULE: Final = "1 to 64 characters of A-Z a-z 0-9 . _ -"  # for error messages
+# Printable text: no control characters, line separators, bidirectional overrides or lone surrogates. With these, one
+# participant could disturb or forge the text on the screens of others.
 PRINTABLE: Final = "[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 SUBJECT: Final = re.compile(PRINTABLE + "{1,128}")  # of a join token
 
 
 class CloseCode(IntEnum):
-    """WebSocket close codes; the comment says what a client does next."""
+    """WebSocket close codes. The comments say what a client must do next."""
 
-    POLICY = 1008  # the client broke the protocol: do not reconnect
-    TOO_BIG = 1009  # as 1008
-    INTERNAL = 1011  # reconnect
-    RESTART = 1012  # reconnect after `drain.retry_ms`
-    TOKEN = 4401  # a join token is needed, or this one is forged or expired: do not reconnect with it
-    FORBIDDEN = 4403  # the page's origin, or the token's room, is not allowed: do not reconnect
-    ROOM = 4404  # no such room name: do not reconnect
-    IDLE = 4408  # no hello in time, or nothing heard for too long: reconnect
-    REPLACED = 4409  # the same participant is here on a newer connection: do not reconnect
-    LIMIT = 4413  # room or relay is full: reconnect later
+    POLICY = 1008  # the client violated the protocol: do not reconnect
+    TOO_BIG = 1009  # a message was too large: do not reconnect
+    INTERNAL = 1011  # the relay or the room failed: reconnect
+    RESTART = 1012  # the relay restarts: reconnect after `drain.retry_ms`
+    TOKEN = 4401  # the join token is missing, forged or expired: do not reconnect with it
+    FORBIDDEN = 4403  # the origin of the page, or the room of the token, is not allowed: do not reconnect
+    ROOM = 4404  # the room name is not valid: do not reconnect
+    IDLE = 4408  # no hello in time, or no message for too long: reconnect
+    REPLACED = 4409  # the participant has a newer connection: do not reconnect
+    LIMIT = 4413  # the room or the relay is full: reconnect later
     VERSION = 4426  # no common version: do not reconnect
     RATE = 4429  # too many messages: reconnect later
     SLOW = 4430  # the client did not read in time: reconnect
 
 
 class ErrorCode(StrEnum):
-    """Why a message was not obeyed; sent as `error.code` and counted under the same name."""
+    """The reason for which a message was rejected; sent as `error.code`, and a label in the metrics."""
 
     JSON = "json"  # not JSON, or not an object with a string `type`
-    FIELD = "field"  # a field is missing or not what it should be
+    FIELD = "field"  # a field is missing or not valid
     POSE = "pose"  # a malformed binary frame
-    RATE = "rate"  # over the allowed rate; the message was dropped
-    STATE = "state"  # not now: hello missing, or sent twice
-    ABSENT = "absent"  # nobody of that pid is here to be signalled to
-    VERSION = "version"  # hello asks for a version this relay does not speak
+    RATE = "rate"  # above the allowed rate; the message was dropped
+    STATE = "state"  # not allowed now: hello is missing, or was sent twice
+    ABSENT = "absent"  # the receiver of a signal is not present
+    VERSION = "version"  # the version in hello is not supported
 
 
 class ProtocolError(Exception):
-    """A message from outside that cannot be obeyed. It costs its sender only."""
+    """A message from a client is not valid or not allowed. Other clients are not affected."""
 
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
@@ -66,29 +67,29 @@ class ProtocolError(Exception):
 
 
 class Role(StrEnum):
-    """What a participant may do to shared objects. Everyone may be present, move and signal."""
+    """The permissions of a participant for shared objects. Everyone may be present, move and send signals."""
 
-    VIEWER = "viewer"  # nothing
-    EDITOR = "editor"  # spawn; grab, move, release and delete what nobody else holds
-    OWNER = "owner"  # also grab and delete what somebody else holds
+    VIEWER = "viewer"  # no operations
+    EDITOR = "editor"  # spawn; grab, move, release and delete objects that no other participant holds
+    OWNER = "owner"  # also grab and delete objects that another participant holds
 
 
 class Refusal(StrEnum):
-    """Why an operation on an object was denied."""
+    """The reason for which an operation on an object was denied."""
 
-    ROLE = "role"  # one's role does not allow it
-    UNKNOWN = "unknown"  # no such object
-    HELD = "held"  # somebody holds it, perhaps oneself
-    STALE = "stale"  # the lease of that epoch is over
-    LIMIT = "limit"  # the room holds as many objects as it may
-    STORE = "store"  # what must be kept cannot be written now
+    ROLE = "role"  # the role of the participant does not allow it
+    UNKNOWN = "unknown"  # the object does not exist
+    HELD = "held"  # a participant holds the object, perhaps the sender itself
+    STALE = "stale"  # the lease of this epoch has ended
+    LIMIT = "limit"  # the room has its maximum number of objects
+    STORE = "store"  # the store cannot be written now
 
 
 class Cause(StrEnum):
-    """Why an object was released."""
+    """The reason for which an object was released."""
 
-    RELEASED = "released"  # its holder let go
-    EXPIRED = "expired"  # its holder was silent for longer than the lease
+    RELEASED = "released"  # its holder released it
+    EXPIRED = "expired"  # its holder sent no move for longer than the lease
     LEFT = "left"  # its holder left the room
 
 
@@ -100,7 +101,7 @@ Quat = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Where something is and how it is turned: `p` in metres, `q` a unit quaternion x, y, z, w."""
+    """A pose: position `p` in metres, and rotation `q`, a unit quaternion x, y, z, w."""
 
     p: Vec3
     q: Quat
@@ -108,7 +109,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class SharedObject:
-    """An object as everyone may know it. `owner` is the pid of who holds it; `epoch` counts its grabs."""
+    """The public state of an object. `owner` is the pid of its holder; `epoch` counts its grabs."""
 
     id: int
     asset: str
@@ -184,7 +185,7 @@ ClientMessage = Hello | Update | Stats | ObjectMessage | Signal
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What everyone may know of a participant. `away`: their line is lost, and they may yet come back."""
+    """The public data of a participant. `away`: the connection is lost, and the participant may still return."""
 
     pid: int
     name: str
@@ -193,7 +194,9 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RoomLimits:
+    """`limits` of the welcome message. Objects and participants are per room, rates per client."""
+
     participants: int
     objects: int
     poses_per_s: int
@@ -208,11 +211,11 @@ class Welcome:
     role: Role
     tick_hz: int
     server_ms: int
-    limits: Limits
+    limits: RoomLimits
     participants: tuple[Profile, ...]
     incarnation: str
     rev: int
-    objects: tuple[SharedObject, ...] | None  # None: what the client knew at `rev` still holds
+    objects: tuple[SharedObject, ...] | None  # None: the objects that the client knew at `rev` are still valid
     type: str = field(default="welcome", init=False)
 
 
@@ -280,7 +283,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """`ref` is that of a spawn, `id` that of anything else; `object` is how it is now, if there is one."""
+    """`ref` is set for a spawn, `id` for all other operations. `object` is its current state, if it exists."""
 
     op: Operation
     reason: Refusal

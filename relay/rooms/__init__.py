@@ -1,1 +1,1 @@
-"""Room state machines without sockets or clocks, and the store that keeps their objects."""
+"""Rooms as state machines without sockets and clocks, and the store of their objects."""

@@ -1,7 +1,7 @@
-"""Spatial cells of a large room: who stands together, and which cells are near to which. Pure.
+"""Spatial cells of a large room: groups of participants who stand together, and the cells near each cell. Pure.
 
-Cells hold equally many people, not equally much ground: a kd split at the median, as often as needed. A grid
-would have most cells empty and, where a crowd stands, one that holds everybody.
+Cells hold equal numbers of participants instead of equal areas: a kd-tree, split at the median until cells are small
+enough. In a uniform grid, most cells would be empty, and a dense crowd would fall into a single one.
 """
 
 from __future__ import annotations
@@ -11,60 +11,60 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-CELL_PEOPLE: Final = 8  # few enough that a cell fits the budget of near ones; each cell costs one frame per tick
+MAX_CELL_PARTICIPANTS: Final = 8  # small enough for the budget of near cells; each cell costs one frame per tick
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A participant on the ground: metres, and the bytes of their record in a tick."""
+class GroundPosition:
+    """The position of a participant on the ground in metres, and the bytes of their record in a tick."""
 
     pid: int
     x: float
     z: float
-    size: int
+    record_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
     pids: tuple[int, ...]
-    near: tuple[int, ...]  # indices of the cells that its people see at the full rate, its own first
+    near: tuple[int, ...]  # indices of the cells sent to its participants at the full rate, its own first
 
 
-def divide(people: Sequence[Standing], near_bytes: float) -> list[Cell]:
-    """Everyone in one cell each; `near` cells together have records of at most `near_bytes`.
+def divide(positions: Sequence[GroundPosition], near_bytes: float) -> list[Cell]:
+    """Divide participants into cells. The records of the `near` cells of each cell have at most `near_bytes` in total.
 
-    A cell's own people come first, then the nearest cells, until the next would be too much.
+    The near cells are the cell itself, then the nearest other cells, until the next one would exceed the limit.
     """
-    groups = _split(list(people)) if people else []
+    groups = _split(list(positions)) if positions else []
     centres = [(_mean([p.x for p in group]), _mean([p.z for p in group])) for group in groups]
-    sizes = [sum(p.size for p in group) for group in groups]
-    least = min(sizes, default=1)
+    sizes = [sum(p.record_bytes for p in group) for group in groups]
+    smallest = min(sizes, default=1)
     cells = []
     for index, (group, (x, z)) in enumerate(zip(groups, centres, strict=True)):
         distances = [((cx - x) ** 2 + (cz - z) ** 2, i) for i, (cx, cz) in enumerate(centres)]
         distances[index] = (-1.0, index)
-        near, left = [], near_bytes
-        for _, i in heapq.nsmallest(int(near_bytes // least), distances):
-            left -= sizes[i]
-            if left < 0.0:
+        near, remaining = [], near_bytes
+        for _, i in heapq.nsmallest(int(near_bytes // smallest), distances):
+            remaining -= sizes[i]
+            if remaining < 0.0:
                 break
             near.append(i)
         cells.append(Cell(tuple(p.pid for p in group), tuple(near)))
     return cells
 
 
-def _split(people: list[Standing]) -> list[list[Standing]]:
-    if len(people) <= CELL_PEOPLE:
-        return [people]
-    xs = [p.x for p in people]
-    zs = [p.z for p in people]
-    # Across the longer side, so that cells stay about as long as they are wide.
+def _split(positions: list[GroundPosition]) -> list[list[GroundPosition]]:
+    if len(positions) <= MAX_CELL_PARTICIPANTS:
+        return [positions]
+    xs = [p.x for p in positions]
+    zs = [p.z for p in positions]
+    # A split across the longer side keeps cells about as long as they are wide.
     if max(xs) - min(xs) > max(zs) - min(zs):
-        people.sort(key=lambda p: p.x)
+        positions.sort(key=lambda p: p.x)
     else:
-        people.sort(key=lambda p: p.z)
-    middle = len(people) // 2
-    return _split(people[:middle]) + _split(people[middle:])
+        positions.sort(key=lambda p: p.z)
+    middle = len(positions) // 2
+    return _split(positions[:middle]) + _split(positions[middle:])
 
 
 def _mean(values: list[float]) -> float:

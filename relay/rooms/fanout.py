@@ -1,13 +1,14 @@
-"""Who is told of which poses in a tick: everyone of all, or, in a large room, each cell of its surroundings. Pure.
+"""Selects the poses that each client gets in a tick. Pure.
 
-In **full mode** one frame goes to everyone: what changed since the last, and once a second a keyframe.
+In **full mode** all clients get the same frame: the poses that changed since the last tick, and once per second a
+keyframe with all poses.
 
-A large room would drown its people: a thousand at 30 Hz are 8 Mbit/s for each. In **cell mode** everyone still
-hears of everyone, but of most of them at 5 Hz. The participants take turns by pid: each tick carries the *far
-block*, those whose turn it is, the same bytes for all, so that somebody who changes cells is never missed and
-needs no bookkeeping. To it each cell's frame adds what changed in the near cells, as far as the budget goes.
-The budget is of bytes per client, not of metres, so it holds in a crowd too. A client sees ordinary ticks
-with fewer records.
+A large room would overload its clients: 1,000 participants at 30 Hz are 8 Mbit/s for each of them. In **cell mode**
+clients still get all participants, but most of them at 5 Hz. For that the participants take turns by pid: each tick
+contains the *far block*, the records of those whose turn it is. The far block is the same for all clients, so a
+participant who moves to another cell is never missed and needs no bookkeeping. To the far block, the frame of each cell
+adds the changed poses of its near cells, within a budget. The budget is in bytes per client instead of metres, so it
+also holds in a dense crowd. Clients see ordinary ticks with fewer records.
 """
 
 from __future__ import annotations
@@ -18,32 +19,36 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..frames import BINARY, Frame
-from ..protocol.poses import RECORD_HEADER_BYTES, tick_header, to_tick_ms
-from .cells import Cell, Standing, divide
-from .latest_poses import Bodies
+from ..protocol.poses import RECORD_HEADER, TICK_HEADER, tick_header, to_tick_ms
+from .cells import Cell, GroundPosition, divide
+from .latest_poses import LatestPoses
 
-KEYFRAME_INTERVAL_S: Final = 1.0  # repairs whatever a delta missed, and shows a client that the relay lives
+KEYFRAME_INTERVAL_S: Final = 1.0  # repairs poses that a delta missed, and shows a client that the relay is alive
 FAR_HZ: Final = 5.0
-FAR_SHARE: Final = 0.92  # of the budget; beyond it the far rate falls, so that people at hand stay smooth
-DIVIDE_INTERVAL_S: Final = 0.5  # one walks half a metre in that time
-FRAME_OVERHEAD_BYTES: Final = 12  # WebSocket and tick header
-HYSTERESIS: Final = 0.9  # a room leaves cell mode when it is this much below the limit
+MAX_FAR_SHARE: Final = 0.92  # of the budget; beyond it the far rate falls, so that near participants stay smooth
+DIVIDE_INTERVAL_S: Final = 0.5  # a participant walks half a metre in that time
+FRAME_OVERHEAD_BYTES: Final = 4 + TICK_HEADER.size  # WebSocket header and tick header
+HYSTERESIS: Final = 0.9  # a room leaves cell mode below this share of the limit
 
 
 @dataclass(frozen=True, slots=True)
-class Ticked:
-    """The frames of one tick, None where there is nothing to say."""
+class TickFrames:
+    """The frames of one tick. None stands for a tick without records, which need not be sent."""
 
     shared: Frame | None
-    of_pid: dict[int, Frame | None] = field(default_factory=dict)  # in place of `shared`
+    by_pid: dict[int, Frame | None] = field(default_factory=dict)  # instead of `shared`
 
 
 class Fanout:
-    """The ticks of one audience. `full_up_to`: participants; `client_bps`: what one may be sent in cell mode."""
+    """Makes the ticks of a room, or of one half of it.
 
-    def __init__(self, bodies: Bodies, full_up_to: int, client_bps: int) -> None:
+    `full_up_to` is the number of participants up to which the room is in full mode, `client_bps` the budget in cell
+    mode.
+    """
+
+    def __init__(self, poses: LatestPoses, full_up_to: int, client_bps: int) -> None:
         self.in_cells = False
-        self._bodies = bodies
+        self._poses = poses
         self._full_up_to = full_up_to
         self._client_bps = client_bps
         self._sent = 0  # serial of the newest change that was sent
@@ -52,37 +57,38 @@ class Fanout:
         self._cells: list[Cell] = []
         self._divided_at = -math.inf
         self._turn = 0
-        self._far_sent = [0]  # by turn, as `_sent`
-        self._refreshed_at = [-math.inf]  # by turn, as `_keyframe_at`
+        self._far_sent = [0]  # by turn: serial of the newest change that was sent in its far block
+        self._refreshed_at = [-math.inf]  # by turn: time of the last far block with all its poses
 
-    def tick(self, now: float, people: int, hz: float) -> Ticked:
-        """The frames of this tick. `people`: how many are present; `hz`: how often this is called."""
+    def tick(self, now: float, participants: int, hz: float) -> TickFrames:
+        """The frames of this tick. `participants` is the number of those present, `hz` the rate of the calls."""
         self._keyframe = None
         limit = self._full_up_to * (HYSTERESIS if self.in_cells else 1.0)
-        if (people > limit) != self.in_cells:
+        if (participants > limit) != self.in_cells:
             self.in_cells = not self.in_cells
             self._divided_at = -math.inf
-            self._far_sent, self._refreshed_at = [self._bodies.serial], [now]
-            return Ticked(self._start_over(now))
+            self._far_sent, self._refreshed_at = [self._poses.serial], [now]
+            return TickFrames(self._restart(now))
         if self.in_cells:
-            return self._tick_of_cells(now, hz)
+            return self._cell_tick(now, hz)
         if now - self._keyframe_at >= KEYFRAME_INTERVAL_S:
-            return Ticked(self._start_over(now))
-        records = self._bodies.changed_since(self._sent, now)
-        self._sent = self._bodies.serial
-        return Ticked(_frame(now, records) if records else None)
+            return TickFrames(self._restart(now))
+        records = self._poses.changed_since(self._sent, now)
+        self._sent = self._poses.serial
+        return TickFrames(_frame(now, records) if records else None)
 
     def keyframe(self, now: float) -> Frame:
-        """Everyone's pose, for whoever joined or missed a tick. Call it after `tick`, at the same time."""
-        self._keyframe = self._keyframe or _frame(now, self._bodies.everyone(now))
+        """A frame with all poses, for clients that joined or missed a tick. Call it after `tick`, at the same time."""
+        self._keyframe = self._keyframe or _frame(now, self._poses.all_records(now))
         return self._keyframe
 
-    def _start_over(self, now: float) -> Frame:
+    def _restart(self, now: float) -> Frame:
+        """A keyframe for all clients, after which ticks contain only changes again."""
         self._keyframe_at = now
-        self._sent = self._bodies.serial
+        self._sent = self._poses.serial
         return self.keyframe(now)
 
-    def _tick_of_cells(self, now: float, hz: float) -> Ticked:
+    def _cell_tick(self, now: float, hz: float) -> TickFrames:
         if now - self._divided_at >= DIVIDE_INTERVAL_S:
             self._divide(hz)
             self._divided_at = now
@@ -91,41 +97,43 @@ class Fanout:
         refresh = now - self._refreshed_at[turn] >= KEYFRAME_INTERVAL_S
         since = -1 if refresh else self._far_sent[turn]
         far: list[bytes] = []
-        fresh: dict[int, bytes] = {}
-        for placed in self._bodies:
-            if placed.pid % turns == turn:
-                if placed.serial > since:
-                    far.append(placed.record(now))
-            elif placed.serial > self._sent:
-                fresh[placed.pid] = placed.record(now)
-        self._sent = self._far_sent[turn] = self._bodies.serial
+        changed: dict[int, bytes] = {}  # by pid, of those whose turn it is not
+        for slot in self._poses:
+            if slot.pid % turns == turn:
+                if slot.serial > since:
+                    far.append(slot.record(now))
+            elif slot.serial > self._sent:
+                changed[slot.pid] = slot.record(now)
+        self._sent = self._far_sent[turn] = self._poses.serial
         if refresh:
             self._refreshed_at[turn] = now
 
+        # An empty far block is still sent once per second (in turn 0), to show clients that the relay is alive.
         shared = _frame(now, far) if far or (refresh and turn == 0) else None
-        block = b"".join(far)
-        chunks = [[fresh[pid] for pid in cell.pids if pid in fresh] for cell in self._cells]
-        of_pid: dict[int, Frame | None] = {}
+        far_block = b"".join(far)
+        records_of_cells = [[changed[pid] for pid in cell.pids if pid in changed] for cell in self._cells]
+        by_pid: dict[int, Frame | None] = {}
         for cell in self._cells:
-            near = [record for index in cell.near for record in chunks[index]]
+            near = [record for index in cell.near for record in records_of_cells[index]]
             if near:
                 header = tick_header(to_tick_ms(now), len(far) + len(near))
-                frame = Frame(BINARY, (header, block, *near))
-                of_pid.update(dict.fromkeys(cell.pids, frame))
-        return Ticked(shared, of_pid)
+                frame = Frame(BINARY, (header, far_block, *near))
+                by_pid.update(dict.fromkeys(cell.pids, frame))
+        return TickFrames(shared, by_pid)
 
     def _divide(self, hz: float) -> None:
-        people = [
-            Standing(placed.pid, *placed.ground, RECORD_HEADER_BYTES + len(placed.body)) for placed in self._bodies
+        """Divide the room into cells, and adapt the number of turns to the number of participants."""
+        positions = [
+            GroundPosition(slot.pid, *slot.ground_position, RECORD_HEADER.size + len(slot.body)) for slot in self._poses
         ]
-        total = sum(standing.size for standing in people)
-        budget = self._client_bps / 8.0 / hz - FRAME_OVERHEAD_BYTES
-        turns = max(round(hz / FAR_HZ), math.ceil(total / (FAR_SHARE * budget)), 1)
+        total = sum(position.record_bytes for position in positions)
+        budget = self._client_bps / 8.0 / hz - FRAME_OVERHEAD_BYTES  # bytes per tick
+        turns = max(round(hz / FAR_HZ), math.ceil(total / (MAX_FAR_SHARE * budget)), 1)
         if turns != len(self._far_sent):
-            # Who has which turn changes, so all are told what the most patient of them was not.
+            # Participants change turns, so each far block must repeat the changes that any turn still has to send.
             self._far_sent = [min(self._far_sent)] * turns
             self._refreshed_at = [min(self._refreshed_at)] * turns
-        self._cells = divide(people, near_bytes=budget - total / turns)
+        self._cells = divide(positions, near_bytes=budget - total / turns)
 
 
 def _frame(now: float, records: Sequence[bytes]) -> Frame:

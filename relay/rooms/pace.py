@@ -1,44 +1,48 @@
-"""How often rooms tick: fast while they are small and the relay keeps up. Pure."""
+"""The tick rate of rooms: the full rate in small rooms, half of it in large rooms and under overload. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-SLOWEST_HZ: Final = 30  # a rate up to this is not halved
-HYSTERESIS: Final = 0.9
-LATE_SHARE: Final = 0.5  # of a period: a tick this late is an overrun
-MANY_OVERRUNS: Final = 0.2  # share of the last ticks, some 20
-SMOOTHING: Final = 0.05
-RELIEF_S: Final = 30.0  # how long ticks stay slow after the last time that too many overran
+MAX_UNHALVED_HZ: Final = 30  # rates up to this are never halved
+HYSTERESIS: Final = 0.9  # a room returns to the full rate below this share of the limit
+OVERRUN_SHARE: Final = 0.5  # of a period: a tick later than this is an overrun
+MAX_OVERRUN_SHARE: Final = 0.2  # of recent ticks; above it, the relay is overloaded
+SMOOTHING: Final = 0.05  # weight of one tick in the moving average, which so covers about 20 ticks
+RECOVERY_S: Final = 30.0  # time for which the relay still counts as overloaded after too many overruns
 
 
 @dataclass(frozen=True, slots=True)
 class TickPolicy:
-    """`hz` in small rooms, half of it in others. By default no client of any room gets more than 1.5 Mbit/s:
-    64 people at 60 Hz are 1.0, 150 at 30 Hz are 1.2, and beyond that cells keep to `client_bps`."""
+    """Tick rates by the number of participants: `hz` in small rooms, half of it in larger ones.
+
+    By default no client gets more than 1.5 Mbit/s: 64 participants at 60 Hz are 1.0 Mbit/s, 150 at 30 Hz are 1.2
+    Mbit/s, and in larger rooms the cells of `fanout` keep to `client_bps`.
+    """
 
     hz: int = 60
-    fast_up_to: int = 64  # participants
-    full_up_to: int = 150  # participants; a larger room is told of in cells (`fanout`)
+    fast_up_to: int = 64  # participants; larger rooms have half the rate
+    full_up_to: int = 150  # participants; larger rooms are sent in cells, see `fanout`
     client_bps: int = 1_500_000
 
-    def halved(self, people: int, *, is_halved: bool, pressed: bool) -> bool:
-        """Whether a room of so many people ticks at half the rate."""
-        return self.hz > SLOWEST_HZ and (pressed or people > self.fast_up_to * (HYSTERESIS if is_halved else 1.0))
+    def half_rate(self, participants: int, *, is_half_rate: bool, overloaded: bool) -> bool:
+        """Whether a room with this many participants ticks at half the rate. `is_half_rate`: it does so now."""
+        limit = self.fast_up_to * (HYSTERESIS if is_half_rate else 1.0)
+        return self.hz > MAX_UNHALVED_HZ and (overloaded or participants > limit)
 
 
-class Pressure:
-    """Whether ticks overrun: they come late because the loop has too much to do."""
+class OverloadDetector:
+    """Detects overload from the delay of ticks: they come late if the event loop has too much to do."""
 
     def __init__(self) -> None:
-        self._overruns = 0.0
-        self._pressed_until = 0.0
+        self._overrun_share = 0.0
+        self._overloaded_until = 0.0
 
     def observe(self, late_s: float, period_s: float, now: float) -> bool:
-        """Take note of one tick; whether rooms should tick at half the rate."""
-        overrun = late_s > LATE_SHARE * period_s
-        self._overruns += (overrun - self._overruns) * SMOOTHING
-        if self._overruns > MANY_OVERRUNS:
-            self._pressed_until = now + RELIEF_S
-        return now < self._pressed_until
+        """Take note of the delay of one tick, and return whether the relay is overloaded."""
+        overrun = late_s > OVERRUN_SHARE * period_s
+        self._overrun_share += (overrun - self._overrun_share) * SMOOTHING
+        if self._overrun_share > MAX_OVERRUN_SHARE:
+            self._overloaded_until = now + RECOVERY_S
+        return now < self._overloaded_until

@@ -1,8 +1,8 @@
-"""What survives a restart: the shared objects of every room, in one SQLite file.
+"""Stores the shared objects of all rooms in one SQLite file, so that they survive a restart.
 
-A thread of its own writes, so that no tick waits for a disk. Jobs are done in the order in which they were given;
-those that wait together share one transaction. Each is answered on the event loop once it is on the disk,
-or once it is sure that it is not.
+A separate thread writes, so that no tick waits for the disk. It does its jobs in order; writes that are queued together
+share one transaction. The callback of a write runs on the event loop, once the data is on the disk or the write has
+failed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
-from ..logs import about
+from ..logs import with_context
 from ..protocol.messages import Deleted, Grabbed, ObjectEvent, Point, Released, SharedObject, Spawned
-from .objects import Kept
+from .objects import SavedRoom
 
 log = logging.getLogger("streamxr.relay.rooms.store")
 
 T = TypeVar("T")
 
-APPLICATION_ID: Final = 0x53585231  # "SXR1": a file of ours, and of which layout
-LOCK_TIMEOUT_S: Final = 5.0  # a relay that is being replaced may take this long to let go
+APPLICATION_ID: Final = 0x53585231  # "SXR1": identifies files of the relay, and the version of their layout
+LOCK_TIMEOUT_S: Final = 5.0  # a relay that is being replaced may take this long to unlock the file
 RETRY_S: Final = 1.0
-PROBE_BYTES: Final = 256 * 1024  # room for some thousand changes
-MAX_BATCH: Final = 512
+PROBE_BYTES: Final = 256 * 1024  # the size of some thousand changes
+MAX_BATCH: Final = 512  # writes in one transaction
 
 SCHEMA: Final = """
 CREATE TABLE room (name TEXT PRIMARY KEY, rev INTEGER NOT NULL, last_id INTEGER NOT NULL) WITHOUT ROWID;
@@ -46,19 +46,19 @@ CREATE TABLE probe (bytes BLOB);
 
 
 class StoreError(Exception):
-    """The file cannot be used; the message is for the operator."""
+    """The file cannot be used. The message is for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Write:
     work: Callable[[sqlite3.Connection], None]
-    then: Callable[[bool], None] | None = None
+    callback: Callable[[bool], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Load:
     room: str
-    then: Callable[[Kept | None], None]
+    callback: Callable[[SavedRoom | None], None]
 
 
 class _Stop:
@@ -69,15 +69,14 @@ class Store:
     """Use from the event loop's thread only."""
 
     def __init__(self, path: Path, max_rooms: int) -> None:
-        """Open or create the file. `max_rooms`: how many rooms it may hold.
+        """Open or create the file. `max_rooms` is the maximum number of rooms in it.
 
-        Raises:
-            StoreError
+        Raises StoreError if the file cannot be used.
         """
         self.path = path
         self._max_rooms = max_rooms
         self._db = _open(path)
-        self._kept_rooms = {str(name) for (name,) in self._db.execute("SELECT name FROM room")}
+        self._stored_rooms = {str(name) for (name,) in self._db.execute("SELECT name FROM room")}
         self._jobs: queue.SimpleQueue[_Write | _Load | _Stop] = queue.SimpleQueue()
         self._broken = False  # set by the thread, read by the loop
         self._probed_at = 0.0
@@ -85,36 +84,37 @@ class Store:
         self._thread.start()
 
     def writable(self) -> bool:
-        """Whether the last write went well. After one that did not, this tries again by itself, once a second."""
+        """Whether the last write succeeded. After a failed one, calls start new attempts, at most one per second."""
         if self._broken and time.monotonic() - self._probed_at >= RETRY_S:
             self._probed_at = time.monotonic()
             self._jobs.put(_Write(_probe))
         return not self._broken
 
-    def has_place_for(self, room: str) -> bool:
-        return room in self._kept_rooms or len(self._kept_rooms) < self._max_rooms
+    def has_capacity_for(self, room: str) -> bool:
+        """Whether the room is stored already, or may be stored without exceeding `max_rooms`."""
+        return room in self._stored_rooms or len(self._stored_rooms) < self._max_rooms
 
-    def load(self, room: str, then: Callable[[Kept | None], None]) -> None:
-        """Read what is kept of a room; None when the file cannot be read."""
-        self._jobs.put(_Load(room, _on_this_loop(then)))
+    def load(self, room: str, callback: Callable[[SavedRoom | None], None]) -> None:
+        """Read a room and pass it to `callback`, or None if the file cannot be read."""
+        self._jobs.put(_Load(room, _on_this_loop(callback)))
 
-    def write(self, room: str, events: Sequence[ObjectEvent], then: Callable[[bool], None]) -> None:
-        """Make events durable, then say so; False: they are not, nor is anything that was given with them."""
-        self._kept_rooms.add(room)
-        self._jobs.put(_Write(lambda db: _write_events(db, room, events), _on_this_loop(then)))
+    def write(self, room: str, events: Sequence[ObjectEvent], callback: Callable[[bool], None]) -> None:
+        """Write events. `callback` gets True once they are durable, or False if their transaction failed."""
+        self._stored_rooms.add(room)
+        self._jobs.put(_Write(lambda db: _write_events(db, room, events), _on_this_loop(callback)))
 
-    def write_moves(self, room: str, moved: Sequence[tuple[int, Point]], then: Callable[[bool], None]) -> None:
-        """Save where objects are that are being moved."""
-        self._jobs.put(_Write(lambda db: _write_poses(db, room, moved), _on_this_loop(then)))
+    def write_moves(self, room: str, moved: Sequence[tuple[int, Point]], callback: Callable[[bool], None]) -> None:
+        """Write the current poses of objects that are being moved. `callback` as for `write`."""
+        self._jobs.put(_Write(lambda db: _write_poses(db, room, moved), _on_this_loop(callback)))
 
     def forget(self, room: str) -> None:
-        """Nothing is to be kept of a room that has no objects."""
-        if room in self._kept_rooms:
-            self._kept_rooms.discard(room)
+        """Delete a room, which has no objects, from the file."""
+        if room in self._stored_rooms:
+            self._stored_rooms.discard(room)
             self._jobs.put(_Write(lambda db: _forget(db, room)))
 
     def close(self) -> None:
-        """Do what was asked for, and let go of the file."""
+        """Finish all jobs and close the file."""
         self._jobs.put(_Stop())
         self._thread.join()
 
@@ -122,15 +122,15 @@ class Store:
         last: _Load | _Stop | None = None
         while not isinstance(last, _Stop):
             writes, last = self._gather()
-            # A load must see what was written before it, and nothing that then turns out not to be.
+            # A load must see all earlier writes, and no write that fails later. So they are committed first.
             self._commit(writes)
             if isinstance(last, _Load):
-                last.then(self._read(last.room))
+                last.callback(self._read(last.room))
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
 
     def _gather(self) -> tuple[list[_Write], _Load | _Stop | None]:
-        """The writes that wait, and what came after them."""
+        """The queued writes, up to MAX_BATCH, and the job after them if it is not a write."""
         writes: list[_Write] = []
         job = self._jobs.get()
         while isinstance(job, _Write):
@@ -152,43 +152,48 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             if not self._broken:
-                log.error("cannot write %s: %s; shared objects cannot be changed until it can", self.path, error)
+                log.error(
+                    "cannot write %s: %s; operations on shared objects are denied until writing works again",
+                    self.path,
+                    error,
+                )
             self._broken = True
         else:
             if self._broken:
                 log.warning("%s can be written again", self.path)
             self._broken = False
         for write in writes:
-            if write.then:
-                write.then(not self._broken)
+            if write.callback:
+                write.callback(not self._broken)
 
-    def _read(self, room: str) -> Kept | None:
+    def _read(self, room: str) -> SavedRoom | None:
         try:
-            return _kept(self._db, room)
+            return _read_room(self._db, room)
         except sqlite3.Error as error:
-            about(log, room=room).error("cannot read the room from %s: %s", self.path, error)
+            with_context(log, room=room).error("cannot read the room from %s: %s", self.path, error)
             return None
 
 
-def _on_this_loop(then: Callable[[T], None]) -> Callable[[T], None]:
+def _on_this_loop(callback: Callable[[T], None]) -> Callable[[T], None]:
+    """A function that calls `callback` on the running event loop, from any thread."""
     loop = asyncio.get_running_loop()
 
-    def answer(result: T) -> None:
-        # The loop is closed when the relay has stopped without waiting.
+    def call(result: T) -> None:
+        # The loop is already closed if the relay stopped without waiting.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(then, result)
+            loop.call_soon_threadsafe(callback, result)
 
-    return answer
+    return call
 
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: cannot be opened: {error}; is its folder there, and writable?") from None
+        raise StoreError(f"{path}: cannot be opened: {error}; check that its folder exists and is writable") from None
     try:
-        # One relay, one file: a second one that writes the same rooms would be a second truth. The lock is
-        # the process's and goes with it, however it ends.
+        # The lock keeps a second relay from writing the same rooms in a different state. The system releases it when
+        # the process ends, even after a crash.
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -200,8 +205,8 @@ def _open(path: Path) -> sqlite3.Connection:
             for statement in SCHEMA.split(";"):
                 db.execute(statement)
         elif layout != APPLICATION_ID:
-            raise StoreError(f"{path}: is a database, but not one of this version of the relay; give another file")
-        # Rooms whose last object was deleted before a crash.
+            raise StoreError(f"{path}: is a database, but not of this version of the relay; use another file")
+        # Delete rooms that lost their last object before a crash.
         db.execute("DELETE FROM room WHERE name NOT IN (SELECT room FROM object)")
         db.execute("COMMIT")
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
@@ -213,9 +218,9 @@ def _open(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         db.close()
         if "locked" in str(error):
-            raise StoreError(f"{path}: is in use by another relay; each needs a file of its own") from None
+            raise StoreError(f"{path}: is in use by another relay; each relay needs its own file") from None
         raise StoreError(
-            f"{path}: cannot be used: {error}; put a backup in its place, or move it away to start with none"
+            f"{path}: cannot be used: {error}; restore a backup, or move the file away to start without stored objects"
         ) from None
     return db
 
@@ -223,24 +228,24 @@ def _open(path: Path) -> sqlite3.Connection:
 def _write_events(db: sqlite3.Connection, room: str, events: Iterable[ObjectEvent]) -> None:
     for event in events:
         match event:
-            case Spawned(id=identity, asset=asset, scale=scale, pose=pose):
+            case Spawned(id=object_id, asset=asset, scale=scale, pose=pose):
                 db.execute(
                     "INSERT INTO object VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",
-                    (room, identity, asset, scale, *pose.p, *pose.q),
+                    (room, object_id, asset, scale, *pose.p, *pose.q),
                 )
-                _count(db, room, event.rev, identity)
-            case Grabbed(id=identity, epoch=epoch):
-                db.execute("UPDATE object SET epoch = ? WHERE room = ? AND id = ?", (epoch, room, identity))
-                _count(db, room, event.rev)
-            case Released(id=identity, pose=pose):
-                _write_poses(db, room, [(identity, pose)])
-                _count(db, room, event.rev)
-            case Deleted(id=identity):
-                db.execute("DELETE FROM object WHERE room = ? AND id = ?", (room, identity))
-                _count(db, room, event.rev)
+                _update_counters(db, room, event.rev, object_id)
+            case Grabbed(id=object_id, epoch=epoch):
+                db.execute("UPDATE object SET epoch = ? WHERE room = ? AND id = ?", (epoch, room, object_id))
+                _update_counters(db, room, event.rev)
+            case Released(id=object_id, pose=pose):
+                _write_poses(db, room, [(object_id, pose)])
+                _update_counters(db, room, event.rev)
+            case Deleted(id=object_id):
+                db.execute("DELETE FROM object WHERE room = ? AND id = ?", (room, object_id))
+                _update_counters(db, room, event.rev)
 
 
-def _count(db: sqlite3.Connection, room: str, rev: int, last_id: int = 0) -> None:
+def _update_counters(db: sqlite3.Connection, room: str, rev: int, last_id: int = 0) -> None:
     db.execute(
         "INSERT INTO room VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
         "rev = excluded.rev, last_id = max(last_id, excluded.last_id)",
@@ -251,7 +256,7 @@ def _count(db: sqlite3.Connection, room: str, rev: int, last_id: int = 0) -> Non
 def _write_poses(db: sqlite3.Connection, room: str, moved: Iterable[tuple[int, Point]]) -> None:
     db.executemany(
         "UPDATE object SET x = ?, y = ?, z = ?, qx = ?, qy = ?, qz = ?, qw = ? WHERE room = ? AND id = ?",
-        [(*pose.p, *pose.q, room, identity) for identity, pose in moved],
+        [(*pose.p, *pose.q, room, object_id) for object_id, pose in moved],
     )
 
 
@@ -261,21 +266,21 @@ def _forget(db: sqlite3.Connection, room: str) -> None:
 
 
 def _probe(db: sqlite3.Connection) -> None:
-    """A write as large as many, since a full disk may have room for the smallest."""
+    """Write and delete a large record, because an almost full disk may still have space for a small one."""
     db.execute("INSERT INTO probe VALUES (zeroblob(?))", (PROBE_BYTES,))
     db.execute("DELETE FROM probe")
 
 
-def _kept(db: sqlite3.Connection, room: str) -> Kept:
+def _read_room(db: sqlite3.Connection, room: str) -> SavedRoom:
     counters = db.execute("SELECT rev, last_id FROM room WHERE name = ?", (room,)).fetchone()
     if counters is None:
-        return Kept()
+        return SavedRoom()
     rows = db.execute(
         "SELECT id, asset, x, y, z, qx, qy, qz, qw, scale, epoch FROM object WHERE room = ? ORDER BY id", (room,)
     )
     objects = tuple(
-        SharedObject(identity, asset, Point((x, y, z), (qx, qy, qz, qw)), scale, None, epoch)
-        for identity, asset, x, y, z, qx, qy, qz, qw, scale, epoch in rows
+        SharedObject(object_id, asset, Point((x, y, z), (qx, qy, qz, qw)), scale, None, epoch)
+        for object_id, asset, x, y, z, qx, qy, qz, qw, scale, epoch in rows
     )
     rev, last_id = counters
-    return Kept(rev, last_id, objects)
+    return SavedRoom(rev, last_id, objects)

@@ -1,1 +1,1 @@
-"""Simulated clients: the other end of the connection. The server imports nothing from here."""
+"""Simulated clients: the other end of the connection. The server imports nothing from this package."""

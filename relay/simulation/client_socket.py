@@ -1,7 +1,7 @@
-"""The client's end of a WebSocket (RFC 6455) for load: asyncio's buffered protocol, and nothing looked at twice.
+"""A WebSocket client (RFC 6455) for generating load, on asyncio's buffered protocol.
 
-One buffer serves all sockets of a process, since asyncio fills it and hands it over in one go. Large binary
-messages are announced with what has come of them and then passed over, never put together.
+All sockets of a process share one receive buffer, because asyncio fills it and delivers it in one call. A binary
+message is reported with the part of it that has arrived; the rest is skipped. So large messages are never assembled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import struct
 from typing import Final, Protocol, cast
 
 BUFFER_BYTES: Final = 256 * 1024
-HANDSHAKE_BYTES: Final = 16 * 1024  # more than that is no answer to ours
+MAX_HANDSHAKE_BYTES: Final = 16 * 1024  # no valid response is longer
 NO_CLOSE_FRAME: Final = 1006  # RFC 6455, 7.1.5
 
 TEXT: Final = 1
@@ -25,8 +25,8 @@ PONG: Final = 10
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _FIN = 0x80
-# The mask keeps browsers from writing what they like through proxies. A key of zero is as valid as any other
-# and leaves the payload as it is; the server has the same work with it.
+# The mask protects proxies from pages that choose their bytes, which does not apply here. A key of zero is valid and
+# leaves the payload unchanged; the server has the same work with it.
 _MASKED = 0x80
 _ZERO_KEY = bytes(4)
 
@@ -34,28 +34,28 @@ _shared = bytearray(BUFFER_BYTES)
 _view = memoryview(_shared)
 
 
-class Ears(Protocol):
-    """Who listens to a socket."""
+class SocketListener(Protocol):
+    """Receives the events of a socket."""
 
     def opened(self, socket: ClientSocket) -> None: ...
 
-    def heard_text(self, payload: bytes) -> None: ...
+    def text_received(self, payload: bytes) -> None: ...
 
-    def heard_binary(self, buffer: bytes | bytearray, start: int, end: int, size: int) -> None:
-        """A binary message of `size` bytes begins; `buffer[start:end]`, 8 bytes at least if it has them, are here."""
+    def binary_started(self, buffer: bytes | bytearray, start: int, end: int, size: int) -> None:
+        """A binary message of `size` bytes has started. `buffer[start:end]` is here, at least min(size, 8) bytes."""
 
-    def heard_all(self) -> None:
-        """The binary message that began is complete."""
+    def binary_ended(self) -> None:
+        """The binary message that started has arrived completely."""
 
     def lost(self, code: int, reason: str) -> None:
-        """The line is gone, with the peer's close code or NO_CLOSE_FRAME."""
+        """The connection is closed, with the close code of the peer or NO_CLOSE_FRAME."""
 
 
 class ClientSocket(asyncio.BufferedProtocol):
-    """One socket. It ends itself where the peer breaks RFC 6455 or fragments, which a relay never does."""
+    """One socket. It aborts if the peer violates RFC 6455 or sends fragments, which a relay never does."""
 
-    def __init__(self, ears: Ears, host: str, path: str, subprotocol: str) -> None:
-        self._ears = ears
+    def __init__(self, listener: SocketListener, host: str, path: str, subprotocol: str) -> None:
+        self._listener = listener
         self._key = base64.b64encode(os.urandom(16))
         self._request = (
             f"GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -64,9 +64,9 @@ class ClientSocket(asyncio.BufferedProtocol):
         ).encode()
         self._transport: asyncio.Transport | None = None
         self._open = False
-        self._kept = b""  # the start of something that is not all here yet
-        self._passing = 0  # bytes of a binary message still to come
-        self._end: tuple[int, str] = (NO_CLOSE_FRAME, "")
+        self._partial = b""  # the start of a response or frame that has not arrived completely
+        self._to_skip = 0  # bytes of a binary message that are still to arrive
+        self._closed_with: tuple[int, str] = (NO_CLOSE_FRAME, "")
         self.received_bytes = 0
 
     def send_text(self, text: str) -> None:
@@ -76,7 +76,7 @@ class ClientSocket(asyncio.BufferedProtocol):
         self._send(BINARY, payload)
 
     def close(self, code: int) -> None:
-        """Say goodbye; `lost` is called when the peer has answered and gone."""
+        """Send a close frame. `lost` is called when the peer has answered and the connection is closed."""
         self._send(CLOSE, struct.pack("!H", code))
 
     def abort(self) -> None:
@@ -94,9 +94,9 @@ class ClientSocket(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.received_bytes += nbytes
-        if self._kept:
-            data: bytes | bytearray = self._kept + _shared[:nbytes]
-            self._kept = b""
+        if self._partial:
+            data: bytes | bytearray = self._partial + _shared[:nbytes]
+            self._partial = b""
             nbytes = len(data)
         else:
             data = _shared
@@ -109,37 +109,37 @@ class ClientSocket(asyncio.BufferedProtocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self._transport = None
-        self._ears.lost(*self._end)
+        self._listener.lost(*self._closed_with)
 
-    # --- what came
+    # --- received data
 
     def _take_handshake(self, data: bytes | bytearray, end: int) -> int:
-        """Where frames begin; −1 while they do not."""
-        blank = data.find(b"\r\n\r\n", 0, end)
-        if blank < 0:
-            self._kept = bytes(data[:end])
-            if end > HANDSHAKE_BYTES:
-                self._give_up("an answer without end")
+        """Parse the response to the handshake. Returns the offset of the first frame, or −1 if it is incomplete."""
+        header_end = data.find(b"\r\n\r\n", 0, end)
+        if header_end < 0:
+            self._partial = bytes(data[:end])
+            if end > MAX_HANDSHAKE_BYTES:
+                self._abort_with("the response to the handshake is too long")
             return -1
-        status, *lines = bytes(data[:blank]).split(b"\r\n")
+        status, *lines = bytes(data[:header_end]).split(b"\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
         accept = base64.b64encode(hashlib.sha1(self._key + _GUID, usedforsecurity=False).digest())
         if status.split(b" ")[1:2] != [b"101"] or headers.get(b"sec-websocket-accept") != accept:
-            self._give_up(f"no WebSocket there: {status.decode('latin-1')}")
+            self._abort_with(f"the server did not accept the WebSocket: {status.decode('latin-1')}")
             return -1
         self._open = True
-        self._ears.opened(self)
-        return blank + 4
+        self._listener.opened(self)
+        return header_end + 4
 
     def _take_frames(self, data: bytes | bytearray, at: int, end: int) -> None:
         while at < end:
-            if self._passing:
-                passed = min(self._passing, end - at)
-                at += passed
-                self._passing -= passed
-                if self._passing:
+            if self._to_skip:
+                skipped = min(self._to_skip, end - at)
+                at += skipped
+                self._to_skip -= skipped
+                if self._to_skip:
                     return
-                self._ears.heard_all()
+                self._listener.binary_ended()
                 continue
             start = at + 2
             if start <= end:
@@ -152,38 +152,39 @@ class ClientSocket(asyncio.BufferedProtocol):
                     size = int.from_bytes(data[at + 2 : start], "big") if start <= end else 0
             if start > end:
                 break
-            first = data[at]
-            binary = first == _FIN | BINARY
+            first_byte = data[at]
+            binary = first_byte == _FIN | BINARY
             if end - start < (min(size, 8) if binary else size):
                 break
             at = start
             if binary:
-                self._ears.heard_binary(data, start, min(end, start + size), size)
-                self._passing = size
+                self._listener.binary_started(data, start, min(end, start + size), size)
+                self._to_skip = size
                 if not size:
-                    self._ears.heard_all()
+                    self._listener.binary_ended()
             else:
                 at += size
-                self._take_other(first, bytes(data[start:at]))
-        self._kept = bytes(data[at:end])
+                self._take_message(first_byte, bytes(data[start:at]))
+        self._partial = bytes(data[at:end])
 
-    def _take_other(self, first: int, payload: bytes) -> None:
-        opcode = first ^ _FIN
+    def _take_message(self, first_byte: int, payload: bytes) -> None:
+        """Handle a text message or a control frame."""
+        opcode = first_byte ^ _FIN
         if opcode == TEXT:
-            self._ears.heard_text(payload)
+            self._listener.text_received(payload)
         elif opcode == CLOSE:
             if len(payload) >= 2:
-                self._end = (int.from_bytes(payload[:2], "big"), payload[2:].decode(errors="replace"))
+                self._closed_with = (int.from_bytes(payload[:2], "big"), payload[2:].decode(errors="replace"))
             self._send(CLOSE, payload[:2])
             if self._transport:
                 self._transport.close()
         elif opcode == PING:
             self._send(PONG, payload)
         elif opcode != PONG:
-            self._give_up(f"a frame that begins with {first:#04x}")
+            self._abort_with(f"unexpected frame with first byte {first_byte:#04x}")
 
-    def _give_up(self, reason: str) -> None:
-        self._end = (NO_CLOSE_FRAME, reason)
+    def _abort_with(self, reason: str) -> None:
+        self._closed_with = (NO_CLOSE_FRAME, reason)
         self.abort()
 
     def _send(self, opcode: int, payload: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a crowd of simulated participants saw: counts, and how old poses were. Pure."""
+"""Measurements of a simulated load: counts, and the ages of poses. Pure."""
 
 from __future__ import annotations
 
@@ -6,45 +6,45 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-MOST_MS: Final = 10_000  # older is counted as this old
+MAX_AGE_MS: Final = 10_000  # larger ages are counted as this
 
 
-class Ages:
-    """A histogram in steps of 1 ms."""
+class AgeHistogram:
+    """A histogram of ages with bins of 1 ms."""
 
     def __init__(self) -> None:
-        self._steps = [0] * (MOST_MS + 1)
+        self._bins = [0] * (MAX_AGE_MS + 1)
         self.count = 0
 
     def add(self, seconds: float) -> None:
-        self._steps[min(max(int(seconds * 1000.0), 0), MOST_MS)] += 1
+        self._bins[min(max(int(seconds * 1000.0), 0), MAX_AGE_MS)] += 1
         self.count += 1
 
     def quantile_ms(self, quantile: float) -> float | None:
-        """The nearest-rank quantile, to the millisecond; None of nothing."""
+        """The nearest-rank quantile, to the millisecond; None if the histogram is empty."""
         if not self.count:
             return None
-        left = quantile * self.count
-        for ms, count in enumerate(self._steps):
-            left -= count
-            if count and left <= 0:
+        remaining = quantile * self.count
+        for ms, count in enumerate(self._bins):
+            remaining -= count
+            if count and remaining <= 0:
                 return float(ms)
-        return float(MOST_MS)
+        return float(MAX_AGE_MS)
 
-    def pour_into(self, other: Ages) -> None:
-        """Add all to `other`, and be empty."""
+    def move_to(self, other: AgeHistogram) -> None:
+        """Add all ages to `other`, and remove them here."""
         if self.count:
-            for ms, count in enumerate(self._steps):
+            for ms, count in enumerate(self._bins):
                 if count:
-                    other._steps[ms] += count
+                    other._bins[ms] += count
             other.count += self.count
-            self._steps = [0] * (MOST_MS + 1)
+            self._bins = [0] * (MAX_AGE_MS + 1)
             self.count = 0
 
 
 @dataclass(slots=True)
-class Tally:
-    """Totals since the start. `ages` are those of sampled poses: one of every `sample_every` frames."""
+class LoadStatistics:
+    """Totals since the start. `ages` are sampled: of one pose in every `sample_every` frames."""
 
     sample_every: int = 1
     present: int = 0
@@ -52,13 +52,13 @@ class Tally:
     poses_sent: int = 0
     poses_received: int = 0
     ticks_received: int = 0
-    ticks_missed: int = 0  # that should have come in the gaps between those received
+    ticks_missed: int = 0  # estimated from the gaps between received ticks
     thrown: int = 0
     denied: int = 0
     errors: Counter[str] = field(default_factory=Counter)
-    losses: Counter[int] = field(default_factory=Counter)  # lines lost or refused, by close code
+    losses: Counter[int] = field(default_factory=Counter)  # lost and refused connections, by close code
     last_reason: str = ""
-    ages: Ages = field(default_factory=Ages)
+    ages: AgeHistogram = field(default_factory=AgeHistogram)
 
     def entered(self) -> None:
         self.present += 1

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from streamxr.relay.app import RelaySettings
-from streamxr.relay.protocol.poses import Body, Point, Tick, decode_tick, encode_pose_up, unpack_body
+from pose_codec import Body, Tick, decode_tick, encode_pose, unpack_body
+from streamxr.relay.protocol.messages import Point
 from streamxr.relay.server import RelayServer, listen
+from streamxr.relay.settings import RelaySettings
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
@@ -99,7 +100,7 @@ class Client:
 
     def move(self, x: float, y: float = 1.6, z: float = 0.0) -> None:
         self._seq += 1
-        self.socket.send(encode_pose_up(Body(Point((x, y, z), (0.0, 0.0, 0.0, 1.0))), self._seq, 0))
+        self.socket.send(encode_pose(Body(Point((x, y, z), (0.0, 0.0, 0.0, 1.0))), self._seq, 0))
 
     def hear(self, kind: str) -> dict[str, Any]:
         """The next control message of that type; others stay in `heard`."""

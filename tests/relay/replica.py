@@ -41,7 +41,7 @@ class Replica:
         self.objects: dict[int, SharedObject] = {}
         self.controls: deque[ServerMessage] = deque()
         self.moves: deque[bytes] = deque()
-        self.missed_tick = True
+        self.needs_keyframe = True
         self.denials: list[Denied] = []
         self.signals: list[SignalFrom] = []
 
@@ -53,7 +53,7 @@ class Replica:
         self.controls.clear()
         self.moves.clear()
         self.profiles.clear()
-        self.missed_tick = True
+        self.needs_keyframe = True
         self.welcomed = False
         self.pid = 0
 

@@ -7,18 +7,18 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from pose_codec import decode_tick, encode_ack
 from starlette.websockets import WebSocket
-from streamxr.relay.app import RelaySettings
 from streamxr.relay.connection import Connection, ConnectionLimits
 from streamxr.relay.fast_path import EXTENSION
 from streamxr.relay.frames import Burst, Frame
 from streamxr.relay.metrics import Counts
 from streamxr.relay.open_room import OpenRoom
 from streamxr.relay.protocol.messages import CloseCode, Hello
-from streamxr.relay.protocol.poses import decode_tick, encode_ack_up
 from streamxr.relay.rooms.pace import TickPolicy
 from streamxr.relay.rooms.room import Room
-from streamxr.relay.transport import LEAST_WAITING_BYTES
+from streamxr.relay.settings import RelaySettings
+from streamxr.relay.transport import MIN_BACKLOG_BYTES
 
 Event = tuple[str, Any]  # "text", "tick" or "close", and what
 Send = Callable[[Event], None]
@@ -39,19 +39,19 @@ class Network:
         self.flowing.set()
 
 
-class MemoryDoor:
-    """A fast path in memory: what the relay asks of `DoorWebSocketProtocol`."""
+class MemoryFastPath:
+    """A fast path in memory: what the relay asks of `FastPathWebSocketProtocol`."""
 
     def __init__(self, network: Network, end: asyncio.Event) -> None:
         self.network = network
         self.end = end
         self.take: Callable[[bytes], None] | None = None
 
-    def open_door(self, take: Callable[[bytes], None]) -> None:
+    def open_fast_path(self, take: Callable[[bytes], None]) -> None:
         self.take = take
 
     def offer(self, burst: Burst) -> bool:
-        if self.unsent() > max(burst.size, LEAST_WAITING_BYTES):
+        if self.unsent() > max(burst.size, MIN_BACKLOG_BYTES):
             return False
         for frame in burst.frames:
             self.write(frame)
@@ -65,7 +65,7 @@ class MemoryDoor:
         if self.network.flowing.is_set():
             self.network.sent.append(event)
         else:
-            self.network.waiting.append((event, len(frame.framed)))
+            self.network.waiting.append((event, len(frame.encoded)))
 
     def close(self, code: int, reason: str) -> None:
         self.network.waiting.append((("close", code), len(reason)))
@@ -85,14 +85,14 @@ class Line:
         self.gone = asyncio.Event()
         scope: dict[str, Any] = {"type": "websocket", "path": "/ws/hall", "headers": [], "subprotocols": []}
         if fast_path:
-            scope["extensions"] = {EXTENSION: MemoryDoor(self.network, self.gone)}
+            scope["extensions"] = {EXTENSION: MemoryFastPath(self.network, self.gone)}
         self.heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.heard.put_nowait({"type": "websocket.connect"})
         self.websocket = WebSocket(scope, self._receive, self._send)
         self.connection = Connection(self.websocket, ConnectionLimits(), lambda: self.now, self.counts)
         self.pid, _ = opened.room.join(Hello(1, "Zoë", "#00ff00"), 0.0)
-        opened.seats[self.pid] = self.connection
-        self.connection.greeted = self.connection.welcomed = True
+        opened.connections[self.pid] = self.connection
+        self.connection.hello_accepted = self.connection.welcomed = True
 
     async def start(self) -> asyncio.Task[None]:
         await self.websocket.accept()
@@ -175,16 +175,16 @@ def test_after_a_skipped_tick_comes_a_keyframe(with_a_line: Callable[[Scenario],
         ada, bob = join(room, "Ada"), join(room, "Bob")
         people = [join(room, f"Guest {number}") for number in range(60)]
         for pid in (ada, bob, *people):
-            room.bodies.place_of(pid).put(0, body(1), 0.0)
+            room.poses.slot_of(pid).put(0, body(1), 0.0)
         await line.tick(0.0)
         assert line.last_pids() == {ada, bob, *people}
 
         line.hold_up()
         for step in (1, 2, 3):  # the first and second wait in the line
             for pid in (ada, *people):
-                room.bodies.place_of(pid).put(0, body(1 + step), 0.1 * step)
+                room.poses.slot_of(pid).put(0, body(1 + step), 0.1 * step)
             if step == 3:
-                room.bodies.place_of(bob).put(0, body(9), 0.3)
+                room.poses.slot_of(bob).put(0, body(9), 0.3)
             await line.tick(0.1 * step)
         assert line.counts.skipped_ticks >= 1, "and with it Bob's move"
         line.flow()
@@ -203,11 +203,11 @@ def test_after_a_skipped_tick_comes_a_keyframe(with_a_line: Callable[[Scenario],
 def test_the_first_frame_is_a_keyframe(with_a_line: Callable[[Scenario], None]) -> None:
     async def scenario(room: Room, line: Line) -> None:
         ada, bob = join(room, "Ada"), join(room, "Bob")
-        room.bodies.place_of(ada).put(0, body(1), 0.0)
-        line.opened.seats.clear()
+        room.poses.slot_of(ada).put(0, body(1), 0.0)
+        line.opened.connections.clear()
         line.opened.tick(0.0)
-        line.opened.seats[line.pid] = line.connection
-        room.bodies.place_of(bob).put(0, body(1), 0.1)
+        line.opened.connections[line.pid] = line.connection
+        room.poses.slot_of(bob).put(0, body(1), 0.1)
         await line.tick(0.1)
         assert line.last_pids() == {ada, bob}
 
@@ -220,7 +220,7 @@ def test_while_a_line_is_held_up_nothing_piles_up(with_a_line: Callable[[Scenari
         line.hold_up()
         for step in range(80):
             for pid in people:
-                room.bodies.place_of(pid).put(0, body(step), step / 30)
+                room.poses.slot_of(pid).put(0, body(step), step / 30)
             await line.tick(step / 30)
         assert line.counts.skipped_ticks >= 77
         line.flow()
@@ -236,7 +236,7 @@ def test_a_line_without_room_for_3_s_costs_the_seat(with_a_line: Callable[[Scena
         line.hold_up()
         for step in range(30):
             for pid in people:
-                room.bodies.place_of(pid).put(0, body(step), step / 10)
+                room.poses.slot_of(pid).put(0, body(step), step / 10)
             await line.tick(step / 10)
         assert line.counts.closes[CloseCode.SLOW] == 0
         await line.tick(4.1)
@@ -252,7 +252,7 @@ def test_control_messages_keep_their_order(with_a_line: Callable[[Scenario], Non
     async def scenario(room: Room, line: Line) -> None:
         ada = join(room, "Ada")
         line.hold_up()
-        room.bodies.place_of(ada).put(0, body(1), 0.1)
+        room.poses.slot_of(ada).put(0, body(1), 0.1)
         await line.tick(0.1)
         for text in ("first", "second"):
             line.connection.send(text)
@@ -278,7 +278,7 @@ def test_too_many_control_messages_that_wait_cost_the_seat(with_a_line: Callable
 
 
 async def moving_tick(room: Room, line: Line, pid: int, step: int) -> None:
-    room.bodies.place_of(pid).put(0, body(step % 250), step / 30)
+    room.poses.slot_of(pid).put(0, body(step % 250), step / 30)
     await line.tick(step / 30)
 
 
@@ -289,13 +289,13 @@ def test_who_answers_gets_no_more_ticks_than_its_credit_until_it_answers_again(
         ada = join(room, "Ada")
         for step in range(10):
             await moving_tick(room, line, ada, step)
-            await line.hear(encode_ack_up(line.ticks[-1].tick_ms))
+            await line.hear(encode_ack(line.ticks[-1].tick_ms))
         assert len(line.ticks) == 10
         # From here the network still takes everything: only the client could tell that it lies somewhere.
         for step in range(10, 25):
             await moving_tick(room, line, ada, step)
         assert len(line.ticks) == 13, "the smallest credit is three"
-        await line.hear(encode_ack_up(line.ticks[-1].tick_ms))
+        await line.hear(encode_ack(line.ticks[-1].tick_ms))
         await moving_tick(room, line, ada, 25)
         assert len(line.ticks) == 14
         assert line.last_pids() == {ada}
@@ -317,7 +317,7 @@ def test_who_stops_answering_loses_the_seat_after_10_s(with_a_line: Callable[[Sc
     async def scenario(room: Room, line: Line) -> None:
         ada = join(room, "Ada")
         await moving_tick(room, line, ada, 0)
-        await line.hear(encode_ack_up(line.ticks[-1].tick_ms))
+        await line.hear(encode_ack(line.ticks[-1].tick_ms))
         for step in range(1, 299):
             await moving_tick(room, line, ada, step)
         assert line.counts.closes[CloseCode.SLOW] == 0

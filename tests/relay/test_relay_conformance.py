@@ -9,9 +9,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from pose_codec import Body, decode_tick, encode_pose, unpack_body
 from raw_websocket import BINARY, CLOSE, PING, PONG, TEXT, RawWebSocket, frame
 from relay_server import RunningRelay, running_relay
-from streamxr.relay.protocol.poses import Body, Point, decode_tick, encode_pose_up, unpack_body
+from streamxr.relay.protocol.messages import Point
 
 CONTINUATION = 0
 
@@ -32,7 +33,7 @@ def line(relay: RunningRelay) -> Iterator[RawWebSocket]:
 
 
 def pose(x: float) -> bytes:
-    return encode_pose_up(Body(Point((x, 1.6, 0.0), (0.0, 0.0, 0.0, 1.0))), 0, 0)
+    return encode_pose(Body(Point((x, 1.6, 0.0), (0.0, 0.0, 0.0, 1.0))), 0, 0)
 
 
 def see(line: RawWebSocket, x: float) -> None:

@@ -9,18 +9,19 @@ from dataclasses import dataclass, field
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
+from pose_codec import pack_point
 from replica import Replica, comparable
 from streamxr.relay.protocol.messages import (
     ClientMessage,
     Delete,
     Grab,
     Grabbed,
-    Limits,
     ObjectEvent,
     Point,
     ProtocolError,
     Release,
     Role,
+    RoomLimits,
     Signal,
     Spawn,
     Spawned,
@@ -28,8 +29,8 @@ from streamxr.relay.protocol.messages import (
     Welcome,
 )
 from streamxr.relay.protocol.moves import Move, Moves
-from streamxr.relay.protocol.poses import pack_point
-from streamxr.relay.rooms.objects import LEASE_S, Kept, Objects
+from streamxr.relay.protocol.poses import to_tick_ms
+from streamxr.relay.rooms.objects import LEASE_S, SavedRoom, SharedObjects
 from streamxr.relay.rooms.room import (
     PID_REUSE_DELAY_S,
     Broadcast,
@@ -38,11 +39,10 @@ from streamxr.relay.rooms.room import (
     Room,
     RoomFullError,
     Send,
-    to_tick_ms,
 )
 
 SEATS = 4
-LIMITS = Limits(SEATS, objects=3, poses_per_s=90, control_per_s=20, control_bytes=16384)
+LIMITS = RoomLimits(SEATS, objects=3, poses_per_s=90, control_per_s=20, control_bytes=16384)
 TURNED = Point((0.5, 1.25, -2.0), (0.0, 0.6, 0.0, 0.8))
 
 
@@ -250,9 +250,9 @@ class Company(RuleBasedStateMachine):
             frame = world.room.objects.tick(self.now, tick_ms)
             for pid, replica in world.connected.items():
                 whole = world.room.objects.keyframe(self.now, tick_ms)
-                offered = whole if replica.missed_tick else frame
-                replica.missed_tick = pid in stalled
-                if offered and not replica.missed_tick:
+                offered = whole if replica.needs_keyframe else frame
+                replica.needs_keyframe = pid in stalled
+                if offered and not replica.needs_keyframe:
                     replica.moves.append(offered)
 
     @rule(which=st.sampled_from([0, 1]))
@@ -262,8 +262,8 @@ class Company(RuleBasedStateMachine):
         for replica in world.connected.values():
             replica.lose_line()
         objects = world.room.objects
-        kept = Kept(objects.rev, world.last_id, objects.snapshot())
-        world.room = Room(LIMITS, 30, Objects(LIMITS.objects, kept), new_key=self.next_key)
+        kept = SavedRoom(objects.rev, world.last_id, objects.snapshot())
+        world.room = Room(LIMITS, 30, SharedObjects(LIMITS.objects, kept), new_key=self.next_key)
         world.connected.clear()
         world.left_at.clear()
         world.keys.clear()

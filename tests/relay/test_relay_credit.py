@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
-from streamxr.relay.credit import LEAST, MOST, PROBE_S, Credit
+from streamxr.relay.credit import MAX_CREDIT, MIN_CREDIT, PROBE_S, Credit
 
 PERIOD_S = 1 / 30
 
@@ -23,22 +23,22 @@ def allowed_in_a_row(credit: Credit, now: float) -> int:
 def answered_after(round_trip_s: float, start: float = 10.0) -> Credit:
     credit = Credit()
     credit.sent(tick_ms(start), start)
-    credit.answer(tick_ms(start), start + round_trip_s, PERIOD_S)
+    credit.acknowledge(tick_ms(start), start + round_trip_s, PERIOD_S)
     return credit
 
 
 def test_credit_covers_the_round_trip_and_two_more() -> None:
-    assert allowed_in_a_row(answered_after(0.0), 10.1) == LEAST
+    assert allowed_in_a_row(answered_after(0.0), 10.1) == MIN_CREDIT
     assert allowed_in_a_row(answered_after(0.1), 10.2) == 3 + 2
     assert allowed_in_a_row(answered_after(0.3), 10.4) == 9 + 2
-    assert allowed_in_a_row(answered_after(2.0), 12.1) == MOST
+    assert allowed_in_a_row(answered_after(2.0), 12.1) == MAX_CREDIT
 
 
 def test_the_smallest_round_trip_counts_or_queues_would_inflate_it() -> None:
     credit = answered_after(0.05)
     for second in range(11, 40):
         credit.sent(tick_ms(second), second)
-        credit.answer(tick_ms(second), second + 0.9, PERIOD_S)
+        credit.acknowledge(tick_ms(second), second + 0.9, PERIOD_S)
     assert allowed_in_a_row(credit, 50.0) == 4
 
 
@@ -47,18 +47,18 @@ def test_an_answer_covers_all_ticks_before_it() -> None:
     for step in range(3):
         credit.sent(20_000 + step, 20.0)
     assert not credit.allows(20.0)
-    credit.answer(20_002, 20.1, PERIOD_S)
-    assert allowed_in_a_row(credit, 20.2) == LEAST
+    credit.acknowledge(20_002, 20.1, PERIOD_S)
+    assert allowed_in_a_row(credit, 20.2) == MIN_CREDIT
 
 
 def test_an_answer_to_what_was_never_sent_is_no_news() -> None:
     credit = Credit()
     credit.sent(1000, 1.0)
     for nonsense in (0, 999, 1001, 0xFFFFFFFF):
-        credit.answer(nonsense, 1.1, PERIOD_S)
+        credit.acknowledge(nonsense, 1.1, PERIOD_S)
     assert credit.silent_for(100.0) == 0.0, "it has not answered yet"
-    credit.answer(1000, 1.2, PERIOD_S)
-    credit.answer(1000, 1.3, PERIOD_S)
+    credit.acknowledge(1000, 1.2, PERIOD_S)
+    credit.acknowledge(1000, 1.3, PERIOD_S)
     assert credit.silent_for(100.0) == 0.0, "it owes no answer"
 
 
@@ -73,7 +73,7 @@ def test_the_clock_may_turn_over() -> None:
     wrap = 2**32 / 1000
     credit = Credit()
     credit.sent(tick_ms(wrap - 0.01), wrap - 0.01)
-    credit.answer(tick_ms(wrap - 0.01), wrap + 0.04, PERIOD_S)
+    credit.acknowledge(tick_ms(wrap - 0.01), wrap + 0.04, PERIOD_S)
     assert allowed_in_a_row(credit, wrap + 1) == 4
 
 
@@ -84,5 +84,5 @@ def test_no_answer_breaks_it(events: list[tuple[str, int]]) -> None:
         if what == "sent":
             credit.sent(ms, float(now))
         else:
-            credit.answer(ms, float(now), PERIOD_S)
+            credit.acknowledge(ms, float(now), PERIOD_S)
     assert allowed_in_a_row(credit, 1000.0) <= 100

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import struct
 from collections import Counter
 from collections.abc import Callable
 from itertools import count
@@ -11,11 +10,12 @@ from itertools import count
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pose_codec import decode_tick
 from streamxr.relay.frames import Frame
-from streamxr.relay.protocol.poses import FLOAT32, LEFT_VALID, decode_tick
-from streamxr.relay.rooms.cells import CELL_PEOPLE, Standing, divide
-from streamxr.relay.rooms.fanout import KEYFRAME_INTERVAL_S, Fanout, Ticked
-from streamxr.relay.rooms.latest_poses import Bodies
+from streamxr.relay.protocol.poses import FLOAT32, LEFT_VALID, POINT_F32, POINT_MM
+from streamxr.relay.rooms.cells import MAX_CELL_PARTICIPANTS, GroundPosition, divide
+from streamxr.relay.rooms.fanout import KEYFRAME_INTERVAL_S, Fanout, TickFrames
+from streamxr.relay.rooms.latest_poses import LatestPoses
 
 Make = Callable[[float, float, int], bytes]
 
@@ -25,14 +25,14 @@ CLIENT_BPS = 1_500_000
 
 
 def body(x: float, z: float, step: int = 0) -> bytes:
-    return struct.pack("<hhhI", int(x * 1000), step % 30_000, int(z * 1000), 0xE0080200) + bytes(20)
+    return POINT_MM.pack(int(x * 1000), step % 30_000, int(z * 1000), 0xE0080200) + bytes(20)
 
 
 def far_body(x: float, z: float, step: int = 0) -> bytes:
-    return struct.pack("<fffI", x, step, z, 0xE0080200) + bytes(32)
+    return POINT_F32.pack(x, step, z, 0xE0080200) + bytes(32)
 
 
-def fanout_of(bodies: Bodies) -> Fanout:
+def fanout_of(bodies: LatestPoses) -> Fanout:
     return Fanout(bodies, FULL_UP_TO, CLIENT_BPS)
 
 
@@ -40,40 +40,40 @@ def pids_in(frame: Frame | None) -> list[int]:
     return [record.pid for record in decode_tick(frame.payload).records] if frame else []
 
 
-def frame_of(ticked: Ticked, pid: int) -> Frame | None:
-    return ticked.of_pid.get(pid, ticked.shared)
+def frame_of(ticked: TickFrames, pid: int) -> Frame | None:
+    return ticked.by_pid.get(pid, ticked.shared)
 
 
 # --- full mode
 
 
 def test_a_tick_holds_only_what_changed() -> None:
-    bodies = Bodies()
+    bodies = LatestPoses()
     fanout = fanout_of(bodies)
-    bodies.place_of(1).put(0, body(1, 0), 0.0)
-    bodies.place_of(2).put(0, body(2, 0), 0.0)
+    bodies.slot_of(1).put(0, body(1, 0), 0.0)
+    bodies.slot_of(2).put(0, body(2, 0), 0.0)
     fanout.tick(0.0, 2, HZ)
-    bodies.place_of(1).put(0, body(3, 0), 0.1)
-    bodies.place_of(2).put(0, body(2, 0), 0.1)
+    bodies.slot_of(1).put(0, body(3, 0), 0.1)
+    bodies.slot_of(2).put(0, body(2, 0), 0.1)
     assert pids_in(fanout.tick(0.1, 2, HZ).shared) == [1]
     assert fanout.tick(0.2, 2, HZ).shared is None
 
 
 def test_a_hand_that_is_lost_is_a_change() -> None:
-    bodies = Bodies()
+    bodies = LatestPoses()
     fanout = fanout_of(bodies)
-    bodies.place_of(1).put(LEFT_VALID, body(0, 0), 0.0)
+    bodies.slot_of(1).put(LEFT_VALID, body(0, 0), 0.0)
     fanout.tick(0.0, 1, HZ)
-    bodies.place_of(1).put(0, body(0, 0), 0.1)
+    bodies.slot_of(1).put(0, body(0, 0), 0.1)
     frame = fanout.tick(0.1, 1, HZ).shared
     assert frame
     assert [record.flags for record in decode_tick(frame.payload).records] == [0]
 
 
 def test_once_a_second_a_tick_holds_everyone() -> None:
-    bodies = Bodies()
+    bodies = LatestPoses()
     fanout = fanout_of(bodies)
-    bodies.place_of(1).put(0, body(0, 0), 0.0)
+    bodies.slot_of(1).put(0, body(0, 0), 0.0)
     assert pids_in(fanout.tick(0.0, 1, HZ).shared) == [1]
     assert fanout.tick(KEYFRAME_INTERVAL_S - 0.01, 1, HZ).shared is None
     assert pids_in(fanout.tick(KEYFRAME_INTERVAL_S, 1, HZ).shared) == [1]
@@ -81,16 +81,16 @@ def test_once_a_second_a_tick_holds_everyone() -> None:
 
 @pytest.mark.parametrize("people", [1, 1000])
 def test_a_quiet_room_still_sends_once_a_second(people: int) -> None:
-    fanout = fanout_of(Bodies())
+    fanout = fanout_of(LatestPoses())
     fanout.tick(0.0, people, HZ)
     ticks = [fanout.tick(step / HZ, people, HZ) for step in range(1, HZ + 2)]
     assert sum(ticked.shared is not None for ticked in ticks) == 1
 
 
 def test_a_record_tells_the_age_of_its_pose() -> None:
-    bodies = Bodies()
+    bodies = LatestPoses()
     fanout = fanout_of(bodies)
-    bodies.place_of(1).put(0, body(0, 0), 0.5)
+    bodies.slot_of(1).put(0, body(0, 0), 0.5)
     frame = fanout.tick(0.52, 1, HZ).shared
     assert frame
     tick = decode_tick(frame.payload)
@@ -101,17 +101,17 @@ def test_a_record_tells_the_age_of_its_pose() -> None:
 
 
 def test_a_pose_that_comes_in_the_instant_of_a_tick_is_in_the_next() -> None:
-    bodies = Bodies()
+    bodies = LatestPoses()
     fanout = fanout_of(bodies)
     fanout.tick(0.0, 1, HZ)
-    bodies.place_of(1).put(0, body(1, 0), 0.0)
+    bodies.slot_of(1).put(0, body(1, 0), 0.0)
     assert pids_in(fanout.tick(0.0, 1, HZ).shared) == [1]
 
 
 def test_who_left_is_in_no_later_frame() -> None:
-    bodies = Bodies()
+    bodies = LatestPoses()
     fanout = fanout_of(bodies)
-    bodies.place_of(1).put(0, body(1, 0), 0.0)
+    bodies.slot_of(1).put(0, body(1, 0), 0.0)
     bodies.remove(1)
     assert pids_in(fanout.tick(0.0, 1, HZ).shared) == []
     assert pids_in(fanout.keyframe(0.0)) == []
@@ -124,8 +124,8 @@ class Crowd:
     """Many people who all move in every tick, and what each of some onlookers is sent."""
 
     def __init__(self, people: int, side_m: float, make: Make = body) -> None:
-        self.bodies = Bodies()
-        self.fanout = fanout_of(self.bodies)
+        self.poses = LatestPoses()
+        self.fanout = fanout_of(self.poses)
         self.random = random.Random(7)
         self.make = make
         self.flags = FLOAT32 if make is far_body else 0
@@ -135,12 +135,12 @@ class Crowd:
         }
         self.steps = count()
 
-    def tick(self, moving: bool = True) -> Ticked:
+    def tick(self, moving: bool = True) -> TickFrames:
         step = next(self.steps)
         now = step / HZ
         if moving:
             for pid, (x, z) in self.places.items():
-                self.bodies.place_of(pid).put(self.flags, self.make(x, z, step), now)
+                self.poses.slot_of(pid).put(self.flags, self.make(x, z, step), now)
         return self.fanout.tick(now, len(self.places), HZ)
 
 
@@ -165,7 +165,7 @@ def test_no_client_of_a_large_room_is_sent_more_than_its_budget(people: int, sid
         ticked = crowd.tick()
         for pid in range(1, people + 1, 7):
             frame = frame_of(ticked, pid)
-            sent[pid] += len(frame.framed) if frame else 0
+            sent[pid] += len(frame.encoded) if frame else 0
     assert max(sent.values()) * 8 / 2 <= CLIENT_BPS
     assert min(sent.values()) * 8 / 2 >= 0.7 * CLIENT_BPS or people == 151, "the budget is there to be used"
 
@@ -203,7 +203,7 @@ def test_when_everyone_stops_everyone_has_seen_the_last_of_everyone() -> None:
     crowd = Crowd(300, 20.0)
     seen: dict[int, dict[int, bytes]] = {pid: {} for pid in range(1, 301, 13)}
 
-    def show(ticked: Ticked) -> None:
+    def show(ticked: TickFrames) -> None:
         for onlooker, bodies in seen.items():
             frame = frame_of(ticked, onlooker)
             if frame:
@@ -215,15 +215,15 @@ def test_when_everyone_stops_everyone_has_seen_the_last_of_everyone() -> None:
         show(crowd.tick())
     for _ in range(7):
         show(crowd.tick(moving=False))
-    truth = {placed.pid: placed.body for placed in crowd.bodies}
+    truth = {slot.pid: slot.body for slot in crowd.poses}
     assert all(bodies == truth for bodies in seen.values())
 
 
 def test_a_room_that_grows_and_shrinks_starts_over_with_a_keyframe() -> None:
-    bodies = Bodies()
+    bodies = LatestPoses()
     fanout = fanout_of(bodies)
     for pid in range(1, 201):
-        bodies.place_of(pid).put(0, body(pid / 10, 0), 0.0)
+        bodies.slot_of(pid).put(0, body(pid / 10, 0), 0.0)
     fanout.tick(0.0, FULL_UP_TO, HZ)
     for people, in_cells in ((FULL_UP_TO + 1, True), (FULL_UP_TO, True), (FULL_UP_TO // 2, False), (FULL_UP_TO, False)):
         ticked = fanout.tick(0.01, people, HZ)
@@ -237,11 +237,11 @@ places = st.tuples(st.floats(-50, 50), st.floats(-50, 50))
 
 @given(st.lists(places, max_size=120), st.floats(0, 20_000))
 def test_everyone_is_in_one_cell_and_near_ones_fit(people: list[tuple[float, float]], budget: float) -> None:
-    standing = [Standing(pid, x, z, 34) for pid, (x, z) in enumerate(people, 1)]
+    standing = [GroundPosition(pid, x, z, 34) for pid, (x, z) in enumerate(people, 1)]
     cells = divide(standing, budget)
     assert sorted(pid for cell in cells for pid in cell.pids) == [s.pid for s in standing]
     for index, cell in enumerate(cells):
-        assert 0 < len(cell.pids) <= CELL_PEOPLE
+        assert 0 < len(cell.pids) <= MAX_CELL_PARTICIPANTS
         assert sum(34 * len(cells[near].pids) for near in cell.near) <= budget
         assert not cell.near or cell.near[0] == index
         assert len(set(cell.near)) == len(cell.near)

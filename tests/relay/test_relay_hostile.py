@@ -101,7 +101,7 @@ def test_nothing_is_left_of_connections_that_came_and_went(fast_path: bool) -> N
         for _ in range(300):
             come_and_go(relay.port, dice)
         eventually(lambda: relay.metric("streamxr_websocket_connections") == 0)
-        eventually(lambda: not relay.relay._addresses._present)
+        eventually(lambda: not relay.relay._addresses._connections)
         eventually(lambda: connections_alive() == before)
 
 

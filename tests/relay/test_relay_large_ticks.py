@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import uvloop
-from streamxr.relay.fast_path import EXTENSION, DoorWebSocketProtocol
-from streamxr.relay.frames import BINARY, LEAST_SHARED_BYTES, Burst, Frame, text_frame
+from streamxr.relay.fast_path import EXTENSION, FastPathWebSocketProtocol
+from streamxr.relay.frames import BINARY, MIN_SHARED_BYTES, Burst, Frame, text_frame
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -22,7 +22,7 @@ REQUEST = (
     b"GET /ws/hall HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
-SIZES = (1, 100, LEAST_SHARED_BYTES - 100, LEAST_SHARED_BYTES, 60_000, 70_000, 250_000)
+SIZES = (1, 100, MIN_SHARED_BYTES - 100, MIN_SHARED_BYTES, 60_000, 70_000, 250_000)
 ROUNDS = 8
 LOOPS = pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=("asyncio", "uvloop"))
 NewLoop = Callable[[], asyncio.AbstractEventLoop]
@@ -67,14 +67,14 @@ def test_without_such_files_it_is_copied(new_loop: NewLoop, shares: list[Any], m
 
 def test_no_file_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
     before = open_files()
-    burst = Burst([Frame(BINARY, [bytes(LEAST_SHARED_BYTES)])])
+    burst = Burst([Frame(BINARY, [bytes(MIN_SHARED_BYTES)])])
     assert burst.file is not None
     assert burst.file == burst.file
     burst.close()
     assert open_files() == before
 
     monkeypatch.setattr(os, "write", lambda _file, content: len(content) - 1)  # memory ends
-    assert Burst([Frame(BINARY, [bytes(LEAST_SHARED_BYTES)])]).file is None
+    assert Burst([Frame(BINARY, [bytes(MIN_SHARED_BYTES)])]).file is None
     assert open_files() == before
 
 
@@ -90,18 +90,18 @@ def play(new_loop: NewLoop, *, bytes_at_once: int, pause_s: float) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        door: DoorWebSocketProtocol = scope["extensions"][EXTENSION]
-        door.open_door(lambda _payload: None)
+        door: FastPathWebSocketProtocol = scope["extensions"][EXTENSION]
+        door.open_fast_path(lambda _payload: None)
         for size in SIZES * ROUNDS:
             if dice.random() < 0.5:
                 word = text_frame(f"before {size}")
                 door.write(word)
-                sent.extend(word.framed)
+                sent.extend(word.encoded)
             burst = Burst([Frame(BINARY, [dice.randbytes(size)])])
             while not door.offer(burst):
                 await asyncio.sleep(0.001)
             burst.close()
-            sent.extend(burst.framed)
+            sent.extend(burst.encoded)
             if dice.random() < 0.5:
                 await asyncio.sleep(0)
         door.close(1000, "done")
@@ -122,7 +122,7 @@ def play(new_loop: NewLoop, *, bytes_at_once: int, pause_s: float) -> None:
         config.load()
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            lambda: DoorWebSocketProtocol(config, ServerState(), {}, loop), "127.0.0.1", 0
+            lambda: FastPathWebSocketProtocol(config, ServerState(), {}, loop), "127.0.0.1", 0
         )
         async with server:
             await asyncio.wait_for(asyncio.to_thread(read, server.sockets[0].getsockname()[1]), 30.0)

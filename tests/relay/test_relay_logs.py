@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from relay_process import RELAY, serving
 from relay_server import PATIENCE_S, Client
-from streamxr.relay.logs import JsonLines, Lines, TextLines, about
+from streamxr.relay.logs import JsonFormatter, LogQueue, TextFormatter, with_context
 from websockets.sync.client import connect
 
 
@@ -34,11 +34,11 @@ def written(formatter: logging.Formatter, say: Any) -> str:
 
 def test_a_line_about_a_participant_names_room_and_participant() -> None:
     def say(logger: logging.Logger) -> None:
-        log = about(logger, room="hall")
+        log = with_context(logger, room="hall")
         log.add(participant=7)
         log.warning("left: %s", "gone", extra={"code": 1006})
 
-    line = json.loads(written(JsonLines(), say))
+    line = json.loads(written(JsonFormatter(), say))
     assert line["time"].endswith("Z")
     assert {name: line[name] for name in ("level", "message", "room", "participant", "code")} == {
         "level": "warning",
@@ -47,10 +47,10 @@ def test_a_line_about_a_participant_names_room_and_participant() -> None:
         "participant": 7,
         "code": 1006,
     }
-    assert written(TextLines(), say) == "WARNING streamxr.test: left: gone room=hall participant=7 code=1006"
+    assert written(TextFormatter(), say) == "WARNING streamxr.test: left: gone room=hall participant=7 code=1006"
 
 
-@pytest.mark.parametrize("formatter", [JsonLines(), TextLines()])
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
 def test_what_a_stranger_sent_cannot_forge_a_line(formatter: logging.Formatter) -> None:
     assert "\n" not in written(formatter, lambda logger: logger.info("refused %s", "x\nINFO forged"))
 
@@ -60,9 +60,9 @@ def test_a_fault_is_logged_with_its_trace() -> None:
         try:
             raise ValueError("broken")
         except ValueError:
-            about(logger, room="hall").exception("the room failed")
+            with_context(logger, room="hall").exception("the room failed")
 
-    line = json.loads(written(JsonLines(), say))
+    line = json.loads(written(JsonFormatter(), say))
     assert "ValueError: broken" in line["exception"]
     assert line["room"] == "hall"
 
@@ -81,7 +81,7 @@ def test_the_relay_says_who_came_who_went_and_why() -> None:
         _, err = process.communicate(timeout=PATIENCE_S)
     lines = [json.loads(line) for line in err.splitlines()]
     said = [(line.get("room"), line.get("participant"), line["message"].partition(":")[0]) for line in lines]
-    for room, end in (("hall", "left"), ("attic", "gone")):
+    for room, end in (("hall", "left"), ("attic", "connection lost")):
         assert said.index((room, 1, "joined")) < said.index((room, 1, end))
     banned = next(line for line in lines if line.get("code") == 4429)
     assert "too many offences" in banned["message"]
@@ -105,16 +105,16 @@ def test_a_log_that_nobody_reads_stops_no_room() -> None:
 
 
 def test_lines_that_nobody_waits_for_are_counted(capfd: pytest.CaptureFixture[str]) -> None:
-    lines = Lines(3)
+    lines = LogQueue(3)
     log = logging.Logger("streamxr.test")
     log.addHandler(lines)
     for number in range(5):
         log.warning("line %d", number)
     handler = logging.StreamHandler()
-    handler.setFormatter(TextLines())
+    handler.setFormatter(TextFormatter())
     writer = threading.Thread(target=lines.write_to, args=(handler,))
     writer.start()
-    while lines.waiting:
+    while lines.queued:
         time.sleep(0.01)
     lines.end()
     writer.join(PATIENCE_S)
@@ -124,7 +124,7 @@ def test_lines_that_nobody_waits_for_are_counted(capfd: pytest.CaptureFixture[st
         "line 0",
         "line 1",
         "line 2",
-        "2 lines are lost: stderr was not read",
+        "2 log lines are lost, because stderr was not read",
     ]
 
 

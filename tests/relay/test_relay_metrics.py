@@ -6,12 +6,12 @@ import time
 
 from hypothesis import given
 from hypothesis import strategies as st
+from pose_codec import Body, encode_pose
 from relay_server import eventually, running_relay
-from streamxr.relay.metrics import Metrics, Reported, RoomCensus, State
-from streamxr.relay.protocol.messages import CloseCode, ErrorCode, Refusal
-from streamxr.relay.protocol.poses import Body, Point, encode_pose_up
+from streamxr.relay.metrics import Metrics, RelayState, ReportedBandwidth, RoomCensus
+from streamxr.relay.protocol.messages import CloseCode, ErrorCode, Point, Refusal
 
-STATE = State(rooms=0, max_rooms=10, max_connections=20, draining=False)
+STATE = RelayState(rooms=0, max_rooms=10, max_connections=20, draining=False)
 
 
 def series(metrics: Metrics) -> dict[str, float]:
@@ -45,7 +45,7 @@ def test_every_series_is_there_before_anything_happened() -> None:
 def test_only_so_many_clients_have_a_series_and_they_are_the_slowest(bandwidths: list[float], most: int) -> None:
     metrics = Metrics(list, lambda: STATE, client_series=most)
     for index, bps in enumerate(bandwidths):
-        metrics.counts.reported[index] = Reported(f"hall/{index}", bps)
+        metrics.counts.reported[index] = ReportedBandwidth(f"hall/{index}", bps)
     own = [value for name, value in series(metrics).items() if 'client_id="hall/' in name]
     assert sorted(own) == sorted(bandwidths)[:most]
 
@@ -79,7 +79,7 @@ def test_a_pose_is_as_old_as_the_client_took_to_say_that_it_has_it() -> None:
             ada.see(ben.pid, x)
             tick_ms = ada.seen[-1].tick_ms
             time.sleep(0.02)
-            ada.socket.send(encode_pose_up(Body(Point((0.0, 1.6, 0.0), (0.0, 0.0, 0.0, 1.0))), 0, tick_ms))
+            ada.socket.send(encode_pose(Body(Point((0.0, 1.6, 0.0), (0.0, 0.0, 0.0, 1.0))), 0, tick_ms))
             return relay.metric("streamxr_relay_pose_age_seconds_count") > 0
 
         eventually(measured)

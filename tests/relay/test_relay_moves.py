@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pose_codec import pack_point
 from relay_vectors import MOVES, named
 from streamxr.relay.protocol.messages import ErrorCode, Point, ProtocolError
 from streamxr.relay.protocol.moves import MAX_MOVES_UP, Move, decode_moves, decode_moves_up, encode_moves
-from streamxr.relay.protocol.poses import pack_point, unpack_point
+from streamxr.relay.protocol.poses import unpack_point
 
 VALID = MOVES["valid"] + MOVES["down_only"]
 

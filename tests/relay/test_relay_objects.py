@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from pose_codec import pack_point
 from streamxr.relay.protocol.messages import (
     Cause,
     Delete,
@@ -20,21 +21,20 @@ from streamxr.relay.protocol.messages import (
     Spawned,
 )
 from streamxr.relay.protocol.moves import Move, decode_moves
-from streamxr.relay.protocol.poses import pack_point
-from streamxr.relay.rooms.objects import LEASE_S, REMEMBERED_EVENTS, Kept, Objects
+from streamxr.relay.rooms.objects import EVENT_HISTORY, LEASE_S, SavedRoom, SharedObjects
 
 ADA, ZOE = 1, 2
 HERE = Point((0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 THERE = Point((2.0, 1.0, -1.0), (0.0, 0.6, 0.0, 0.8))
 
 
-def with_a_chair(limit: int = 10) -> Objects:
-    objects = Objects(limit)
+def with_a_chair(limit: int = 10) -> SharedObjects:
+    objects = SharedObjects(limit)
     assert ask(objects, ADA, Spawn(7, "chair", HERE, 1.0)) == Spawned(1, 1, ADA, 7, "chair", HERE, 1.0)
     return objects
 
 
-def ask(objects: Objects, pid: int, message: ObjectMessage, now: float = 0.0, role: Role = Role.EDITOR) -> object:
+def ask(objects: SharedObjects, pid: int, message: ObjectMessage, now: float = 0.0, role: Role = Role.EDITOR) -> object:
     """The one thing that follows."""
     (outcome,) = objects.handle(pid, role, message, now)
     return outcome
@@ -177,17 +177,17 @@ def test_a_full_room_takes_no_more_objects() -> None:
 
 def test_events_since_a_rev_are_remembered_for_a_while() -> None:
     objects = with_a_chair()
-    for _ in range(REMEMBERED_EVENTS // 2):
+    for _ in range(EVENT_HISTORY // 2):
         epoch = objects.snapshot()[0].epoch + 1
         ask(objects, ADA, Grab(1))
         ask(objects, ADA, Release(1, epoch, THERE))
     rev = objects.rev
-    assert objects.since(rev) == ()
-    missed = objects.since(rev - REMEMBERED_EVENTS)
+    assert objects.events_since(rev) == ()
+    missed = objects.events_since(rev - EVENT_HISTORY)
     assert missed is not None
-    assert [event.rev for event in missed] == list(range(rev - REMEMBERED_EVENTS + 1, rev + 1))
-    assert objects.since(rev - REMEMBERED_EVENTS - 1) is None
-    assert objects.since(rev + 1) is None, "a rev that never was"
+    assert [event.rev for event in missed] == list(range(rev - EVENT_HISTORY + 1, rev + 1))
+    assert objects.events_since(rev - EVENT_HISTORY - 1) is None
+    assert objects.events_since(rev + 1) is None, "a rev that never was"
 
 
 def test_a_tick_holds_what_moved_and_once_a_second_all_that_is_held() -> None:
@@ -208,9 +208,9 @@ def test_a_tick_holds_what_moved_and_once_a_second_all_that_is_held() -> None:
 def test_what_was_kept_goes_on_where_it_stopped_with_nobody_holding_it() -> None:
     objects = with_a_chair()
     ask(objects, ADA, Grab(1))
-    kept = Kept(objects.rev, 5, tuple(replace(one, owner=None) for one in objects.snapshot()))
-    again = Objects(10, kept)
+    kept = SavedRoom(objects.rev, 5, tuple(replace(one, owner=None) for one in objects.snapshot()))
+    again = SharedObjects(10, kept)
     assert again.snapshot()[0].owner is None
     assert ask(again, ZOE, Grab(1)) == Grabbed(3, 1, ZOE, 2, 5000)
     assert ask(again, ZOE, Spawn(1, "table", HERE, 1.0)) == Spawned(4, 6, ZOE, 1, "table", HERE, 1.0)
-    assert again.since(1) is None, "events of another life are not remembered"
+    assert again.events_since(1) is None, "events of another life are not remembered"

@@ -22,7 +22,6 @@ from streamxr.relay.protocol.messages import (
     Grabbed,
     Joined,
     Left,
-    Limits,
     Pace,
     Point,
     Profile,
@@ -30,6 +29,7 @@ from streamxr.relay.protocol.messages import (
     Refusal,
     Released,
     Role,
+    RoomLimits,
     ServerMessage,
     SharedObject,
     SignalFrom,
@@ -41,7 +41,7 @@ from streamxr.relay.protocol.messages import (
 CLIENT = Draft202012Validator(message_schema("ClientMessage"))
 SERVER = Draft202012Validator(message_schema("ServerMessage"))
 
-LIMITS = Limits(200, 500, 90, 20, 16384)
+LIMITS = RoomLimits(200, 500, 90, 20, 16384)
 POSE = Point((1.0, 1.5, -2.0), (0.0, 0.0, 0.0, 1.0))
 CHAIR = SharedObject(3, "chair", POSE, 1.0, owner=2, epoch=1)
 MESSAGES: list[ServerMessage] = [

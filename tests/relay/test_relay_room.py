@@ -4,21 +4,21 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
+from pose_codec import decode_tick
 from streamxr.relay.protocol.messages import (
     MAX_PID,
     ErrorCode,
     Hello,
     Joined,
     Left,
-    Limits,
     Profile,
     ProtocolError,
+    RoomLimits,
     Stats,
     Update,
     Updated,
     Welcome,
 )
-from streamxr.relay.protocol.poses import decode_tick
 from streamxr.relay.rooms.fanout import Fanout
 from streamxr.relay.rooms.room import PID_REUSE_DELAY_S, Broadcast, Effect, Room, RoomFullError, Send
 
@@ -27,7 +27,7 @@ ZOE = Hello(1, "Zoë", "#00ff00")
 
 
 def a_room(seats: int = 200) -> Room:
-    return Room(Limits(seats, objects=500, poses_per_s=90, control_per_s=20, control_bytes=16384), tick_hz=30)
+    return Room(RoomLimits(seats, objects=500, poses_per_s=90, control_per_s=20, control_bytes=16384), tick_hz=30)
 
 
 def welcome_of(effects: list[Effect]) -> Welcome:
@@ -114,7 +114,7 @@ class Onlooker:
     def __init__(self, room: Room, pid: int) -> None:
         self.room = room
         self.pid = pid
-        self.missed_tick = True
+        self.needs_keyframe = True
         self.profiles: dict[int, tuple[str, str]] = {}
         self.poses: dict[int, tuple[int, bytes]] = {}
 
@@ -147,7 +147,7 @@ class TwoRooms(RuleBasedStateMachine):
         self.now = 0.0
         self.rooms = (a_room(seats=4), a_room(seats=4))
         # One of them is told of in cells as soon as three are in it.
-        self.fanouts = {room: Fanout(room.bodies, most, 100_000) for room, most in zip(self.rooms, (2, 4), strict=True)}
+        self.fanouts = {room: Fanout(room.poses, most, 100_000) for room, most in zip(self.rooms, (2, 4), strict=True)}
         self.present: dict[Room, dict[int, Onlooker]] = {room: {} for room in self.rooms}
         self.truth: dict[Onlooker, tuple[str, str, tuple[int, bytes] | None]] = {}
         self.left_at: dict[tuple[Room, int], float] = {}
@@ -187,7 +187,7 @@ class TwoRooms(RuleBasedStateMachine):
     def move(self, client: Onlooker, byte: int, flags: int) -> None:
         name, color, _ = self.truth[client]
         self.truth[client] = (name, color, (flags, bytes([byte]) * 30))
-        client.room.bodies.place_of(client.pid).put(flags, bytes([byte]) * 30, self.now)
+        client.room.poses.slot_of(client.pid).put(flags, bytes([byte]) * 30, self.now)
 
     @rule(client=clients, name=st.sampled_from([None, "Eve", "Ada"]), color=st.sampled_from([None, "#abcdef"]))
     def rename(self, client: Onlooker, name: str | None, color: str | None) -> None:
@@ -205,14 +205,14 @@ class TwoRooms(RuleBasedStateMachine):
         fanout = self.fanouts[room]
         ticked = fanout.tick(self.now, len(room), hz=30)
         for onlooker in self.present[room].values():
-            if onlooker.missed_tick:
+            if onlooker.needs_keyframe:
                 offered = fanout.keyframe(self.now)
             else:
-                offered = ticked.of_pid.get(onlooker.pid, ticked.shared)
+                offered = ticked.by_pid.get(onlooker.pid, ticked.shared)
             if offered is None:
                 continue
-            onlooker.missed_tick = onlooker.pid in stalled
-            if not onlooker.missed_tick:
+            onlooker.needs_keyframe = onlooker.pid in stalled
+            if not onlooker.needs_keyframe:
                 onlooker.see(offered.payload)
 
     @invariant()

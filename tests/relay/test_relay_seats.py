@@ -12,11 +12,11 @@ from streamxr.relay.protocol.messages import (
     Grabbed,
     Hello,
     Left,
-    Limits,
     Point,
     ProtocolError,
     Released,
     Role,
+    RoomLimits,
     Signal,
     SignalFrom,
     Spawn,
@@ -24,8 +24,17 @@ from streamxr.relay.protocol.messages import (
     Updated,
     Welcome,
 )
-from streamxr.relay.rooms.objects import Kept, Objects
-from streamxr.relay.rooms.room import GRACE_S, SIGNAL_SENT, Broadcast, Credentials, Effect, Room, RoomFullError, Send
+from streamxr.relay.rooms.objects import SavedRoom, SharedObjects
+from streamxr.relay.rooms.room import (
+    GRACE_S,
+    SIGNAL_SENT_PER_S,
+    Broadcast,
+    Credentials,
+    Effect,
+    Room,
+    RoomFullError,
+    Send,
+)
 
 ADA = Hello(1, "Ada", "#ff8800")
 ZOE = Hello(1, "Zoë", "#00ff00")
@@ -33,7 +42,7 @@ HERE = Point((0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
 def a_room(seats: int = 10) -> Room:
-    return Room(Limits(seats, objects=10, poses_per_s=90, control_per_s=20, control_bytes=16384), tick_hz=30)
+    return Room(RoomLimits(seats, objects=10, poses_per_s=90, control_per_s=20, control_bytes=16384), tick_hz=30)
 
 
 def welcome_of(effects: list[Effect]) -> Welcome:
@@ -194,7 +203,7 @@ def test_signals_have_an_allowance_of_characters() -> None:
     ada, _ = room.join(ADA, 0.0)
     zoe, _ = room.join(ZOE, 0.0)
     for _ in range(8):
-        room.handle(ada, Signal(zoe, "x" * (SIGNAL_SENT // 2)), 0.0)
+        room.handle(ada, Signal(zoe, "x" * (SIGNAL_SENT_PER_S // 2)), 0.0)
     with pytest.raises(ProtocolError) as refused:
         room.handle(ada, Signal(zoe, "x"), 0.0)
     assert refused.value.code is ErrorCode.RATE
@@ -214,7 +223,7 @@ def test_many_senders_together_cannot_flood_one_receiver() -> None:
 
 
 def test_a_room_that_kept_no_object_still_counts_on() -> None:
-    room = Room(a_room().limits, 30, Objects(10, Kept(rev=8, last_id=3)))
+    room = Room(a_room().limits, 30, SharedObjects(10, SavedRoom(rev=8, last_id=3)))
     ada, effects = room.join(ADA, 0.0)
     assert welcome_of(effects).rev == 8
     (effect,) = room.handle(ada, Spawn(1, "chair", HERE, 1.0), 0.0)
@@ -224,7 +233,7 @@ def test_a_room_that_kept_no_object_still_counts_on() -> None:
 
 def test_the_largest_welcome_fits_the_queue_of_control_messages() -> None:
     """Or the longest names would keep newcomers out."""
-    limits = Limits(1000, objects=500, poses_per_s=90, control_per_s=20, control_bytes=16384)
+    limits = RoomLimits(1000, objects=500, poses_per_s=90, control_per_s=20, control_bytes=16384)
     room = Room(limits, tick_hz=30)
     there = Point((-1234.567891, 1234.567891, -1234.567891), (-0.123456, -0.123456, -0.123456, -0.123456))
     for _ in range(999):

@@ -370,7 +370,7 @@ def test_draining_says_when_to_come_back_and_closes_with_1012() -> None:
 
 def test_a_room_that_fails_is_closed_and_the_others_go_on() -> None:
     with running_relay() as relay, relay.join("broken") as ada, relay.join("sound") as bob:
-        (broken,) = [opened for opened in relay.relay._rooms.values() if opened.name == "broken"]
+        (broken,) = [opened for opened in relay.relay.rooms._rooms.values() if opened.name == "broken"]
 
         def fail(*_anything: object, **_more: object) -> None:
             raise ArithmeticError("a fault for the test")

@@ -14,13 +14,13 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pose_codec import unpack_body
 from relay_process import RELAY, serving
 from relay_server import PATIENCE_S, eventually, running_relay
-from streamxr.relay.protocol.poses import unpack_body
 from streamxr.relay.simulation.client import SimulatedRoom
 from streamxr.relay.simulation.client_socket import ClientSocket
-from streamxr.relay.simulation.load import Crowd, Plan
-from streamxr.relay.simulation.statistics import Ages
+from streamxr.relay.simulation.load import Load, Plan
+from streamxr.relay.simulation.statistics import AgeHistogram
 from streamxr.relay.simulation.throws import CARRY_STEPS, GROUND_MM, Carry
 from streamxr.relay.simulation.walks import FLAGS, LOOP_S, STEPS_PER_S, walks
 
@@ -67,7 +67,7 @@ def test_what_is_thrown_flies_from_the_hand_and_lands() -> None:
 
 @given(st.lists(st.integers(0, 300), min_size=1), st.floats(0.01, 1.0))
 def test_quantiles_of_ages_are_nearest_ranks(ages_ms: list[int], quantile: float) -> None:
-    ages = Ages()
+    ages = AgeHistogram()
     for ms in ages_ms:
         ages.add((ms + 0.5) / 1000.0)
     ordered = sorted(ages_ms)
@@ -83,14 +83,14 @@ class Listener:
     def opened(self, _socket: ClientSocket) -> None:
         self.heard.append(("opened", b""))
 
-    def heard_text(self, payload: bytes) -> None:
+    def text_received(self, payload: bytes) -> None:
         self.heard.append(("text", payload))
 
-    def heard_binary(self, buffer: bytes | bytearray, start: int, end: int, size: int) -> None:
+    def binary_started(self, buffer: bytes | bytearray, start: int, end: int, size: int) -> None:
         assert end - start >= min(size, 8)
         self.heard.append(("binary", bytes(buffer[start : min(end, start + 8)]) + struct.pack("<I", size)))
 
-    def heard_all(self) -> None:
+    def binary_ended(self) -> None:
         self.heard.append(("all", b""))
 
     def lost(self, _code: int, _reason: str) -> None:
@@ -133,7 +133,7 @@ def test_frames_cut_anywhere_are_the_same_frames(cuts: list[int]) -> None:
     assert heard(in_pieces) == heard(lambda socket: put(socket, stream))
 
 
-def test_the_crowd_arrives_sees_each_other_and_leaves_nobody_behind() -> None:
+def test_the_load_arrives_sees_each_other_and_leaves_nobody_behind() -> None:
     with running_relay() as relay:
         with simulating(relay.port, "--participants", "6", "--rooms", "2", "--json") as process:
             assert process.stdout
@@ -162,14 +162,14 @@ def test_who_is_not_let_in_says_why_and_fails() -> None:
 
 def test_what_is_grabbed_is_thrown_and_let_go() -> None:
     async def reach(port: int) -> None:
-        crowd = Crowd(Plan(f"ws://127.0.0.1:{port}", participants=4, objects=1))
-        for walker in crowd.walkers:
-            walker.next_grab = 0
+        load = Load(Plan(f"ws://127.0.0.1:{port}", participants=4, objects=1))
+        for client in load.clients:
+            client.next_grab = 0
         stop = asyncio.Event()
-        running = asyncio.create_task(crowd.run(stop))
-        await until(lambda: crowd.tally.thrown > 0)
-        await until(lambda: any(thing.owner is None and thing.epoch > 0 for thing in crowd.rooms[0].objects.values()))
-        assert not crowd.tally.errors
+        running = asyncio.create_task(load.run(stop))
+        await until(lambda: load.statistics.thrown > 0)
+        await until(lambda: any(thing.owner is None and thing.epoch > 0 for thing in load.rooms[0].objects.values()))
+        assert not load.statistics.errors
         stop.set()
         await running
 
@@ -184,17 +184,17 @@ def test_after_a_drain_200_clients_are_all_back_and_nobody_sees_a_ghost() -> Non
 
     async def come_and_come_back() -> None:
         with serving(*limits, **all_from_here) as (first, port):
-            crowd = Crowd(Plan(f"ws://127.0.0.1:{port}", participants=200, rooms=2, objects=0))
+            load = Load(Plan(f"ws://127.0.0.1:{port}", participants=200, rooms=2, objects=0))
             stop = asyncio.Event()
-            running = asyncio.create_task(crowd.run(stop))
-            await until(lambda: crowd.tally.present == 200)
+            running = asyncio.create_task(load.run(stop))
+            await until(lambda: load.statistics.present == 200)
             first.send_signal(signal.SIGTERM)
             assert await asyncio.to_thread(first.wait, PATIENCE_S) == 0
         with serving(*limits, port=port, **all_from_here):
-            await until(lambda: crowd.tally.present == 200)
-            assert crowd.tally.joins == 400
-            assert crowd.tally.losses[1012] >= 200
-            await until(lambda: all(sees_exactly_the_others(room) for room in crowd.rooms))
+            await until(lambda: load.statistics.present == 200)
+            assert load.statistics.joins == 400
+            assert load.statistics.losses[1012] >= 200
+            await until(lambda: all(sees_exactly_the_others(room) for room in load.rooms))
             stop.set()
             await running
 
@@ -202,7 +202,7 @@ def test_after_a_drain_200_clients_are_all_back_and_nobody_sees_a_ghost() -> Non
 
 
 def sees_exactly_the_others(room: SimulatedRoom) -> bool:
-    walkers = room.walkers
+    walkers = room.clients
     return len(walkers) == 100 and all(w.present == set(walkers) - {pid} for pid, w in walkers.items())
 
 

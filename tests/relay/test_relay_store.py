@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pose_codec import pack_point
 from relay_process import RELAY, serving
 from relay_server import PATIENCE_S, Client, eventually, running_relay
-from streamxr.relay.app import RelaySettings
 from streamxr.relay.frames import Frame
 from streamxr.relay.open_room import OpenRoom
 from streamxr.relay.protocol.messages import (
@@ -33,11 +33,11 @@ from streamxr.relay.protocol.messages import (
     Update,
 )
 from streamxr.relay.protocol.moves import Move, encode_moves
-from streamxr.relay.protocol.poses import pack_point
-from streamxr.relay.rooms.objects import Kept
+from streamxr.relay.rooms.objects import SavedRoom
 from streamxr.relay.rooms.pace import TickPolicy
 from streamxr.relay.rooms.room import Room
 from streamxr.relay.rooms.store import Store, StoreError
+from streamxr.relay.settings import RelaySettings
 from websockets.sync.client import connect
 
 HERE = Point((0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
@@ -153,7 +153,7 @@ def test_an_emptied_room_comes_back_from_the_store_in_one_process_too(tmp_path: 
             spawn(ada)
             ada.say({"type": "grab", "id": 1})
             ada.hear("grabbed")
-        eventually(lambda: relay.metric('streamxr_room_users{room="other"}') == 0 and not relay.relay._rooms)
+        eventually(lambda: relay.metric('streamxr_room_users{room="other"}') == 0 and len(relay.relay.rooms) == 0)
         with relay.join() as zoe, relay.join("cellar") as bob:
             assert state_of(zoe)[1][2:] == (None, 1)
             assert zoe.welcome["rev"] == 3, "spawned, grabbed, and released when its holder left"
@@ -164,7 +164,7 @@ def test_without_state_a_room_is_gone_with_its_last_participant() -> None:
     with running_relay() as relay:
         with relay.join() as ada:
             spawn(ada)
-        eventually(lambda: not relay.relay._rooms)
+        eventually(lambda: len(relay.relay.rooms) == 0)
         with relay.join() as zoe:
             assert (zoe.welcome["objects"], zoe.welcome["rev"]) == ([], 0)
             assert zoe.welcome["incarnation"] != ada.welcome["incarnation"]
@@ -175,14 +175,14 @@ def test_of_rooms_without_objects_nothing_is_kept_and_rooms_are_counted(tmp_path
         for room in ("a", "b"):
             with relay.join(room) as ada:
                 spawn(ada)
-        eventually(lambda: not relay.relay._rooms)
+        eventually(lambda: len(relay.relay.rooms) == 0)
         with relay.join("c") as ada:
             ada.say({"type": "spawn", "ref": 9, "asset": "chair", "pose": POSE, "scale": 1})
             assert ada.hear("denied")["reason"] == "limit"
         with relay.join("a") as ada:
             ada.say({"type": "delete", "id": 1})
             ada.hear("deleted")
-        eventually(lambda: not relay.relay._rooms)
+        eventually(lambda: len(relay.relay.rooms) == 0)
         with relay.join("c") as ada:
             spawn(ada)
 
@@ -199,7 +199,7 @@ class SlowStore:
     def writable(self) -> bool:
         return True
 
-    def has_place_for(self, _room: str) -> bool:
+    def has_capacity_for(self, _room: str) -> bool:
         return True
 
     def write(self, _room: str, _events: list[ObjectEvent], then: Callable[[bool], None]) -> None:
@@ -229,7 +229,7 @@ def a_room_on(store: SlowStore) -> tuple[OpenRoom, Room]:
 def seat(opened: OpenRoom) -> tuple[int, Ear]:
     ear: Any = Ear()
     pid, effects = opened.room.join(Hello(1, "Ada", "#ff8800"), 0.0)
-    opened.sit(pid, ear)
+    opened.connect(pid, ear)
     opened.deliver(effects)
     return pid, ear
 
@@ -270,7 +270,7 @@ def test_a_failed_write_sends_everyone_away_before_they_hear_of_it() -> None:
 
 def break_disk(relay: Any) -> None:
     """As a full disk: every write fails, reading works."""
-    relay.relay._store._db.execute("PRAGMA query_only = ON")
+    relay.relay.rooms._store._db.execute("PRAGMA query_only = ON")
 
 
 def test_with_a_disk_that_cannot_be_written_people_still_meet(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_with_a_disk_that_cannot_be_written_people_still_meet(tmp_path: Path) ->
             assert ada.hear("denied")["reason"] == "store"
             ada.move(1.0)
             zoe.see(ada.pid, 1.0)
-            relay.relay._store._db.execute("PRAGMA query_only = OFF")
+            relay.relay.rooms._store._db.execute("PRAGMA query_only = OFF")
 
             def can_grab() -> bool:
                 time.sleep(0.2)  # there is an allowance of control messages
@@ -310,7 +310,7 @@ def test_one_file_serves_one_relay(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"not a database" * 100, "cannot be used"), (None, "not one of this version")],
+    [(b"not a database" * 100, "cannot be used"), (None, "not of this version")],
     ids=["garbage", "another program's"],
 )
 def test_a_file_that_is_not_ours_is_left_alone(tmp_path: Path, content: bytes | None, says: str) -> None:
@@ -366,10 +366,10 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
         Deleted(5, 2),
     ]
 
-    async def scenario() -> tuple[Kept | None, Kept | None]:
+    async def scenario() -> tuple[SavedRoom | None, SavedRoom | None]:
         store = Store(tmp_path / "state.db", 10)
         loop = asyncio.get_running_loop()
-        read: asyncio.Queue[Kept | None] = asyncio.Queue()
+        read: asyncio.Queue[SavedRoom | None] = asyncio.Queue()
         store.write("hall", events, lambda _durable: None)
         store.write_moves("hall", [(1, HERE), (2, HERE)], lambda _durable: None)
         store.load("hall", read.put_nowait)
@@ -384,4 +384,4 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
     assert (hall.rev, hall.last_id) == (5, 2)
     (chair,) = hall.objects
     assert (chair.asset, chair.pose, chair.scale, chair.owner, chair.epoch) == ("chair", HERE, 0.5, None, 1)
-    assert cellar == Kept()
+    assert cellar == SavedRoom()

@@ -121,7 +121,7 @@ def test_the_command_makes_a_token_and_shows_no_secret(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("environment", "says"),
-    [({}, "a secret is needed"), ({"STREAMXR_RELAY_TOKEN_SECRET": "hunter2"}, "at least 32 characters")],
+    [({}, "a secret is required"), ({"STREAMXR_RELAY_TOKEN_SECRET": "hunter2"}, "at least 32 characters")],
 )
 def test_the_command_says_what_is_wrong_and_shows_no_secret(environment: dict[str, str], says: str) -> None:
     result = CliRunner().invoke(main, ["token", "--room", "hall", "--sub", "ada"], env=environment)

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from raw_websocket import BINARY, CLOSE, PING, TEXT, frame
 from relay_server import running_relay
-from streamxr.relay import fast_path as door
-from streamxr.relay.fast_path import EXTENSION, DoorWebSocketProtocol
+from streamxr.relay.fast_path import EXTENSION, FastPathWebSocketProtocol, fast_path_available
 from uvicorn import Config
 from uvicorn.server import ServerState
 
@@ -62,13 +61,13 @@ def heard(segments: list[bytes], *, fast_path: bool) -> tuple[list[str | bytes],
             await receive()
             await send({"type": "websocket.accept"})
             if fast_path:
-                scope["extensions"][EXTENSION].open_door(messages.append)
+                scope["extensions"][EXTENSION].open_fast_path(messages.append)
             while (event := await receive())["type"] == "websocket.receive":
                 messages.append(event["text"] if event.get("text") is not None else bytes(event["bytes"]))
 
         config = Config(app, ws_max_size=1024, ws_per_message_deflate=False, ws_ping_interval=None, log_config=None)
         config.load()
-        protocol = DoorWebSocketProtocol(config, ServerState(), {}, asyncio.get_running_loop())
+        protocol = FastPathWebSocketProtocol(config, ServerState(), {}, asyncio.get_running_loop())
         transport = MemoryTransport()
         protocol.connection_made(transport)
         protocol.data_received(REQUEST)
@@ -124,16 +123,16 @@ def test_the_fast_path_hears_what_the_plain_one_hears(stream: bytes, sizes: list
 
 
 def test_it_fits_the_versions_that_are_locked() -> None:
-    assert door.fits()
+    assert fast_path_available()
 
 
 def test_where_it_does_not_fit_the_relay_serves_without_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delattr("websockets.protocol.Protocol.recv_frame")
-    assert not door.fits()
+    assert not fast_path_available()
     monkeypatch.undo()
-    monkeypatch.setattr("streamxr.relay.server.fits", lambda: False)
+    monkeypatch.setattr("streamxr.relay.server.fast_path_available", lambda: False)
     with running_relay() as relay, relay.join() as ada, relay.join(name="Zoë") as zoe:
         assert "fast path" in caplog.text
         ada.move(1.0)
