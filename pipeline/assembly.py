@@ -8,15 +8,18 @@ from dataclasses import dataclass, replace
 import jsonschema  # noqa: F401 loaded here, beside the pictures, and not when the manifest is checked
 
 from . import version
+from .asset_pictures import Pictures
 from .asset_report import AssetReport, report_rows
 from .bundle.animations import animation_glb, may_leave, reaches
 from .bundle.base import Base, BaseMesh, build_base
 from .bundle.files import Bundle
 from .bundle.manifest import describe_animations, describe_bounds, describe_materials, describe_tree
+from .errors import ModelError
 from .gltf.document import Document, Json, items
 from .gltf.glb import refinement_glb
+from .gltf.texture_uses import texels_per_uv
 from .jobs.tasks import Begin
-from .pictures.levels import SMALLEST, Level, Pictures, Pyramid, begin_pictures, texels_per_uv
+from .pictures.levels import SMALLEST, Level, Pyramid
 from .settings import Role, Settings
 from .trees.deforming import build_deforming
 from .trees.regions import Tree, build_tree
@@ -32,7 +35,7 @@ GENERATOR = f"streamxr {version()}"
 
 def assemble(
     document: Document,
-    pictures: Pictures | None,
+    pictures: Pictures | ModelError,
     asset: str,
     bundle: Bundle,
     settings: Settings,
@@ -42,7 +45,7 @@ def assemble(
 ) -> AssetReport:
     """Build everything but the pictures, and with them the asset's files.
 
-    pictures: None where they could not be begun: why is told here, after what is wrong with the geometry.
+    pictures: the error, if they could not be begun; it is raised here, after errors in the geometry.
     """
     begin = loading(begin) if document.bytes > MANY_BYTES else begin
     scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
@@ -50,7 +53,8 @@ def assemble(
     if clean:
         scene, cleaned = _cleaned(scene)
         notes += cleaned
-    pictures = pictures or begin_pictures(document, settings, begin)
+    if isinstance(pictures, ModelError):
+        raise pictures
     notes += pictures.notes
 
     counts = [len(t.source.surface.triangles) for t in scene.trees] + [m.triangles for m in scene.deforming]
@@ -164,7 +168,7 @@ def _fit_base(
 
     def attempt(pixels: int, without: tuple[int, ...]) -> _Fitting:
         levels = tuple(p.within(pixels) for p in pyramids)
-        pictures = [(p.use.name, level) for p, level in zip(pyramids, levels, strict=True)]
+        pictures = [(p.name, level) for p, level in zip(pyramids, levels, strict=True)]
         base = build_base(document, scene, static, meshes, pictures, of_texture, without)
         return _Fitting(base, levels, without)
 
@@ -224,7 +228,7 @@ def _put_levels(bundle: Bundle, pyramid: Pyramid, embedded: Level) -> Json:
         if level is not embedded:
             stored = bundle.put(level.content, level.format)
         levels.append({**stored, "width": level.width, "height": level.height, "gpuBytes": level.gpu_bytes})
-    return {"name": pyramid.use.name, "role": pyramid.use.role, "levels": levels}
+    return {"name": pyramid.name, "role": pyramid.role, "levels": levels}
 
 
 def _base_gpu_bytes(trees: Sequence[Tree], embedded: Sequence[Level]) -> int:

@@ -6,9 +6,9 @@ loaded.
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
+from .asset_pictures import Pictures, begin_pictures
 from .asset_report import AssetReport
 from .bundle.files import Bundle
 from .errors import ModelError
@@ -16,7 +16,6 @@ from .formats.model import SCANS, read_model
 from .gltf.links import check_links
 from .gltf.sizes import check_sizes
 from .jobs.tasks import Begin
-from .pictures.levels import Pictures, begin_pictures
 from .settings import Settings
 
 
@@ -29,9 +28,11 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     document = read_model(path, name, unit=settings.unit, up=settings.up)
     check_links(document.json)
     check_sizes(document)
-    pictures: Pictures | None = None
-    with contextlib.suppress(ModelError):  # it comes again, unless something is wrong with the geometry as well
+    pictures: Pictures | ModelError
+    try:
         pictures = begin_pictures(document, settings, begin)
+    except ModelError as error:  # raised later: errors in the geometry come first
+        pictures = error
 
     from .assembly import assemble  # here, since what it needs takes half a second to load
 

@@ -12,11 +12,13 @@ from itertools import pairwise
 import numpy as np
 
 from ..arrays import FloatArray
-from ..gltf.document import Document, Json, item, items, label, name_of, read_accessor
-from ..gltf.draco import FLOAT
+from ..gltf.accessors import FLOAT, read_accessor
+from ..gltf.animation_sampling import Motion
+from ..gltf.document import Document, Json, item, items, label, name_of
 from ..gltf.glb import GENERATOR, GlbWriter
-from ..gltf.pose import Motion, read_body, read_drawing, rest_of
+from ..gltf.node_transforms import rest_value
 from ..gltf.primitives import primitives_of, read_attributes, read_targets
+from ..gltf.skinning import read_deformable, read_mesh_poses
 from ..trees.scene import TreeSource
 from .keyframes import compact_keys
 
@@ -56,7 +58,7 @@ def animation_glb(document: Document, index: int) -> bytes:
     meshes: dict[int, int] = {}
     for target in targets:
         if target["path"] == "weights":
-            count = len(rest_of(document, target["node"], "weights"))
+            count = len(rest_value(document, target["node"], "weights"))
             named[target["node"]]["mesh"] = meshes.setdefault(count, len(meshes))
     if meshes:
         out["meshes"] = [_point(writer, count) for count in meshes]
@@ -128,8 +130,10 @@ def _far(document: Document, tree: TreeSource, motion: Motion) -> FloatArray:
         targets = read_targets(document, primitive, count, place)
         deltas = [t.get("POSITION", np.zeros((count, 3)))[some] for t in targets]
         for node in _spread(tree.nodes):
-            drawing = read_drawing(document, node, motion, place)
-            body = read_body({n: v[some] for n, v in attributes.items()}, deltas, drawing.matrices.shape[1], place)
+            drawing = read_mesh_poses(document, node, motion, place)
+            body = read_deformable(
+                {n: v[some] for n, v in attributes.items()}, deltas, drawing.matrices.shape[1], place
+            )
             rest = body.posed(drawing, 0)
             for pose in range(1, max(len(drawing.matrices), len(drawing.weights))):
                 moved = np.linalg.norm(body.posed(drawing, pose) - rest, axis=1)

@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from ..gltf.document import DRACO, Document, Json, item, items, label, read_accessor, texture_slots
+from ..gltf.accessors import read_accessor
+from ..gltf.document import DRACO, Document, Json, item, items, label, texture_slots
 from ..gltf.draco import EncodedPrimitive
 from ..gltf.glb import GENERATOR, GlbWriter
 from ..gltf.primitives import POINTS_AND_LINES, carried
-from ..pictures.levels import Level, slot_role
+from ..gltf.texture_uses import slot_role
+from ..pictures.levels import Level
 from ..settings import Role
 from ..trees.scene import POINTER, Scene, pointed_at
 from .animations import pack_animations

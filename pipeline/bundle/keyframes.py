@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import AnyArray
-from ..gltf.draco import FLOAT
+from ..gltf.accessors import FLOAT
 
 SHORT = 5122
 UNIT = 1e-3  # how far a quaternion may be from unit length

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..gltf.document import Document, Json, items, label, name_of, read_accessor, texture_slots
+from ..gltf.accessors import read_accessor
+from ..gltf.document import Document, Json, items, label, name_of, texture_slots
 from ..gltf.draco import Grid
+from ..gltf.texture_uses import slot_role
 from ..mesh.surface import PrimitiveKind
-from ..pictures.levels import slot_role
 from ..settings import Role
 from ..trees.regions import Region, Tree
 from ..trees.scene import Scene

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from ..errors import ModelError
 
 if TYPE_CHECKING:
     from ..gltf.document import Document
@@ -27,30 +24,27 @@ def read_model(path: Path, name: str | None = None, *, unit: str = "m", up: str 
     reader = _translator(path)
     if reader is not None:
         return reader(path).document(name or path.name, METRES[unit], up)
-    from ..gltf.document import read_document
     from ..gltf.draco_input import expand_draco
+    from ..gltf.source_files import read_document
 
     return expand_draco(read_document(path, name))
 
 
 def source_sha256(path: Path) -> str:
-    """The hash that `read_model` would give the document, without its parsing where that is slow.
+    """The hash that `read_model` gives the document, without the slow part of reading it.
 
     Raises ModelError as reading does.
     """
+    from ..gltf.source_files import read_document, read_file, sha256_of
+
     suffix = path.suffix.lower()
     if suffix == ".obj":
         from .obj import obj_files
 
-        return digest([content for _, content in obj_files(path)])
-    if suffix not in SCANS:
-        from ..gltf.document import read_document
-
-        return read_document(path).sha256
-    try:
-        return digest([path.read_bytes()])
-    except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}") from None
+        return sha256_of([content for _, content in obj_files(path)])
+    if suffix in SCANS:
+        return sha256_of([read_file(path)])
+    return read_document(path).sha256
 
 
 def _translator(path: Path) -> Callable[[Path], Translated] | None:
@@ -69,11 +63,3 @@ def _translator(path: Path) -> Callable[[Path], Translated] | None:
 
         return read_stl
     return None
-
-
-def digest(contents: list[bytes]) -> str:
-    """SHA-256 over files one after the other."""
-    total = hashlib.sha256()
-    for content in contents:
-        total.update(content)
-    return total.hexdigest()

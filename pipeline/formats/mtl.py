@@ -14,7 +14,7 @@ from PIL import Image
 from ..errors import ModelError
 from ..gltf.document import Json
 from ..pictures.codec import MAX_PIXELS
-from ..pictures.levels import srgb_to_linear
+from ..pictures.color import srgb_to_linear
 from .translated import Translated
 
 # Map statements that have a place in glTF; `bump` and `map_bump` only where the picture is a normal map.

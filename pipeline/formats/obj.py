@@ -12,11 +12,12 @@ import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray
 from ..errors import ModelError
-from ..gltf.document import resolve
+from ..gltf.source_files import read_file, read_uri
 from ..mesh.polygons import triangulate
-from ..pictures.levels import srgb_to_linear
+from ..mesh.weld import weld_corners
+from ..pictures.color import srgb_to_linear
 from .mtl import picture_names, read_materials
-from .translated import HARD_EDGE, LINES, POINTS, Part, Translated, corner_normals, indexed, require_finite
+from .translated import HARD_EDGE, LINES, POINTS, Part, Translated, corner_normals, require_finite
 
 _LIBRARY = re.compile(rb"^[ \t]*mtllib[ \t]+(.+?)[ \t]*$", re.MULTILINE)
 MODELS_FOLDER = PurePosixPath()
@@ -25,7 +26,7 @@ MODELS_FOLDER = PurePosixPath()
 def obj_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """The file, its material libraries and their pictures, each once with a key of its own; a library that is
     missing is left out."""
-    raw = _read(path)
+    raw = read_file(path)
     yield path.name, raw
     seen: set[str] = set()
     for library in _libraries(path, raw):
@@ -33,14 +34,14 @@ def obj_files(path: Path) -> Iterator[tuple[str, bytes]]:
         if library in seen or found is None:
             continue
         seen.add(library)
-        content = resolve(path, quote(found), library)[0]
+        content = read_uri(path, quote(found), library)[0]
         yield library, content
         for number, picture in picture_names(content):
             key = _picture_key(library, picture)
             if key not in seen:
                 seen.add(key)
                 name = _beside(path, picture, folder=PurePosixPath(found).parent) or picture
-                yield key, resolve(path, quote(name), f"{library}, line {number}")[0]
+                yield key, read_uri(path, quote(name), f"{library}, line {number}")[0]
 
 
 def read_obj(path: Path) -> Translated:
@@ -203,7 +204,7 @@ def _assemble(scan: _Scan, known: dict[str, int], result: Translated, stem: str)
             if not mine.any():
                 continue
             own = {k: v[mine] for k, v in corners.items() if has_uv or k != "TEXCOORD_0"}
-            attributes, triangles = indexed(own)
+            attributes, triangles = weld_corners(own)
             name = scan.materials[material]
             named.setdefault(int(obj), []).append(Part(attributes, triangles, known.get(name)))
     for (obj, material, mode), indices in scan.loose.items():
@@ -275,10 +276,3 @@ def _beside(path: Path, name: str, folder: PurePosixPath = MODELS_FOLDER) -> str
 
 def _same(one: str, other: str) -> bool:
     return one.casefold() == other.casefold()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}") from None

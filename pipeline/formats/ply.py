@@ -12,9 +12,11 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray, IntArray
 from ..errors import ModelError
+from ..gltf.source_files import read_file
 from ..mesh.polygons import triangulate
-from ..pictures.levels import srgb_to_linear
-from .translated import LINES, PLAIN, POINTS, Part, Translated, corner_normals, indexed, require_finite
+from ..mesh.weld import weld_corners
+from ..pictures.color import decode_srgb, srgb_to_linear
+from .translated import LINES, PLAIN, POINTS, Part, Translated, corner_normals, require_finite
 
 _TYPES = {"char": "i1", "uchar": "u1", "int8": "i1", "uint8": "u1", "short": "i2", "ushort": "u2", "int16": "i2",
           "uint16": "u2", "int": "i4", "uint": "u4", "int32": "i4", "uint32": "u4", "float": "f4", "float32": "f4",
@@ -52,10 +54,7 @@ def read_ply(path: Path) -> Translated:
 
     Colours of vertices, or else of faces, are taken as sRGB and become linear. Vertices without normals are smooth.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}") from None
+    raw = read_file(path)
     elements, order, texture, start = _header(raw)
     found = _body(raw, start, elements, order)
     result = Translated([], [{"name": "ply", **PLAIN}], files=[raw])
@@ -95,7 +94,7 @@ def read_ply(path: Path) -> Translated:
         corners["NORMAL"] = (normals / np.where(length > 0, length, 1.0))[faces]
     else:
         corners["NORMAL"] = corner_normals(positions, faces, -1.0)
-    vertices, index = indexed(corners)
+    vertices, index = weld_corners(corners)
     result.objects.append((path.stem, [Part(vertices, index, 0)]))
     return result
 
@@ -196,8 +195,7 @@ def _colors(values: _Values) -> FloatArray | None:
     exact = np.rint(codes)
     light = srgb_to_linear(exact.astype(np.uint8)).astype(np.float64)
     if np.abs(codes - exact).max(initial=0.0) > 1e-3:  # finer than bytes: the transfer function itself
-        s = colors[:, :3]
-        light = np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4)
+        light = decode_srgb(colors[:, :3])
     if colors.shape[1] == 4 and (colors[:, 3] < 1.0).any():
         return np.concatenate([light, colors[:, 3:]], axis=1)
     return light

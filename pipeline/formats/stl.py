@@ -10,8 +10,10 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray
 from ..errors import ModelError
-from ..pictures.levels import srgb_to_linear
-from .translated import HARD_EDGE, PLAIN, Part, Translated, corner_normals, indexed, require_finite
+from ..gltf.source_files import read_file
+from ..mesh.weld import weld_corners
+from ..pictures.color import srgb_to_linear
+from .translated import HARD_EDGE, PLAIN, Part, Translated, corner_normals, require_finite
 
 _RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _VERTEX = re.compile(rb"\bvertex\s+(\S+)\s+(\S+)\s+(\S+)", re.IGNORECASE)
@@ -21,10 +23,7 @@ TRUNCATED = "the file is truncated: export or copy it again"
 
 def read_stl(path: Path) -> Translated:
     """Read an STL file. Its normals are ignored, as everybody does; hard edges are found from the shape."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}") from None
+    raw = read_file(path)
     records = None if _is_ascii(raw) else _records(raw)
     corners: FloatArray = _ascii(raw) if records is None else records["corners"].astype(np.float64)
     require_finite(corners.reshape(-1, 3), "vertices")
@@ -36,7 +35,7 @@ def read_stl(path: Path) -> Translated:
     colors = None if records is None else _colors(raw[:80], records["attribute"])
     if colors is not None:
         named["COLOR_0"] = np.repeat(colors[:, None], 3, axis=1)
-    attributes, index = indexed(named)
+    attributes, index = weld_corners(named)
     return Translated([(path.stem, [Part(attributes, index, 0)])], [{"name": "stl", **PLAIN}], files=[raw])
 
 

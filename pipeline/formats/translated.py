@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
 from ..errors import ModelError
+from ..gltf.accessors import COMPONENT_OF, UNSIGNED_INT, AccessorWriter
 from ..gltf.document import Document, Json, texture_slots
+from ..gltf.source_files import sha256_of
 from ..mesh.surface import unique_rows
 
 HARD_EDGE = float(np.cos(np.radians(35.0)))  # sharper edges stay hard where a file has no normals
@@ -48,54 +48,22 @@ class Translated:
     notes: list[str] = field(default_factory=list)
 
     def document(self, name: str, metres: float, up: str) -> Document:
-        """The glTF document: a mesh and a node for each object, below a root that turns and scales."""
-        chunk = bytearray()
+        """The glTF document: a mesh and a node for each object, below a root node that rotates and scales.
+
+        metres: of one unit of length. up: the axis that points up, "y" or "z".
+        """
         json: Json = {"asset": {"version": "2.0"}, "scene": 0, "bufferViews": [], "accessors": [], "meshes": []}
+        writer = AccessorWriter(json["bufferViews"], json["accessors"])
         root: Json = {"name": name.rsplit("/", 1)[-1], "children": []}
         if metres != 1.0:
             root["scale"] = [metres] * 3
         if up == "z":
             root["rotation"] = [-(0.5**0.5), 0.0, 0.0, 0.5**0.5]
         nodes: list[Json] = [root]
-
-        def accessor(values: AnyArray, **extra: Any) -> int:
-            chunk.extend(b"\0" * (-len(chunk) % 4))
-            view = {"buffer": 0, "byteOffset": len(chunk), "byteLength": values.nbytes}
-            json["bufferViews"].append(view)
-            chunk.extend(np.ascontiguousarray(values).tobytes())
-            component = {"f": 5126, "u1": 5121, "u2": 5123, "u4": 5125}
-            kind = values.dtype.kind if values.dtype.kind == "f" else values.dtype.str[1:]
-            shape = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}[values.shape[1]]
-            json["accessors"].append(
-                {
-                    "bufferView": len(json["bufferViews"]) - 1,
-                    "componentType": component[kind],
-                    "count": len(values),
-                    "type": shape,
-                    **extra,
-                }
-            )
-            return len(json["accessors"]) - 1
-
-        for label, parts in self.objects:
-            primitives = []
-            for part in parts:
-                primitive: Json = {
-                    "attributes": {
-                        key: accessor(value, **({"normalized": True} if value.dtype.kind == "u" else {}))
-                        for key, value in part.attributes.items()
-                    }
-                }
-                if part.triangles is None:
-                    primitive["mode"] = part.mode
-                else:
-                    primitive["indices"] = accessor(part.triangles.reshape(-1, 1).astype("<u4"))
-                if part.material is not None:
-                    primitive["material"] = part.material
-                primitives.append(primitive)
-            json["meshes"].append({"name": label, "primitives": primitives})
+        for title, parts in self.objects:
+            json["meshes"].append({"name": title, "primitives": [_primitive(part, writer) for part in parts]})
             root["children"].append(len(nodes))
-            nodes.append({"name": label, "mesh": len(json["meshes"]) - 1})
+            nodes.append({"name": title, "mesh": len(json["meshes"]) - 1})
         json |= {"nodes": nodes, "scenes": [{"nodes": [0]}]}
         if self.materials:
             json["materials"] = self.materials
@@ -105,19 +73,31 @@ class Translated:
         if self.images:
             json["images"] = [{"name": title, "uri": title} for title, _ in self.images]
             json["textures"] = [{"source": index} for index in range(len(self.images))]
-        json["buffers"] = [{"byteLength": len(chunk)}]
-        digest = hashlib.sha256()
-        for content in self.files:
-            digest.update(content)
+        json["buffers"] = [{"byteLength": len(writer.chunk)}]
         return Document(
             name,
             json,
-            (bytes(chunk),),
+            (bytes(writer.chunk),),
             {index: content for index, (_, content) in enumerate(self.images)},
-            digest.hexdigest(),
+            sha256_of(self.files),
             sum(map(len, self.files)),
             tuple(self.notes),
         )
+
+
+def _primitive(part: Part, writer: AccessorWriter) -> Json:
+    attributes = {}
+    for name, values in part.attributes.items():
+        normalized = {"normalized": True} if values.dtype.kind == "u" else {}
+        attributes[name] = writer.add_accessor(values, COMPONENT_OF[values.dtype], **normalized)
+    primitive: Json = {"attributes": attributes}
+    if part.triangles is None:
+        primitive["mode"] = part.mode
+    else:
+        primitive["indices"] = writer.add_accessor(part.triangles.reshape(-1, 1).astype("<u4"), UNSIGNED_INT)
+    if part.material is not None:
+        primitive["material"] = part.material
+    return primitive
 
 
 def require_finite(positions: AnyArray, place: str) -> None:
@@ -166,13 +146,3 @@ def corner_normals(positions: FloatArray, triangles: IntArray, hardest: float) -
 
 def _sums(index: IntArray, values: FloatArray, count: int) -> FloatArray:
     return np.stack([np.bincount(index, values[:, k], minlength=count) for k in range(values.shape[1])], axis=1)
-
-
-def indexed(corners: dict[str, AnyArray]) -> tuple[dict[str, AnyArray], IntArray]:
-    """Corner attributes (m, 3, k) as distinct float32 vertices and triangles (m, 3)."""
-    names = list(corners)
-    widths = [corners[name].shape[2] for name in names]
-    rows = np.concatenate([corners[n].reshape(-1, w) for n, w in zip(names, widths, strict=True)], axis=1)
-    vertices, index = unique_rows(rows.astype(np.float32))
-    split = np.split(vertices, np.cumsum(widths)[:-1], axis=1)
-    return {n: np.ascontiguousarray(v) for n, v in zip(names, split, strict=True)}, index.reshape(-1, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +11,14 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray, IntArray
 from ..settings import Settings
+from .accessors import FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT
 
 POSITION, NORMAL, COLOR, TEX_COORD = 0, 1, 2, 3  # Draco's GeometryAttribute::Type
-FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT, UNSIGNED_INT = 5126, 5121, 5123, 5125
 MIN_POSITION_BITS, MAX_POSITION_BITS = 10, 20
 MIN_UV_BITS = 8
 # A picture of 4,096 texels repeated 64 times. With more, Draco's predictor of texture coordinates would leave its
 # 64-bit integers on fine position grids.
 MAX_UV_BITS = 20
-TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ def uv_bits(values: FloatArray, texels: float) -> int:
 
 
 def encode_primitive(
-    attributes: dict[str, FloatArray],
+    attributes: Mapping[str, AnyArray],
     triangles: IntArray,
     grid: Grid,
     settings: Settings,
@@ -121,6 +120,7 @@ def encode_primitive(
     deep_colors: whether COLOR_0 has 12 bits of 16.
     """
     keep_order = len(targets) > 0
+    attributes = {name: values.astype(np.float64) for name, values in attributes.items()}
     named: dict[str, tuple[int, int, bool]] = {}
     generic: dict[int, AnyArray] = {}
     options: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Undo KHR_draco_mesh_compression: compressed primitives of a document as plain accessors."""
+"""Decode KHR_draco_mesh_compression: the compressed primitives of a document become plain accessors."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ import numpy as np
 
 from ..arrays import AnyArray
 from ..errors import ModelError
-from .document import COMPONENTS, DRACO, MAX_ELEMENTS, WIDTHS, Document, Json, integer, item, items, label, view_bytes
+from .accessors import COMPONENTS, MAX_ELEMENTS, UNSIGNED_INT, WIDTHS, AccessorWriter, view_bytes
+from .document import DRACO, Document, Json, integer, item, items, label
 
 REMEDY = "the file is damaged: export it again"
+TRIANGLES, TRIANGLE_STRIP = 4, 5  # primitive modes that the extension allows
 
 
 def expand_draco(document: Document) -> Document:
-    """The document with every Draco stream decoded into accessors of its own; itself where there is none.
+    """The document with every Draco stream decoded into accessors; the same object if it has no stream.
 
-    Raises ModelError for streams that cannot be decoded or do not hold what their primitive says.
+    Raises ModelError if a stream cannot be decoded, or differs from what its primitive declares.
     """
     meshes = items(document.json, "meshes")
     if not any(DRACO in _extensions(p) for m in meshes for p in _primitives(m)):
         return document
     json = copy.deepcopy(document.json)
-    chunk = bytearray()
-    buffer = len(document.buffers)
+    writer = AccessorWriter(json.setdefault("bufferViews", []), json.setdefault("accessors", []), len(document.buffers))
     for number, mesh in enumerate(items(json, "meshes")):
         for index, primitive in enumerate(_primitives(mesh)):
             extensions = _extensions(primitive)
             if DRACO not in extensions:
                 continue
             place = f"{label('mesh', number, mesh)}, primitive {index}, {DRACO}"
-            _expand(document, json, primitive, extensions.pop(DRACO), chunk, buffer, place)
+            _expand(document, json, primitive, extensions.pop(DRACO), writer, place)
             if not extensions:
                 primitive.pop("extensions")
-    json.setdefault("buffers", []).append({"byteLength": len(chunk)})
+    json.setdefault("buffers", []).append({"byteLength": len(writer.chunk)})
     for key in ("extensionsUsed", "extensionsRequired"):
         if names := [name for name in json.get(key, []) if name != DRACO]:
             json[key] = names
         else:
             json.pop(key, None)
-    return replace(document, json=json, buffers=(*document.buffers, bytes(chunk)))
+    return replace(document, json=json, buffers=(*document.buffers, bytes(writer.chunk)))
 
 
 def _primitives(mesh: Json) -> list[Json]:
@@ -55,10 +56,9 @@ def _extensions(primitive: Json) -> Json:
 
 
 def _expand(
-    document: Document, json: Json, primitive: Json, extension: Any, chunk: bytearray, buffer: int, place: str
+    document: Document, json: Json, primitive: Json, extension: Any, writer: AccessorWriter, place: str
 ) -> None:
-    import DracoPy  # here, since few models need it
-
+    """Decode the stream of one primitive, and point the primitive at new accessors."""
     ids = extension.get("attributes") if isinstance(extension, dict) else None
     named = primitive.get("attributes")
     if not isinstance(ids, dict) or not isinstance(named, dict) or not set(ids) <= set(named):
@@ -68,40 +68,36 @@ def _expand(
     counts = {integer(accessor, "count", f"{place}, {name}") for name, accessor in declared.items()}
     if len(counts) != 1 or max(counts) > MAX_ELEMENTS:
         raise ModelError("its accessors differ in length, or are too long", place=place, remedy=REMEDY)
-    try:
-        decoded: Any = DracoPy.decode(bytes(stream))
-        faces: AnyArray = np.asarray(decoded.faces, np.uint32).reshape(-1, 1)
-        vertices = len(decoded.points)
-    except Exception as error:  # the decoder's own kinds of errors
-        raise ModelError(f"cannot be decoded: {str(error)[:120]}", place=place, remedy=REMEDY) from None
+    decoded, faces = _decode(stream, place)
+    vertices = len(decoded.points)
     if counts != {vertices}:
         raise ModelError(f"holds {vertices:,} vertices, not {max(counts):,}", place=place, remedy=REMEDY)
     streams = {int(a["unique_id"]): a for a in decoded.attributes}
     for name, accessor in declared.items():
-        here = f"{place}, {name}"
+        where = f"{place}, {name}"
         if not isinstance(ids[name], int) or ids[name] not in streams:
-            raise ModelError(f"has no attribute {ids[name]!r}", place=here, remedy=REMEDY)
+            raise ModelError(f"has no attribute {ids[name]!r}", place=where, remedy=REMEDY)
         kind, component = accessor.get("type"), accessor.get("componentType")
         values = np.asarray(streams[ids[name]]["data"]).reshape(vertices, -1)
         if not isinstance(kind, str) or not isinstance(component, int) or isinstance(component, bool):
-            raise ModelError("has an unknown componentType or type", place=here)
+            raise ModelError("has an unknown componentType or type", place=where)
         if component not in COMPONENTS or values.shape[1] != WIDTHS.get(kind):
-            raise ModelError(f"is no {kind[:20]} of component type {component}", place=here, remedy=REMEDY)
+            raise ModelError(f"is not {kind[:20]} of component type {component}", place=where, remedy=REMEDY)
         kept: Json = {k: accessor[k] for k in ("name", "normalized", "extras") if k in accessor}
-        named[name] = _add(json, chunk, buffer, values.astype(COMPONENTS[component]), component, kind, kept)
-    if primitive.get("mode", 4) not in (4, 5):
+        named[name] = writer.add_accessor(values.astype(COMPONENTS[component]), component, type=kind, **kept)
+    if primitive.get("mode", TRIANGLES) not in (TRIANGLES, TRIANGLE_STRIP):
         raise ModelError("only triangles can be compressed", place=place, remedy=REMEDY)
-    primitive["mode"] = 4  # decoded faces are triangles, also those of strips
-    primitive["indices"] = _add(json, chunk, buffer, faces, 5125, "SCALAR", {})
+    primitive["mode"] = TRIANGLES  # the decoder returns the triangles of strips too
+    primitive["indices"] = writer.add_accessor(faces, UNSIGNED_INT)
 
 
-def _add(json: Json, chunk: bytearray, buffer: int, values: AnyArray, component: int, kind: str, kept: Json) -> int:
-    chunk.extend(b"\0" * (-len(chunk) % 4))
-    content = np.ascontiguousarray(values).tobytes()
-    views = json.setdefault("bufferViews", [])
-    views.append({"buffer": buffer, "byteOffset": len(chunk), "byteLength": len(content)})
-    chunk.extend(content)
-    json["accessors"].append(
-        {"bufferView": len(views) - 1, "componentType": component, "count": len(values), "type": kind, **kept}
-    )
-    return len(json["accessors"]) - 1
+def _decode(stream: bytes, place: str) -> tuple[Any, AnyArray]:
+    """The decoder's mesh, and its triangles as uint32 indices (3 m, 1)."""
+    import DracoPy  # loaded on demand: few models need it
+
+    try:
+        decoded: Any = DracoPy.decode(stream)
+        faces: AnyArray = np.asarray(decoded.faces, np.uint32).reshape(-1, 1)
+    except Exception as error:  # the decoder raises several types
+        raise ModelError(f"cannot be decoded: {str(error)[:120]}", place=place, remedy=REMEDY) from None
+    return decoded, faces

@@ -11,7 +11,8 @@ import numpy as np
 from ..arrays import AnyArray, IntArray
 from ..errors import ModelError
 from ..mesh.surface import PrimitiveKind
-from .document import Document, Json, integer, item, items, label, numbers, read_accessor, texture_slots
+from .accessors import read_accessor
+from .document import Document, Json, integer, item, items, label, numbers, texture_slots
 
 MAX_EXTENT = 1e9  # metres: float32 has 64 m steps out there, and squares of distances stay finite
 MAX_REPEATS = 1e6  # of a picture: float32 coordinates have steps of a sixteenth of it out there

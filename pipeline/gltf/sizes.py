@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ModelError
-from .document import COMPONENTS, WIDTHS, Document, Json, items
+from .accessors import COMPONENTS, WIDTHS
+from .document import Document, Json, items
 
 MAX_OVERLAP = 16  # times that all accessors together may read the file: exporters that repeat vertices reach 2 or 3
 SMALL = 64 << 20  # bytes of accessors that are never too many

@@ -8,14 +8,13 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from ..errors import ModelError
 from ..settings import Role, Settings
 from . import ktx2
+from .color import Codes
 
-Codes = npt.NDArray[np.uint8]
 Format = Literal["jpg", "ktx2", "png", "webp"]
 
 MAX_PIXELS = 8192 * 8192  # more than a headset's GPU takes, and a bomb's bound: 64 megapixels are 256 MB here

@@ -15,15 +15,16 @@ import numpy as np
 from ..arrays import AnyArray, FloatArray, IntArray
 from ..gltf.document import Document
 from ..gltf.draco import EncodedPrimitive, Grid, encode_primitive
-from ..gltf.pose import Body, Drawing, read_body, read_drawing
+from ..gltf.skinning import DeformableVertices, MeshPoses, read_deformable, read_mesh_poses
 from ..jobs.tasks import Begin
 from ..mesh.attributes import transfer
 from ..mesh.closest import ClosestPoints, weights_within
 from ..mesh.geometric_error import GeometricError
 from ..mesh.surface import Source, Surface, unique_rows
+from ..mesh.weld import weld_corners
 from ..settings import Settings
 from .posed_error import PosedSurface, motion_sphere, posed_error
-from .region_finish import indexed, metres_per_uv
+from .region_finish import metres_per_uv
 from .regions import IMPROVEMENT, WORTHWHILE, Region, Tree, chain, length_in, plan_tiers, tree_grid
 from .rig import Shape, encodable, read_shapes, skin_bytes, skin_sets
 from .scene import DeformingMesh, Scene, TreeSource
@@ -36,7 +37,7 @@ class _Tier:
     """What a worker returns for one tier."""
 
     primitives: tuple[tuple[int, EncodedPrimitive], ...]
-    body: Body
+    body: DeformableVertices
     error: GeometricError
     metres_per_uv: float | None
 
@@ -50,7 +51,7 @@ def build_deforming(
     pose of every animation.
     """
     shapes, place = read_shapes(document, mesh, settings)
-    drawings = [read_drawing(document, node, scene.motion, place) for node in mesh.nodes]
+    drawings = [read_mesh_poses(document, node, scene.motion, place) for node in mesh.nodes]
     if mesh.kind == "morphed":
         drawings = [replace(d, matrices=np.eye(4)[None, None]) for d in drawings]
     joints = min((d.matrices.shape[1] for d in drawings if d.matrices.shape[1] > 1), default=1)
@@ -76,7 +77,7 @@ class _Rig:
     """The source's vertices, all shapes one after the other, and the vertex (m, 3) at each corner."""
 
     shapes: tuple[Shape, ...]
-    body: Body
+    body: DeformableVertices
     vertex: IntArray
 
 
@@ -84,7 +85,7 @@ def finish_tier(
     surface: Surface | None,
     rig: _Rig,
     origin: TreeSource,
-    drawings: Sequence[Drawing],
+    drawings: Sequence[MeshPoses],
     grid: Grid,
     settings: Settings,
 ) -> _Tier:
@@ -130,7 +131,7 @@ def _hung(
                 named[name] = surface.uv[mine]
             elif name in corners:
                 named[name] = corners[name][mine]
-        attributes, faces = indexed(named)
+        attributes, faces = weld_corners(named)
         row = attributes.pop("row")[:, 0].astype(np.int64)
         attributes |= _weights_at(shape, rig.body, around[row], weights[row])
         own = [n for n in shape.attributes if n.startswith("_")]
@@ -143,7 +144,7 @@ def _hung(
 
 def _encoded(
     shape: Shape,
-    attributes: dict[str, FloatArray],
+    attributes: dict[str, AnyArray],
     triangles: IntArray,
     targets: Sequence[dict[str, AnyArray]],
     grid: Grid,
@@ -155,7 +156,7 @@ def _encoded(
     )
 
 
-def _weights_at(shape: Shape, body: Body, around: IntArray, shares: FloatArray) -> dict[str, FloatArray]:
+def _weights_at(shape: Shape, body: DeformableVertices, around: IntArray, shares: FloatArray) -> dict[str, FloatArray]:
     """JOINTS and WEIGHTS at points between three vertices each: the heaviest joints of all three."""
     sets = skin_sets(shape.attributes)
     if not sets:
@@ -210,16 +211,16 @@ def _decoded(primitives: Sequence[tuple[int, EncodedPrimitive]]) -> PosedSurface
         for name in [n for n in attributes if n.startswith("WEIGHTS_")]:
             attributes[name] = attributes[name].astype(np.float64) / 255
         deltas = [t.get("POSITION", np.zeros((primitive.vertices, 3))) for t in primitive.targets]
-        bodies.append(read_body(attributes, deltas, 1 << 16, "decoded"))
+        bodies.append(read_deformable(attributes, deltas, 1 << 16, "decoded"))
         triangles.append(primitive.triangles + offset)
         offset += primitive.vertices
     return PosedSurface(_stacked(bodies), np.concatenate(triangles))
 
 
-def _stacked(bodies: Sequence[Body]) -> Body:
+def _stacked(bodies: Sequence[DeformableVertices]) -> DeformableVertices:
     width = max(b.joints.shape[1] for b in bodies)
     padding = [((0, 0), (0, width - b.joints.shape[1])) for b in bodies]
-    return Body(
+    return DeformableVertices(
         np.concatenate([b.positions for b in bodies]),
         np.concatenate([np.pad(b.joints, p) for b, p in zip(bodies, padding, strict=True)]),
         np.concatenate([np.pad(b.weights, p) for b, p in zip(bodies, padding, strict=True)]),
@@ -229,12 +230,12 @@ def _stacked(bodies: Sequence[Body]) -> Body:
 
 def _joined(
     shapes: Sequence[Shape], mesh: DeformingMesh, scene: Scene, joints: int, place: str
-) -> tuple[TreeSource, Body, IntArray]:
+) -> tuple[TreeSource, DeformableVertices, IntArray]:
     """All shapes as one surface at rest, their vertices as one body, and the vertex at each corner."""
     bodies, vertex, offset = [], [], 0
     for shape in shapes:
         deltas = [t.get("POSITION", np.zeros_like(shape.attributes["POSITION"])) for t in shape.targets]
-        bodies.append(read_body(shape.attributes, deltas, joints, place))
+        bodies.append(read_deformable(shape.attributes, deltas, joints, place))
         vertex.append(shape.triangles + offset)
         offset += len(shape.attributes["POSITION"])
     body, at = _stacked(bodies), np.concatenate(vertex)

@@ -16,7 +16,7 @@ from itertools import product
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
-from ..gltf.pose import Body, Drawing
+from ..gltf.skinning import DeformableVertices, MeshPoses
 from ..mesh.closest import ClosestPoints, weights_within
 from ..mesh.geometric_error import TOLERANCE, GeometricError, geometric_error
 from ..mesh.surface import Surface, unique_rows, without_degenerates
@@ -30,7 +30,7 @@ MANY_TARGETS = 6  # morph targets of which every combination is looked at
 class PosedSurface:
     """A body and the triangles (m, 3) between its vertices."""
 
-    body: Body
+    body: DeformableVertices
     triangles: IntArray
 
     def welded(self) -> Surface:
@@ -54,7 +54,9 @@ class _Points:
         return image
 
 
-def posed_error(source: PosedSurface, tier: PosedSurface, drawings: Sequence[Drawing], floor: float) -> GeometricError:
+def posed_error(
+    source: PosedSurface, tier: PosedSurface, drawings: Sequence[MeshPoses], floor: float
+) -> GeometricError:
     """Bound the two-sided distance in the space that the drawings draw in, over all their poses and with every
     morph target applied from zero to one, or as far as an animation does.
 
@@ -73,7 +75,7 @@ def posed_error(source: PosedSurface, tier: PosedSurface, drawings: Sequence[Dra
     worst = mean = 0.0
     drawings = [*drawings, *_with_targets(drawings, len(source.body.deltas))]
     for drawing in drawings:
-        poses = drawing.chosen(len(fine.weights) + len(coarse.weights))
+        poses = drawing.sampled(len(fine.weights) + len(coarse.weights))
         for pose in poses:
             ours, theirs = source.body.posed(drawing, pose), tier.body.posed(drawing, pose)
             far, points = _distances(fine.of(ours), on_tier.of(theirs)), fine.of(ours)
@@ -86,10 +88,12 @@ def posed_error(source: PosedSurface, tier: PosedSurface, drawings: Sequence[Dra
     return GeometricError(worst * (1.0 + TOLERANCE) + stretch * between, mean)
 
 
-def motion_sphere(bodies: Sequence[Body], drawings: Sequence[Drawing]) -> tuple[float, float, float, float]:
+def motion_sphere(
+    bodies: Sequence[DeformableVertices], drawings: Sequence[MeshPoses]
+) -> tuple[float, float, float, float]:
     """Centre and radius of a sphere around the bodies in all poses, morph targets applied as for `posed_error`."""
     total = sum(len(body.positions) for body in bodies)
-    clouds = [(b, d, pose) for b in bodies for d in drawings for pose in d.chosen(total)]
+    clouds = [(b, d, pose) for b in bodies for d in drawings for pose in d.sampled(total)]
     boxes = [(p.min(axis=0), p.max(axis=0)) for p in (b.posed(d, pose) for b, d, pose in clouds)]
     centre = (np.min([low for low, _ in boxes], axis=0) + np.max([high for _, high in boxes], axis=0)) * 0.5
     radius = max(float(np.linalg.norm(b.posed(d, pose) - centre, axis=1).max()) for b, d, pose in clouds)
@@ -98,12 +102,12 @@ def motion_sphere(bodies: Sequence[Body], drawings: Sequence[Drawing]) -> tuple[
     return x, y, z, radius + morphs
 
 
-def stretched(drawing: Drawing) -> float:
+def stretched(drawing: MeshPoses) -> float:
     """How much a drawing's matrices stretch the direction they stretch most."""
     return max(float(np.linalg.svd(drawing.matrices[:, :, :3, :3], compute_uv=False).max()), 1e-12)
 
 
-def _with_targets(drawings: Sequence[Drawing], targets: int) -> list[Drawing]:
+def _with_targets(drawings: Sequence[MeshPoses], targets: int) -> list[MeshPoses]:
     """The ends of the weights' ranges, as poses."""
     if targets == 0:
         return []
@@ -113,10 +117,10 @@ def _with_targets(drawings: Sequence[Drawing], targets: int) -> list[Drawing]:
     else:
         one = np.eye(targets, dtype=np.int64)
         ends = np.concatenate([0 * one[:1], one, 1 - one, 0 * one[:1] + 1])
-    return [Drawing(drawings[0].matrices[:1], np.where(ends == 1, high, low))]
+    return [MeshPoses(drawings[0].matrices[:1], np.where(ends == 1, high, low))]
 
 
-def _ranges(drawings: Sequence[Drawing], targets: int) -> tuple[FloatArray, FloatArray]:
+def _ranges(drawings: Sequence[MeshPoses], targets: int) -> tuple[FloatArray, FloatArray]:
     """The least and the largest weight (k,) of each morph target: zero and one, or what an animation applies."""
     used = np.concatenate([d.weights[:, :targets] for d in drawings])
     return np.minimum(used.min(axis=0), 0.0), np.maximum(used.max(axis=0), 1.0)
@@ -154,7 +158,7 @@ def _furthest(worst: float, far: FloatArray, points: FloatArray, other: FloatArr
     return max(worst, float(np.minimum(true, far[candidates]).max()))
 
 
-def _reach(deltas: FloatArray, drawings: Sequence[Drawing]) -> float:
+def _reach(deltas: FloatArray, drawings: Sequence[MeshPoses]) -> float:
     """The longest sum of deltas (k, n, 3), each applied from zero to one or as far as a drawing does."""
     if len(deltas) == 0:
         return 0.0

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import FloatArray, IntArray
+from ..arrays import FloatArray
 from ..gltf.draco import EncodedPrimitive, Grid, encode_primitive
 from ..mesh.attributes import transfer
 from ..mesh.closest import ClosestPoints
 from ..mesh.geometric_error import GeometricError, geometric_error
 from ..mesh.surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows, without_degenerates
+from ..mesh.weld import weld_corners
 from ..settings import Settings
 from .region_bounds import Shape
 
@@ -53,7 +54,9 @@ def finish_region(
         for name in kind.attributes:
             if name != "POSITION":
                 named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
-        primitive = encode_primitive(*indexed(named), grid, settings, texels=kind.texels, deep_colors=kind.deep_colors)
+        primitive = encode_primitive(
+            *weld_corners(named), grid, settings, texels=kind.texels, deep_colors=kind.deep_colors
+        )
         primitives.append((index, primitive))
     if on_source is None:
         # Same triangles, each corner moved by rounding alone: half a step on every axis.
@@ -69,17 +72,6 @@ def finish_region(
 def finish_regions(tasks: Sequence[tuple[Any, ...]]) -> list[Finished]:
     """Several regions, one after the other."""
     return [finish_region(*task) for task in tasks]
-
-
-def indexed(corners: dict[str, FloatArray]) -> tuple[dict[str, FloatArray], IntArray]:
-    """Corner attributes (m, 3, k) as distinct vertices and triangles."""
-    names = list(corners)
-    widths = [corners[name].shape[2] for name in names]
-    rows = np.concatenate([corners[n].reshape(-1, w) for n, w in zip(names, widths, strict=True)], axis=1)
-    # float32 is what files hold: corners that only differ beyond it are one vertex.
-    vertices, index = unique_rows(rows.astype(np.float32).astype(np.float64))
-    columns = np.split(vertices, np.cumsum(widths)[:-1], axis=1)
-    return dict(zip(names, columns, strict=True)), index.reshape(-1, 3)
 
 
 def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:

@@ -10,7 +10,6 @@ import numpy as np
 from ..arrays import AnyArray, FloatArray, IntArray
 from ..errors import ModelError
 from ..gltf.document import Document, Json, item, label
-from ..gltf.pose import read_body
 from ..gltf.primitives import (
     POINTS_AND_LINES,
     SHAPES,
@@ -20,8 +19,9 @@ from ..gltf.primitives import (
     read_targets,
     read_triangles,
 )
+from ..gltf.skinning import read_deformable
+from ..gltf.texture_uses import texels_per_uv
 from ..mesh.surface import PrimitiveKind, proper, unique_rows
-from ..pictures.levels import texels_per_uv
 from ..settings import Settings
 from .scene import DeformingMesh
 
@@ -126,7 +126,7 @@ def _check_joints(document: Document, attributes: dict[str, AnyArray], mesh: Def
     for node in mesh.nodes:
         skin = item(document.json, "nodes", node, f"node {node}").get("skin")
         if skin is not None:
-            read_body(attributes, (), len(item(document.json, "skins", skin, place)["joints"]), place)
+            read_deformable(attributes, (), len(item(document.json, "skins", skin, place)["joints"]), place)
 
 
 def _known(name: str, values: AnyArray) -> bool:

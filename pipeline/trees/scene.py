@@ -11,8 +11,9 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray, IntArray
 from ..errors import ModelError
+from ..gltf.animation_sampling import Motion, sample_motion
 from ..gltf.document import Document, Json, item, items, label
-from ..gltf.pose import Motion, node_matrix, read_body, read_drawing, sample_motion
+from ..gltf.node_transforms import node_matrix
 from ..gltf.primitives import (
     MAX_EXTENT,
     count_triangles,
@@ -24,6 +25,7 @@ from ..gltf.primitives import (
     read_targets,
     read_triangles,
 )
+from ..gltf.skinning import read_deformable, read_mesh_poses
 from ..mesh.surface import PrimitiveKind, Source, Surface, box_of, in_order_of_use, proper, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
@@ -404,9 +406,9 @@ def _bounds(
             targets = read_targets(document, primitive, len(positions), place)
             deltas = [t.get("POSITION", np.zeros_like(positions)) for t in targets]
             for node in drawn_by:
-                drawing = read_drawing(document, node, motion, place)
-                body = read_body(attributes, deltas, drawing.matrices.shape[1], place)
-                for pose in drawing.chosen(len(positions)):
+                drawing = read_mesh_poses(document, node, motion, place)
+                body = read_deformable(attributes, deltas, drawing.matrices.shape[1], place)
+                for pose in drawing.sampled(len(positions)):
                     posed = body.posed(drawing, pose)
                     boxes += [posed.min(axis=0), posed.max(axis=0)]
     if not boxes:

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route
 from servers import Site, script, serve
 from streamxr.pipeline.formats.model import read_model
-from streamxr.pipeline.gltf.document import read_accessor
+from streamxr.pipeline.gltf.accessors import read_accessor
 from visit import Visit
 
 Open = Callable[..., Visit]

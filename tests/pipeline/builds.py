@@ -18,7 +18,7 @@ from streamxr.pipeline.asset import build_asset
 from streamxr.pipeline.asset_report import AssetReport
 from streamxr.pipeline.bundle.files import Bundle
 from streamxr.pipeline.bundle.validate import decode_refinement, decode_stream
-from streamxr.pipeline.gltf.glb import DRACO
+from streamxr.pipeline.gltf.document import DRACO
 from streamxr.pipeline.jobs.tasks import here
 from streamxr.pipeline.mesh.surface import Surface, merge
 from streamxr.pipeline.settings import Settings

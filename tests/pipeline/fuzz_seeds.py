@@ -9,8 +9,8 @@ import struct
 import gltf_maker as make
 import numpy as np
 from gltf_features import bit_of_everything
+from streamxr.pipeline.gltf.document import DRACO
 from streamxr.pipeline.gltf.draco import choose_grid, encode_primitive
-from streamxr.pipeline.gltf.glb import DRACO
 from streamxr.pipeline.settings import Settings
 
 Files = list[tuple[str, bytes]]

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from builds import Built, draco_stream
 from scipy.spatial.transform import Rotation, Slerp
-from streamxr.pipeline.gltf.document import Document, read_accessor
+from streamxr.pipeline.gltf.accessors import read_accessor
+from streamxr.pipeline.gltf.document import Document
 from streamxr.pipeline.mesh.surface import Surface
 
 Floats = npt.NDArray[np.float64]

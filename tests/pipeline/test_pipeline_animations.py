@@ -15,7 +15,8 @@ from posing import Posed, source_vertices
 from streamxr.pipeline.build import build as build_folder
 from streamxr.pipeline.bundle.validate import validate
 from streamxr.pipeline.formats.model import read_model
-from streamxr.pipeline.gltf.document import Document, read_accessor
+from streamxr.pipeline.gltf.accessors import read_accessor
+from streamxr.pipeline.gltf.document import Document
 from streamxr.pipeline.settings import Settings
 from test_pipeline_validate import flip, rewrite
 

@@ -11,7 +11,7 @@ from builds import Built, decoded_regions
 from hypothesis import given
 from hypothesis import strategies as st
 from sampled_distance import Target, sampled_distance
-from streamxr.pipeline.gltf.document import read_document
+from streamxr.pipeline.gltf.source_files import read_document
 from streamxr.pipeline.mesh.geometric_error import TOLERANCE, geometric_error
 from streamxr.pipeline.mesh.surface import Surface, merge, unique_rows
 from streamxr.pipeline.settings import Settings

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from builds import Built, build_file
 from streamxr.pipeline.errors import ModelError
-from streamxr.pipeline.gltf.document import Json, read_document
+from streamxr.pipeline.gltf.document import Json
 from streamxr.pipeline.gltf.links import check_links
 from streamxr.pipeline.gltf.sizes import check_sizes
+from streamxr.pipeline.gltf.source_files import read_document
 from streamxr.pipeline.trees.scene import read_scene
 
 Change = Callable[[Json], object]

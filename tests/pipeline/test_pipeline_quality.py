@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from builds import Built
 from sampled_distance import Target
-from streamxr.pipeline.gltf.document import read_document
+from streamxr.pipeline.gltf.source_files import read_document
 from streamxr.pipeline.jobs.tasks import here
 from streamxr.pipeline.mesh.attributes import transfer
 from streamxr.pipeline.mesh.closest import ClosestPoints, weights_within

@@ -13,9 +13,10 @@ import pytest
 from builds import Built, build_file, khronos_errors
 from streamxr.pipeline.errors import ModelError
 from streamxr.pipeline.formats.model import read_model, source_sha256
-from streamxr.pipeline.gltf.document import read_accessor, read_document
+from streamxr.pipeline.gltf.accessors import read_accessor
+from streamxr.pipeline.gltf.document import DRACO
 from streamxr.pipeline.gltf.draco import choose_grid, encode_primitive
-from streamxr.pipeline.gltf.glb import DRACO
+from streamxr.pipeline.gltf.source_files import read_document
 from streamxr.pipeline.mesh.surface import Surface
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.scene import read_scene

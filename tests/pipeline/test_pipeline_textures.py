@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 from builds import Built, build_file
 from PIL import Image
-from streamxr.pipeline.pictures.levels import Pyramid, TextureUse, build_pyramid
+from streamxr.pipeline.pictures.levels import Picture, Pyramid, build_levels
 from streamxr.pipeline.settings import Role, Settings
 
 BEST = Settings(color_quality=100, normal_quality=100, data_quality=100)
 
 
 def pyramid(pixels: np.ndarray, role: Role, settings: Settings = BEST) -> Pyramid:
-    return build_pyramid(make.png(pixels), TextureUse(0, role, "test"), settings)
+    picture = Picture(make.png(pixels), "test", "image 0", role)
+    levels = build_levels(picture, settings, False) + build_levels(picture, settings, True)
+    return Pyramid(picture.name, role, levels)
 
 
 def decoded(built: Pyramid, side: int) -> np.ndarray:

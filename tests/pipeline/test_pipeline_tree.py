@@ -13,7 +13,7 @@ from gltf_maker import unpack
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamxr.pipeline.bundle.validate import validate
-from streamxr.pipeline.gltf.document import read_document
+from streamxr.pipeline.gltf.source_files import read_document
 from streamxr.pipeline.mesh.surface import Surface, face_normals, merge, open_edges, without_degenerates
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.scene import read_scene

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streamxr.pipeline.gltf.document import Document
 from streamxr.pipeline.gltf.draco import MAX_UV_BITS, Grid, encode_primitive, uv_bits
-from streamxr.pipeline.pictures.levels import texels_per_uv
+from streamxr.pipeline.gltf.texture_uses import texels_per_uv
 from streamxr.pipeline.settings import Settings
 
 GRID = Grid((-1.0, -1.0, -1.0), 2.0, 14)
