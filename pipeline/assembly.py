@@ -18,7 +18,7 @@ from .errors import ModelError
 from .gltf.document import Document, Json, items
 from .gltf.glb import refinement_glb
 from .gltf.texture_uses import texels_per_uv
-from .jobs.tasks import Begin
+from .jobs.tasks import StartTasks
 from .pictures.levels import SMALLEST, Level, Pyramid
 from .settings import Role, Settings
 from .trees.deforming import build_deforming
@@ -39,7 +39,7 @@ def assemble(
     asset: str,
     bundle: Bundle,
     settings: Settings,
-    begin: Begin,
+    start_tasks: StartTasks,
     *,
     clean: bool,
 ) -> AssetReport:
@@ -47,7 +47,7 @@ def assemble(
 
     pictures: the error, if they could not be begun; it is raised here, after errors in the geometry.
     """
-    begin = loading(begin) if document.bytes > MANY_BYTES else begin
+    start_tasks = loading(start_tasks) if document.bytes > MANY_BYTES else start_tasks
     scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
     notes = [*document.notes, *scene.notes]
     if clean:
@@ -59,9 +59,9 @@ def assemble(
 
     counts = [len(t.source.surface.triangles) for t in scene.trees] + [m.triangles for m in scene.deforming]
     shares = [max(MIN_BASE_TRIANGLES, round(n / max(1, sum(counts)) * settings.base_triangles)) for n in counts]
-    trees = [build_tree(t, share, settings, begin) for t, share in zip(scene.trees, shares, strict=False)]
+    trees = [build_tree(t, share, settings, start_tasks) for t, share in zip(scene.trees, shares, strict=False)]
     trees += [
-        build_deforming(document, scene, mesh, share, settings, begin)
+        build_deforming(document, scene, mesh, share, settings, start_tasks)
         for mesh, share in zip(scene.deforming, shares[len(scene.trees) :], strict=True)
     ]
 

@@ -15,13 +15,15 @@ from .errors import ModelError
 from .formats.model import SCANS, read_model
 from .gltf.links import check_links
 from .gltf.sizes import check_sizes
-from .jobs.tasks import Begin
+from .jobs.tasks import StartTasks
 from .settings import Settings
 
 
-def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Settings, begin: Begin) -> AssetReport:
+def build_asset(
+    path: Path, name: str, asset: str, bundle: Bundle, settings: Settings, start_tasks: StartTasks
+) -> AssetReport:
     """Build one model into the bundle's files; the catalogue is left to the caller. Pictures are made beside the
-    geometry where `begin` can.
+    geometry where `start_tasks` can.
 
     name: the model's path below the source folder. Raises ModelError when the model cannot be used.
     """
@@ -30,11 +32,11 @@ def build_asset(path: Path, name: str, asset: str, bundle: Bundle, settings: Set
     check_sizes(document)
     pictures: Pictures | ModelError
     try:
-        pictures = begin_pictures(document, settings, begin)
+        pictures = begin_pictures(document, settings, start_tasks)
     except ModelError as error:  # raised later: errors in the geometry come first
         pictures = error
 
     from .assembly import assemble  # here, since what it needs takes half a second to load
 
     clean = path.suffix.lower() in SCANS if settings.clean is None else settings.clean
-    return assemble(document, pictures, asset, bundle, settings, begin, clean=clean)
+    return assemble(document, pictures, asset, bundle, settings, start_tasks, clean=clean)

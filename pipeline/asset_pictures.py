@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .gltf.document import Document
 from .gltf.texture_uses import read_texture_uses
-from .jobs.tasks import Begin
+from .jobs.tasks import StartTasks
 from .pictures import ktx2
 from .pictures.codec import picture_size
 from .pictures.levels import Pyramid, build_levels, too_large_for_ktx2
@@ -28,7 +28,7 @@ class Pictures:
     notes: tuple[str, ...]
 
 
-def begin_pictures(document: Document, settings: Settings, begin: Begin) -> Pictures:
+def begin_pictures(document: Document, settings: Settings, start_tasks: StartTasks) -> Pictures:
     """Begin to build the levels of every picture. Raises ModelError if a picture cannot be read."""
     uses = read_texture_uses(document)
     notes = [
@@ -37,7 +37,9 @@ def begin_pictures(document: Document, settings: Settings, begin: Begin) -> Pict
         if too_large_for_ktx2(*picture_size(p.content, p.place), p.role, settings)
     ]
     # A finest level takes longer than all the others together, so that it starts first.
-    levels = begin("textures", build_levels, [(p, settings, finest) for finest in (True, False) for p in uses.pictures])
+    levels = start_tasks(
+        "textures", build_levels, [(p, settings, finest) for finest in (True, False) for p in uses.pictures]
+    )
 
     def pyramids() -> list[Pyramid]:
         done = levels.results()

@@ -17,7 +17,7 @@ from .asset_report import AssetReport, report_rows
 from .bundle.files import Bundle, free_bytes, read_manifest
 from .errors import ModelError
 from .formats.model import SUFFIXES, source_sha256
-from .jobs.limits import Limits
+from .jobs.limits import ModelLimits
 from .mesh import code_cache
 from .settings import Settings
 from .workers import NO_LIMITS, Event, Failure, Job, Notice, build_in_processes
@@ -44,7 +44,7 @@ def build(
     settings: Settings,
     *,
     jobs: int,
-    limits: Limits = NO_LIMITS,
+    limits: ModelLimits = NO_LIMITS,
     force: bool = False,
     on_start: Callable[[], object] = lambda: None,
     on_progress: Callable[[Event], None] = lambda _: None,

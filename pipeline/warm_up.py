@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .jobs.tasks import Begin, Begun, Needs, here
+from .jobs.tasks import Dependencies, StartedTasks, StartTasks, start_locally
 from .mesh.code_cache import is_ready, note_use
 from .mesh.surface import PrimitiveKind, Source, Surface
 from .settings import Settings
@@ -50,10 +50,10 @@ def sheet() -> TreeSource:
 
 def build_sheet() -> None:
     """Call every loop that a tree needs."""
-    build_tree(sheet(), 100, Settings(leaf_triangles=200), here)
+    build_tree(sheet(), 100, Settings(leaf_triangles=200), start_locally)
 
 
-def loading(begin: Begin) -> Begin:
+def loading(start_tasks: StartTasks) -> StartTasks:
     """Load the loops meanwhile, and have what begins other processes wait for that: forked in the middle of it, they
     would inherit locks that nobody opens.
 
@@ -61,7 +61,7 @@ def loading(begin: Begin) -> Begin:
     needs the loops, and say it.
     """
     if not is_ready():
-        return begin
+        return start_tasks
 
     def load() -> None:
         with contextlib.suppress(Exception):
@@ -70,13 +70,13 @@ def loading(begin: Begin) -> Begin:
     thread = Thread(target=load, daemon=True)
     thread.start()
 
-    def begin_after(
-        stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], needs: Needs = ()
-    ) -> Begun:
+    def start_after(
+        stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], dependencies: Dependencies = ()
+    ) -> StartedTasks:
         thread.join()
-        return begin(stage, function, tasks, needs)
+        return start_tasks(stage, function, tasks, dependencies)
 
-    return begin_after
+    return start_after
 
 
 def main() -> None:

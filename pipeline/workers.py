@@ -28,15 +28,15 @@ from .asset_report import AssetReport
 from .bundle.files import Bundle
 from .errors import ModelError
 from .jobs.interrupts import STOPS, interrupts_held
-from .jobs.limits import ONE_THREAD, Limits, confine, tree_memory
-from .jobs.pool import Pool, Tokens, prepare_process
-from .jobs.tasks import Begun, Here, Needs
+from .jobs.limits import ONE_THREAD, ModelLimits, confine, tree_memory
+from .jobs.pool import JobTokens, Pool, prepare_process
+from .jobs.tasks import Dependencies, LocalTasks, StartedTasks
 from .settings import Settings
 
 # Fewer tasks than this in a stage are done at once where they are: a process takes half a second to start.
 WORTH_A_POOL = 3
 WATCH_SECONDS = 0.2  # between two looks at time and memory: a process fills a few hundred megabytes in it
-NO_LIMITS = Limits()
+NO_LIMITS = ModelLimits()
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class _Running:
 
     job: Job
     process: SpawnProcess
-    tokens: Tokens
+    tokens: JobTokens
     began: float | None = None
     verdict: str = ""
     again: bool = False
@@ -95,7 +95,7 @@ def build_in_processes(
     root: Path,
     settings: Settings,
     workers: int,
-    limits: Limits = NO_LIMITS,
+    limits: ModelLimits = NO_LIMITS,
     on_start: Callable[[], object] = lambda: None,
 ) -> Generator[Event, None, None]:
     """Build every job, at most `workers` busy processes at a time, and yield what happens as it happens.
@@ -110,12 +110,12 @@ def build_in_processes(
     _start_quiet_tracker()
     free = context.BoundedSemaphore(workers)
     alone: list[Job] = []
-    idle: dict[Connection, tuple[SpawnProcess, Tokens]] = {}
+    idle: dict[Connection, tuple[SpawnProcess, JobTokens]] = {}
     running: dict[Connection, _Running] = {}
 
     def launch() -> None:
         here, there = context.Pipe()
-        tokens = Tokens(free, context.RawValue(c_int, 0))
+        tokens = JobTokens(free, context.RawValue(c_int, 0))
         process = context.Process(target=_asset_process, args=(root, settings, workers, limits, tokens, there))
         with interrupts_held(), _environment(ONE_THREAD):
             process.start()
@@ -177,12 +177,12 @@ def _next_event(receiver: Connection, one: _Running) -> Event:
     return event
 
 
-def _past(limits: Limits, sizes: Sequence[int]) -> bool:
+def _past(limits: ModelLimits, sizes: Sequence[int]) -> bool:
     most = limits.memory is not None and max(sizes, default=0) > limits.memory
     return most or (limits.total is not None and sum(sizes) > limits.total)
 
 
-def _watch(running: Sequence[_Running], limits: Limits) -> None:
+def _watch(running: Sequence[_Running], limits: ModelLimits) -> None:
     """End what is past its limits; if all together hold too much, the largest, which is to be built anew."""
     now = time.monotonic()
     sizes = [0] * len(running)
@@ -205,7 +205,7 @@ def _watch(running: Sequence[_Running], limits: Limits) -> None:
 
 
 def _asset_process(
-    root: Path, settings: Settings, workers: int, limits: Limits, tokens: Tokens, events: Connection
+    root: Path, settings: Settings, workers: int, limits: ModelLimits, tokens: JobTokens, events: Connection
 ) -> None:
     """Build the asset that the parent sends, and send progress and then its report or failure."""
     prepare_process()
@@ -223,20 +223,22 @@ def _asset_process(
     pool: Pool | None = None
     tidy = sys.platform == "win32"  # whether to end the pool here: Windows has no process groups
 
-    def begin(stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], needs: Needs = ()) -> Begun:
+    def start_tasks(
+        stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], dependencies: Dependencies = ()
+    ) -> StartedTasks:
         def on_done(done: int) -> None:
             events.send(Progress(job.asset, stage, done, len(tasks)))
 
         nonlocal pool
         if workers == 1 or len(tasks) < WORTH_A_POOL:
-            return Here(function, tasks, needs, on_done)
+            return LocalTasks(function, tasks, dependencies, on_done)
         pool = pool or Pool(tokens, workers, [events])
-        return pool.begin(function, tasks, needs, on_done)
+        return pool.start(function, tasks, dependencies, on_done)
 
     tokens.take(wait=True)
     try:
         events.send(Progress(job.asset, "reading", 0, 1))
-        event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, begin)
+        event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, start_tasks)
     except ModelError as error:
         event = Failure(job.asset, job.name, str(error))
     except MemoryError:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import peers
-from streamxr.pipeline.jobs.tasks import here
+from streamxr.pipeline.jobs.tasks import start_locally
 from streamxr.pipeline.mesh.closest import ClosestPoints, weights_within
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.regions import Region, build_tree
@@ -57,7 +57,7 @@ def coarsest(model: Model, triangles: int, *, depth: int | None = None, ratio: i
     """The root region of a build whose base has so many triangles: what a decoder sees of it."""
     (tree,) = model.scene().trees
     depth = DEPTH.get(model.name) if depth is None else depth
-    return build_tree(tree, triangles, Settings(depth=depth, tier_ratio=ratio), here).regions[0]
+    return build_tree(tree, triangles, Settings(depth=depth, tier_ratio=ratio), start_locally).regions[0]
 
 
 def corners(region: Region) -> Floats:

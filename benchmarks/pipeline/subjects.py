@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.gltf.glb import GlbWriter
-from streamxr.pipeline.mesh.surface import face_normals
+from streamxr.pipeline.mesh.geometry import face_normals
 from streamxr.pipeline.trees.scene import Scene, read_scene
 
 HERE = Path(__file__).parent

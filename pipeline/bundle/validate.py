@@ -15,7 +15,8 @@ import numpy as np
 from ..arrays import BoolArray, FloatArray
 from ..errors import ModelError
 from ..gltf.document import DRACO, Json
-from ..mesh.surface import Surface, merge, rows_in, unique_rows, without_degenerates
+from ..mesh.surface import Surface, merge, without_degenerates
+from ..mesh.topology import rows_in, unique_rows
 from .files import CATALOGUE, Bundle, read_hashed, read_manifest
 
 

@@ -11,7 +11,7 @@ from ..errors import ModelError
 from ..gltf.accessors import COMPONENT_OF, UNSIGNED_INT, AccessorWriter
 from ..gltf.document import Document, Json, texture_slots
 from ..gltf.source_files import sha256_of
-from ..mesh.surface import unique_rows
+from ..mesh.topology import unique_rows
 
 HARD_EDGE = float(np.cos(np.radians(35.0)))  # sharper edges stay hard where a file has no normals
 MAX_VALENCE = 64  # corners around one vertex that are compared with each other

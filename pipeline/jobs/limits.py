@@ -23,7 +23,7 @@ ONE_THREAD = dict.fromkeys(_LIBRARIES, "1")
 
 
 @dataclass(frozen=True)
-class Limits:
+class ModelLimits:
     """seconds: wall time of one model, from the moment it is at work.
     memory: bytes that the processes of one model may hold together.
     total: bytes that all models may hold together: past it the largest is put off until it has the machine alone.
@@ -46,14 +46,14 @@ class Limits:
         return f"needs more than {gigabytes} of memory (allow more with --memory, or build with fewer --jobs)"
 
 
-def default_limits(seconds: float | None = ALLOWED_SECONDS, memory: int | None = None) -> Limits:
+def default_limits(seconds: float | None = ALLOWED_SECONDS, memory: int | None = None) -> ModelLimits:
     """Limits for this machine: without a figure of its own a model may take what all may take together."""
     total = machine_memory()
     share = None if total is None else int(total * MEMORY_SHARE)
-    return Limits(seconds, memory or share, share)
+    return ModelLimits(seconds, memory or share, share)
 
 
-def confine(limits: Limits) -> None:
+def confine(limits: ModelLimits) -> None:
     """Hold this process, and those it starts, to the memory of one model; leave no core files."""
     if sys.platform == "win32":
         return

@@ -16,13 +16,13 @@ from multiprocessing.synchronize import Semaphore
 from threading import Condition, Lock
 from typing import Any
 
-from .tasks import Needs
+from .tasks import Dependencies
 
 LOOK_SECONDS = 1.0  # between two looks whether all processes are alive
 FORKS = sys.platform == "linux"  # macOS has libraries that break in a forked process, Windows has no fork
 
 
-class Tokens:
+class JobTokens:
     """The right to be at work: one for each job, shared by all assets that are being built.
 
     Each asset process has an object of its own from birth, and takes tokens on behalf of its pool. `held` lies in
@@ -34,8 +34,8 @@ class Tokens:
         self._held = held
         self._counting = Lock()
 
-    def __reduce__(self) -> tuple[type[Tokens], tuple[Semaphore, c_int]]:
-        return Tokens, (self._free, self._held)  # a lock stays in its process
+    def __reduce__(self) -> tuple[type[JobTokens], tuple[Semaphore, c_int]]:
+        return JobTokens, (self._free, self._held)  # a lock stays in its process
 
     @property
     def held(self) -> int:
@@ -60,7 +60,7 @@ class Tokens:
         self._counting.acquire()
 
 
-class Stage:
+class PoolStage:
     """Processes that map one function over one sequence of tasks; `start` one of these by its number.
 
     On Linux they are forked: they come with the libraries that their parent has loaded, share the tasks with it, and
@@ -126,18 +126,20 @@ def _run_inherited(number: int, needed: Sequence[Any]) -> Any:
     return function(*tasks[number], *needed)
 
 
-class AtWork:
+class PoolTasks:
     """The tasks of a stage, as many of them at work as there are free tokens.
 
     A task starts once the results are there that it needs, the first such one first. Of several tasks that fail, the
     first one's exception is raised, so that errors do not depend on timing.
     """
 
-    def __init__(self, stage: Stage, tokens: Tokens, needs: Needs, on_done: Callable[[int], object]) -> None:
+    def __init__(
+        self, stage: PoolStage, tokens: JobTokens, dependencies: Dependencies, on_done: Callable[[int], object]
+    ) -> None:
         """`on_done` hears how many are done, whenever that has changed while somebody waits."""
         self._stage = stage
         self._tokens = tokens
-        self._needs = needs
+        self._dependencies = dependencies
         self._on_done = on_done
         self._changed = Condition()
         self._waiting = list(range(stage.count))
@@ -150,7 +152,7 @@ class AtWork:
             self._start_ready()
 
     def results(self, numbers: Sequence[int] | None = None) -> list[Any]:
-        """See `Begun`. The caller, who holds a token and only waits meanwhile, lends it to what it waits for."""
+        """See `StartedTasks`. The caller, who holds a token and only waits meanwhile, lends it to what it waits for."""
         wanted = range(self._stage.count) if numbers is None else numbers
         with self._changed:
             self._asked = max(wanted, default=-1)
@@ -178,7 +180,7 @@ class AtWork:
     def _start_ready(self) -> None:
         """Start what can be started, and give back the tokens that nothing is left for."""
         while (number := self._next()) is not None and self._has_token_for(number):
-            needed = [self._results[n] for n in self._needs[number]] if self._needs else []
+            needed = [self._results[n] for n in self._dependencies[number]] if self._dependencies else []
             try:
                 started = self._stage.start(number, needed)
             except RuntimeError:  # the pool is closed or broken; whoever waits for results hears of it
@@ -193,9 +195,9 @@ class AtWork:
         self._tokens.give_back(spare)
 
     def _next(self) -> int | None:
-        if not self._needs:
+        if not self._dependencies:
             return self._waiting[0] if self._waiting else None
-        return next((n for n in self._waiting if all(m in self._results for m in self._needs[n])), None)
+        return next((n for n in self._waiting if all(m in self._results for m in self._dependencies[n])), None)
 
     def _has_token_for(self, number: int) -> bool:
         """What nobody waits for yet must not use the token that is lent: who lends it goes on with it."""
@@ -227,25 +229,25 @@ class AtWork:
 class Pool:
     """A few processes that start as tasks come, never more of them at work than `tokens` allow."""
 
-    def __init__(self, tokens: Tokens, limit: int, private: Sequence[Connection] = ()) -> None:
+    def __init__(self, tokens: JobTokens, limit: int, private: Sequence[Connection] = ()) -> None:
         """`private`: pipes of this process whose other end waits for them to be closed."""
         self._tokens = tokens
         self._limit = limit
         self._private = private
         self._spawned = None if FORKS else ProcessPoolExecutor(limit, get_context("spawn"), prepare_process)
-        self._stages: list[Stage] = []
+        self._stages: list[PoolStage] = []
 
-    def begin(
+    def start(
         self,
         function: Callable[..., Any],
         tasks: Sequence[tuple[Any, ...]],
-        needs: Needs = (),
+        dependencies: Dependencies = (),
         on_done: Callable[[int], object] = lambda _: None,
-    ) -> AtWork:
+    ) -> PoolTasks:
         """Start what free tokens allow. Whoever asks for results holds a token already."""
-        stage = Stage(function, tasks, self._limit, self._private, self._spawned)
+        stage = PoolStage(function, tasks, self._limit, self._private, self._spawned)
         self._stages.append(stage)
-        return AtWork(stage, self._tokens, needs, on_done)
+        return PoolTasks(stage, self._tokens, dependencies, on_done)
 
     def close(self) -> None:
         for stage in self._stages:

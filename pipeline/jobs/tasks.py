@@ -5,41 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, overload
 
-Needs = Sequence[Sequence[int]]
+Dependencies = Sequence[Sequence[int]]
 
 
-class Begun(Protocol):
+class StartedTasks(Protocol):
     """Tasks that may be at work already."""
 
     def results(self, numbers: Sequence[int] | None = None) -> list[Any]:
         """The results of these tasks, or of all, in order. Those that come after the last of them may be done later."""
 
 
-class Begin(Protocol):
+class StartTasks(Protocol):
     """Begins a module-level function over argument tuples, perhaps in other processes.
 
-    needs: for each task the numbers of earlier ones, whose results follow the arguments of its own.
+    dependencies: for each task the numbers of earlier ones, whose results follow the arguments of its own.
     """
 
     def __call__(
-        self, stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], needs: Needs = ()
-    ) -> Begun: ...
+        self,
+        stage: str,
+        function: Callable[..., Any],
+        tasks: Sequence[tuple[Any, ...]],
+        dependencies: Dependencies = (),
+    ) -> StartedTasks: ...
 
 
-class Here:
+class LocalTasks:
     """Tasks that are done in this process when somebody asks for their results."""
 
     def __init__(
         self,
         function: Callable[..., Any],
         tasks: Sequence[tuple[Any, ...]],
-        needs: Needs = (),
+        dependencies: Dependencies = (),
         on_done: Callable[[int], object] = lambda _: None,
     ) -> None:
         """`on_done` hears how many are done before each."""
         self._function = function
         self._tasks = tasks
-        self._needs = needs
+        self._needs = dependencies
         self._on_done = on_done
         self._results: list[Any] = []
 
@@ -52,20 +56,20 @@ class Here:
         return [self._results[number] for number in wanted]
 
 
-def here(
+def start_locally(
     stage: str,  # noqa: ARG001
     function: Callable[..., Any],
     tasks: Sequence[tuple[Any, ...]],
-    needs: Needs = (),
-) -> Begun:
-    """A `Begin` without other processes, and without anybody who hears of progress."""
-    return Here(function, tasks, needs)
+    dependencies: Dependencies = (),
+) -> StartedTasks:
+    """A `StartTasks` without other processes, and without anybody who hears of progress."""
+    return LocalTasks(function, tasks, dependencies)
 
 
 T = TypeVar("T")
 
 
-class Made(Sequence[T]):
+class LazySequence(Sequence[T]):
     """Items that are made when they are asked for: those of a tier are together as large as the source."""
 
     def __init__(self, count: int, make: Callable[[int], T]) -> None:

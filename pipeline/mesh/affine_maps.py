@@ -17,9 +17,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray, IntArray
-from .closest import BoxTree, ClosestPoints
+from .bvh import BVH
+from .closest import ClosestPoints
 from .compiled import compiled, compiled_inner
-from .surface import Surface, edges_of, face_normals
+from .geometry import face_normals
+from .surface import Surface
+from .topology import edges_of
 
 RING = 24  # triangles around a vertex; where there are more, no map is tried
 Point = FloatArray | tuple[float, float, float]
@@ -33,13 +36,13 @@ class Target(NamedTuple):
     without normals nothing is booked.
     """
 
-    tree: BoxTree
+    tree: BVH
     triangles: IntArray
     neighbours: AnyArray
     normals: FloatArray
 
 
-class Pieces(NamedTuple):
+class MapPieces(NamedTuple):
     """Triangles cut from the measured surface, with what is known of their corners' nearest points on the target.
 
     corners, feet: (p, 3, 3); distance, nearest: (p, 3).
@@ -51,7 +54,7 @@ class Pieces(NamedTuple):
     nearest: AnyArray
 
 
-class MapRoom(NamedTuple):
+class MapScratch(NamedTuple):
     """Room for one map. booked: (m,) signed area of images on each triangle of the target; ring: triangles around a
     vertex; cuts: the two ends of each cut."""
 
@@ -75,8 +78,8 @@ def booked_target(surface: Surface, closest: ClosestPoints) -> tuple[Target, Flo
 
 
 @compiled
-def map_room(triangles: int) -> MapRoom:
-    return MapRoom(np.zeros(triangles), np.empty(2 * RING, np.int32), np.empty((2 * RING, 2, 3)))
+def map_scratch(triangles: int) -> MapScratch:
+    return MapScratch(np.zeros(triangles), np.empty(2 * RING, np.int32), np.empty((2 * RING, 2, 3)))
 
 
 @compiled
@@ -96,7 +99,7 @@ def _across(edge: IntArray, users: IntArray) -> AnyArray:
 
 
 @compiled_inner
-def mapped_bound(pieces: Pieces, piece: int, target: Target, room: MapRoom, goal: float) -> float:
+def mapped_bound(pieces: MapPieces, piece: int, target: Target, room: MapScratch, goal: float) -> float:
     """The bound by the maps above, infinite where none of them applies; images within `goal` are booked."""
     near, far = pieces.nearest[piece], pieces.distance[piece]
     furthest: float = max(far[0], far[1], far[2])
@@ -148,7 +151,7 @@ def _walk_around(target: Target, start: int, vertex: int, ring: AnyArray) -> tup
 
 
 @compiled_inner
-def _cut_by_spokes(pieces: Pieces, piece: int, vertex: int, target: Target, room: MapRoom, goal: float) -> float:
+def _cut_by_spokes(pieces: MapPieces, piece: int, vertex: int, target: Target, room: MapScratch, goal: float) -> float:
     """The largest distance along the cuts by the spokes of a vertex; infinite where they cross each other."""
     near, corners, ring, cuts = pieces.nearest[piece], pieces.corners[piece], room.ring, room.cuts
     low, high, closed = _walk_around(target, near[0], vertex, ring)
@@ -204,7 +207,7 @@ def _cut_by_spokes(pieces: Pieces, piece: int, vertex: int, target: Target, room
 
 
 @compiled_inner
-def book_by_thirds(pieces: Pieces, piece: int, target: Target, booked: FloatArray) -> None:
+def book_by_thirds(pieces: MapPieces, piece: int, target: Target, booked: FloatArray) -> None:
     """Book a piece that has no map: a third of its image's area where each corner's foot is."""
     a, b, c = pieces.feet[piece]
     for k in range(3):

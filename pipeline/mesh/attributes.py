@@ -7,7 +7,9 @@ import numpy as np
 from ..arrays import BoolArray, FloatArray, IntArray
 from .closest import ClosestPoints, weights_within
 from .compiled import compiled
-from .surface import PrimitiveKind, Source, Surface, face_normals, matches
+from .geometry import face_normals
+from .surface import PrimitiveKind, Source, Surface
+from .topology import match_rows
 
 # Where the source has hard edges or seams, corners ask it a little inside their triangle, so that each side finds its
 # own side of the source; elsewhere all corners at a vertex ask for the same.
@@ -134,7 +136,7 @@ def _snap_to_source(
 ) -> FloatArray:
     """Of the normals that the source has at a corner's position, the one that agrees most with its own; else that."""
     own = source.surface
-    place = matches(own.positions, surface.positions)
+    place = match_rows(own.positions, surface.positions)
     candidates = source.attributes["NORMAL"]
     return _most_alike(
         place, own.triangles, source.vertices, theirs, candidates, vertices, len(surface.positions), normals

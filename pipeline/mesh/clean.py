@@ -9,7 +9,9 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ..arrays import BoolArray
-from .surface import Source, Surface, face_normals, open_edges, proper
+from .geometry import face_normals
+from .surface import Source, Surface
+from .topology import non_degenerate, open_edges
 
 SAME_PLACE = 1e-6  # of the surface's diagonal: vertices nearer than this are one, written with rounding
 TINY_COMPONENT = 0.01  # of the surface's diagonal: smaller loose pieces are dust
@@ -58,7 +60,7 @@ def _joined(source: Source) -> tuple[Source, int]:
     first = np.full(number, count)
     np.minimum.at(first, group, np.arange(count))
     triangles = first[group][surface.triangles]
-    good = proper(triangles)
+    good = non_degenerate(triangles)
     if not good.any():
         return source, 0
     welded = Surface(surface.positions, triangles, surface.kinds, surface.uv)

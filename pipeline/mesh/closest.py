@@ -1,22 +1,19 @@
-"""Closest points on a triangle surface, by a tree of boxes.
+"""Closest points on a triangle surface.
 
-A tree with halves of equal size, cut at the median along the longest side, needs no tuning: it is as deep for a scan as
-for twenty triangles, and a stray vertex far away costs one cut. Neighbouring queries have neighbouring answers, so each
-search starts from the answer of the one before.
+Neighbouring queries have neighbouring answers, so each search starts from the answer of the previous one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
+from .bvh import BVH, build_bvh
 from .compiled import compiled, compiled_inner
 
-LEAF = 4  # triangles in a leaf
-DEPTH = 128  # entries of a search's stack: one for each level, and halves of 2⁶³ triangles have 61
+STACK_DEPTH = 128  # entries of a search's stack: one for each level, and halves of 2⁶³ triangles have 61
 
 
 @dataclass(frozen=True)
@@ -28,28 +25,11 @@ class Closest:
     distances: FloatArray
 
 
-class BoxTree(NamedTuple):
-    """corners: (m, 9) of the triangles in the order of the leaves; order: (m,) their own numbers.
-
-    boxes: (k, 6) least and largest coordinates; child: (k,) the first of two that follow each other, or −1;
-    parent: (k,); first, last: (k,) the range of triangles below; leaf: (m,) the one that a triangle is in.
-    """
-
-    corners: FloatArray
-    order: IntArray
-    boxes: FloatArray
-    child: AnyArray
-    parent: AnyArray
-    first: AnyArray
-    last: AnyArray
-    leaf: AnyArray
-
-
 class ClosestPoints:
     """Answers closest-point queries against one surface."""
 
     def __init__(self, positions: FloatArray, triangles: IntArray) -> None:
-        self.tree = _grow(np.ascontiguousarray(positions, np.float64), np.ascontiguousarray(triangles, np.int64))
+        self.tree = build_bvh(np.ascontiguousarray(positions, np.float64), np.ascontiguousarray(triangles, np.int64))
 
     def query(self, points: FloatArray) -> Closest:
         """Nearest triangles of the surface for (q, 3) points."""
@@ -89,13 +69,13 @@ def weights_within(points: FloatArray, positions: FloatArray, triangles: IntArra
 
 @compiled_inner
 def nearest(
-    x: float, y: float, z: float, hint: int, tree: BoxTree, stack: AnyArray, distances: FloatArray, enough: float = 0.0
+    x: float, y: float, z: float, hint: int, tree: BVH, stack: AnyArray, distances: FloatArray, enough: float = 0.0
 ) -> tuple[int, float, float, float, float]:
     """The triangle nearest to a point (its place in `tree.corners`), the squared distance, and the nearest point.
 
     hint: the place of a triangle that may be near, or −1: from its leaf the search goes up the tree, so that a good one
-    spares it most of the way down. stack, distances: room for DEPTH entries each. enough: the squared distance of a
-    triangle that will do, although another may be nearer.
+    spares it most of the way down. stack, distances: (STACK_DEPTH,) each. enough: the squared distance of a triangle
+    that will do, although another may be nearer.
     """
     best, who, fx, fy, fz, here = np.inf, 0, 0.0, 0.0, 0.0, 0
     if hint >= 0:
@@ -200,16 +180,21 @@ def _distance_to_box_of(x: float, y: float, z: float, t: FloatArray) -> float:
 
 
 @compiled
-def _nearest_all(points: FloatArray, tree: BoxTree) -> tuple[IntArray, FloatArray, FloatArray]:
+def _nearest_all(points: FloatArray, tree: BVH) -> tuple[IntArray, FloatArray, FloatArray]:
     count = len(points)
     places, feet, lengths = np.empty(count, np.int32), np.empty((count, 3)), np.empty(count)
-    nearest_of_each(points, tree, places, feet, lengths, np.empty(DEPTH, np.int32), np.empty(DEPTH))
+    nearest_of_each(points, tree, places, feet, lengths, np.empty(STACK_DEPTH, np.int32), np.empty(STACK_DEPTH))
     return tree.order[places], feet, lengths
 
 
 @compiled
-def _beyond(points: FloatArray, tree: BoxTree, reach: float) -> BoolArray:
-    stack, distances, far, who = np.empty(DEPTH, np.int32), np.empty(DEPTH), np.empty(len(points), np.bool_), -1
+def _beyond(points: FloatArray, tree: BVH, reach: float) -> BoolArray:
+    stack, distances, far, who = (
+        np.empty(STACK_DEPTH, np.int32),
+        np.empty(STACK_DEPTH),
+        np.empty(len(points), np.bool_),
+        -1,
+    )
     for i in range(len(points)):
         found = nearest(points[i, 0], points[i, 1], points[i, 2], who, tree, stack, distances, reach * reach)
         who, far[i] = found[0], found[1] > reach * reach
@@ -219,7 +204,7 @@ def _beyond(points: FloatArray, tree: BoxTree, reach: float) -> BoolArray:
 @compiled_inner
 def nearest_of_each(
     points: FloatArray,
-    tree: BoxTree,
+    tree: BVH,
     places: AnyArray,
     feet: FloatArray,
     lengths: FloatArray,
@@ -232,139 +217,3 @@ def nearest_of_each(
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
         who, squared, feet[i, 0], feet[i, 1], feet[i, 2] = nearest(x, y, z, who, tree, stack, distances)
         places[i], lengths[i] = who, np.sqrt(squared)
-
-
-@compiled
-def halved(points: FloatArray, levels: int) -> tuple[IntArray, IntArray]:
-    """Cut (n, 3) points so many times at the median, each part along its longest side: their order, in which parts
-    stand one after the other, and the bounds (2^levels + 1,) of the parts."""
-    orders, room = _sorted_along_axes(points), _parting_room(len(points))
-    bounds = np.array([0, len(points)])
-    for _ in range(levels):
-        finer = np.empty(2 * len(bounds) - 1, np.int64)
-        finer[0] = 0
-        for i in range(len(bounds) - 1):
-            low, high = bounds[i], bounds[i + 1]
-            finer[2 * i + 1], finer[2 * i + 2] = (low + high) >> 1, high
-            _part_at(points, orders, room, low, (low + high) >> 1, high)
-        bounds = finer
-    return orders[0].astype(np.int64), bounds
-
-
-@compiled
-def _grow(positions: FloatArray, triangles: IntArray) -> BoxTree:
-    count = len(triangles)
-    middles = np.empty((count, 3))
-    for t in range(count):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        for k in range(3):
-            middles[t, k] = positions[a, k] + positions[b, k] + positions[c, k]
-    orders, parting = _sorted_along_axes(middles), _parting_room(count)
-    room = 2 * (2 * count // LEAF + 2) + 1
-    child, parent = np.full(room, -1, np.int32), np.full(room, -1, np.int32)
-    first, last, leaf = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(count, np.int32)
-    first[0], last[0] = 0, count
-    nodes, node = 1, 0
-    while node < nodes:  # level by level: parents stand before their children
-        low, high = first[node], last[node]
-        if high - low > LEAF:
-            half = (low + high) >> 1
-            _part_at(middles, orders, parting, low, half, high)
-            child[node] = nodes
-            parent[nodes] = parent[nodes + 1] = node
-            first[nodes], last[nodes], first[nodes + 1], last[nodes + 1] = low, half, half, high
-            nodes += 2
-        node += 1
-    order, corners = orders[0].astype(np.int64), np.empty((count, 9))
-    for place in range(count):
-        for corner in range(3):
-            vertex = triangles[order[place], corner]
-            for k in range(3):
-                corners[place, 3 * corner + k] = positions[vertex, k]
-    boxes = np.empty((nodes, 6))
-    for node in range(nodes - 1, -1, -1):
-        if child[node] >= 0:
-            one, other = child[node], child[node] + 1
-            for k in range(3):
-                boxes[node, k] = min(boxes[one, k], boxes[other, k])
-                boxes[node, 3 + k] = max(boxes[one, 3 + k], boxes[other, 3 + k])
-            continue
-        for k in range(3):
-            boxes[node, k], boxes[node, 3 + k] = np.inf, -np.inf
-        for place in range(first[node], last[node]):
-            leaf[place] = node
-            for k in range(3):
-                x, y, z = corners[place, k], corners[place, 3 + k], corners[place, 6 + k]
-                boxes[node, k] = min(boxes[node, k], x, y, z)
-                boxes[node, 3 + k] = max(boxes[node, 3 + k], x, y, z)
-    child, parent = child[:nodes].copy(), parent[:nodes].copy()
-    return BoxTree(corners, order, boxes, child, parent, first[:nodes].copy(), last[:nodes].copy(), leaf)
-
-
-@compiled
-def _sorted_along_axes(points: FloatArray) -> AnyArray:
-    """The numbers of (n, 3) points in the order of each coordinate (3, n), rounded to float32; equal ones as they come.
-
-    Radix sort, three digits of eleven bits: parts of equal size need no comparisons after that. Each number moves with
-    its coordinate, in the lower half of an integer: it is read in sequence, not from wherever the number points.
-    """
-    count = len(points)
-    orders, values = np.empty((3, count), np.int32), np.empty(count, np.float32)
-    raw = values.view(np.uint32)
-    keys, spare = np.empty(count, np.uint64), np.empty(count, np.uint64)
-    for axis in range(3):
-        for i in range(count):
-            values[i] = points[i, axis]
-        starts = np.zeros((3, 2049), np.int64)
-        for i in range(count):  # so that unsigned integers sort as floats do
-            bits = raw[i] ^ (np.uint32(0xFFFFFFFF) if raw[i] >> np.uint32(31) else np.uint32(0x80000000))
-            keys[i] = (np.uint64(bits) << np.uint64(32)) | np.uint64(i)
-            for digit in range(3):
-                starts[digit, 1 + ((bits >> np.uint32(11 * digit)) & np.uint32(2047))] += 1
-        for digit in range(3):
-            for value in range(2048):
-                starts[digit, value + 1] += starts[digit, value]
-            for i in range(count):
-                value = (keys[i] >> np.uint64(32 + 11 * digit)) & np.uint64(2047)
-                spare[starts[digit, value]] = keys[i]
-                starts[digit, value] += 1
-            keys, spare = spare, keys
-        for i in range(count):
-            orders[axis, i] = np.int32(keys[i] & np.uint64(0xFFFFFFFF))
-    return orders
-
-
-class _PartingRoom(NamedTuple):
-    """upper: (n,) which points go to the upper part; spare: (n,) those, on their way."""
-
-    upper: AnyArray
-    spare: AnyArray
-
-
-@compiled
-def _parting_room(count: int) -> _PartingRoom:
-    return _PartingRoom(np.empty(count, np.uint8), np.empty(count, np.int32))
-
-
-@compiled_inner
-def _part_at(points: FloatArray, orders: AnyArray, room: _PartingRoom, low: int, half: int, high: int) -> None:
-    """Cut orders[:, low … high − 1] at `half` along the longest side of these points; all three stay sorted."""
-    axis, widest = 0, -1.0
-    for k in range(3):
-        spread = points[orders[k, high - 1], k] - points[orders[k, low], k]
-        if spread > widest:
-            axis, widest = k, spread
-    upper, spare = room
-    for place in range(low, high):
-        upper[orders[axis, place]] = place >= half
-    for k in range(3):
-        if k == axis:
-            continue
-        below, above = low, 0
-        for place in range(low, high):  # both are written, one counts: nothing to mispredict
-            one = orders[k, place]
-            orders[k, below], spare[above] = one, one
-            below += 1 - upper[one]
-            above += upper[one]
-        for i in range(above):
-            orders[k, half + i] = spare[i]

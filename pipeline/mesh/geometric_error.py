@@ -22,10 +22,22 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
-from .affine_maps import MapRoom, Pieces, Target, bare_target, book_by_thirds, booked_target, map_room, mapped_bound
-from .closest import DEPTH, BoxTree, ClosestPoints, nearest, nearest_of_each
+from .affine_maps import (
+    MapPieces,
+    MapScratch,
+    Target,
+    bare_target,
+    book_by_thirds,
+    booked_target,
+    map_scratch,
+    mapped_bound,
+)
+from .bvh import BVH
+from .closest import STACK_DEPTH, ClosestPoints, nearest, nearest_of_each
 from .compiled import compiled, compiled_inner
-from .surface import Surface, at_breaks, centroids, part
+from .geometry import centroids
+from .surface import Surface, part
+from .topology import break_vertices
 
 TOLERANCE = 0.05  # of the distance; a tighter bound would change no decision of the viewer
 MAX_QUERIES = 8_000_000  # past this the bound is returned as it stands: true, only less tight
@@ -98,7 +110,7 @@ def _at_breaks(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: 
 
 def _break_vertices(surface: Surface) -> IntArray:
     """Vertices on edges that do not belong to exactly two triangles."""
-    return np.flatnonzero(at_breaks(surface.triangles, len(surface.positions)))
+    return np.flatnonzero(break_vertices(surface.triangles, len(surface.positions)))
 
 
 def _forward(fine: Surface, coarse: Surface, on_coarse: ClosestPoints, floor: float) -> tuple[float, float, FloatArray]:
@@ -118,14 +130,14 @@ def _back(coarse: Surface, fine: Surface, on_fine: ClosestPoints, floor: float, 
     return float(bound)
 
 
-class _Work(NamedTuple):
+class _ErrorScratch(NamedTuple):
     """Room for a search. nearby, feet, far: of each vertex; pieces: those of one triangle, one below the other."""
 
     nearby: AnyArray
     feet: FloatArray
     far: FloatArray
-    maps: MapRoom
-    pieces: Pieces
+    maps: MapScratch
+    pieces: MapPieces
     stack: AnyArray
     distances: FloatArray
 
@@ -135,14 +147,14 @@ def _search(
     positions: FloatArray, triangles: IntArray, target: Target, floor: float, known: float
 ) -> tuple[float, float, FloatArray]:
     count, room = len(positions), HALVINGS + 2
-    work = _Work(
+    work = _ErrorScratch(
         np.empty(count, np.int32),
         np.empty((count, 3)),
         np.empty(count),
-        map_room(len(target.normals)),
-        Pieces(np.empty((room, 3, 3)), np.empty((room, 3, 3)), np.empty((room, 3)), np.empty((room, 3), np.int32)),
-        np.empty(DEPTH, np.int32),
-        np.empty(DEPTH),
+        map_scratch(len(target.normals)),
+        MapPieces(np.empty((room, 3, 3)), np.empty((room, 3, 3)), np.empty((room, 3)), np.empty((room, 3), np.int32)),
+        np.empty(STACK_DEPTH, np.int32),
+        np.empty(STACK_DEPTH),
     )
     nearest_of_each(positions, target.tree, work.nearby, work.feet, work.far, work.stack, work.distances)
     total = 0.0
@@ -153,7 +165,7 @@ def _search(
 
 @compiled_inner
 def _settle_all(
-    positions: FloatArray, triangles: IntArray, target: Target, floor: float, known: float, work: _Work
+    positions: FloatArray, triangles: IntArray, target: Target, floor: float, known: float, work: _ErrorScratch
 ) -> float:
     """The bound over all triangles."""
     pieces, far = work.pieces, work.far
@@ -186,7 +198,7 @@ def _settle_all(
 
 
 @compiled_inner
-def _halve(pieces: Pieces, piece: int, tree: BoxTree, work: _Work) -> float:
+def _halve(pieces: MapPieces, piece: int, tree: BVH, work: _ErrorScratch) -> float:
     """Put the halves of a piece, cut at its longest side, into its place and the next; returns the distance of the
     middle of that side."""
     corners, k = pieces.corners, 0
@@ -214,7 +226,7 @@ def _halve(pieces: Pieces, piece: int, tree: BoxTree, work: _Work) -> float:
 
 
 @compiled_inner
-def _middle(pieces: Pieces, piece: int) -> tuple[float, float, float]:
+def _middle(pieces: MapPieces, piece: int) -> tuple[float, float, float]:
     """The centroid of a piece."""
     corners = pieces.corners
     x = (corners[piece, 0, 0] + corners[piece, 1, 0] + corners[piece, 2, 0]) / 3.0
@@ -224,7 +236,7 @@ def _middle(pieces: Pieces, piece: int) -> tuple[float, float, float]:
 
 
 @compiled_inner
-def _bound_by_corners(pieces: Pieces, piece: int) -> float:
+def _bound_by_corners(pieces: MapPieces, piece: int) -> float:
     """The bound from the corners' distances alone. The medians part the piece into three quadrilaterals, one at each
     corner; no point of it is further from that corner than the centroid or the middle of a side."""
     corners = pieces.corners

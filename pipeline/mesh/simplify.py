@@ -11,8 +11,10 @@ from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .closest import ClosestPoints
 from .collapse import collapse
 from .compiled import compiled
+from .geometry import bounding_box, face_normals
 from .quadrics import LINE, OPEN, Mesh
-from .surface import Surface, box_of, edges_of, face_normals, merge, part, rows_in, unique_rows, without_degenerates
+from .surface import Surface, merge, part, without_degenerates
+from .topology import edges_of, rows_in, unique_rows
 
 # What a texture's slip of a metre counts against a surface's of a metre.
 TEXTURE_WEIGHT = 0.2
@@ -39,10 +41,10 @@ SIXTEENTHS: FloatArray = (
     )
     / 12.0
 )
-NOTHING: FloatArray = np.zeros((0, 3))
+NO_POSITIONS: FloatArray = np.zeros((0, 3))
 
 
-def simplify(surface: Surface, target: int, locked: FloatArray = NOTHING) -> Surface:
+def simplify(surface: Surface, target: int, locked: FloatArray = NO_POSITIONS) -> Surface:
     """Reduce `surface` to about `target` triangles.
 
     locked: (k, 3) positions of vertices that stay where they are, with the edges between them (the border of
@@ -59,10 +61,10 @@ def simplify(surface: Surface, target: int, locked: FloatArray = NOTHING) -> Sur
     result = _collapse(surface, target, locked)
     lost = np.setdiff1d(surface.kinds, result.kinds)
     alone = [part(surface, surface.kinds == kind) for kind in lost]
-    return merge([result, *(_once(a, MIN_TRIANGLES, NOTHING) or a for a in alone)]) if alone else result
+    return merge([result, *(_once(a, MIN_TRIANGLES, NO_POSITIONS) or a for a in alone)]) if alone else result
 
 
-def strayed(source: Surface, tier: Surface) -> float:
+def stray_share(source: Surface, tier: Surface) -> float:
     """The share of a tier's area on which it shows another kind than the source does at the nearest point.
 
     Points whose own kind is nearer than the tier is to the source on average do not count: a line may lie that far
@@ -83,7 +85,7 @@ def strayed(source: Surface, tier: Surface) -> float:
     return wrong / float(weights.sum()) if area.any() else 0.0
 
 
-def room_for_lines(surface: Surface) -> int:
+def least_triangles_for_lines(surface: Surface) -> int:
     """The fewest triangles that leave the lines between kinds exact."""
     return ceil(len(_line_vertices(surface)) / LINE_SHARE)
 
@@ -91,7 +93,7 @@ def room_for_lines(surface: Surface) -> int:
 def _line_vertices(surface: Surface) -> FloatArray:
     """Positions that more than one kind uses."""
     if (surface.kinds == surface.kinds[:1]).all():
-        return NOTHING
+        return NO_POSITIONS
     low = np.full(len(surface.positions), np.iinfo(np.int64).max)
     high = np.full(len(surface.positions), -1, np.int64)
     for kind in np.unique(surface.kinds):
@@ -190,7 +192,7 @@ def _left_behind(surface: Surface, result: Surface, target: int) -> _LeftBehind:
 
 def _once(surface: Surface, target: int, locked: FloatArray) -> Surface | None:
     """One collapse; None where nothing is left."""
-    low, high = box_of(surface.positions)
+    low, high = bounding_box(surface.positions)
     middle, size = (low + high) * 0.5, float(np.linalg.norm(high - low)) or 1.0
     wedges, first = _wedges(surface)
     corners = surface.uv.reshape(-1, 2)[first]

@@ -11,9 +11,11 @@ from itertools import pairwise
 import numpy as np
 
 from ..arrays import BoolArray, FloatArray, IntArray
-from .closest import halved
 from .compiled import compiled
-from .surface import Source, Surface, centroids, edges_of
+from .geometry import centroids
+from .median_split import split_at_medians
+from .surface import Source, Surface
+from .topology import edges_of
 
 BRANCHING = 4  # children of a region: two binary splits
 # Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
@@ -21,7 +23,7 @@ BRANCHING = 4  # children of a region: two binary splits
 BORDER_SHARE = 0.25
 
 
-class Pieces:
+class SplitPieces:
     """A source by its leaves.
 
     borders: for each level from 1 to `depth` the positions (k, 3) on each region's border.
@@ -45,7 +47,7 @@ class Pieces:
         return self._order[self._bounds[index * leaves] : self._bounds[(index + 1) * leaves]]
 
 
-def split(source: Source, depth: int) -> Pieces:
+def split(source: Source, depth: int) -> SplitPieces:
     """Balanced splits of the triangles' centroids, at the median of the longest axis.
 
     A leaf's ancestor k levels up has its number shifted right by 2k bits. The depth is `depth`, or less where the
@@ -54,15 +56,15 @@ def split(source: Source, depth: int) -> Pieces:
     surface = source.surface
     leaf = np.zeros(len(surface.triangles), np.int64)
     if depth == 0:
-        return Pieces(source, leaf, [])
-    order, bounds = halved(centroids(surface), 2 * depth)
+        return SplitPieces(source, leaf, [])
+    order, bounds = split_at_medians(centroids(surface), 2 * depth)
     for number, (start, end) in enumerate(pairwise(bounds)):
         leaf[order[start:end]] = number
     borders = [_borders(surface, leaf >> (2 * (depth - level)), BRANCHING**level) for level in range(1, depth + 1)]
     while borders and max(map(len, borders[-1])) > BORDER_SHARE * (len(leaf) // len(borders[-1])):
         borders.pop()
         leaf >>= 2
-    return Pieces(source, leaf, borders)
+    return SplitPieces(source, leaf, borders)
 
 
 def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatArray]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..arrays import AnyArray, IntArray
-from .surface import unique_rows
+from .topology import unique_rows
 
 
 def weld_corners(corners: Mapping[str, AnyArray]) -> tuple[dict[str, AnyArray], IntArray]:

@@ -16,11 +16,12 @@ from ..arrays import AnyArray, FloatArray, IntArray
 from ..gltf.document import Document
 from ..gltf.draco import EncodedPrimitive, Grid, encode_primitive
 from ..gltf.skinning import DeformableVertices, MeshPoses, read_deformable, read_mesh_poses
-from ..jobs.tasks import Begin
+from ..jobs.tasks import StartTasks
 from ..mesh.attributes import transfer
 from ..mesh.closest import ClosestPoints, weights_within
 from ..mesh.geometric_error import GeometricError
-from ..mesh.surface import Source, Surface, unique_rows
+from ..mesh.surface import Source, Surface
+from ..mesh.topology import unique_rows
 from ..mesh.weld import weld_corners
 from ..settings import Settings
 from .posed_error import PosedSurface, motion_sphere, posed_error
@@ -43,7 +44,12 @@ class _Tier:
 
 
 def build_deforming(
-    document: Document, scene: Scene, mesh: DeformingMesh, base_triangles: int, settings: Settings, begin: Begin
+    document: Document,
+    scene: Scene,
+    mesh: DeformingMesh,
+    base_triangles: int,
+    settings: Settings,
+    start_tasks: StartTasks,
 ) -> Tree:
     """Build the chain of a deforming mesh with a root of about `base_triangles`.
 
@@ -65,7 +71,7 @@ def build_deforming(
     coarser = chain(surface, targets)
     rig = _Rig(tuple(shapes), body, vertex)
     tasks = [(c, rig, origin, drawings, grid, settings) for c in [None, *coarser]]  # the largest first
-    tiers: list[_Tier] = begin("tiers", finish_tier, tasks).results()[::-1]
+    tiers: list[_Tier] = start_tasks("tiers", finish_tier, tasks).results()[::-1]
     coarsest, finest = (length_in(e, surface, origin.scale) for e in settings.errors)
     tiers = _worthwhile(tiers, coarsest, finest)
     sphere = motion_sphere([tier.body for tier in tiers] + [body], drawings)

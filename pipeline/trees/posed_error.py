@@ -19,7 +19,8 @@ from ..arrays import FloatArray, IntArray
 from ..gltf.skinning import DeformableVertices, MeshPoses
 from ..mesh.closest import ClosestPoints, weights_within
 from ..mesh.geometric_error import TOLERANCE, GeometricError, geometric_error
-from ..mesh.surface import Surface, unique_rows, without_degenerates
+from ..mesh.surface import Surface, without_degenerates
+from ..mesh.topology import unique_rows
 
 POINTS = 20_000  # of a surface that are followed, or its vertices if those are more
 FINEST_CUT = 12  # parts of an edge between points

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import AnyArray, FloatArray
 from ..gltf.draco import EncodedPrimitive
 from ..mesh.compiled import compiled
-from ..mesh.surface import box_of, face_normals
+from ..mesh.geometry import bounding_box, face_normals
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Shape:
         positions = tuple(p.attributes["POSITION"].values for _, p in primitives)
         faces = [face_normals(x, p.triangles) for x, (_, p) in zip(positions, primitives, strict=True)]
         normals, area = (np.concatenate(parts) for parts in zip(*faces, strict=True))
-        low, high = box_of(np.concatenate(positions))
+        low, high = bounding_box(np.concatenate(positions))
         return cls(positions, low, high, normals[area > 0], (normals * area[:, None]).sum(axis=0))
 
 

@@ -13,7 +13,9 @@ from ..gltf.draco import EncodedPrimitive, Grid, encode_primitive
 from ..mesh.attributes import transfer
 from ..mesh.closest import ClosestPoints
 from ..mesh.geometric_error import GeometricError, geometric_error
-from ..mesh.surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows, without_degenerates
+from ..mesh.geometry import face_normals
+from ..mesh.surface import PrimitiveKind, Source, Surface, merge, without_degenerates
+from ..mesh.topology import unique_rows
 from ..mesh.weld import weld_corners
 from ..settings import Settings
 from .region_bounds import Shape

@@ -16,10 +16,12 @@ import numpy as np
 
 from ..arrays import FloatArray
 from ..gltf.draco import EncodedPrimitive, Grid, choose_grid
-from ..jobs.tasks import Begin, Made
-from ..mesh.simplify import NOTHING, room_for_lines, simplify, strayed
-from ..mesh.split import BORDER_SHARE, BRANCHING, Pieces, split
-from ..mesh.surface import PrimitiveKind, Source, Surface, box_of, first_sides, merge, rows_in
+from ..jobs.tasks import LazySequence, StartTasks
+from ..mesh.geometry import bounding_box, first_side_lengths
+from ..mesh.simplify import NO_POSITIONS, least_triangles_for_lines, simplify, stray_share
+from ..mesh.split import BORDER_SHARE, BRANCHING, SplitPieces, split
+from ..mesh.surface import PrimitiveKind, Source, Surface, merge
+from ..mesh.topology import rows_in
 from ..settings import Settings
 from .region_bounds import cone_around, sphere_around
 from .region_finish import Finished, finish_region, finish_regions
@@ -74,22 +76,24 @@ class Tree:
     regions: tuple[Region, ...]
 
 
-def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, begin: Begin) -> Tree:
+def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, start_tasks: StartTasks) -> Tree:
     """Build the tree of one source with a root of about `base_triangles`.
 
-    `begin` may do tasks in parallel; the result does not depend on it. The leaves are finished beside what is left for
-    one process alone.
+    `start_tasks` may run tasks in parallel; the result does not depend on it. The leaves are finished while one
+    process does the tasks that remain.
     """
     source = origin.source
     depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
     work = _Work(split(source, depth), origin.kinds, tree_grid(origin, settings), settings)
     plan = _Plan.of(work)
-    parts = begin("regions", call, Made(len(plan.needs), plan.task), plan.needs)
+    parts = start_tasks("regions", call, LazySequence(len(plan.needs), plan.task), plan.needs)
     below = [surface for surface, _ in parts.results(plan.coarsest)]
-    root = [reduced(merge(below) if below else source.surface, work.leaf_triangles, NOTHING)] if plan.needs else []
+    root = [reduced(merge(below) if below else source.surface, work.leaf_triangles, NO_POSITIONS)] if plan.needs else []
     whole = root + chain(root[0] if root else source.surface, above)
     tasks = [] if plan.needs else [work.leaf(0)]
-    finished = begin("tiers", finish_region, tasks + [work.finishing(surface, 0, 0) for surface in whole]).results()
+    finished = start_tasks(
+        "tiers", finish_region, tasks + [work.finishing(surface, 0, 0) for surface in whole]
+    ).results()
     done = [[one] for one in finished[::-1]] + plan.by_tier(parts.results())
     coarsest, finest = (length_in(e, source.surface, origin.scale) for e in settings.errors)
     kept = _worthwhile(done, coarsest, finest)
@@ -112,9 +116,9 @@ def plan_tiers(triangles: int, base_triangles: int, settings: Settings) -> tuple
 def tree_grid(origin: TreeSource, settings: Settings) -> Grid:
     """The quantisation grid that all tiers of a tree share."""
     surface = origin.source.surface
-    edge = float(np.median(first_sides(surface)))
+    edge = float(np.median(first_side_lengths(surface)))
     finest = length_in(settings.finest_error, surface, origin.scale)
-    low, high = box_of(surface.positions)
+    low, high = bounding_box(surface.positions)
     return choose_grid(low, high, edge, settings.position_bits, finest)
 
 
@@ -122,7 +126,7 @@ def tree_grid(origin: TreeSource, settings: Settings) -> Grid:
 class _Work:
     """What the tasks of one tree are made of."""
 
-    pieces: Pieces
+    pieces: SplitPieces
     kinds: Sequence[PrimitiveKind]
     grid: Grid
     settings: Settings
@@ -169,7 +173,7 @@ class _Plan:
     None where there is no root.
 
     tiers: level and target of each, fine to coarse; regions: (tier, index) of each task but the leaves'; coarsest: the
-    tasks of the coarsest tier; batch: leaves of one task; needs: as for `Begin`.
+    tasks of the coarsest tier; batch: leaves of one task; needs: as for `StartTasks`.
     """
 
     work: _Work
@@ -255,9 +259,9 @@ def chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
     surface = root
     for target in targets:
         coarser = simplify(surface, target)
-        room = room_for_lines(surface)
+        room = least_triangles_for_lines(surface)
         joint = room > target  # else the lines are exact
-        if joint and len(surface.triangles) <= STRAY_GROWTH * targets[-1] and strayed(root, coarser) > STRAY_SHARE:
+        if joint and len(surface.triangles) <= STRAY_GROWTH * targets[-1] and stray_share(root, coarser) > STRAY_SHARE:
             coarser = simplify(surface, room)
         if len(coarser.triangles) > WORTHWHILE * len(surface.triangles):
             continue
@@ -293,7 +297,7 @@ def length_in(text: str, surface: Surface, scale: float) -> float:
     """A length of the settings in the units of a tree whose space is scaled by `scale`: written in metres, or in
     percent of the surface's diagonal."""
     if text.endswith("%"):
-        low, high = box_of(surface.positions)
+        low, high = bounding_box(surface.positions)
         return float(text[:-1]) / 100 * float(np.linalg.norm(high - low))
     return float(text) / scale
 

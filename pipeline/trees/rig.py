@@ -21,7 +21,8 @@ from ..gltf.primitives import (
 )
 from ..gltf.skinning import read_deformable
 from ..gltf.texture_uses import texels_per_uv
-from ..mesh.surface import PrimitiveKind, proper, unique_rows
+from ..mesh.surface import PrimitiveKind
+from ..mesh.topology import non_degenerate, unique_rows
 from ..settings import Settings
 from .scene import DeformingMesh
 
@@ -141,7 +142,7 @@ def _welded(
     columns = [*attributes.values(), *(v for t in targets for v in t.values())]
     rows, inverse = unique_rows(np.concatenate([c.astype(np.float64) for c in columns], axis=1))
     triangles = inverse[triangles]
-    triangles = triangles[proper(triangles)]
+    triangles = triangles[non_degenerate(triangles)]
     used, compact = np.unique(triangles, return_inverse=True)
     split = np.split(rows[used], np.cumsum([c.shape[1] for c in columns])[:-1], axis=1)
     restored = iter(s.astype(c.dtype) for s, c in zip(split, columns, strict=True))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..arrays import AnyArray, FloatArray, IntArray
+from ..arrays import FloatArray, IntArray, concatenated
 from ..errors import ModelError
 from ..gltf.animation_sampling import Motion, sample_motion
 from ..gltf.document import Document, Json, item, items, label
@@ -26,7 +26,9 @@ from ..gltf.primitives import (
     read_triangles,
 )
 from ..gltf.skinning import read_deformable, read_mesh_poses
-from ..mesh.surface import PrimitiveKind, Source, Surface, box_of, in_order_of_use, proper, unique_rows
+from ..mesh.geometry import bounding_box
+from ..mesh.surface import PrimitiveKind, Source, Surface
+from ..mesh.topology import in_order_of_use, non_degenerate, unique_rows
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 
@@ -190,7 +192,7 @@ def _is_far(mesh: _Gathered, matrix: FloatArray) -> bool:
         return False
 
     def steps(positions: list[FloatArray]) -> float:
-        boxes = np.array([box_of(p) for p in positions])
+        boxes = np.array([bounding_box(p) for p in positions])
         low, high = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
         return float((high - low).max()) / max(float(np.abs([low, high]).max()) * 2.0**-23, 1e-300)
 
@@ -253,15 +255,15 @@ def _weld(gathered: _Gathered) -> tuple[Source, tuple[PrimitiveKind, ...]]:
     """One Source out of gathered triangles; those that use one position twice are dropped, and kinds that
     are left without triangles with them."""
     starts = np.cumsum([0, *map(len, gathered.positions)])
-    positions, inverse = unique_rows(_joined(gathered.positions))
-    vertices = _joined([t + start if start else t for t, start in zip(gathered.triangles, starts, strict=False)])
+    positions, inverse = unique_rows(concatenated(gathered.positions))
+    vertices = concatenated([t + start if start else t for t, start in zip(gathered.triangles, starts, strict=False)])
     triangles = inverse[vertices] if len(positions) < starts[-1] else vertices
-    kind_of = _joined(gathered.kind_of)
-    good = proper(triangles)
+    kind_of = concatenated(gathered.kind_of)
+    good = non_degenerate(triangles)
     attributes: dict[str, FloatArray] = {}
     for name in sorted({name for values in gathered.attributes for name in values}):
         width = max(values[name].shape[1] for values in gathered.attributes if name in values)
-        attributes[name] = _joined(
+        attributes[name] = concatenated(
             [
                 _padded(values.get(name), len(own), width)
                 for values, own in zip(gathered.attributes, gathered.positions, strict=True)
@@ -274,11 +276,6 @@ def _weld(gathered: _Gathered) -> tuple[Source, tuple[PrimitiveKind, ...]]:
     source = Source(Surface(positions, triangles, compact[kind_of], uv), vertices, attributes)
     source = source if good.all() else source.part(good)
     return source, tuple(kind for kind, there in zip(gathered.kinds, present, strict=True) if there)
-
-
-def _joined(parts: Sequence[AnyArray]) -> AnyArray:
-    """One array of all; large ones are not copied where there is only one."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _padded(values: FloatArray | None, count: int, width: int) -> FloatArray:
@@ -389,7 +386,7 @@ def _bounds(
     for tree in trees:
         positions = tree.source.surface.positions
         if tree.mesh is None:
-            boxes += box_of(positions)
+            boxes += bounding_box(positions)
         else:
             boxes += _swept(positions, [motion.world[node] for node in tree.nodes])
     for mesh, drawn_by in users.items():

@@ -19,7 +19,7 @@ from streamxr.pipeline.asset_report import AssetReport
 from streamxr.pipeline.bundle.files import Bundle
 from streamxr.pipeline.bundle.validate import decode_refinement, decode_stream
 from streamxr.pipeline.gltf.document import DRACO
-from streamxr.pipeline.jobs.tasks import here
+from streamxr.pipeline.jobs.tasks import start_locally
 from streamxr.pipeline.mesh.surface import Surface, merge
 from streamxr.pipeline.settings import Settings
 
@@ -45,7 +45,7 @@ def build_file(path: Path, root: Path, settings: Settings | None = None, *, soun
     """Build one model into the bundle at `root`. A model that is not `sound` may make files that are not either."""
     bundle = Bundle(root)
     asset = path.stem.lower()
-    report = build_asset(path, path.name, asset, bundle, settings or Settings(), here)
+    report = build_asset(path, path.name, asset, bundle, settings or Settings(), start_locally)
     bundle.write_catalogue("test", {**bundle.read_catalogue()["assets"], asset: report.entry})
     if sound:
         BUNDLES.add(root)

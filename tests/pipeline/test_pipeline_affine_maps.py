@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sampled_distance import Target
-from streamxr.pipeline.mesh.affine_maps import Pieces, booked_target, map_room, mapped_bound
+from streamxr.pipeline.mesh.affine_maps import MapPieces, booked_target, map_scratch, mapped_bound
 from streamxr.pipeline.mesh.closest import ClosestPoints
 from streamxr.pipeline.mesh.surface import Surface
 
@@ -26,9 +26,9 @@ def mapped(corners: np.ndarray, surface: Surface) -> tuple[float, float]:
     places = np.argsort(closest.tree.order)
     found = closest.query(corners)
     near = places[found.triangles].astype(np.int32)
-    pieces = Pieces(corners[None].copy(), found.points[None].copy(), found.distances[None].copy(), near[None].copy())
+    pieces = MapPieces(corners[None].copy(), found.points[None].copy(), found.distances[None].copy(), near[None].copy())
     target, _ = booked_target(surface, closest)
-    room = map_room(len(surface.triangles))
+    room = map_scratch(len(surface.triangles))
     return float(mapped_bound(pieces, 0, target, room, 10.0)), float(room.booked.sum())
 
 

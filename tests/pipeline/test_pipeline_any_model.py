@@ -17,7 +17,9 @@ from streamxr.pipeline.bundle.validate import validate
 from streamxr.pipeline.formats.model import SCANS, read_model
 from streamxr.pipeline.gltf.document import items
 from streamxr.pipeline.mesh.clean import clean
-from streamxr.pipeline.mesh.surface import Surface, face_normals, merge, open_edges, without_degenerates
+from streamxr.pipeline.mesh.geometry import face_normals
+from streamxr.pipeline.mesh.surface import Surface, merge, without_degenerates
+from streamxr.pipeline.mesh.topology import open_edges
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.scene import read_scene
 

@@ -11,7 +11,8 @@ import pytest
 from builds import Built
 from scipy.spatial import cKDTree
 from streamxr.pipeline.mesh.simplify import simplify
-from streamxr.pipeline.mesh.surface import Surface, unique_rows, without_degenerates
+from streamxr.pipeline.mesh.surface import Surface, without_degenerates
+from streamxr.pipeline.mesh.topology import unique_rows
 from streamxr.pipeline.settings import Settings
 
 SIDE = 40  # squares along an edge of the box

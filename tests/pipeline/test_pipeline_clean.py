@@ -9,7 +9,8 @@ import numpy as np
 from builds import Built
 from streamxr.pipeline.arrays import FloatArray, IntArray
 from streamxr.pipeline.mesh.clean import clean
-from streamxr.pipeline.mesh.surface import Source, Surface, merge, open_edges, part
+from streamxr.pipeline.mesh.surface import Source, Surface, merge, part
+from streamxr.pipeline.mesh.topology import open_edges
 from streamxr.pipeline.settings import Settings
 
 Build = Callable[..., Built]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sampled_distance import Target, sampled_distance
 from streamxr.pipeline.gltf.source_files import read_document
 from streamxr.pipeline.mesh.geometric_error import TOLERANCE, geometric_error
-from streamxr.pipeline.mesh.surface import Surface, merge, unique_rows
+from streamxr.pipeline.mesh.surface import Surface, merge
+from streamxr.pipeline.mesh.topology import unique_rows
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.scene import read_scene
 

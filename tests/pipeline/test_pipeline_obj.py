@@ -13,7 +13,8 @@ from builds import build_file
 from PIL import Image
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.gltf.document import Document
-from streamxr.pipeline.mesh.surface import Surface, face_normals
+from streamxr.pipeline.mesh.geometry import face_normals
+from streamxr.pipeline.mesh.surface import Surface
 from streamxr.pipeline.trees.scene import read_scene
 
 

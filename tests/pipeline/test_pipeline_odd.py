@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from builds import Built, decoded_regions, khronos_errors
 from streamxr.pipeline.bundle.validate import validate
-from streamxr.pipeline.mesh.surface import face_normals
+from streamxr.pipeline.mesh.geometry import face_normals
 
 Build = Callable[..., Built]
 SIDE = 60

@@ -10,11 +10,13 @@ import pytest
 from builds import Built
 from sampled_distance import Target
 from streamxr.pipeline.gltf.source_files import read_document
-from streamxr.pipeline.jobs.tasks import here
+from streamxr.pipeline.jobs.tasks import start_locally
 from streamxr.pipeline.mesh.attributes import transfer
 from streamxr.pipeline.mesh.closest import ClosestPoints, weights_within
-from streamxr.pipeline.mesh.simplify import simplify, strayed
-from streamxr.pipeline.mesh.surface import PrimitiveKind, Source, Surface, face_normals, merge, unique_rows
+from streamxr.pipeline.mesh.geometry import face_normals
+from streamxr.pipeline.mesh.simplify import simplify, stray_share
+from streamxr.pipeline.mesh.surface import PrimitiveKind, Source, Surface, merge
+from streamxr.pipeline.mesh.topology import unique_rows
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.regions import STRAY_SHARE, build_tree
 from streamxr.pipeline.trees.scene import TreeSource, read_scene
@@ -94,21 +96,21 @@ def chequered(cells: int, side: int) -> Surface:
 
 def test_a_surface_on_its_own_materials_does_not_stray() -> None:
     board = chequered(4, 24)
-    assert strayed(board, board) == 0
+    assert stray_share(board, board) == 0
     swapped = Surface(board.positions, board.triangles, 1 - board.kinds, board.uv)
-    assert strayed(board, swapped) > 0.9
+    assert stray_share(board, swapped) > 0.9
 
 
 def test_the_coarsest_tier_shows_at_most_three_per_cent_in_the_wrong_material() -> None:
     board = chequered(24, 32)
     alone = simplify(board, 540)
-    assert strayed(board, alone) > STRAY_SHARE  # what the collapse would do by itself
+    assert stray_share(board, alone) > STRAY_SHARE  # what the collapse would do by itself
     kinds = tuple(PrimitiveKind(k, ("POSITION", "TEXCOORD_0")) for k in (0, 1))
     origin = TreeSource("static", (), None, 1.0, kinds, Source(board, board.triangles, {}))
-    root = build_tree(origin, 540, Settings(), here).regions[0]
+    root = build_tree(origin, 540, Settings(), start_locally).regions[0]
     shown = [
         Surface(p.attributes["POSITION"].values.astype(np.float64), p.triangles,
                 np.full(len(p.triangles), k), np.zeros((len(p.triangles), 3, 2)))
         for k, p in root.primitives
     ]  # fmt: skip
-    assert strayed(board, merge(shown)) <= STRAY_SHARE
+    assert stray_share(board, merge(shown)) <= STRAY_SHARE

@@ -11,7 +11,8 @@ import pytest
 from builds import build_file
 from streamxr.pipeline.errors import ModelError
 from streamxr.pipeline.formats.model import read_model
-from streamxr.pipeline.mesh.surface import Surface, face_normals
+from streamxr.pipeline.mesh.geometry import face_normals
+from streamxr.pipeline.mesh.surface import Surface
 from streamxr.pipeline.trees.scene import read_scene
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from builds import Built
 from streamxr.pipeline.bundle.validate import decode_refinement, validate
-from streamxr.pipeline.mesh.surface import Surface, merge, open_edges, rows_in
+from streamxr.pipeline.mesh.surface import Surface, merge
+from streamxr.pipeline.mesh.topology import open_edges, rows_in
 from streamxr.pipeline.settings import Settings
 
 Build = Callable[..., Built]

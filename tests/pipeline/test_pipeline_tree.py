@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from streamxr.pipeline.bundle.validate import validate
 from streamxr.pipeline.gltf.source_files import read_document
-from streamxr.pipeline.mesh.surface import Surface, face_normals, merge, open_edges, without_degenerates
+from streamxr.pipeline.mesh.geometry import face_normals
+from streamxr.pipeline.mesh.surface import Surface, merge, without_degenerates
+from streamxr.pipeline.mesh.topology import open_edges
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.scene import read_scene
 

@@ -17,7 +17,8 @@ from streamxr.pipeline.bundle.files import Bundle, load_schema, read_manifest
 from streamxr.pipeline.bundle.validate import decode_refinement, validate
 from streamxr.pipeline.gltf.draco import Grid, encode_primitive
 from streamxr.pipeline.gltf.glb import refinement_glb
-from streamxr.pipeline.mesh.surface import PrimitiveKind, merge, open_edges, part, rows_in
+from streamxr.pipeline.mesh.surface import PrimitiveKind, merge, part
+from streamxr.pipeline.mesh.topology import open_edges, rows_in
 from streamxr.pipeline.settings import Settings
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "manifest"

@@ -18,19 +18,19 @@ import gltf_maker as make
 import pytest
 from streamxr.pipeline import workers
 from streamxr.pipeline.asset_report import AssetReport
-from streamxr.pipeline.jobs.limits import Limits, group_memory, machine_memory, tree_memory
-from streamxr.pipeline.jobs.pool import Pool, Tokens
+from streamxr.pipeline.jobs.limits import ModelLimits, group_memory, machine_memory, tree_memory
+from streamxr.pipeline.jobs.pool import JobTokens, Pool
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.workers import Failure, Job, build_in_processes
 
 STREAMXR = str(Path(sys.executable).with_name("streamxr"))
 
 
-def tokens_of(count: int) -> tuple[Tokens, Callable[[], int]]:
+def tokens_of(count: int) -> tuple[JobTokens, Callable[[], int]]:
     """Tokens with one taken already, and how many are free."""
     context = get_context("spawn")
     free = context.BoundedSemaphore(count)
-    tokens = Tokens(free, context.RawValue(c_int, 0))
+    tokens = JobTokens(free, context.RawValue(c_int, 0))
     tokens.take(wait=True)
     return tokens, free.get_value
 
@@ -68,7 +68,7 @@ def test_results_come_in_order() -> None:
     pool = Pool(tokens, 3)
     heard: list[int] = []
     try:
-        begun = pool.begin(square, [(i,) for i in range(40)], on_done=heard.append)
+        begun = pool.start(square, [(i,) for i in range(40)], on_done=heard.append)
         assert begun.results() == [i * i for i in range(40)]
     finally:
         pool.close()
@@ -82,7 +82,7 @@ def test_no_more_tasks_are_at_work_than_tokens_allow(tmp_path: Path, allowed: in
     tokens, _ = tokens_of(allowed)
     pool = Pool(tokens, 4)
     try:
-        counts = pool.begin(count_at_work, [(tmp_path, i) for i in range(12)]).results()
+        counts = pool.start(count_at_work, [(tmp_path, i) for i in range(12)]).results()
     finally:
         pool.close()
     assert max(counts) <= allowed
@@ -103,7 +103,7 @@ def test_tasks_get_what_they_need_and_later_ones_wait_for_none_of_it(tmp_path: P
     pool = Pool(tokens, 4)
     needs = [(), (), (0, 1), (), (), (2, 4)]
     try:
-        begun = pool.begin(add, [(tmp_path, i) for i in range(6)], needs)
+        begun = pool.start(add, [(tmp_path, i) for i in range(6)], needs)
         assert begun.results(range(2, 3)) == [3]
         (tmp_path / "now" / "caller").touch()
         time.sleep(0.1)
@@ -120,7 +120,7 @@ def test_of_several_failures_the_first_tasks_is_raised() -> None:
     pool = Pool(tokens, 2)
     try:
         with pytest.raises(ValueError, match="task 1"):
-            pool.begin(fail, [(i,) for i in range(6)]).results()
+            pool.start(fail, [(i,) for i in range(6)]).results()
     finally:
         pool.close()
     assert (tokens.held, free()) == (1, 1)
@@ -131,7 +131,7 @@ def test_a_pool_that_crashes_gives_its_tokens_back() -> None:
     pool = Pool(tokens, 3)
     try:
         with pytest.raises(BrokenProcessPool):
-            pool.begin(die, [(i,) for i in range(8)]).results()
+            pool.start(die, [(i,) for i in range(8)]).results()
     finally:
         pool.close()
     assert (tokens.held, free()) == (1, 2)
@@ -156,7 +156,7 @@ if __name__ == "__main__":
     tokens, free = tokens_of(2)
     pool = Pool(tokens, 2)
     try:
-        pool.begin(die, [(i,) for i in range(4)]).results()
+        pool.start(die, [(i,) for i in range(4)]).results()
     except BrokenProcessPool:
         print("broken", flush=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)  # as a build ends what is left
@@ -286,9 +286,9 @@ def test_a_model_whose_processes_hold_too_much_is_ended(tmp_path: Path) -> None:
     process = context.Process(target=time.sleep, args=(60,))
     process.start()
     one = workers._Running(Job(tmp_path, "a.glb", "a"), process, tokens)
-    workers._watch([one], Limits(memory=1 << 40))
+    workers._watch([one], ModelLimits(memory=1 << 40))
     assert not one.verdict
-    workers._watch([one], Limits(memory=1))
+    workers._watch([one], ModelLimits(memory=1))
     process.join()
     assert one.verdict.startswith("needs more than 0.0 GB of memory (allow more with --memory")
     assert process.exitcode == -signal.SIGKILL
@@ -299,7 +299,7 @@ def test_an_allocation_past_the_memory_of_a_model_fails_at_once(tmp_path: Path) 
     # Five million empty arrays take 400 MB once parsed.
     (tmp_path / "bomb.gltf").write_text('{"asset":{"version":"2.0"},"extras":[' + "[]," * 5_000_000 + "0]}")
     job = Job(tmp_path / "bomb.gltf", "bomb.gltf", "bomb")
-    *_, last = build_in_processes([job], tmp_path / "build", Settings(), 1, Limits(memory=450_000_000))
+    *_, last = build_in_processes([job], tmp_path / "build", Settings(), 1, ModelLimits(memory=450_000_000))
     assert isinstance(last, Failure)
     assert last.text.startswith("needs more than 0.5 GB of memory (allow more with --memory")
 
@@ -310,7 +310,7 @@ def test_a_model_that_hangs_is_ended_and_the_others_are_built(tmp_path: Path) ->
     built = []
     failed = []
     pids = []
-    for event in build_in_processes(jobs, tmp_path / "build", Settings(), 1, Limits(seconds=6)):
+    for event in build_in_processes(jobs, tmp_path / "build", Settings(), 1, ModelLimits(seconds=6)):
         if isinstance(event, Failure):
             failed.append((event.asset, event.text))
         elif isinstance(event, AssetReport):
@@ -330,13 +330,13 @@ def test_models_that_have_no_room_together_are_built_one_after_the_other(
     put_off: list[str] = []
     watch = workers._watch
 
-    def spy(running: list[workers._Running], limits: Limits) -> None:
+    def spy(running: list[workers._Running], limits: ModelLimits) -> None:
         watch(running, limits)
         put_off.extend(one.job.asset for one in running if one.again)
 
     monkeypatch.setattr(workers, "_watch", spy)
     jobs = jobs_of(tmp_path, "one", "other")
-    limits = Limits(memory=1 << 40, total=1)
+    limits = ModelLimits(memory=1 << 40, total=1)
     events = [*build_in_processes(jobs, tmp_path / "build", Settings(), 2, limits)]
     assert [e for e in events if isinstance(e, Failure)] == []
     assert sorted(e.asset for e in events if isinstance(e, AssetReport)) == ["one", "other"]
