@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,11 @@ from . import version
 from .asset_report import AssetReport, report_rows
 from .bundle.files import Bundle, free_bytes, read_manifest
 from .errors import ModelError
-from .events import Event, Failure, Job, Notice
 from .formats.model import SUFFIXES, source_sha256
 from .jobs.limits import ModelLimits
 from .mesh import code_cache
 from .settings import Settings
-from .workers import NO_LIMITS, build_in_processes
+from .workers import NO_LIMITS, Event, Failure, Job, Notice, build_in_processes
 
 if TYPE_CHECKING:
     from .gltf.document import Json
@@ -85,7 +84,7 @@ def build(
             on_progress(event)
         done = {report.asset for report in kept}
         if len(done) < len(models):
-            _see_to_code(on_progress)
+            _compile_loops(jobs, on_progress)
         yield from (job for job in models if job.asset not in done)
 
     def started() -> None:
@@ -95,7 +94,10 @@ def build(
         version()
 
     # Closed at once when `on_progress` raises or Ctrl-C comes while it runs: the processes must not outlive it.
-    with closing(build_in_processes(todo(), output, settings, max(1, jobs), limits, started)) as events:
+    with (
+        code_cache.writable(),
+        closing(build_in_processes(todo(), output, settings, max(1, jobs), limits, started)) as events,
+    ):
         for event in events:
             if isinstance(event, AssetReport):
                 built.append(event)
@@ -117,15 +119,27 @@ def build(
     )
 
 
-def _see_to_code(on_progress: Callable[[Event], None]) -> None:
-    """Have all loops compiled, once, where the machine code can be kept; else each process compiles what it needs."""
+def _compile_loops(workers: int, on_progress: Callable[[Event], None]) -> None:
+    """Compile all loops once, in up to two processes, before the models' processes would each do it for themselves.
+
+    Failures are left to the models' processes, which meet and report them.
+    """
     if code_cache.is_ready():
         code_cache.note_use()
-    elif code_cache.can_be_kept():
-        on_progress(Notice("compiling the mesh loops: half a minute, once for each version"))
-        # Whatever it fails at, the models meet and report; and Ctrl-C is told once.
-        command = [sys.executable, "-m", "streamxr.pipeline.warm_up"]
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        return
+    if not code_cache.is_writable():
+        return
+    on_progress(Notice("compiling the mesh loops: up to half a minute, once for each version"))
+    command = [sys.executable, "-m", "streamxr.pipeline.warm_up"]
+    with ExitStack() as started:
+        processes = []
+        for way in ([], ["--from-end"])[:workers]:
+            process = subprocess.Popen([*command, *way], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            started.callback(process.wait)
+            started.callback(process.terminate)  # for the case that the loop below is interrupted
+            processes.append(process)
+        for process in processes:
+            process.wait()
 
 
 def find_models(source: Path) -> tuple[list[Job], list[Failure]]:

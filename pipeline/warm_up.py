@@ -1,11 +1,15 @@
-"""Compile all loops: `python -m streamxr.pipeline.warm_up`; or load them, where they were compiled before.
+"""Compile all loops, or load them where they were compiled before: `python -m streamxr.pipeline.warm_up`.
 
-The first build of an installation would compile them in each of its processes at once, and say nothing meanwhile. To
-load them takes 0.2 s, in a process and in each that it is forked into unless it was done before.
+The first build of an installation would otherwise compile them in each of its processes at once. With `--from-end` the
+loops of the last stages come first: a second process takes that way to meet the first one in the middle. Each loop is
+kept as soon as it is compiled, so an interrupted warm-up goes on where it stopped.
+
+Loading takes 0.2 s in a process, and in each of its forks if it did not load them before.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 from collections.abc import Callable, Sequence
 from threading import Thread
@@ -17,21 +21,22 @@ from .jobs.tasks import Dependencies, StartedTasks, StartTasks, start_locally
 from .mesh.code_cache import is_ready, note_use
 from .mesh.surface import PrimitiveKind, Source, Surface
 from .settings import Settings
-from .trees.regions import build_tree
+from .trees.region_finish import finish_region
+from .trees.regions import build_tree, tree_grid
 from .trees.scene import TreeSource
 
 SIDE = 40  # vertices along the sides of the sheet
 
 
-def sheet() -> TreeSource:
+def sheet(side: int = SIDE) -> TreeSource:
     """A wavy sheet of two textured materials, with normals and colours."""
-    u, v = (axis.reshape(-1) for axis in np.meshgrid(*[np.linspace(0.0, 1.0, SIDE)] * 2))
+    u, v = (axis.reshape(-1) for axis in np.meshgrid(*[np.linspace(0.0, 1.0, side)] * 2))
     positions = np.stack([u, v, 0.1 * np.sin(9.0 * u) * np.cos(7.0 * v)], axis=1)
-    start = (np.arange(SIDE - 1)[:, None] * SIDE + np.arange(SIDE - 1)).reshape(-1)
+    start = (np.arange(side - 1)[:, None] * side + np.arange(side - 1)).reshape(-1)
     triangles = np.concatenate(
         [
-            np.stack([start, start + 1, start + SIDE], axis=1),
-            np.stack([start + 1, start + SIDE + 1, start + SIDE], axis=1),
+            np.stack([start, start + 1, start + side], axis=1),
+            np.stack([start + 1, start + side + 1, start + side], axis=1),
         ]
     )
     normals = np.tile([0.0, 0.0, 1.0], (len(positions), 1))
@@ -53,12 +58,18 @@ def build_sheet() -> None:
     build_tree(sheet(), 100, Settings(leaf_triangles=200), start_locally)
 
 
-def loading(start_tasks: StartTasks) -> StartTasks:
-    """Load the loops meanwhile, and have what begins other processes wait for that: forked in the middle of it, they
-    would inherit locks that nobody opens.
+def finish_sheet() -> None:
+    """Call the loops that follow a collapse: errors, attributes and bounds of a coarse sheet beside a fine one."""
+    fine, coarse, settings = sheet(), sheet(SIDE // 2), Settings()
+    finish_region(coarse.source.surface, fine.source, fine.kinds, tree_grid(fine, settings), settings, False)
 
-    While other loops run, or NumPy copies, they leave the interpreter to this thread. Should it fail, so will whoever
-    needs the loops, and say it.
+
+def loading(start_tasks: StartTasks) -> StartTasks:
+    """Load the loops in a thread, and let `start_tasks` wait for it before it starts other processes.
+
+    Processes that are forked while the thread runs would inherit locks that no thread opens. Loading overlaps with
+    loops and NumPy copies, which release the interpreter lock. If it fails, so does the first caller of a loop, with
+    the same error.
     """
     if not is_ready():
         return start_tasks
@@ -80,6 +91,10 @@ def loading(start_tasks: StartTasks) -> StartTasks:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Compile the mesh loops and keep their machine code.")
+    parser.add_argument("--from-end", action="store_true", help="compile the loops of the last stages first")
+    if parser.parse_args().from_end:
+        finish_sheet()
     build_sheet()
     note_use()
 
