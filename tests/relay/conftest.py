@@ -1,5 +1,5 @@
 from hypothesis import HealthCheck, settings
 
-# Timings are never asserted: a loaded machine is not a defect.
+# Without a deadline, because a loaded machine is not a defect.
 settings.register_profile("relay", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("relay")

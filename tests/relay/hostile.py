@@ -1,4 +1,4 @@
-"""Clients that mean no good: seeded streams of frames that are malformed in one way or another, or merely odd."""
+"""Hostile clients: random streams of malformed and unusual frames, from a seed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import random
 import socket
 import struct
 
+from pose_codec import encode_ack
 from raw_websocket import BINARY, CLOSE, HELLO, PING, PONG, TEXT, RawWebSocket, frame
+from streamxr.relay.protocol.moves import Move, encode_moves
+from streamxr.relay.protocol.poses import BODY_MM, BOTH_HANDS, encode_pose_up
 
 CONTINUATION = 0
-POSE = struct.pack("<BBHI", 1, 3, 0, 0) + 3 * struct.pack("<hhhI", 100, 1600, -200, 0xE0080200)
-MOVES = struct.pack("<BBHI", 3, 1, 1, 0) + struct.pack("<IIBB", 1, 1, 0, 0) + bytes(10)
+POSE = encode_pose_up(BOTH_HANDS, 0, 0, BODY_MM.pack(*3 * (100, 1600, -200, 0xE0080200)))
+MOVES = encode_moves(1, [Move(1, 1, 0, 0, bytes(10))])
 TEXTS: tuple[dict[str, object], ...] = (
     HELLO,
     HELLO | {"v": 2},
@@ -24,7 +27,7 @@ TEXTS: tuple[dict[str, object], ...] = (
     {"type": "signal", "to": 1, "data": "x"},
     {"type": "welcome", "pid": 1},
 )
-ODDITIES = (
+ODD_VALUES = (  # JSON, or nearly
     "NaN",
     "1e999",
     "-0",
@@ -39,83 +42,85 @@ ODDITIES = (
 )
 
 
-def some_frames(dice: random.Random) -> list[bytes]:
-    """One message, or something that claims to be one, as one frame or several."""
-    match dice.randrange(14):
+def random_frames(rng: random.Random) -> list[bytes]:
+    """One message in one or several frames, valid or malformed."""
+    match rng.randrange(14):
         case 0:
             return [frame(BINARY, POSE)]
         case 1:
-            return [frame(BINARY, _bent(dice, dice.choice((POSE, MOVES, struct.pack("<BBHI", 4, 0, 0, 7)))))]
+            return [frame(BINARY, _damaged(rng, rng.choice((POSE, MOVES, encode_ack(7)))))]
         case 2:
-            return [frame(BINARY, dice.randbytes(dice.choice((0, 1, 8, 37, 38, 39, 56, 125, 126, 300))))]
+            return [frame(BINARY, rng.randbytes(rng.choice((0, 1, 8, 37, 38, 39, 56, 125, 126, 300))))]
         case 3:
-            return [frame(TEXT, json.dumps(dice.choice(TEXTS)).encode())]
+            return [frame(TEXT, json.dumps(rng.choice(TEXTS)).encode())]
         case 4:
-            message = {**dice.choice(TEXTS)}
-            message[dice.choice(list(message))] = json.loads("null")
-            return [frame(TEXT, json.dumps(message).replace("null", dice.choice(ODDITIES)).encode("utf-8", "replace"))]
+            message = {**rng.choice(TEXTS)}
+            message[rng.choice(list(message))] = None
+            return [frame(TEXT, json.dumps(message).replace("null", rng.choice(ODD_VALUES)).encode("utf-8", "replace"))]
         case 5:
-            return [frame(TEXT, _bent(dice, json.dumps(dice.choice(TEXTS)).encode()))]
+            return [frame(TEXT, _damaged(rng, json.dumps(rng.choice(TEXTS)).encode()))]
         case 6:
-            return [frame(TEXT, dice.randbytes(dice.randrange(60)))]
-        case 7:  # fragments, whole or left open, with or without a ping between
-            cut = dice.randrange(len(POSE))
+            return [frame(TEXT, rng.randbytes(rng.randrange(60)))]
+        case 7:  # fragments, complete or not, with or without a ping between them
+            cut = rng.randrange(len(POSE))
             parts = [frame(BINARY, POSE[:cut], fin=False), frame(CONTINUATION, POSE[cut:])]
-            if dice.random() < 0.5:
+            if rng.random() < 0.5:
                 parts.insert(1, frame(PING, b"between"))
-            return parts if dice.random() < 0.8 else parts[:-1]
+            return parts if rng.random() < 0.8 else parts[:-1]
         case 8:
-            return [frame(dice.choice((PING, PONG)), dice.randbytes(dice.randrange(140)), fin=dice.random() < 0.9)]
+            return [frame(rng.choice((PING, PONG)), rng.randbytes(rng.randrange(140)), fin=rng.random() < 0.9)]
         case 9:
-            return [frame(dice.randrange(16), POSE, rsv=dice.choice((0, 0, 1, 4)), masked=dice.random() < 0.8)]
+            return [frame(rng.randrange(16), POSE, rsv=rng.choice((0, 0, 1, 4)), masked=rng.random() < 0.8)]
         case 10:
-            return [frame(BINARY, b"", announced=dice.choice((126, 65535, 65537, 1 << 31, 1 << 63)))]
+            return [frame(BINARY, b"", announced=rng.choice((126, 65535, 65537, 1 << 31, 1 << 63)))]
         case 11:
-            return [frame(TEXT, b'{"type":"' + b"x" * dice.choice((16_000, 17_000, 66_000)) + b'"}')]
+            return [frame(TEXT, b'{"type":"' + b"x" * rng.choice((16_000, 17_000, 66_000)) + b'"}')]
         case 12:
-            return [frame(CLOSE, dice.choice((b"", b"\x03", struct.pack("!H", dice.randrange(65536)) + b"bye")))]
+            return [frame(CLOSE, rng.choice((b"", b"\x03", struct.pack("!H", rng.randrange(65536)) + b"bye")))]
         case _:
-            return [dice.randbytes(dice.randrange(1, 20))]
+            return [rng.randbytes(rng.randrange(1, 20))]
 
 
-def attack(port: int, dice: random.Random, most: int) -> int:
-    """One hostile connection, to its end; how many frames it sent."""
-    if dice.random() < 0.05:
-        with socket.create_connection(("127.0.0.1", port), 20) as line:
-            line.sendall(dice.choice((b"", b"GET / HTTP/1.1\r\n\r\n", b"GET /ws/x HTTP/1.1\r\n", dice.randbytes(300))))
+def attack(port: int, rng: random.Random, frame_count: int) -> int:
+    """Run one hostile connection to its end. Returns the number of frames that it sent."""
+    if rng.random() < 0.05:
+        with socket.create_connection(("127.0.0.1", port), 20) as connection:
+            connection.sendall(
+                rng.choice((b"", b"GET / HTTP/1.1\r\n\r\n", b"GET /ws/x HTTP/1.1\r\n", rng.randbytes(300)))
+            )
         return 1
-    raw = RawWebSocket(port, dice.choice(("den", "lair")))
-    if dice.random() < 0.8:
+    raw = RawWebSocket(port, rng.choice(("den", "lair")))
+    if rng.random() < 0.8:
         raw.hello()
-    # Odd frames are rare at first, or no connection would live long enough for a state worth attacking.
+    # Most frames are valid poses; otherwise the relay would close connections before they reach interesting states.
     frames: list[bytes] = []
-    while len(frames) < most:
-        frames += [frame(BINARY, POSE)] if dice.random() < 0.7 else some_frames(dice)
+    while len(frames) < frame_count:
+        frames += [frame(BINARY, POSE)] if rng.random() < 0.7 else random_frames(rng)
     stream = b"".join(frames) + frame(PING, b"over")
     try:
         while stream:
-            size = dice.choice((len(stream), dice.randint(1, 400), dice.randint(1, 4000)))
+            size = rng.choice((len(stream), rng.randint(1, 400), rng.randint(1, 4000)))
             raw.send(stream[:size])
             stream = stream[size:]
-        if dice.random() < 0.7:
-            raw.socket.shutdown(socket.SHUT_WR)  # the rest of a frame that was announced will never come
+        if rng.random() < 0.7:
+            raw.socket.shutdown(socket.SHUT_WR)  # the rest of an announced frame never arrives
             while (message := raw.receive()) != (PONG, b"over") and message[0] != CLOSE:
                 pass
     except OSError:
-        pass  # thrown out, as it should be
+        pass  # the relay closed the connection, as it should
     finally:
-        raw.cut()
+        raw.abort()
     return len(frames)
 
 
-def _bent(dice: random.Random, payload: bytes) -> bytes:
-    """With a bit turned, a byte too many, or cut short."""
-    bent = bytearray(payload)
-    match dice.randrange(3):
+def _damaged(rng: random.Random, payload: bytes) -> bytes:
+    """The payload with a flipped bit or an extra byte, or truncated."""
+    damaged = bytearray(payload)
+    match rng.randrange(3):
         case 0:
-            bent[dice.randrange(len(bent))] ^= 1 << dice.randrange(8)
+            damaged[rng.randrange(len(damaged))] ^= 1 << rng.randrange(8)
         case 1:
-            bent.insert(dice.randrange(len(bent)), dice.randrange(256))
+            damaged.insert(rng.randrange(len(damaged)), rng.randrange(256))
         case _:
-            del bent[dice.randrange(len(bent)) :]
-    return bytes(bent)
+            del damaged[rng.randrange(len(damaged)) :]
+    return bytes(damaged)

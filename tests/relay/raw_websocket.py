@@ -1,4 +1,4 @@
-"""A WebSocket by hand, to send what no client library would."""
+"""A minimal WebSocket client that can send malformed frames, which client libraries cannot."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import socket
 import struct
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 HELLO = {"type": "hello", "v": 1, "name": "Mallory", "color": "#ff8800"}
 
 
 class RawWebSocket:
     def __init__(self, port: int, room: str = "hall", *, version: int = 13) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
+        self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._received = b""
         self.socket.sendall(
@@ -24,17 +24,17 @@ class RawWebSocket:
         )
         while b"\r\n\r\n" not in self._received:
             got = self.socket.recv(4096)
-            assert got, "the relay hung up during the handshake"
+            assert got, "the relay closed the connection during the handshake"
             self._received += got
-        answer, _, self._received = self._received.partition(b"\r\n\r\n")
-        self.status = int(answer.split()[1])
+        response, _, self._received = self._received.partition(b"\r\n\r\n")
+        self.status = int(response.split()[1])
 
     def hello(self, name: str = "Mallory") -> int:
-        """Become a participant; the pid."""
+        """Send hello and wait for welcome. Returns the pid."""
         self.socket.sendall(frame(TEXT, json.dumps(HELLO | {"name": name}).encode()))
         while True:
             opcode, payload = self.receive()
-            assert opcode != CLOSE, f"not welcome: {payload!r}"
+            assert opcode != CLOSE, f"closed instead of welcomed: {payload!r}"
             if opcode == TEXT and json.loads(payload)["type"] == "welcome":
                 return int(json.loads(payload)["pid"])
 
@@ -42,7 +42,7 @@ class RawWebSocket:
         self.socket.sendall(b"".join(frames))
 
     def receive(self) -> tuple[int, bytes]:
-        """The next message of the relay: opcode and payload; CLOSE and nothing when the line is cut."""
+        """Opcode and payload of the next message; CLOSE with an empty payload if the connection is lost."""
         while (message := self._message()) is None:
             try:
                 got = self.socket.recv(65536)
@@ -53,8 +53,8 @@ class RawWebSocket:
             self._received += got
         return message
 
-    def until(self, opcode: int) -> bytes:
-        """The payload of the next message of that kind. A close instead is an error."""
+    def receive_until(self, opcode: int) -> bytes:
+        """The payload of the next message of that kind. Fails if the relay closes the connection before."""
         while True:
             got, payload = self.receive()
             if got == opcode:
@@ -62,13 +62,13 @@ class RawWebSocket:
             assert got != CLOSE, f"closed: {payload!r}"
 
     def close_code(self) -> int:
-        """What the relay closes with, whatever comes before; 1005 for no code, 1006 for a cut line."""
+        """Read everything until the relay closes the connection. Returns its close code; 1006 without a code."""
         while True:
             opcode, payload = self.receive()
             if opcode == CLOSE:
                 return int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1006
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         self.socket.close()
 
     def _message(self) -> tuple[int, bytes] | None:
@@ -96,16 +96,16 @@ def frame(
     masked: bool = True,
     announced: int | None = None,
 ) -> bytes:
-    """A client's frame, or something near it. `announced` is the length it claims to have."""
+    """A frame of a client, malformed if the arguments say so. `announced` is the length in its header."""
     size = len(payload) if announced is None else announced
-    first = fin << 7 | rsv << 4 | opcode
-    bit = masked << 7
+    first_byte = fin << 7 | rsv << 4 | opcode
+    mask_bit = masked << 7
     if size < 126:
-        header = bytes((first, bit | size))
+        header = bytes((first_byte, mask_bit | size))
     elif size < 1 << 16:
-        header = struct.pack("!BBH", first, bit | 126, size)
+        header = struct.pack("!BBH", first_byte, mask_bit | 126, size)
     else:
-        header = struct.pack("!BBQ", first, bit | 127, size)
+        header = struct.pack("!BBQ", first_byte, mask_bit | 127, size)
     if not masked:
         return header + payload
     key = mask or os.urandom(4)

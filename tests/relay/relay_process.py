@@ -1,4 +1,4 @@
-"""`streamxr-relay` as an operator runs it: a process of its own."""
+"""`streamxr-relay serve` in a process of its own, as an operator runs it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from relay_server import PATIENCE_S
+from relay_server import TIMEOUT_S
 
 RELAY = [sys.executable, "-m", "streamxr.relay.cli"]
 
 
 @contextmanager
 def serving(*options: str, port: int = 0, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The process and its port."""
     process = subprocess.Popen(
         [*RELAY, "serve", "--port", str(port), *options],
         stderr=subprocess.PIPE,
@@ -24,10 +25,10 @@ def serving(*options: str, port: int = 0, **environment: str) -> Iterator[tuple[
     )
     assert process.stderr
     try:
-        said = process.stderr.readline()
-        found = re.search(r":(\d+)/ws/", said)
-        assert found, said
+        first_line = process.stderr.readline()
+        found = re.search(r":(\d+)/ws/", first_line)
+        assert found, first_line
         yield process, int(found[1])
     finally:
         process.kill()
-        process.communicate(timeout=PATIENCE_S)
+        process.communicate(timeout=TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""A real relay for tests: uvicorn on a free port in a thread, and clients that speak through `websockets`."""
+"""A relay for tests: uvicorn on a free port in a thread, and clients that use the `websockets` library."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from streamxr.relay.settings import RelaySettings
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-PATIENCE_S = 20.0  # a hang, not a slow machine
+TIMEOUT_S = 20.0  # long enough that only a hang exceeds it, never a slow machine
 
 
 class RunningRelay:
@@ -37,111 +37,111 @@ class RunningRelay:
 
     def get(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_S) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return refused.code, refused.read().decode()
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=TIMEOUT_S) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
 
     def metric(self, series: str) -> float:
-        """The value of one series, written as Prometheus writes it."""
+        """The value of one series, named as in the output of /metrics."""
         for line in self.get("/metrics")[1].splitlines():
             name, _, value = line.rpartition(" ")
             if name == series:
                 return float(value)
         raise KeyError(series)
 
-    def connect(self, room: str = "hall", **how: Any) -> ClientConnection:
-        # Without a bound on the queue a client always reads, even while the test looks elsewhere.
-        how = {"subprotocols": ["streamxr.v1"], "compression": None, "max_queue": None} | how
-        return connect(f"ws://127.0.0.1:{self.port}/ws/{room}", open_timeout=PATIENCE_S, **how)
+    def connect(self, room: str = "hall", **options: Any) -> ClientConnection:
+        # Without a limit of its queue, a client reads at any time, also while the test does something else.
+        options = {"subprotocols": ["streamxr.v1"], "compression": None, "max_queue": None} | options
+        return connect(f"ws://127.0.0.1:{self.port}/ws/{room}", open_timeout=TIMEOUT_S, **options)
 
     @contextlib.contextmanager
-    def join(self, room: str = "hall", name: str = "Ada", **how: Any) -> Iterator[Client]:
-        with self.connect(room, **how) as socket:
+    def join(self, room: str = "hall", name: str = "Ada", **options: Any) -> Iterator[Client]:
+        with self.connect(room, **options) as socket:
             client = Client(socket)
-            client.say({"type": "hello", "v": 1, "name": name, "color": "#ff8800"})
-            client.welcome = client.hear("welcome")
+            client.send({"type": "hello", "v": 1, "name": name, "color": "#ff8800"})
+            client.welcome = client.receive("welcome")
             yield client
 
     def away(self, room: str = "hall") -> list[int]:
-        """The pids of those in a room whose lines are lost."""
-        with self.join(room, "Onlooker") as onlooker:
-            return [one["pid"] for one in onlooker.welcome["participants"] if one["away"]]
+        """The pids of the participants of a room who are away."""
+        with self.join(room, "Observer") as observer:
+            return [profile["pid"] for profile in observer.welcome["participants"] if profile["away"]]
 
     def stop(self) -> None:
         self.server.stop()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(TIMEOUT_S)
         assert not self._thread.is_alive()
 
 
 class Client:
-    """One participant. What arrives while it looks for something else is kept."""
+    """One participant. Messages that arrive while it waits for another one are kept."""
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.welcome: dict[str, Any] = {}
-        self.heard: list[dict[str, Any]] = []
-        self.seen: list[Tick] = []
+        self.received: list[dict[str, Any]] = []  # control messages
+        self.ticks: list[Tick] = []
         self._seq = 0
 
     @property
     def pid(self) -> int:
         return int(self.welcome["pid"])
 
-    def say(self, message: dict[str, Any] | str) -> None:
+    def send(self, message: dict[str, Any] | str) -> None:
         self.socket.send(message if isinstance(message, str) else json.dumps(message))
 
     def flood(self, frame: str | bytes, times: int) -> None:
-        """Send the same again and again, or until the relay has had enough."""
+        """Send the same frame many times, or until the relay closes the connection."""
         with contextlib.suppress(ConnectionClosed):
             for _ in range(times):
                 self.socket.send(frame)
 
     def move(self, x: float, y: float = 1.6, z: float = 0.0) -> None:
         self._seq += 1
-        self.socket.send(encode_pose(Body(Point((x, y, z), (0.0, 0.0, 0.0, 1.0))), self._seq, 0))
+        self.socket.send(encode_pose(Body(Point((x, y, z), (0.0, 0.0, 0.0, 1.0))), self._seq))
 
-    def hear(self, kind: str) -> dict[str, Any]:
-        """The next control message of that type; others stay in `heard`."""
+    def receive(self, kind: str) -> dict[str, Any]:
+        """The next control message of that type. Others stay in `received`."""
         while True:
-            for message in self.heard:
+            for message in self.received:
                 if message["type"] == kind:
-                    self.heard.remove(message)
+                    self.received.remove(message)
                     return message
-            self._take(self.socket.recv(PATIENCE_S))
+            self._take(self.socket.recv(TIMEOUT_S))
 
-    def see(self, pid: int, x: float) -> None:
-        """Wait until that participant's head is at `x`."""
+    def wait_for_pose(self, pid: int, x: float) -> None:
+        """Wait for a tick in which the head of that participant is at `x`."""
 
-        def shows(tick: Tick) -> bool:
+        def matches(tick: Tick) -> bool:
             return any(
                 record.pid == pid and abs(unpack_body(record.flags, record.body).head.p[0] - x) < 0.001
                 for record in tick.records
             )
 
-        while not any(shows(tick) for tick in self.seen):
-            self.seen.clear()
-            self._take(self.socket.recv(PATIENCE_S))
+        while not any(matches(tick) for tick in self.ticks):
+            self.ticks.clear()
+            self._take(self.socket.recv(TIMEOUT_S))
 
-    def hear_close(self) -> int | None:
-        """The code the relay closes with, after everything that came before it."""
+    def close_code(self) -> int | None:
+        """Read everything until the relay closes the connection. Returns its close code."""
         try:
             while True:
-                self._take(self.socket.recv(PATIENCE_S))
+                self._take(self.socket.recv(TIMEOUT_S))
         except ConnectionClosed:
             return self.socket.close_code
 
     def _take(self, frame: str | bytes) -> None:
         if isinstance(frame, str):
-            self.heard.append(json.loads(frame))
+            self.received.append(json.loads(frame))
         else:
-            self.seen.append(decode_tick(frame))
+            self.ticks.append(decode_tick(frame))
 
 
 @contextlib.contextmanager
 def running_relay(*, fast_path: bool = True, **settings: Any) -> Iterator[RunningRelay]:
-    """A relay with these settings, for the time of a `with` block. Without `fast_path` it is on plain ASGI."""
+    """A relay with these settings. Without `fast_path` it uses plain ASGI."""
     running = RunningRelay(replace(RelaySettings(drain_s=0.0), **settings), fast_path=fast_path)
     try:
         yield running
@@ -149,8 +149,9 @@ def running_relay(*, fast_path: bool = True, **settings: Any) -> Iterator[Runnin
         running.stop()
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
+def eventually(condition: Callable[[], bool]) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"the condition does not hold after {TIMEOUT_S:g} s"
         time.sleep(0.005)

@@ -1,4 +1,4 @@
-"""The shared vectors and the schema, as Python sees them."""
+"""The shared test vectors and the schema of the control messages."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ POSES: dict[str, Any] = json.loads((ROOT / "tests/vectors/protocol/poses.json").
 
 
 def message_schema(name: str) -> dict[str, Any]:
-    """The schema of one of `$defs`, self-contained."""
+    """A self-contained schema of one of `$defs`."""
     return {"$schema": SCHEMA["$schema"], "$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]}
 
 
 def named(vectors: list[dict[str, Any]]) -> dict[str, Any]:
-    """Arguments of `pytest.mark.parametrize` that name each case."""
+    """Arguments for `pytest.mark.parametrize` that use the name of each vector as its id."""
     return {"argvalues": vectors, "ids": [vector["name"] for vector in vectors]}

@@ -1,4 +1,4 @@
-"""A client of the protocol without a socket: what docs/protocol.md tells a client to do, and nothing else."""
+"""A protocol client without a socket, which does exactly what docs/protocol.md requires of a client."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ from streamxr.relay.protocol.poses import unpack_point
 
 
 class Replica:
-    """`controls` and `moves` are what is under way to it: two queues, each in order, with no order between them."""
+    """`controls` and `moves` are the messages under way to the client.
+
+    Each of the two queues keeps its order, but there is no order between them.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.pid = 0
-        self.welcomed = False  # the relay has sent it a welcome over this line
+        self.welcomed = False  # the relay has sent welcome on this connection
         self.key: str | None = None
         self.incarnation: str | None = None
         self.rev: int | None = None
@@ -48,8 +51,8 @@ class Replica:
     def hello(self) -> Hello:
         return Hello(1, self.name, "#123456", None, self.key, self.incarnation, self.rev)
 
-    def lose_line(self) -> None:
-        """What was under way never arrives."""
+    def lose_connection(self) -> None:
+        """Drop all messages under way."""
         self.controls.clear()
         self.moves.clear()
         self.profiles.clear()
@@ -64,22 +67,22 @@ class Replica:
                 self.pid, self.key, self.incarnation = message.pid, message.resume, message.incarnation
                 self.profiles = {profile.pid: profile for profile in message.participants}
                 if message.objects is not None:
-                    self.objects = {one.id: one for one in message.objects}
+                    self.objects = {obj.id: obj for obj in message.objects}
                 else:
-                    assert message.rev == self.rev, "what was known still holds"
+                    assert message.rev == self.rev, "without a snapshot, `rev` is that of hello"
                 self.rev = message.rev
             case Joined(pid=pid, name=name, color=color):
                 assert pid not in self.profiles, "joined twice"
                 self.profiles[pid] = Profile(pid, name, color)
             case Updated(pid=pid, name=name, color=color, away=away):
                 if pid != self.pid:
-                    assert pid in self.profiles, "a ghost"
+                    assert pid in self.profiles, "an update of an unknown participant"
                     self.profiles[pid] = Profile(pid, name, color, away)
             case Left(pid=pid):
                 del self.profiles[pid]
             case Spawned() | Grabbed() | Released() | Deleted():
-                assert self.rev is not None, "nothing is heard before welcome"
-                assert message.rev == self.rev + 1, "no event is missing, twice, or out of order"
+                assert self.rev is not None, "no event arrives before welcome"
+                assert message.rev == self.rev + 1, "no event is missing, repeated or out of order"
                 self.rev = message.rev
                 self._apply(message)
             case Denied():
@@ -91,11 +94,11 @@ class Replica:
 
     def read_moves(self) -> None:
         for move in decode_moves(self.moves.popleft()).records:
-            one = self.objects.get(move.id)
-            # A move may come before its grab or after its release.
-            if one is None or one.owner is None or one.epoch != move.epoch:
+            obj = self.objects.get(move.id)
+            # A move may arrive before its grab or after its release.
+            if obj is None or obj.owner is None or obj.epoch != move.epoch:
                 continue
-            self.objects[one.id] = replace(one, pose=rounded(unpack_point(move.flags, move.point)))
+            self.objects[obj.id] = replace(obj, pose=rounded(unpack_point(move.flags, move.point)))
 
     def _apply(self, event: Spawned | Grabbed | Released | Deleted) -> None:
         match event:
@@ -116,11 +119,12 @@ class Replica:
 
 
 def rounded(point: Point) -> Point:
-    """Poses as they can be compared: what came as floats and what came packed differ in the last digits."""
+    """A pose for comparison. Poses from JSON and from packed frames differ in their last digits."""
     x, y, z = (round(c, 5) for c in point.p)
     a, b, c, d = (round(c, 5) for c in point.q)
     return Point((x, y, z), (a, b, c, d))
 
 
 def comparable(objects: dict[int, SharedObject]) -> dict[int, SharedObject]:
-    return {key: replace(one, pose=rounded(one.pose)) for key, one in objects.items()}
+    """Objects with rounded poses."""
+    return {object_id: replace(obj, pose=rounded(obj.pose)) for object_id, obj in objects.items()}

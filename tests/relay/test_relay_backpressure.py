@@ -1,4 +1,4 @@
-"""What a client gets that reads too slowly, in virtual time, on both kinds of line."""
+"""The messages that a slow client gets, in virtual time, on both kinds of transport."""
 
 from __future__ import annotations
 
@@ -20,35 +20,33 @@ from streamxr.relay.rooms.room import Room
 from streamxr.relay.settings import RelaySettings
 from streamxr.relay.transport import MIN_BACKLOG_BYTES
 
-Event = tuple[str, Any]  # "text", "tick" or "close", and what
-Send = Callable[[Event], None]
+Event = tuple[str, Any]  # "text", "tick" or "close", with the text, the payload or the code
 
 
 class Network:
-    """What a client was sent. While it does not flow, what is written waits."""
+    """The network to one client. While it is blocked, written messages wait."""
 
     def __init__(self) -> None:
         self.sent: list[Event] = []
-        self.waiting: list[tuple[Event, int]] = []
+        self.waiting: list[tuple[Event, int]] = []  # with their sizes
         self.flowing = asyncio.Event()
         self.flowing.set()
 
-    def flow(self) -> None:
+    def unblock(self) -> None:
         self.sent += [event for event, _ in self.waiting]
         self.waiting.clear()
         self.flowing.set()
 
 
 class MemoryFastPath:
-    """A fast path in memory: what the relay asks of `FastPathWebSocketProtocol`."""
+    """A fast path in memory, with the methods of `FastPathWebSocketProtocol` that the relay uses."""
 
     def __init__(self, network: Network, end: asyncio.Event) -> None:
         self.network = network
         self.end = end
-        self.take: Callable[[bytes], None] | None = None
 
-    def open_fast_path(self, take: Callable[[bytes], None]) -> None:
-        self.take = take
+    def open_fast_path(self, _on_binary: Callable[[bytes], None]) -> None:
+        pass
 
     def offer(self, burst: Burst) -> bool:
         if self.unsent() > max(burst.size, MIN_BACKLOG_BYTES):
@@ -74,24 +72,24 @@ class MemoryFastPath:
     evict = close
 
 
-class Line:
-    """One participant of a room, on a line in memory."""
+class MemoryConnection:
+    """The connection of one participant of a room, through a network in memory."""
 
-    def __init__(self, opened: OpenRoom, *, fast_path: bool) -> None:
+    def __init__(self, open_room: OpenRoom, *, fast_path: bool) -> None:
         self.now = 0.0
         self.counts = Counts()
         self.network = Network()
-        self.opened = opened
-        self.gone = asyncio.Event()
+        self.open_room = open_room
+        self.ended = asyncio.Event()
         scope: dict[str, Any] = {"type": "websocket", "path": "/ws/hall", "headers": [], "subprotocols": []}
         if fast_path:
-            scope["extensions"] = {EXTENSION: MemoryFastPath(self.network, self.gone)}
-        self.heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.heard.put_nowait({"type": "websocket.connect"})
+            scope["extensions"] = {EXTENSION: MemoryFastPath(self.network, self.ended)}
+        self.events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.events.put_nowait({"type": "websocket.connect"})
         self.websocket = WebSocket(scope, self._receive, self._send)
         self.connection = Connection(self.websocket, ConnectionLimits(), lambda: self.now, self.counts)
-        self.pid, _ = opened.room.join(Hello(1, "Zoë", "#00ff00"), 0.0)
-        opened.connections[self.pid] = self.connection
+        self.pid, _ = open_room.room.join(Hello(1, "Zoë", "#00ff00"), 0.0)
+        open_room.connections[self.pid] = self.connection
         self.connection.hello_accepted = self.connection.welcomed = True
 
     async def start(self) -> asyncio.Task[None]:
@@ -99,22 +97,23 @@ class Line:
         return asyncio.create_task(self.connection.run(lambda _message: None))
 
     async def tick(self, now: float) -> None:
-        """One tick of the room, and time for the connection to send what it may."""
+        """Run one tick of the room, then let the connection send."""
         self.now = now
-        self.opened.tick(now)
+        self.open_room.tick(now)
         for _ in range(10):
             await asyncio.sleep(0)
 
-    async def hear(self, frame: bytes) -> None:
-        await self.heard.put({"type": "websocket.receive", "bytes": frame})
+    async def send(self, frame: bytes) -> None:
+        """Send a frame from the client to the relay."""
+        await self.events.put({"type": "websocket.receive", "bytes": frame})
         for _ in range(4):
             await asyncio.sleep(0)
 
-    def hold_up(self) -> None:
+    def block(self) -> None:
         self.network.flowing.clear()
 
-    def flow(self) -> None:
-        self.network.flow()
+    def unblock(self) -> None:
+        self.network.unblock()
 
     @property
     def ticks(self) -> list[Any]:
@@ -124,13 +123,13 @@ class Line:
         return {record.pid for record in self.ticks[-1].records}
 
     async def _receive(self) -> dict[str, Any]:
-        getting = asyncio.ensure_future(self.heard.get())
-        going = asyncio.ensure_future(self.gone.wait())
-        await asyncio.wait((getting, going), return_when=asyncio.FIRST_COMPLETED)
-        going.cancel()
-        if getting.done():
-            return getting.result()
-        getting.cancel()
+        event = asyncio.ensure_future(self.events.get())
+        end = asyncio.ensure_future(self.ended.wait())
+        await asyncio.wait((event, end), return_when=asyncio.FIRST_COMPLETED)
+        end.cancel()
+        if event.done():
+            return event.result()
+        event.cancel()
         return {"type": "websocket.disconnect", "code": 1006}
 
     async def _send(self, event: Any) -> None:
@@ -143,20 +142,21 @@ class Line:
             self.network.sent.append(("text", event["text"]) if event.get("text") else ("tick", event["bytes"]))
 
 
-Scenario = Callable[[Room, Line], Coroutine[Any, Any, None]]
+Scenario = Callable[[Room, MemoryConnection], Coroutine[Any, Any, None]]
+Run = Callable[[Scenario], None]
 
 
 @pytest.fixture(params=[True, False], ids=["fast path", "plain ASGI"])
-def with_a_line(request: pytest.FixtureRequest) -> Callable[[Scenario], None]:
+def with_a_connection(request: pytest.FixtureRequest) -> Run:
     async def play(scenario: Scenario) -> None:
         settings = RelaySettings()
         policy = TickPolicy(hz=30)
         room = Room(settings.limits, policy.hz)
-        line = Line(OpenRoom("hall", room, policy, labelled=True), fast_path=request.param)
-        running = await line.start()
-        await scenario(room, line)
-        line.flow()
-        line.gone.set()
+        connection = MemoryConnection(OpenRoom("hall", room, policy, labelled=True), fast_path=request.param)
+        running = await connection.start()
+        await scenario(room, connection)
+        connection.unblock()
+        connection.ended.set()
         await running
 
     return lambda scenario: asyncio.run(play(scenario))
@@ -170,160 +170,160 @@ def join(room: Room, name: str) -> int:
     return room.join(Hello(1, name, "#ff8800"), 0.0)[0]
 
 
-def test_after_a_skipped_tick_comes_a_keyframe(with_a_line: Callable[[Scenario], None]) -> None:
-    async def scenario(room: Room, line: Line) -> None:
+def test_a_skipped_tick_is_followed_by_a_keyframe(with_a_connection: Run) -> None:
+    async def scenario(room: Room, connection: MemoryConnection) -> None:
         ada, bob = join(room, "Ada"), join(room, "Bob")
-        people = [join(room, f"Guest {number}") for number in range(60)]
-        for pid in (ada, bob, *people):
+        guests = [join(room, f"Guest {number}") for number in range(60)]
+        for pid in (ada, bob, *guests):
             room.poses.slot_of(pid).put(0, body(1), 0.0)
-        await line.tick(0.0)
-        assert line.last_pids() == {ada, bob, *people}
+        await connection.tick(0.0)
+        assert connection.last_pids() == {ada, bob, *guests}
 
-        line.hold_up()
-        for step in (1, 2, 3):  # the first and second wait in the line
-            for pid in (ada, *people):
+        connection.block()
+        for step in (1, 2, 3):  # the first two wait in the network
+            for pid in (ada, *guests):
                 room.poses.slot_of(pid).put(0, body(1 + step), 0.1 * step)
             if step == 3:
                 room.poses.slot_of(bob).put(0, body(9), 0.3)
-            await line.tick(0.1 * step)
-        assert line.counts.skipped_ticks >= 1, "and with it Bob's move"
-        line.flow()
-        await line.tick(0.4)
-        await line.tick(0.5)  # nothing changed, yet something was missed
-        assert line.last_pids() == {ada, bob, *people}
-        assert {record.pid: record.body for record in line.ticks[-1].records}[bob] == body(9)
+            await connection.tick(0.1 * step)
+        assert connection.counts.skipped_ticks >= 1, "and Bob's move with it"
+        connection.unblock()
+        await connection.tick(0.4)
+        await connection.tick(0.5)  # no pose has changed, but the client missed a tick
+        assert connection.last_pids() == {ada, bob, *guests}
+        assert {record.pid: record.body for record in connection.ticks[-1].records}[bob] == body(9)
 
-        sent = len(line.network.sent)
-        await line.tick(0.6)
-        assert len(line.network.sent) == sent, "caught up: back to what changes"
+        sent = len(connection.network.sent)
+        await connection.tick(0.6)
+        assert len(connection.network.sent) == sent, "the client is up to date, so a tick without changes is not sent"
 
-    with_a_line(scenario)
+    with_a_connection(scenario)
 
 
-def test_the_first_frame_is_a_keyframe(with_a_line: Callable[[Scenario], None]) -> None:
-    async def scenario(room: Room, line: Line) -> None:
+def test_the_first_frame_is_a_keyframe(with_a_connection: Run) -> None:
+    async def scenario(room: Room, connection: MemoryConnection) -> None:
         ada, bob = join(room, "Ada"), join(room, "Bob")
         room.poses.slot_of(ada).put(0, body(1), 0.0)
-        line.opened.connections.clear()
-        line.opened.tick(0.0)
-        line.opened.connections[line.pid] = line.connection
+        connection.open_room.connections.clear()
+        connection.open_room.tick(0.0)
+        connection.open_room.connections[connection.pid] = connection.connection
         room.poses.slot_of(bob).put(0, body(1), 0.1)
-        await line.tick(0.1)
-        assert line.last_pids() == {ada, bob}
+        await connection.tick(0.1)
+        assert connection.last_pids() == {ada, bob}
 
-    with_a_line(scenario)
+    with_a_connection(scenario)
 
 
-def test_while_a_line_is_held_up_nothing_piles_up(with_a_line: Callable[[Scenario], None]) -> None:
-    async def scenario(room: Room, line: Line) -> None:
-        people = [join(room, f"Guest {number}") for number in range(60)]
-        line.hold_up()
+def test_ticks_do_not_queue_up_while_the_network_is_blocked(with_a_connection: Run) -> None:
+    async def scenario(room: Room, connection: MemoryConnection) -> None:
+        guests = [join(room, f"Guest {number}") for number in range(60)]
+        connection.block()
         for step in range(80):
-            for pid in people:
+            for pid in guests:
                 room.poses.slot_of(pid).put(0, body(step), step / 30)
-            await line.tick(step / 30)
-        assert line.counts.skipped_ticks >= 77
-        line.flow()
-        await line.tick(80 / 30)
-        assert len(line.ticks) <= 3
+            await connection.tick(step / 30)
+        assert connection.counts.skipped_ticks >= 77
+        connection.unblock()
+        await connection.tick(80 / 30)
+        assert len(connection.ticks) <= 3
 
-    with_a_line(scenario)
+    with_a_connection(scenario)
 
 
-def test_a_line_without_room_for_3_s_costs_the_seat(with_a_line: Callable[[Scenario], None]) -> None:
-    async def scenario(room: Room, line: Line) -> None:
-        people = [join(room, f"Guest {number}") for number in range(60)]
-        line.hold_up()
+def test_a_client_is_evicted_after_3_s_without_space_for_a_tick(with_a_connection: Run) -> None:
+    async def scenario(room: Room, connection: MemoryConnection) -> None:
+        guests = [join(room, f"Guest {number}") for number in range(60)]
+        connection.block()
         for step in range(30):
-            for pid in people:
+            for pid in guests:
                 room.poses.slot_of(pid).put(0, body(step), step / 10)
-            await line.tick(step / 10)
-        assert line.counts.closes[CloseCode.SLOW] == 0
-        await line.tick(4.1)
-        assert line.counts.closes[CloseCode.SLOW] == 1
-        line.flow()
-        await line.tick(4.2)
-        assert line.network.sent[-1] == ("close", 4430)
+            await connection.tick(step / 10)
+        assert connection.counts.closes[CloseCode.SLOW] == 0
+        await connection.tick(4.1)
+        assert connection.counts.closes[CloseCode.SLOW] == 1
+        connection.unblock()
+        await connection.tick(4.2)
+        assert connection.network.sent[-1] == ("close", 4430)
 
-    with_a_line(scenario)
+    with_a_connection(scenario)
 
 
-def test_control_messages_keep_their_order(with_a_line: Callable[[Scenario], None]) -> None:
-    async def scenario(room: Room, line: Line) -> None:
+def test_control_messages_keep_their_order(with_a_connection: Run) -> None:
+    async def scenario(room: Room, connection: MemoryConnection) -> None:
         ada = join(room, "Ada")
-        line.hold_up()
+        connection.block()
         room.poses.slot_of(ada).put(0, body(1), 0.1)
-        await line.tick(0.1)
+        await connection.tick(0.1)
         for text in ("first", "second"):
-            line.connection.send(text)
-        line.flow()
-        line.connection.send("third")
-        await line.tick(0.2)
-        assert [what for kind, what in line.network.sent if kind == "text"] == ["first", "second", "third"]
+            connection.connection.send(text)
+        connection.unblock()
+        connection.connection.send("third")
+        await connection.tick(0.2)
+        assert [text for kind, text in connection.network.sent if kind == "text"] == ["first", "second", "third"]
 
-    with_a_line(scenario)
+    with_a_connection(scenario)
 
 
-def test_too_many_control_messages_that_wait_cost_the_seat(with_a_line: Callable[[Scenario], None]) -> None:
-    async def scenario(_room: Room, line: Line) -> None:
-        line.hold_up()
+def test_a_client_with_too_many_unsent_control_messages_is_evicted(with_a_connection: Run) -> None:
+    async def scenario(_room: Room, connection: MemoryConnection) -> None:
+        connection.block()
         for _ in range(520):
-            line.connection.send("x" * 1000)
-        assert line.counts.closes[CloseCode.SLOW] == 0
+            connection.connection.send("x" * 1000)
+        assert connection.counts.closes[CloseCode.SLOW] == 0
         for _ in range(10):
-            line.connection.send("x" * 1000)
-        assert line.counts.closes[CloseCode.SLOW] == 1
+            connection.connection.send("x" * 1000)
+        assert connection.counts.closes[CloseCode.SLOW] == 1
 
-    with_a_line(scenario)
+    with_a_connection(scenario)
 
 
-async def moving_tick(room: Room, line: Line, pid: int, step: int) -> None:
+async def moving_tick(room: Room, connection: MemoryConnection, pid: int, step: int) -> None:
     room.poses.slot_of(pid).put(0, body(step % 250), step / 30)
-    await line.tick(step / 30)
+    await connection.tick(step / 30)
 
 
-def test_who_answers_gets_no_more_ticks_than_its_credit_until_it_answers_again(
-    with_a_line: Callable[[Scenario], None],
+def test_a_client_that_acknowledges_gets_no_more_ticks_than_its_credit_until_it_acknowledges_again(
+    with_a_connection: Run,
 ) -> None:
-    async def scenario(room: Room, line: Line) -> None:
+    async def scenario(room: Room, connection: MemoryConnection) -> None:
         ada = join(room, "Ada")
         for step in range(10):
-            await moving_tick(room, line, ada, step)
-            await line.hear(encode_ack(line.ticks[-1].tick_ms))
-        assert len(line.ticks) == 10
-        # From here the network still takes everything: only the client could tell that it lies somewhere.
+            await moving_tick(room, connection, ada, step)
+            await connection.send(encode_ack(connection.ticks[-1].tick_ms))
+        assert len(connection.ticks) == 10
+        # From here on the network still accepts everything, so only acknowledgements can show that ticks do not arrive.
         for step in range(10, 25):
-            await moving_tick(room, line, ada, step)
-        assert len(line.ticks) == 13, "the smallest credit is three"
-        await line.hear(encode_ack(line.ticks[-1].tick_ms))
-        await moving_tick(room, line, ada, 25)
-        assert len(line.ticks) == 14
-        assert line.last_pids() == {ada}
+            await moving_tick(room, connection, ada, step)
+        assert len(connection.ticks) == 13, "the smallest credit is three"
+        await connection.send(encode_ack(connection.ticks[-1].tick_ms))
+        await moving_tick(room, connection, ada, 25)
+        assert len(connection.ticks) == 14
+        assert connection.last_pids() == {ada}
 
-    with_a_line(scenario)
+    with_a_connection(scenario)
 
 
-def test_who_never_answers_is_served_as_far_as_its_line_takes_it(with_a_line: Callable[[Scenario], None]) -> None:
-    async def scenario(room: Room, line: Line) -> None:
+def test_a_client_that_never_acknowledges_gets_every_tick_that_its_network_accepts(with_a_connection: Run) -> None:
+    async def scenario(room: Room, connection: MemoryConnection) -> None:
         ada = join(room, "Ada")
         for step in range(60):
-            await moving_tick(room, line, ada, step)
-        assert len(line.ticks) == 60
+            await moving_tick(room, connection, ada, step)
+        assert len(connection.ticks) == 60
 
-    with_a_line(scenario)
+    with_a_connection(scenario)
 
 
-def test_who_stops_answering_loses_the_seat_after_10_s(with_a_line: Callable[[Scenario], None]) -> None:
-    async def scenario(room: Room, line: Line) -> None:
+def test_a_client_that_stops_acknowledging_is_evicted_after_10_s(with_a_connection: Run) -> None:
+    async def scenario(room: Room, connection: MemoryConnection) -> None:
         ada = join(room, "Ada")
-        await moving_tick(room, line, ada, 0)
-        await line.hear(encode_ack(line.ticks[-1].tick_ms))
+        await moving_tick(room, connection, ada, 0)
+        await connection.send(encode_ack(connection.ticks[-1].tick_ms))
         for step in range(1, 299):
-            await moving_tick(room, line, ada, step)
-        assert line.counts.closes[CloseCode.SLOW] == 0
-        assert len(line.ticks) <= 14, "a probe a second"
+            await moving_tick(room, connection, ada, step)
+        assert connection.counts.closes[CloseCode.SLOW] == 0
+        assert len(connection.ticks) <= 14, "one probe per second"
         for step in range(299, 340):
-            await moving_tick(room, line, ada, step)
-        assert line.counts.closes[CloseCode.SLOW] == 1
+            await moving_tick(room, connection, ada, step)
+        assert connection.counts.closes[CloseCode.SLOW] == 1
 
-    with_a_line(scenario)
+    with_a_connection(scenario)

@@ -1,4 +1,4 @@
-"""`streamxr-relay` as an operator runs it: a real process, real signals."""
+"""`streamxr-relay` as an operator runs it: processes, signals and messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 import pytest
 from click.testing import CliRunner
 from relay_process import serving
-from relay_server import PATIENCE_S, Client
+from relay_server import TIMEOUT_S, Client
 from streamxr.relay.cli import main
 from websockets.sync.client import connect
 
@@ -16,34 +16,36 @@ from websockets.sync.client import connect
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_the_exit_status_is_0(stop: signal.Signals) -> None:
     with serving("--drain-seconds", "0.1") as (process, port):
-        with connect(f"ws://127.0.0.1:{port}/ws/hall", subprotocols=["streamxr.v1"]) as line:
-            client = Client(line)
-            client.say({"type": "hello", "v": 1, "name": "Ada", "color": "#ff8800"})
-            client.hear("welcome")
+        with connect(f"ws://127.0.0.1:{port}/ws/hall", subprotocols=["streamxr.v1"]) as connection:
+            client = Client(connection)
+            client.send({"type": "hello", "v": 1, "name": "Ada", "color": "#ff8800"})
+            client.receive("welcome")
             process.send_signal(stop)
-            client.hear("drain")
-            assert client.hear_close() == 1012
-        assert process.wait(PATIENCE_S) == 0
+            client.receive("drain")
+            assert client.close_code() == 1012
+        assert process.wait(TIMEOUT_S) == 0
 
 
-def test_a_second_signal_does_not_wait() -> None:
+def test_a_second_signal_stops_the_relay_at_once() -> None:
     with (
         serving("--drain-seconds", "3600") as (process, port),
-        connect(f"ws://127.0.0.1:{port}/ws/hall", subprotocols=["streamxr.v1"]) as line,
+        connect(f"ws://127.0.0.1:{port}/ws/hall", subprotocols=["streamxr.v1"]) as connection,
     ):
-        client = Client(line)
+        client = Client(connection)
         process.send_signal(signal.SIGINT)
-        client.hear("drain")
+        client.receive("drain")
         process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE_S) == 0
+        assert process.wait(TIMEOUT_S) == 0
 
 
-def test_an_option_may_be_set_in_the_environment() -> None:
+def test_an_option_can_be_set_by_an_environment_variable() -> None:
     with (
         serving(STREAMXR_RELAY_ORIGIN="https://a.example https://b.example") as (_, port),
-        connect(f"ws://127.0.0.1:{port}/ws/hall", subprotocols=["streamxr.v1"], origin="http://localhost:8080") as line,
+        connect(
+            f"ws://127.0.0.1:{port}/ws/hall", subprotocols=["streamxr.v1"], origin="http://localhost:8080"
+        ) as connection,
     ):
-        assert Client(line).hear_close() == 4403
+        assert Client(connection).close_code() == 4403
 
 
 def test_more_than_one_worker_is_refused_with_the_reason() -> None:
@@ -52,7 +54,7 @@ def test_more_than_one_worker_is_refused_with_the_reason() -> None:
     assert "a room lives in one process" in result.output
 
 
-def test_a_port_that_is_taken_is_a_clear_error() -> None:
+def test_the_error_for_a_used_port_names_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = CliRunner().invoke(main, ["serve", "--port", str(port)])

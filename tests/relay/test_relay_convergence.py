@@ -1,4 +1,4 @@
-"""Any order of events, delays, losses and returns: everyone ends up with the same room."""
+"""All clients end up with the same state, after any order of events, delays, losses and returns."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ from streamxr.relay.rooms.room import (
 
 SEATS = 4
 LIMITS = RoomLimits(SEATS, objects=3, poses_per_s=90, control_per_s=20, control_bytes=16384)
-TURNED = Point((0.5, 1.25, -2.0), (0.0, 0.6, 0.0, 0.8))
+POSE = Point((0.5, 1.25, -2.0), (0.0, 0.6, 0.0, 0.8))
 
 
 @dataclass
 class World:
-    """One room and who is connected to it. Everything in it is tagged with its name."""
+    """One room and its connected clients. All names and assets in it start with its tag."""
 
     tag: str
     room: Room
@@ -60,7 +60,7 @@ class World:
     last_id: int = 0
 
 
-class Company(RuleBasedStateMachine):
+class RelayMachine(RuleBasedStateMachine):
     clients = Bundle("clients")
 
     def __init__(self) -> None:
@@ -73,18 +73,18 @@ class Company(RuleBasedStateMachine):
     def next_key(self) -> str:
         return f"key-{next(self.keys)}"
 
-    def carry(self, world: World, effects: list[Effect]) -> None:
+    def carry_out(self, world: World, effects: list[Effect]) -> None:
         for effect in effects:
             message = effect.message
             self.check_secrecy(world, effect)
             if isinstance(message, Grabbed) and isinstance(effect, Broadcast):
-                assert (message.id, message.epoch) not in world.owners, "one owner for each epoch"
+                assert (message.id, message.epoch) not in world.owners, "each epoch has one owner"
                 world.owners[message.id, message.epoch] = message.owner
             if isinstance(message, ObjectEvent) and isinstance(effect, Broadcast):
-                assert message.rev == world.last_rev + 1, "rev counts one by one"
+                assert message.rev == world.last_rev + 1, "rev increases by one"
                 world.last_rev = message.rev
             if isinstance(message, Spawned) and isinstance(effect, Broadcast):
-                assert message.id > world.last_id, "an id is never used again"
+                assert message.id > world.last_id, "an id is never reused"
                 world.last_id = message.id
             match effect:
                 case Send(to=pid):
@@ -99,18 +99,18 @@ class Company(RuleBasedStateMachine):
 
     def check_secrecy(self, world: World, effect: Effect) -> None:
         if isinstance(effect.message, Welcome):
-            assert isinstance(effect, Send), "the key to a seat is for one"
+            assert isinstance(effect, Send), "the key of a seat is sent to one client"
         else:
             assert "key-" not in repr(effect.message)
         other = self.worlds[1 - self.worlds.index(world)].tag
-        assert f"{other}-" not in repr(effect.message), "nothing leaks between rooms"
+        assert f"{other}-" not in repr(effect.message), "rooms are separate"
 
-    def say(self, client: Replica, message: ClientMessage | Moves) -> None:
+    def send(self, client: Replica, message: ClientMessage | Moves) -> None:
         world = self.home[client]
         if world.connected.get(client.pid) is client:
-            self.carry(world, world.room.handle(client.pid, message, self.now))
+            self.carry_out(world, world.room.handle(client.pid, message, self.now))
 
-    def sit(self, client: Replica, world: World, role: Role = Role.EDITOR) -> bool:
+    def connect(self, client: Replica, world: World, role: Role = Role.EDITOR) -> bool:
         before = len(world.room)
         try:
             pid, effects = world.room.join(client.hello(), self.now, Credentials(role, client.name))
@@ -119,55 +119,55 @@ class Company(RuleBasedStateMachine):
             assert len(world.room) == before
             return False
         if pid in world.connected:
-            world.connected.pop(pid).lose_line()
-        dropped = [old for old, one in world.connected.items() if one is client]
-        client.lose_line()
+            world.connected.pop(pid).lose_connection()
+        dropped = [old for old, replica in world.connected.items() if replica is client]
+        client.lose_connection()
         for old in dropped:
             del world.connected[old]
         world.connected[pid] = client
         client.pid = pid
-        self.carry(world, effects)
+        self.carry_out(world, effects)
         for old in dropped:
-            self.carry(world, world.room.lose(old, self.now))
+            self.carry_out(world, world.room.lose(old, self.now))
         return True
 
-    @rule(target=clients, which=st.sampled_from([0, 1]), role=st.sampled_from(list(Role)))
-    def join(self, which: int, role: Role) -> object:
-        world = self.worlds[which]
+    @rule(target=clients, index=st.sampled_from([0, 1]), role=st.sampled_from(list(Role)))
+    def join(self, index: int, role: Role) -> object:
+        world = self.worlds[index]
         client = Replica(f"{world.tag}-{next(self.keys)}")
         self.home[client] = world
         seated = {p.pid for p in world.room.participants}
-        if not self.sit(client, world, role):
+        if not self.connect(client, world, role):
             return multiple()
         assert client.pid not in seated
         assert self.now - world.left_at.get(client.pid, -PID_REUSE_DELAY_S) >= PID_REUSE_DELAY_S
         return client
 
     @rule(client=clients)
-    def come_back(self, client: Replica) -> None:
-        """After a loss, or before anybody has noticed one."""
+    def rejoin(self, client: Replica) -> None:
+        """Join again after a loss, or before the relay has noticed it."""
         world = self.home[client]
-        own = world.keys.get(client.key or "")
-        kept = any(own == p.pid and p.name == client.name for p in world.room.participants)
-        if self.sit(client, world) and kept:
-            assert client.pid == own, "the same seat"
+        own_pid = world.keys.get(client.key or "")
+        seat_kept = any(own_pid == p.pid and p.name == client.name for p in world.room.participants)
+        if self.connect(client, world) and seat_kept:
+            assert client.pid == own_pid, "the same seat"
 
     @rule(client=clients, guess=st.sampled_from(["key-0", "", "none"]))
     def guess_a_key(self, client: Replica, guess: str) -> None:
-        """A bad key touches no seat but the newcomer's own."""
+        """A wrong key affects no seat of another participant."""
         world = self.home[client]
         before = {p.pid: p for p in world.room.participants}
         thief = Replica(f"{world.tag}-thief")
         thief.key = guess
-        thief_of_subject = Replica(f"{world.tag}-thief")
-        thief_of_subject.key = client.key
-        for one in (thief, thief_of_subject):
-            self.home[one] = world
-            if self.sit(one, world):
-                assert one.pid not in before
-                self.leave(one)
+        other_subject = Replica(f"{world.tag}-thief")
+        other_subject.key = client.key
+        for newcomer in (thief, other_subject):
+            self.home[newcomer] = world
+            if self.connect(newcomer, world):
+                assert newcomer.pid not in before
+                self.leave(newcomer)
         left = before.keys() - {p.pid for p in world.room.participants}
-        assert all(before[pid].away for pid in left), "only who was away may have given way"
+        assert all(before[pid].away for pid in left), "only a participant who was away may be evicted"
 
     @rule(client=clients)
     def lose(self, client: Replica) -> None:
@@ -175,8 +175,8 @@ class Company(RuleBasedStateMachine):
         if world.connected.get(client.pid) is client:
             pid = client.pid
             del world.connected[pid]
-            client.lose_line()
-            self.carry(world, world.room.lose(pid, self.now))
+            client.lose_connection()
+            self.carry_out(world, world.room.lose(pid, self.now))
 
     @rule(client=clients)
     def leave(self, client: Replica) -> None:
@@ -184,48 +184,48 @@ class Company(RuleBasedStateMachine):
         if world.connected.get(client.pid) is client:
             pid = client.pid
             del world.connected[pid]
-            client.lose_line()
+            client.lose_connection()
             world.left_at[pid] = self.now
-            self.carry(world, world.room.leave(pid, self.now))
+            self.carry_out(world, world.room.leave(pid, self.now))
 
     @rule(client=clients, x=st.integers(-3, 3))
     def spawn(self, client: Replica, x: int) -> None:
         tag = self.home[client].tag
-        self.say(client, Spawn(x + 3, f"{tag}-chair", Point((float(x), 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)), 1.0))
+        self.send(client, Spawn(x + 3, f"{tag}-chair", Point((float(x), 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)), 1.0))
 
-    @rule(client=clients, which=st.integers(1, 6))
-    def grab(self, client: Replica, which: int) -> None:
-        self.say(client, Grab(which))
+    @rule(client=clients, object_id=st.integers(1, 6))
+    def grab(self, client: Replica, object_id: int) -> None:
+        self.send(client, Grab(object_id))
 
-    @rule(client=clients, which=st.integers(1, 6), late=st.integers(0, 1), x=st.sampled_from([7.0, 40.0]))
-    def release(self, client: Replica, which: int, late: int, x: float) -> None:
-        epoch = client.objects[which].epoch if which in client.objects else 1
-        self.say(client, Release(which, epoch - late, Point((x, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))))
+    @rule(client=clients, object_id=st.integers(1, 6), late=st.integers(0, 1), x=st.sampled_from([7.0, 40.0]))
+    def release(self, client: Replica, object_id: int, late: int, x: float) -> None:
+        epoch = client.objects[object_id].epoch if object_id in client.objects else 1
+        self.send(client, Release(object_id, epoch - late, Point((x, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))))
 
-    @rule(client=clients, which=st.integers(1, 6))
-    def delete(self, client: Replica, which: int) -> None:
-        self.say(client, Delete(which))
+    @rule(client=clients, object_id=st.integers(1, 6))
+    def delete(self, client: Replica, object_id: int) -> None:
+        self.send(client, Delete(object_id))
 
-    @rule(client=clients, which=st.integers(1, 6), late=st.integers(-1, 1), x=st.sampled_from([0.1, 0.2, 50.0]))
-    def move(self, client: Replica, which: int, late: int, x: float) -> None:
-        epoch = max(0, client.objects[which].epoch - late) if which in client.objects else 1
-        flags, point = pack_point(Point((x, 1.0, 0.0), TURNED.q))
-        before = {one.id: one for one in self.home[client].room.objects.snapshot()}.get(which)
-        self.say(client, Moves(0, (Move(which, epoch, flags, 0, point),)))
-        after = {one.id: one for one in self.home[client].room.objects.snapshot()}.get(which)
+    @rule(client=clients, object_id=st.integers(1, 6), late=st.integers(-1, 1), x=st.sampled_from([0.1, 0.2, 50.0]))
+    def move(self, client: Replica, object_id: int, late: int, x: float) -> None:
+        epoch = max(0, client.objects[object_id].epoch - late) if object_id in client.objects else 1
+        flags, point = pack_point(Point((x, 1.0, 0.0), POSE.q))
+        before = {obj.id: obj for obj in self.home[client].room.objects.snapshot()}.get(object_id)
+        self.send(client, Moves(0, (Move(object_id, epoch, flags, 0, point),)))
+        after = {obj.id: obj for obj in self.home[client].room.objects.snapshot()}.get(object_id)
         if before != after:
             assert before
-            assert (before.owner, before.epoch) == (client.pid, epoch), "only its holder moves an object"
+            assert (before.owner, before.epoch) == (client.pid, epoch), "only the holder moves an object"
 
     @rule(client=clients, color=st.sampled_from(["#00ff00", "#0000ff"]))
     def repaint(self, client: Replica, color: str) -> None:
         if self.home[client].connected.get(client.pid) is client:
-            self.say(client, Update(color=color))
+            self.send(client, Update(color=color))
 
     @rule(client=clients, to=st.integers(1, 6))
     def signal(self, client: Replica, to: int) -> None:
-        with contextlib.suppress(ProtocolError):  # one too many
-            self.say(client, Signal(to, f"{self.home[client].tag}-offer" + "." * 8000))
+        with contextlib.suppress(ProtocolError):  # above the allowed rate
+            self.send(client, Signal(to, f"{self.home[client].tag}-offer" + "." * 8000))
 
     @rule(client=clients, controls=st.integers(0, 4), moves=st.integers(0, 2))
     def read(self, client: Replica, controls: int, moves: int) -> None:
@@ -242,39 +242,39 @@ class Company(RuleBasedStateMachine):
         self.now += elapsed
         for world in self.worlds:
             before = {p.pid for p in world.room.participants}
-            self.carry(world, world.room.advance(self.now))
+            self.carry_out(world, world.room.advance(self.now))
             for pid in before - {p.pid for p in world.room.participants}:
-                assert pid not in world.connected, "who is here stays"
+                assert pid not in world.connected, "connected participants keep their seats"
                 world.left_at[pid] = self.now
             tick_ms = to_tick_ms(self.now)
             frame = world.room.objects.tick(self.now, tick_ms)
             for pid, replica in world.connected.items():
-                whole = world.room.objects.keyframe(self.now, tick_ms)
-                offered = whole if replica.needs_keyframe else frame
+                keyframe = world.room.objects.keyframe(self.now, tick_ms)
+                offered = keyframe if replica.needs_keyframe else frame
                 replica.needs_keyframe = pid in stalled
                 if offered and not replica.needs_keyframe:
                     replica.moves.append(offered)
 
-    @rule(which=st.sampled_from([0, 1]))
-    def restart(self, which: int) -> None:
-        """The relay dies and comes back with what it kept."""
-        world = self.worlds[which]
+    @rule(index=st.sampled_from([0, 1]))
+    def restart(self, index: int) -> None:
+        """Restart the relay from its saved state."""
+        world = self.worlds[index]
         for replica in world.connected.values():
-            replica.lose_line()
+            replica.lose_connection()
         objects = world.room.objects
-        kept = SavedRoom(objects.rev, world.last_id, objects.snapshot())
-        world.room = Room(LIMITS, 30, SharedObjects(LIMITS.objects, kept), new_key=self.next_key)
+        saved = SavedRoom(objects.rev, world.last_id, objects.snapshot())
+        world.room = Room(LIMITS, 30, SharedObjects(LIMITS.objects, saved), new_key=self.next_key)
         world.connected.clear()
         world.left_at.clear()
         world.keys.clear()
-        assert all(one.owner is None for one in world.room.objects.snapshot())
+        assert all(obj.owner is None for obj in world.room.objects.snapshot())
 
     @rule()
     def settle(self) -> None:
-        """One tick that reaches everyone and nothing under way: everyone has the truth."""
+        """After a tick that reaches everyone, with no messages under way, all clients have the state of the room."""
         self.tick(1.0, set())
         for world in self.worlds:
-            truth = comparable({one.id: one for one in world.room.objects.snapshot()})
+            truth = comparable({obj.id: obj for obj in world.room.objects.snapshot()})
             seats = {p.pid: p for p in world.room.participants}
             for pid, replica in world.connected.items():
                 while replica.controls:
@@ -286,13 +286,13 @@ class Company(RuleBasedStateMachine):
                 assert replica.profiles == {other: profile for other, profile in seats.items() if other != pid}
 
     @invariant()
-    def nobody_holds_what_is_not_theirs(self) -> None:
+    def holders_are_participants_and_limits_hold(self) -> None:
         for world in self.worlds:
             seated = {p.pid for p in world.room.participants}
-            for one in world.room.objects.snapshot():
-                assert one.owner is None or one.owner in seated
-                if one.owner is not None:
-                    assert world.owners[one.id, one.epoch] == one.owner
+            for obj in world.room.objects.snapshot():
+                assert obj.owner is None or obj.owner in seated
+                if obj.owner is not None:
+                    assert world.owners[obj.id, obj.epoch] == obj.owner
             assert len(world.room) <= SEATS
             assert len(world.room.objects) <= LIMITS.objects
 
@@ -300,5 +300,5 @@ class Company(RuleBasedStateMachine):
         self.settle()
 
 
-TestCompany = Company.TestCase
-TestCompany.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+TestConvergence = RelayMachine.TestCase
+TestConvergence.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)

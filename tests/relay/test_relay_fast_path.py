@@ -1,4 +1,4 @@
-"""The fast path against the plain one: whatever is sent, however it is cut, both hear the same in the same order."""
+"""The fast path compared with plain ASGI: both receive the same messages in the same order from any stream."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REQUEST = (
 
 
 class MemoryTransport(asyncio.Transport):
-    """Keeps what is written; gives bytes to the protocol only while it wants to read, as a real one does."""
+    """Keeps the written data, and remembers whether the protocol has paused reading."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,8 +51,8 @@ class MemoryTransport(asyncio.Transport):
         return 0
 
 
-def heard(segments: list[bytes], *, fast_path: bool) -> tuple[list[str | bytes], bytes]:
-    """What an application hears of these segments, and what the other end is sent."""
+def messages_and_answers(segments: list[bytes], *, fast_path: bool) -> tuple[list[str | bytes], bytes]:
+    """The messages that an application receives from these segments, and the bytes that the peer gets."""
 
     async def play() -> tuple[list[str | bytes], bytes]:
         messages: list[str | bytes] = []
@@ -87,7 +87,7 @@ def heard(segments: list[bytes], *, fast_path: bool) -> tuple[list[str | bytes],
 
 
 payloads = st.binary(max_size=140)
-whole = st.one_of(
+complete = st.one_of(
     st.builds(lambda payload: frame(BINARY, payload, mask=b"\x01\x02\x03\x04"), payloads),
     st.builds(lambda text: frame(TEXT, text.encode(), mask=b"abcd"), st.text(max_size=20)),
     st.builds(lambda payload: frame(PING, payload, mask=b"ping"), st.binary(max_size=20)),
@@ -102,31 +102,31 @@ broken = st.one_of(
     st.just(frame(CLOSE, struct.pack("!H", 1000), mask=b"done")),
     st.binary(min_size=1, max_size=12),
 )
-streams = st.lists(st.one_of(whole, whole, whole, fragmented, broken), max_size=12).map(b"".join)
+streams = st.lists(st.one_of(complete, complete, complete, fragmented, broken), max_size=12).map(b"".join)
 
 
 @settings(max_examples=150)
 @given(streams, st.lists(st.integers(1, 200), max_size=12))
-def test_the_fast_path_hears_what_the_plain_one_hears(stream: bytes, sizes: list[int]) -> None:
+def test_the_fast_path_receives_the_same_messages_as_plain_asgi(stream: bytes, sizes: list[int]) -> None:
     segments, at = [], 0
     for size in sizes:
         segments.append(stream[at : at + size])
         at += size
     segments.append(stream[at:])
-    messages, answers = heard(segments, fast_path=True)
-    plain_messages, plain_answers = heard(segments, fast_path=False)
+    messages, answers = messages_and_answers(segments, fast_path=True)
+    plain_messages, plain_answers = messages_and_answers(segments, fast_path=False)
     assert answers == plain_answers
-    # The library forgets what came in the same segment before an error; the fast path has already passed it on.
+    # The library drops messages that precede an error in the same segment; the fast path has already passed them on.
     failed = b"\x88" in answers
     assert messages[: len(plain_messages)] == plain_messages
     assert failed or len(messages) == len(plain_messages)
 
 
-def test_it_fits_the_versions_that_are_locked() -> None:
+def test_the_fast_path_is_available_with_the_locked_versions() -> None:
     assert fast_path_available()
 
 
-def test_where_it_does_not_fit_the_relay_serves_without_it(
+def test_the_relay_works_without_the_fast_path_if_it_is_not_available(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delattr("websockets.protocol.Protocol.recv_frame")
@@ -136,4 +136,4 @@ def test_where_it_does_not_fit_the_relay_serves_without_it(
     with running_relay() as relay, relay.join() as ada, relay.join(name="Zoë") as zoe:
         assert "fast path" in caplog.text
         ada.move(1.0)
-        zoe.see(ada.pid, 1.0)
+        zoe.wait_for_pose(ada.pid, 1.0)

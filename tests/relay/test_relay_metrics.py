@@ -1,4 +1,4 @@
-"""/metrics: the names that dashboards use, present from the start, and never more series than allowed."""
+"""/metrics: all series have their names from the start, and their number is limited."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def series(metrics: Metrics) -> dict[str, float]:
     return {name: float(value) for name, _, value in pairs}
 
 
-def test_every_series_is_there_before_anything_happened() -> None:
+def test_every_series_exists_from_the_start() -> None:
     found = series(Metrics(list, lambda: STATE))
     for name in (
         "streamxr_websocket_connections",
@@ -42,12 +42,12 @@ def test_every_series_is_there_before_anything_happened() -> None:
 
 
 @given(st.lists(st.floats(0, 1e12), max_size=30), st.integers(0, 8))
-def test_only_so_many_clients_have_a_series_and_they_are_the_slowest(bandwidths: list[float], most: int) -> None:
-    metrics = Metrics(list, lambda: STATE, client_series=most)
+def test_only_the_slowest_clients_have_series(bandwidths: list[float], limit: int) -> None:
+    metrics = Metrics(list, lambda: STATE, client_series=limit)
     for index, bps in enumerate(bandwidths):
         metrics.counts.reported[index] = ReportedBandwidth(f"hall/{index}", bps)
-    own = [value for name, value in series(metrics).items() if 'client_id="hall/' in name]
-    assert sorted(own) == sorted(bandwidths)[:most]
+    clients = [value for name, value in series(metrics).items() if 'client_id="hall/' in name]
+    assert sorted(clients) == sorted(bandwidths)[:limit]
 
 
 @given(st.integers(0, 50))
@@ -62,34 +62,34 @@ def test_rooms_without_a_label_are_summed(rooms: int) -> None:
 def test_a_client_that_left_has_no_series() -> None:
     with running_relay(client_series=5) as relay:
         with relay.join() as ada:
-            ada.say({"type": "stats", "bandwidth_bps": 5e6, "cdn_bytes": 0})
+            ada.send({"type": "stats", "bandwidth_bps": 5e6, "cdn_bytes": 0})
             name = f'streamxr_client_bandwidth_bps{{client_id="hall/{ada.pid}"}}'
             eventually(lambda: f"{name} 5e+06" in relay.get("/metrics")[1])
         eventually(lambda: name not in relay.get("/metrics")[1])
 
 
-def test_a_pose_is_as_old_as_the_client_took_to_say_that_it_has_it() -> None:
+def test_the_pose_age_is_the_time_until_the_acknowledgement() -> None:
     with running_relay() as relay, relay.join() as ada, relay.join(name="Ben") as ben:
         x = 0.0
 
-        def measured() -> bool:
+        def has_sample() -> bool:
             nonlocal x
             x += 0.01
             ben.move(x)
-            ada.see(ben.pid, x)
-            tick_ms = ada.seen[-1].tick_ms
+            ada.wait_for_pose(ben.pid, x)
+            tick_ms = ada.ticks[-1].tick_ms
             time.sleep(0.02)
             ada.socket.send(encode_pose(Body(Point((0.0, 1.6, 0.0), (0.0, 0.0, 0.0, 1.0))), 0, tick_ms))
             return relay.metric("streamxr_relay_pose_age_seconds_count") > 0
 
-        eventually(measured)
+        eventually(has_sample)
         assert relay.metric("streamxr_relay_pose_age_seconds_sum") >= 0.019
         assert relay.metric('streamxr_relay_pose_age_seconds_bucket{le="0.01"}') == 0
 
 
 def test_denials_are_counted_by_reason() -> None:
     with running_relay() as relay, relay.join() as ada:
-        ada.say({"type": "grab", "id": 12345})
-        ada.hear("denied")
+        ada.send({"type": "grab", "id": 12345})
+        ada.receive("denied")
         assert relay.metric('streamxr_relay_denials_total{reason="unknown"}') == 1
         assert relay.metric('streamxr_relay_denials_total{reason="held"}') == 0

@@ -1,3 +1,5 @@
+"""The frames of object moves: bytes and values of the test vectors, and malformed frames."""
+
 from __future__ import annotations
 
 import contextlib
@@ -39,12 +41,12 @@ def test_moves_decode_to_the_values_of_the_vectors(vector: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("vector", **named(MOVES["invalid"]))
 def test_malformed_moves_are_refused(vector: dict[str, Any]) -> None:
-    with pytest.raises(ProtocolError) as refused:
+    with pytest.raises(ProtocolError) as raised:
         decode_moves(bytes.fromhex(vector["hex"]))
-    assert refused.value.code is ErrorCode.POSE
+    assert raised.value.code is ErrorCode.POSE
 
 
-def test_a_client_moves_a_bounded_number_of_objects_at_once() -> None:
+def test_the_number_of_moves_in_a_frame_of_a_client_is_limited() -> None:
     move = moves_of(MOVES["valid"][1])[0]
     assert len(decode_moves_up(encode_moves(0, [move] * MAX_MOVES_UP)).records) == MAX_MOVES_UP
     with pytest.raises(ProtocolError):

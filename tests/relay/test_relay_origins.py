@@ -1,3 +1,5 @@
+"""The web pages that may connect."""
+
 from __future__ import annotations
 
 import pytest
@@ -39,7 +41,7 @@ def test_by_default_a_page_of_the_same_local_host_may_connect(origin: str | None
         ("http://workbench:8080", None),
     ],
 )
-def test_by_default_any_other_page_may_not(origin: str, host: str | None) -> None:
+def test_by_default_other_pages_may_not_connect(origin: str, host: str | None) -> None:
     assert not origin_allowed(origin, host, ())
 
 
@@ -53,5 +55,5 @@ def test_with_an_allow_list_only_its_pages_may_connect() -> None:
     assert not origin_allowed("https://museum.example.evil.example", "relay.museum.example", allowed)
 
 
-def test_a_star_lets_every_page_in() -> None:
+def test_a_star_allows_every_page() -> None:
     assert origin_allowed("https://evil.example", "museum.example", ["*"])

@@ -1,3 +1,5 @@
+"""The binary frames: bytes and values of the test vectors, and malformed frames."""
+
 from __future__ import annotations
 
 import math
@@ -28,20 +30,20 @@ def as_body(vector: dict[str, Any]) -> Body:
 
 def degrees_apart(a: Quat, b: Quat) -> float:
     length = math.hypot(*a) * math.hypot(*b)
-    # From the chord, not the arc cosine of the dot product, which loses small angles.
+    # From the chord instead of the arc cosine of the dot product, which is inaccurate for small angles.
     same = math.dist([c / math.hypot(*a) for c in a], [c / math.hypot(*b) for c in b])
     opposite = math.dist([c / math.hypot(*a) for c in a], [-c / math.hypot(*b) for c in b])
     assert length > 0
     return math.degrees(4.0 * math.asin(min(1.0, min(same, opposite) / 2.0)))
 
 
-def assert_close(got: Body, want: Body, metres: float) -> None:
+def assert_close(actual: Body, expected: Body, metres: float) -> None:
     for name in ("head", "left", "right"):
-        point, expected = getattr(got, name), getattr(want, name)
-        assert (point is None) == (expected is None), name
-        if point and expected:
-            assert point.p == pytest.approx(expected.p, abs=metres)
-            assert degrees_apart(point.q, expected.q) < 0.5
+        point, expected_point = getattr(actual, name), getattr(expected, name)
+        assert (point is None) == (expected_point is None), name
+        if point and expected_point:
+            assert point.p == pytest.approx(expected_point.p, abs=metres)
+            assert degrees_apart(point.q, expected_point.q) < 0.5
 
 
 @pytest.mark.parametrize("vector", POSES["quaternions"], ids=lambda v: str(v["q"]))
@@ -55,13 +57,14 @@ def test_packed_bits_unpack_to_the_quaternion_of_the_vectors(vector: dict[str, A
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_every_32_bits_unpack_to_a_unit_quaternion(packed: int) -> None:
+def test_every_32_bit_number_unpacks_to_a_unit_quaternion(packed: int) -> None:
     assert math.hypot(*unpack_quaternion(packed)) == pytest.approx(1.0, abs=1e-9)
 
 
 @given(st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: math.hypot(*q) > 1e-3))
 def test_a_rotation_survives_packing_within_028_degrees(q: Quat) -> None:
-    # Worst where all four are equal: each of three is off by half a step, 1/(√2·1023), the fourth by thrice that.
+    # The worst case is four equal components: three are wrong by half a step, 1/(√2·1023), the fourth by three times
+    # that.
     assert degrees_apart(unpack_quaternion(pack_quaternion(q)), q) < 0.28
 
 
@@ -85,26 +88,26 @@ def test_a_pose_frame_decodes_to_the_values_of_the_vectors(vector: dict[str, Any
 @pytest.mark.parametrize("vector", **named(POSES["up_invalid"]))
 def test_a_malformed_pose_frame_is_refused(vector: dict[str, Any]) -> None:
     frame = bytes.fromhex(vector["hex"] if "hex" in vector else vector["repeat"][0] * vector["repeat"][1])
-    with pytest.raises(ProtocolError) as refused:
+    with pytest.raises(ProtocolError) as raised:
         decode_pose_up(frame)
-    assert refused.value.code is ErrorCode.POSE
+    assert raised.value.code is ErrorCode.POSE
 
 
 @pytest.mark.parametrize("vector", **named(POSES["ack"]))
-def test_an_ack_is_written_and_read_as_in_the_vectors(vector: dict[str, Any]) -> None:
+def test_an_acknowledgement_encodes_and_decodes_as_in_the_vectors(vector: dict[str, Any]) -> None:
     assert encode_ack(vector["ack_tick"]).hex() == vector["hex"]
     assert decode_ack_up(bytes.fromhex(vector["hex"])) == vector["ack_tick"]
 
 
 @pytest.mark.parametrize("vector", **named(POSES["ack_invalid"]))
-def test_a_malformed_ack_is_refused(vector: dict[str, Any]) -> None:
-    with pytest.raises(ProtocolError) as refused:
+def test_a_malformed_acknowledgement_is_refused(vector: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError) as raised:
         decode_ack_up(bytes.fromhex(vector["hex"]))
-    assert refused.value.code is ErrorCode.POSE
+    assert raised.value.code is ErrorCode.POSE
 
 
 @pytest.mark.parametrize("vector", **named(POSES["up_cleaned"]))
-def test_what_lies_in_the_slot_of_an_untracked_hand_goes_no_further(vector: dict[str, Any]) -> None:
+def test_the_bytes_of_an_untracked_hand_are_zeroed(vector: dict[str, Any]) -> None:
     assert decode_pose_up(bytes.fromhex(vector["hex"])).body.hex() == vector["body"]
 
 
@@ -146,6 +149,6 @@ def test_a_malformed_tick_is_refused(vector: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("x", [math.nan, math.inf, -10_000.1])
-def test_a_coordinate_that_cannot_travel_is_the_callers_error(x: float) -> None:
+def test_a_coordinate_that_cannot_be_encoded_is_an_error(x: float) -> None:
     with pytest.raises(ValueError, match="coordinate"):
         pack_body(Body(Point((x, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))))

@@ -1,3 +1,5 @@
+"""The parser, the schema and the test vectors of control messages agree."""
+
 from __future__ import annotations
 
 import contextlib
@@ -64,21 +66,21 @@ MESSAGES: list[ServerMessage] = [
 ]
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_the_schema_is_valid() -> None:
     Draft202012Validator.check_schema(SCHEMA)
 
 
 @pytest.mark.parametrize("vector", **named(CONTROL["client"]["valid"]))
-def test_a_valid_message_parses_to_what_it_says(vector: dict[str, Any]) -> None:
+def test_a_valid_message_parses_to_its_fields(vector: dict[str, Any]) -> None:
     parsed = parse_control(vector["text"])
     assert (json.loads(json.dumps(asdict(parsed))) if parsed else None) == vector["message"]
 
 
 @pytest.mark.parametrize("vector", **named(CONTROL["client"]["invalid"]))
 def test_an_invalid_message_is_refused_with_its_code(vector: dict[str, Any]) -> None:
-    with pytest.raises(ProtocolError) as refused:
+    with pytest.raises(ProtocolError) as raised:
         parse_control(vector["text"])
-    assert refused.value.code == vector["code"]
+    assert raised.value.code == vector["code"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +92,7 @@ def test_an_invalid_message_is_refused_with_its_code(vector: dict[str, Any]) -> 
     ],
     ids=["nested arrays", "nested objects", "a number of 16,000 digits"],
 )
-def test_costly_json_is_refused_like_any_other(text: str) -> None:
+def test_expensive_json_is_refused(text: str) -> None:
     with pytest.raises(ProtocolError):
         parse_control(text)
 
@@ -107,22 +109,22 @@ def test_the_schema_refuses_the_servers_invalid_vectors(vector: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda m: m.type)
-def test_what_the_relay_says_is_in_the_schema_and_the_vectors(message: ServerMessage) -> None:
-    said = json.loads(encode_control(message))
-    SERVER.validate(said)
-    assert said in [vector["message"] for vector in CONTROL["server"]["valid"]]
+def test_messages_of_the_relay_match_the_schema_and_the_vectors(message: ServerMessage) -> None:
+    encoded = json.loads(encode_control(message))
+    SERVER.validate(encoded)
+    assert encoded in [vector["message"] for vector in CONTROL["server"]["valid"]]
 
 
-def test_a_welcome_names_everyone_present() -> None:
+def test_welcome_contains_all_participants() -> None:
     present = (Profile(1, "Ada", "#ff8800"), Profile(3, "Bob", "#000000", away=True))
     welcome = Welcome(2, "key", Role.VIEWER, 30, 5, LIMITS, present, "f00d", 9, (CHAIR,))
-    said = json.loads(encode_control(welcome))
-    SERVER.validate(said)
-    assert said["participants"] == [
+    encoded = json.loads(encode_control(welcome))
+    SERVER.validate(encoded)
+    assert encoded["participants"] == [
         {"pid": 1, "name": "Ada", "color": "#ff8800", "away": False},
         {"pid": 3, "name": "Bob", "color": "#000000", "away": True},
     ]
-    assert said["objects"][0]["owner"] == 2
+    assert encoded["objects"][0]["owner"] == 2
 
 
 values = st.one_of(

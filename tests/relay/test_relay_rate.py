@@ -1,3 +1,5 @@
+"""The token bucket, and quantiles of reported values."""
+
 from __future__ import annotations
 
 from hypothesis import given
@@ -24,7 +26,7 @@ def test_never_more_than_the_burst_and_the_rate_are_taken(gaps: list[float]) -> 
         assert taken <= 10.0 + 5.0 * now + 1e-6
 
 
-def test_quantiles_are_values_that_were_reported() -> None:
+def test_quantiles_are_reported_values() -> None:
     values = [float(v) for v in range(1, 101)]
     assert [nearest_rank(values, q) for q in (0.05, 0.5, 0.95, 1.0)] == [5.0, 50.0, 95.0, 100.0]
     assert nearest_rank([7.0], 0.05) == 7.0

@@ -1,3 +1,5 @@
+"""Participants and poses of the pure room, in virtual time."""
+
 from __future__ import annotations
 
 import pytest
@@ -36,14 +38,14 @@ def welcome_of(effects: list[Effect]) -> Welcome:
     return message
 
 
-def test_a_late_joiner_is_told_of_everyone_present() -> None:
+def test_a_newcomer_gets_the_profiles_of_all_participants() -> None:
     room = a_room()
     ada, _ = room.join(ADA, 0.0)
     _, effects = room.join(ZOE, 1.0)
     assert welcome_of(effects).participants == (Profile(ada, "Ada", "#ff8800"),)
 
 
-def test_those_present_are_told_of_a_newcomer_and_the_newcomer_is_not() -> None:
+def test_a_newcomer_is_announced_to_all_others() -> None:
     room = a_room()
     room.join(ADA, 0.0)
     zoe, effects = room.join(ZOE, 1.0)
@@ -64,21 +66,21 @@ def test_a_change_of_name_is_announced_and_no_change_is_not() -> None:
     assert room.handle(ada, Update(name="Ada L.", color="#ff8800"), 2.0) == []
 
 
-def test_hello_is_said_once() -> None:
+def test_a_second_hello_is_an_error() -> None:
     room = a_room()
     ada, _ = room.join(ADA, 0.0)
-    with pytest.raises(ProtocolError) as refused:
+    with pytest.raises(ProtocolError) as raised:
         room.handle(ada, ADA, 1.0)
-    assert refused.value.code is ErrorCode.STATE
+    assert raised.value.code is ErrorCode.STATE
 
 
-def test_stats_are_none_of_the_rooms_business() -> None:
+def test_stats_have_no_effect_in_the_room() -> None:
     room = a_room()
     ada, _ = room.join(ADA, 0.0)
     assert room.handle(ada, Stats(1e6, 100), 1.0) == []
 
 
-def test_a_full_room_seats_nobody_until_somebody_leaves() -> None:
+def test_a_full_room_accepts_a_newcomer_after_a_participant_leaves() -> None:
     room = a_room(seats=1)
     ada, _ = room.join(ADA, 0.0)
     with pytest.raises(RoomFullError):
@@ -87,7 +89,7 @@ def test_a_full_room_seats_nobody_until_somebody_leaves() -> None:
     room.join(ZOE, 3.0)
 
 
-def test_a_pid_rests_before_it_is_given_again() -> None:
+def test_a_pid_is_reused_only_after_a_delay() -> None:
     room = a_room()
     for _ in range(MAX_PID):
         pid, _ = room.join(ADA, 0.0)
@@ -97,7 +99,7 @@ def test_a_pid_rests_before_it_is_given_again() -> None:
     assert room.join(ZOE, PID_REUSE_DELAY_S)[0] == 1
 
 
-def test_a_room_that_people_walk_in_and_out_of_for_a_day_gives_the_same_few_pids() -> None:
+def test_a_room_reuses_a_few_pids_when_participants_join_and_leave_all_day() -> None:
     room = a_room()
     pids = set()
     for second in range(24 * 3600):
@@ -108,8 +110,8 @@ def test_a_room_that_people_walk_in_and_out_of_for_a_day_gives_the_same_few_pids
     assert len(room._freed) <= PID_REUSE_DELAY_S + 1
 
 
-class Onlooker:
-    """A client's picture of its room, built as docs/protocol.md tells clients to."""
+class Observer:
+    """A client's view of its room, built as docs/protocol.md requires."""
 
     def __init__(self, room: Room, pid: int) -> None:
         self.room = room
@@ -118,12 +120,12 @@ class Onlooker:
         self.profiles: dict[int, tuple[str, str]] = {}
         self.poses: dict[int, tuple[int, bytes]] = {}
 
-    def hear(self, message: object) -> None:
+    def receive(self, message: object) -> None:
         match message:
             case Welcome(participants=participants):
                 self.profiles = {p.pid: (p.name, p.color) for p in participants}
             case Joined(pid=pid, name=name, color=color):
-                assert pid not in self.profiles, "joined twice"
+                assert pid not in self.profiles, "a participant joins once"
                 self.profiles[pid] = (name, color)
             case Updated(pid=pid, name=name, color=color):
                 self.profiles[pid] = (name, color)
@@ -131,14 +133,14 @@ class Onlooker:
                 del self.profiles[pid]
                 self.poses.pop(pid, None)
 
-    def see(self, frame: bytes) -> None:
+    def show(self, frame: bytes) -> None:
         for record in decode_tick(frame).records:
             if record.pid in self.profiles:
                 self.poses[record.pid] = (record.flags, record.body)
 
 
 class TwoRooms(RuleBasedStateMachine):
-    """Two rooms and what their clients make of them, through any order of events and missed ticks."""
+    """Two rooms and the views of their clients, under any order of events and missed ticks."""
 
     clients = Bundle("clients")
 
@@ -146,96 +148,98 @@ class TwoRooms(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.rooms = (a_room(seats=4), a_room(seats=4))
-        # One of them is told of in cells as soon as three are in it.
-        self.fanouts = {room: Fanout(room.poses, most, 100_000) for room, most in zip(self.rooms, (2, 4), strict=True)}
-        self.present: dict[Room, dict[int, Onlooker]] = {room: {} for room in self.rooms}
-        self.truth: dict[Onlooker, tuple[str, str, tuple[int, bytes] | None]] = {}
+        # One of them uses cell mode from three participants on.
+        self.fanouts = {
+            room: Fanout(room.poses, full_up_to, 100_000) for room, full_up_to in zip(self.rooms, (2, 4), strict=True)
+        }
+        self.present: dict[Room, dict[int, Observer]] = {room: {} for room in self.rooms}
+        self.truth: dict[Observer, tuple[str, str, tuple[int, bytes] | None]] = {}
         self.left_at: dict[tuple[Room, int], float] = {}
 
     def deliver(self, room: Room, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Send(to=pid):
-                    self.present[room][pid].hear(effect.message)
+                    self.present[room][pid].receive(effect.message)
                 case Broadcast(skip=skip):
-                    for pid, onlooker in self.present[room].items():
+                    for pid, observer in self.present[room].items():
                         if pid != skip:
-                            onlooker.hear(effect.message)
+                            observer.receive(effect.message)
 
-    @rule(target=clients, which=st.sampled_from([0, 1]), name=st.sampled_from(["Ada", "Zoë", "🦊"]))
-    def join(self, which: int, name: str) -> object:
-        room = self.rooms[which]
+    @rule(target=clients, index=st.sampled_from([0, 1]), name=st.sampled_from(["Ada", "Zoë", "🦊"]))
+    def join(self, index: int, name: str) -> object:
+        room = self.rooms[index]
         try:
             pid, effects = room.join(Hello(1, name, "#123456"), self.now)
         except RoomFullError:
             assert len(self.present[room]) == 4
             return multiple()
         assert self.now - self.left_at.get((room, pid), -PID_REUSE_DELAY_S) >= PID_REUSE_DELAY_S
-        onlooker = self.present[room][pid] = Onlooker(room, pid)
-        self.truth[onlooker] = (name, "#123456", None)
+        observer = self.present[room][pid] = Observer(room, pid)
+        self.truth[observer] = (name, "#123456", None)
         self.deliver(room, effects)
-        return onlooker
+        return observer
 
     @rule(client=consumes(clients))
-    def leave(self, client: Onlooker) -> None:
+    def leave(self, client: Observer) -> None:
         del self.present[client.room][client.pid]
         del self.truth[client]
         self.left_at[client.room, client.pid] = self.now
         self.deliver(client.room, client.room.leave(client.pid, self.now))
 
     @rule(client=clients, byte=st.integers(0, 3), flags=st.sampled_from([0, 1, 3]))
-    def move(self, client: Onlooker, byte: int, flags: int) -> None:
+    def move(self, client: Observer, byte: int, flags: int) -> None:
         name, color, _ = self.truth[client]
         self.truth[client] = (name, color, (flags, bytes([byte]) * 30))
         client.room.poses.slot_of(client.pid).put(flags, bytes([byte]) * 30, self.now)
 
     @rule(client=clients, name=st.sampled_from([None, "Eve", "Ada"]), color=st.sampled_from([None, "#abcdef"]))
-    def rename(self, client: Onlooker, name: str | None, color: str | None) -> None:
-        old_name, old_color, posed = self.truth[client]
-        self.truth[client] = (name or old_name, color or old_color, posed)
+    def rename(self, client: Observer, name: str | None, color: str | None) -> None:
+        old_name, old_color, pose = self.truth[client]
+        self.truth[client] = (name or old_name, color or old_color, pose)
         self.deliver(client.room, client.room.handle(client.pid, Update(name, color), self.now))
 
     @rule(elapsed=st.sampled_from([0.0, 0.033, 0.5, 2.0]), stalled=st.sets(st.integers(1, 8)))
     def tick(self, elapsed: float, stalled: set[int]) -> None:
         self.now += elapsed
         for room in self.rooms:
-            self.show(room, stalled)
+            self.send_tick(room, stalled)
 
-    def show(self, room: Room, stalled: set[int]) -> None:
+    def send_tick(self, room: Room, stalled: set[int]) -> None:
         fanout = self.fanouts[room]
-        ticked = fanout.tick(self.now, len(room), hz=30)
-        for onlooker in self.present[room].values():
-            if onlooker.needs_keyframe:
+        frames = fanout.tick(self.now, len(room), hz=30)
+        for observer in self.present[room].values():
+            if observer.needs_keyframe:
                 offered = fanout.keyframe(self.now)
             else:
-                offered = ticked.by_pid.get(onlooker.pid, ticked.shared)
+                offered = frames.by_pid.get(observer.pid, frames.shared)
             if offered is None:
                 continue
-            onlooker.needs_keyframe = onlooker.pid in stalled
-            if not onlooker.needs_keyframe:
-                onlooker.see(offered.payload)
+            observer.needs_keyframe = observer.pid in stalled
+            if not observer.needs_keyframe:
+                observer.show(offered.payload)
 
     @invariant()
-    def everyone_knows_who_is_present(self) -> None:
-        for seats in self.present.values():
-            names = {pid: self.truth[onlooker][:2] for pid, onlooker in seats.items()}
-            for onlooker in seats.values():
-                assert {**onlooker.profiles, onlooker.pid: names[onlooker.pid]} == names
+    def all_clients_know_all_participants(self) -> None:
+        for observers in self.present.values():
+            names = {pid: self.truth[observer][:2] for pid, observer in observers.items()}
+            for observer in observers.values():
+                assert {**observer.profiles, observer.pid: names[observer.pid]} == names
 
     @invariant()
-    def nobody_sees_a_ghost(self) -> None:
-        for onlooker in self.truth:
-            assert onlooker.poses.keys() <= onlooker.profiles.keys() | {onlooker.pid}
+    def poses_belong_to_known_participants(self) -> None:
+        for observer in self.truth:
+            assert observer.poses.keys() <= observer.profiles.keys() | {observer.pid}
 
     def teardown(self) -> None:
-        """Ticks that reach everyone, one round of the far ones, and everyone sees the truth."""
-        for room, seats in self.present.items():
+        """After ticks that reach everyone, for one round of far blocks, all clients have the latest poses."""
+        for room, observers in self.present.items():
             for _ in range(12):
                 self.now += 1 / 30
-                self.show(room, stalled=set())
-            for onlooker in seats.values():
-                others = {pid: self.truth[other][2] for pid, other in seats.items() if other is not onlooker}
-                assert {pid: onlooker.poses.get(pid) for pid in others} == others
+                self.send_tick(room, stalled=set())
+            for observer in observers.values():
+                others = {pid: self.truth[other][2] for pid, other in observers.items() if other is not observer}
+                assert {pid: observer.poses.get(pid) for pid in others} == others
 
 
 TestTwoRooms = TwoRooms.TestCase

@@ -1,4 +1,4 @@
-"""`streamxr-relay simulate`: people who are not there, in a real relay."""
+"""`streamxr-relay simulate`: simulated participants in a real relay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pose_codec import unpack_body
 from relay_process import RELAY, serving
-from relay_server import PATIENCE_S, eventually, running_relay
+from relay_server import TIMEOUT_S, eventually, running_relay
 from streamxr.relay.simulation.client import SimulatedRoom
 from streamxr.relay.simulation.client_socket import ClientSocket
 from streamxr.relay.simulation.load import Load, Plan
@@ -32,17 +32,17 @@ def simulating(port: int, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_the_same_seed_walks_the_same_ways_and_another_does_not() -> None:
+def test_equal_seeds_give_equal_walks() -> None:
     def bodies(seed: int) -> list[bytes]:
-        return [way.body(step) for room in walks(seed, [3, 2]) for way in room for step in range(0, STEPS, 50)]
+        return [walk.body(step) for room in walks(seed, [3, 2]) for walk in room for step in range(0, STEPS, 50)]
 
     assert bodies(7) == bodies(7)
     assert bodies(7) != bodies(8)
 
 
-def test_walkers_walk_at_a_human_pace_on_closed_ways_away_from_the_middle() -> None:
-    way = walks(1, [1])[0][0]
-    heads = [unpack_body(FLAGS, way.body(step)).head.p for step in range(STEPS + 1)]
+def test_walks_are_closed_loops_at_a_human_speed() -> None:
+    walk = walks(1, [1])[0][0]
+    heads = [unpack_body(FLAGS, walk.body(step)).head.p for step in range(STEPS + 1)]
     assert heads[0] == heads[STEPS]
     assert all(1.3 < y < 2.0 for _, y, _ in heads)
     speeds = [
@@ -52,17 +52,17 @@ def test_walkers_walk_at_a_human_pace_on_closed_ways_away_from_the_middle() -> N
     assert sum(speeds) / len(speeds) > 0.2
 
 
-def test_what_is_thrown_flies_from_the_hand_and_lands() -> None:
+def test_a_thrown_object_flies_from_the_hand_and_lands() -> None:
     hand = (4000, 1000, -3000)
     carry = Carry(id=1, epoch=1, since=10, release=hand)
     assert carry.at(10 + CARRY_STEPS, hand) == hand
-    way = []
+    positions = []
     while not carry.landed:
-        way.append(carry.at(11 + CARRY_STEPS + len(way), (0, 0, 0)))
-        assert len(way) < 10 * STEPS_PER_S
-    assert max(y for _, y, _ in way) > hand[1]
-    assert way[-1][1] == GROUND_MM
-    assert abs(way[-1][0]) < abs(hand[0])
+        positions.append(carry.at(11 + CARRY_STEPS + len(positions), (0, 0, 0)))
+        assert len(positions) < 10 * STEPS_PER_S
+    assert max(y for _, y, _ in positions) > hand[1]
+    assert positions[-1][1] == GROUND_MM
+    assert abs(positions[-1][0]) < abs(hand[0])
 
 
 @given(st.lists(st.integers(0, 300), min_size=1), st.floats(0.01, 1.0))
@@ -78,23 +78,23 @@ def test_quantiles_of_ages_are_nearest_ranks(ages_ms: list[int], quantile: float
 
 class Listener:
     def __init__(self) -> None:
-        self.heard: list[tuple[str, bytes]] = []
+        self.events: list[tuple[str, bytes]] = []
 
     def opened(self, _socket: ClientSocket) -> None:
-        self.heard.append(("opened", b""))
+        self.events.append(("opened", b""))
 
     def text_received(self, payload: bytes) -> None:
-        self.heard.append(("text", payload))
+        self.events.append(("text", payload))
 
     def binary_started(self, buffer: bytes | bytearray, start: int, end: int, size: int) -> None:
         assert end - start >= min(size, 8)
-        self.heard.append(("binary", bytes(buffer[start : min(end, start + 8)]) + struct.pack("<I", size)))
+        self.events.append(("binary", bytes(buffer[start : min(end, start + 8)]) + struct.pack("<I", size)))
 
     def binary_ended(self) -> None:
-        self.heard.append(("all", b""))
+        self.events.append(("end", b""))
 
     def lost(self, _code: int, _reason: str) -> None:
-        self.heard.append(("lost", b""))
+        self.events.append(("lost", b""))
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
@@ -107,39 +107,39 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8))
-def test_frames_cut_anywhere_are_the_same_frames(cuts: list[int]) -> None:
+def test_segments_may_split_frames_anywhere(cuts: list[int]) -> None:
     payloads = [(2, b"12345678" * 50), (1, b"{}" * 80), (2, b"1234"), (9, b"ping"), (2, bytes(70_000)), (1, b"{}")]
-    stream = b"".join(frame(*each) for each in payloads)
+    stream = b"".join(frame(opcode, payload) for opcode, payload in payloads)
 
-    def heard(feed: Callable[[ClientSocket], None]) -> list[tuple[str, bytes]]:
+    def events(feed: Callable[[ClientSocket], None]) -> list[tuple[str, bytes]]:
         listener = Listener()
         socket = ClientSocket(listener, "relay", "/ws/hall", "streamxr.v1")
         socket._open = True
         feed(socket)
-        return listener.heard
+        return listener.events
 
-    def put(socket: ClientSocket, data: bytes) -> None:
+    def receive(socket: ClientSocket, data: bytes) -> None:
         socket.get_buffer(-1)[: len(data)] = data
         socket.buffer_updated(len(data))
 
     def in_pieces(socket: ClientSocket) -> None:
         at = turn = 0
         while at < len(stream):
-            # Large frames are read in large pieces, or this would take long; what is around them is cut small.
+            # To save time, the middle of the large frame is read in large pieces. The rest is split into small ones.
             size = cuts[turn % len(cuts)] * (1 if at < 700 or at > len(stream) - 100 else 500)
-            put(socket, stream[at : at + size])
+            receive(socket, stream[at : at + size])
             at, turn = at + size, turn + 1
 
-    assert heard(in_pieces) == heard(lambda socket: put(socket, stream))
+    assert events(in_pieces) == events(lambda socket: receive(socket, stream))
 
 
-def test_the_load_arrives_sees_each_other_and_leaves_nobody_behind() -> None:
+def test_simulated_clients_join_see_each_other_and_leave() -> None:
     with running_relay() as relay:
         with simulating(relay.port, "--participants", "6", "--rooms", "2", "--json") as process:
             assert process.stdout
             figures = [json.loads(process.stdout.readline()) for _ in range(2)]
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=PATIENCE_S)
+            out, err = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 0, err
         assert figures[-1]["present"] == 6
         total = json.loads(out.splitlines()[-1])["total"]
@@ -149,64 +149,64 @@ def test_the_load_arrives_sees_each_other_and_leaves_nobody_behind() -> None:
         eventually(lambda: relay.metric("streamxr_websocket_connections") == 0)
 
 
-def test_who_is_not_let_in_says_why_and_fails() -> None:
+def test_a_refused_load_reports_the_reason_and_fails() -> None:
     with (
         running_relay(max_participants=1) as relay,
         relay.join("lobby"),
         simulating(relay.port, "--participants", "1", "--duration", "0.5") as process,
     ):
-        _, err = process.communicate(timeout=PATIENCE_S)
+        _, err = process.communicate(timeout=TIMEOUT_S)
         assert process.returncode == 1
         assert "4413: the relay is full" in err
 
 
-def test_what_is_grabbed_is_thrown_and_let_go() -> None:
-    async def reach(port: int) -> None:
+def test_grabbed_objects_are_thrown_and_released() -> None:
+    async def throw(port: int) -> None:
         load = Load(Plan(f"ws://127.0.0.1:{port}", participants=4, objects=1))
         for client in load.clients:
             client.next_grab = 0
         stop = asyncio.Event()
         running = asyncio.create_task(load.run(stop))
         await until(lambda: load.statistics.thrown > 0)
-        await until(lambda: any(thing.owner is None and thing.epoch > 0 for thing in load.rooms[0].objects.values()))
+        await until(lambda: any(state.owner is None and state.epoch > 0 for state in load.rooms[0].objects.values()))
         assert not load.statistics.errors
         stop.set()
         await running
 
     with running_relay() as relay:
-        asyncio.run(reach(relay.port))
+        asyncio.run(throw(relay.port))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="drains on SIGTERM")
-def test_after_a_drain_200_clients_are_all_back_and_nobody_sees_a_ghost() -> None:
+def test_200_clients_return_after_a_drain_and_know_exactly_the_others() -> None:
     limits = ("--drain-seconds", "0.5", "--max-participants", "250")
-    all_from_here = {"STREAMXR_RELAY_MAX_PER_ADDRESS": "0"}
+    no_address_limit = {"STREAMXR_RELAY_MAX_PER_ADDRESS": "0"}
 
-    async def come_and_come_back() -> None:
-        with serving(*limits, **all_from_here) as (first, port):
+    async def drain_and_return() -> None:
+        with serving(*limits, **no_address_limit) as (first, port):
             load = Load(Plan(f"ws://127.0.0.1:{port}", participants=200, rooms=2, objects=0))
             stop = asyncio.Event()
             running = asyncio.create_task(load.run(stop))
             await until(lambda: load.statistics.present == 200)
             first.send_signal(signal.SIGTERM)
-            assert await asyncio.to_thread(first.wait, PATIENCE_S) == 0
-        with serving(*limits, port=port, **all_from_here):
+            assert await asyncio.to_thread(first.wait, TIMEOUT_S) == 0
+        with serving(*limits, port=port, **no_address_limit):
             await until(lambda: load.statistics.present == 200)
             assert load.statistics.joins == 400
             assert load.statistics.losses[1012] >= 200
-            await until(lambda: all(sees_exactly_the_others(room) for room in load.rooms))
+            await until(lambda: all(knows_exactly_the_others(room) for room in load.rooms))
             stop.set()
             await running
 
-    asyncio.run(come_and_come_back())
+    asyncio.run(drain_and_return())
 
 
-def sees_exactly_the_others(room: SimulatedRoom) -> bool:
-    walkers = room.clients
-    return len(walkers) == 100 and all(w.present == set(walkers) - {pid} for pid, w in walkers.items())
+def knows_exactly_the_others(room: SimulatedRoom) -> bool:
+    clients = room.clients
+    return len(clients) == 100 and all(client.present == set(clients) - {pid} for pid, client in clients.items())
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(3 * PATIENCE_S):
-        while not holds():
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(3 * TIMEOUT_S):
+        while not condition():
             await asyncio.sleep(0.05)

@@ -1,3 +1,5 @@
+"""Join tokens: their format, their signature, and how the relay checks them."""
+
 from __future__ import annotations
 
 import base64
@@ -22,18 +24,18 @@ KEYS = TokenKeys([SECRET])
 HELLO = {"type": "hello", "v": 1, "name": "Ada", "color": "#ff8800"}
 
 
-def claims(**changed: Any) -> Claims:
-    return Claims(**{"room": "hall", "sub": "ada", "role": Role.EDITOR, "exp": int(time.time()) + 60} | changed)
+def claims(**changes: Any) -> Claims:
+    return Claims(**{"room": "hall", "sub": "ada", "role": Role.EDITOR, "exp": int(time.time()) + 60} | changes)
 
 
 def signed(payload: bytes, secret: str = SECRET) -> str:
-    """A token as another program would make it, whatever it says."""
+    """A signed token with any payload, as another program could make it."""
     body = base64.urlsafe_b64encode(payload).rstrip(b"=")
     signature = base64.urlsafe_b64encode(hmac.digest(secret.encode(), body, hashlib.sha256)).rstrip(b"=")
     return f"{body.decode()}.{signature.decode()}"
 
 
-def test_a_token_says_what_was_signed() -> None:
+def test_a_token_holds_the_signed_claims() -> None:
     assert KEYS.check(KEYS.sign(claims())) == claims()
 
 
@@ -61,34 +63,34 @@ def test_any_program_with_the_secret_can_make_a_token() -> None:
         b'{"v":1,"room":"hall","sub":"a","role":"editor"}',
     ],
 )
-def test_a_signed_token_that_says_something_else_lets_nobody_in(payload: bytes) -> None:
+def test_a_signed_token_with_malformed_claims_is_refused(payload: bytes) -> None:
     with pytest.raises(TokenError):
         KEYS.check(signed(payload))
 
 
-def test_an_expired_token_lets_nobody_in() -> None:
+def test_an_expired_token_is_refused() -> None:
     with pytest.raises(TokenError, match="expired"):
         KEYS.check(KEYS.sign(claims(exp=int(time.time()))))
 
 
-def test_a_token_of_another_secret_lets_nobody_in() -> None:
+def test_a_token_of_another_secret_is_refused() -> None:
     with pytest.raises(TokenError):
         KEYS.check(TokenKeys(["another-" * 5]).sign(claims()))
 
 
 @given(st.integers(0, 300), st.characters(codec="ascii"))
-def test_a_token_with_one_character_changed_lets_nobody_in(place: int, character: str) -> None:
+def test_a_token_with_one_changed_character_is_refused(index: int, character: str) -> None:
     token = KEYS.sign(claims())
-    place %= len(token)
-    forged = token[:place] + character + token[place + 1 :]
+    index %= len(token)
+    forged = token[:index] + character + token[index + 1 :]
     if forged == token:
         return
-    # The last character of a signature has bits that mean nothing; they must match all the same.
+    # The last character of a signature has unused bits, which must match too.
     with pytest.raises(TokenError):
         KEYS.check(forged)
 
 
-def test_secrets_are_changed_by_putting_the_new_one_first() -> None:
+def test_a_new_secret_before_the_old_one_replaces_it_gradually() -> None:
     new = "new-" * 8
     both = TokenKeys([new, SECRET])
     assert both.check(KEYS.sign(claims())) == claims()
@@ -99,51 +101,53 @@ def test_secrets_are_changed_by_putting_the_new_one_first() -> None:
 
 @pytest.mark.parametrize("secrets", [[], ["short"], [SECRET, "short"]])
 def test_a_weak_secret_is_refused_and_not_shown(secrets: list[str]) -> None:
-    with pytest.raises(SecretError) as refused:
+    with pytest.raises(SecretError) as raised:
         TokenKeys(secrets)
-    assert "short" not in str(refused.value).replace("too short", "")
+    assert "short" not in str(raised.value).replace("too short", "")
 
 
-def test_the_command_makes_a_token_and_shows_no_secret(tmp_path: Path) -> None:
+def test_the_command_prints_a_token_and_no_secret(tmp_path: Path) -> None:
     secret_file = tmp_path / "secret"
     secret_file.write_text(SECRET + "\n")
-    asked = ["token", "--room", "hall", "--sub", "ada", "--role", "viewer", "--ttl", "60"]
-    for how, environment in (
+    arguments = ["token", "--room", "hall", "--sub", "ada", "--role", "viewer", "--ttl", "60"]
+    for secret_option, environment in (
         (["--token-secret-file", str(secret_file)], {}),
         ([], {"STREAMXR_RELAY_TOKEN_SECRET": SECRET}),
     ):
-        result = CliRunner().invoke(main, asked + how, env=environment)
+        result = CliRunner().invoke(main, arguments + secret_option, env=environment)
         assert result.exit_code == 0, result.output
         assert SECRET not in result.output
-        said = KEYS.check(result.output.strip())
-        assert (said.room, said.sub, said.role) == ("hall", "ada", Role.VIEWER)
+        signed_claims = KEYS.check(result.output.strip())
+        assert (signed_claims.room, signed_claims.sub, signed_claims.role) == ("hall", "ada", Role.VIEWER)
 
 
 @pytest.mark.parametrize(
-    ("environment", "says"),
+    ("environment", "message"),
     [({}, "a secret is required"), ({"STREAMXR_RELAY_TOKEN_SECRET": "hunter2"}, "at least 32 characters")],
 )
-def test_the_command_says_what_is_wrong_and_shows_no_secret(environment: dict[str, str], says: str) -> None:
+def test_the_command_reports_a_missing_or_weak_secret_without_printing_it(
+    environment: dict[str, str], message: str
+) -> None:
     result = CliRunner().invoke(main, ["token", "--room", "hall", "--sub", "ada"], env=environment)
     assert result.exit_code != 0
-    assert says in result.output
+    assert message in result.output
     assert "hunter2" not in result.output
 
 
-def test_only_who_has_a_token_for_this_room_gets_in() -> None:
+def test_only_a_token_for_the_room_allows_to_join() -> None:
     with running_relay(tokens=KEYS) as relay:
 
         def close_code(**hello: str) -> int | None:
-            with relay.connect("hall") as line:
-                line.send(json.dumps(HELLO | hello))
-                return Client(line).hear_close()
+            with relay.connect("hall") as connection:
+                connection.send(json.dumps(HELLO | hello))
+                return Client(connection).close_code()
 
         assert close_code() == 4401
         assert close_code(token="forged.token") == 4401
         assert close_code(token=KEYS.sign(claims(exp=1))) == 4401
         assert close_code(token=KEYS.sign(claims(room="cellar"))) == 4403
         for room, role in (("hall", Role.VIEWER), ("*", Role.OWNER)):
-            with relay.connect("hall") as line:
-                client = Client(line)
-                client.say(HELLO | {"token": KEYS.sign(claims(room=room, role=role))})
-                assert client.hear("welcome")["role"] == role
+            with relay.connect("hall") as connection:
+                client = Client(connection)
+                client.send(HELLO | {"token": KEYS.sign(claims(room=room, role=role))})
+                assert client.receive("welcome")["role"] == role

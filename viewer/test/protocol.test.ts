@@ -262,7 +262,7 @@ test("what a client says is as in the vectors", () => {
   const pose: RigidPose = { position: [1, 1.5, -2], rotation: [0, 0, 0, 1] };
   const messages: Record<string, ClientMessage> = {
     hello: { type: "hello", name: "Ada", color: "#ff8800", token: undefined },
-    "hello of somebody who comes back": {
+    "hello of a returning client": {
       type: "hello",
       name: "Ada",
       color: "#ff8800",
