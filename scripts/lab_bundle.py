@@ -1,6 +1,7 @@
-"""The bundle that `make lab` streams: the samples, and smaller cousins of theirs to fill a room with.
+"""Build the bundle that `make lab` streams: the samples, and smaller variants of them that fill a room.
 
-python scripts/lab_bundle.py FOLDER: models below FOLDER/src, the bundle in FOLDER/bundle. What is up to date stays.
+python scripts/lab_bundle.py FOLDER writes models to FOLDER/src and the bundle to FOLDER/bundle. Models and assets that
+are up to date are kept.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ sys.path.insert(0, str(MODELS))
 from make_samples import current_recipe, made_with  # noqa: E402
 from samples import koi, lantern, sculpture  # noqa: E402
 
-# Other densities make other geometry and other pictures: none of them shares a byte with its cousin.
-COUSINS = {
+# Another density gives other geometry and other pictures, so no variant shares a file with its original.
+VARIANTS = {
     "trefoil-30": (sculpture, 0.30),
     "trefoil-38": (sculpture, 0.38),
     "trefoil-46": (sculpture, 0.46),
@@ -33,7 +34,7 @@ def main(folder: Path) -> int:
     if code:
         return code
     recipe = current_recipe()
-    for name, (sample, detail) in COUSINS.items():
+    for name, (sample, detail) in VARIANTS.items():
         target = source / f"{name}.glb"
         if made_with(target) == recipe:
             continue

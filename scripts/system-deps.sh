@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the system packages that are missing. Says and does nothing when all are there; without the
-# rights to install, it prints the one line to run and fails.
+# Installs missing system packages; prints nothing if none is missing. Without the rights to install, it prints the
+# command to run and fails.
 set -eu
 
 missing=""
@@ -12,14 +12,14 @@ case "$(uname -s)" in
 Linux)
     command_or node nodejs
     command_or npm npm
-    # pymeshlab loads these two; without the second its decimation filters are silently not there.
+    # pymeshlab loads both; without the second, its decimation filters are silently missing.
     library_or libGL.so.1 libgl1
     library_or libOpenGL.so.0 libopengl0
     python="${PYTHON:-python3}"
     command -v "$python" >/dev/null 2>&1 || need python3
     "$python" -c 'import ensurepip' >/dev/null 2>&1 || need python3-venv
     if [ "${1:-}" = test ]; then
-        # The deployment's own configuration is run in tests. Both may be in sbin.
+        # Tests run the files of deploy/ with these programs, which may be in sbin.
         PATH="$PATH:/usr/sbin:/sbin"
         command_or nginx nginx
         command_or prometheus prometheus
