@@ -34,6 +34,7 @@ soak: setup
 
 check: setup
 	@$(PY) scripts/version.py
+	@$(PY) scripts/import_graph.py >/dev/null
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check -q .
 	@$(VENV)/bin/mypy pipeline relay

@@ -38,31 +38,40 @@ class AssetReport:
 
 def report_rows(manifest: Json) -> tuple[TierRow, ...]:
     """The rows of an asset's report, from its manifest: base, animations, tiers coarse to fine, texture levels."""
-    rows = []
-    trees = manifest["trees"]
-    for tier in range(max((r["tier"] for t in trees for r in t["regions"]), default=0) + 1):
-        at = [(t, r) for t in trees for r in t["regions"] if r["tier"] == tier]
-        parents = {(id(t), r["parent"]) for t, r in at if r["parent"] is not None}
-        size = sum(t["regions"][p]["refinement"]["bytes"] for t in trees for i, p in sorted(parents) if i == id(t))
-        rows.append(
-            TierRow(
-                f"tier {tier}" if tier else "base",
-                len(at),
-                sum(r["triangles"] for _, r in at),
-                max((r["error"] * t["scale"] for t, r in at), default=None),
-                size if tier else manifest["base"]["bytes"],
-            )
-        )
+    tiers = max((region["tier"] for tree in manifest["trees"] for region in tree["regions"]), default=0)
+    base, *finer = [_tier_row(manifest, tier) for tier in range(tiers + 1)]
+    return (base, *_animation_rows(manifest), *finer, *_texture_rows(manifest))
+
+
+def _tier_row(manifest: Json, tier: int) -> TierRow:
+    """Tier 0 is in the base; the bytes of a finer tier are those of the refinements that hold it."""
+    regions = triangles = size = 0
+    errors = []
+    for tree in manifest["trees"]:
+        members = [region for region in tree["regions"] if region["tier"] == tier]
+        parents = {region["parent"] for region in members} - {None}
+        regions += len(members)
+        triangles += sum(region["triangles"] for region in members)
+        size += sum(tree["regions"][parent]["refinement"]["bytes"] for parent in parents)
+        errors += [region["error"] * tree["scale"] for region in members]
+    name = f"tier {tier}" if tier else "base"
+    return TierRow(name, regions, triangles, max(errors, default=None), size if tier else manifest["base"]["bytes"])
+
+
+def _animation_rows(manifest: Json) -> list[TierRow]:
+    """One row for all animations that are files of their own, if there are any; equal files count once."""
     files = {a["keyframes"]["uri"]: a["keyframes"]["bytes"] for a in manifest["animations"] if a["keyframes"]}
-    if files:
-        rows.insert(1, TierRow("animations", len(files), 0, None, sum(files.values())))
-    sizes = {max(x["width"], x["height"]) for t in manifest["textures"] for x in t["levels"] if x["uri"]}
-    for pixels in sorted(sizes):
-        levels = {
-            x["uri"]: x["bytes"]
-            for t in manifest["textures"]
-            for x in t["levels"]
-            if x["uri"] and max(x["width"], x["height"]) == pixels
-        }
-        rows.append(TierRow(f"{pixels} px", len(levels), 0, None, sum(levels.values())))
-    return tuple(rows)
+    return [TierRow("animations", len(files), 0, None, sum(files.values()))] if files else []
+
+
+def _texture_rows(manifest: Json) -> list[TierRow]:
+    """One row for each width of texture levels outside the base; equal files count once."""
+    by_pixels: dict[int, dict[str, int]] = {}
+    for texture in manifest["textures"]:
+        for level in texture["levels"]:
+            if level["uri"]:
+                files = by_pixels.setdefault(max(level["width"], level["height"]), {})
+                files[level["uri"]] = level["bytes"]
+    return [
+        TierRow(f"{pixels} px", len(files), 0, None, sum(files.values())) for pixels, files in sorted(by_pixels.items())
+    ]

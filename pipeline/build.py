@@ -16,11 +16,12 @@ from . import version
 from .asset_report import AssetReport, report_rows
 from .bundle.files import Bundle, free_bytes, read_manifest
 from .errors import ModelError
+from .events import Event, Failure, Job, Notice
 from .formats.model import SUFFIXES, source_sha256
 from .jobs.limits import ModelLimits
 from .mesh import code_cache
 from .settings import Settings
-from .workers import NO_LIMITS, Event, Failure, Job, Notice, build_in_processes
+from .workers import NO_LIMITS, build_in_processes
 
 if TYPE_CHECKING:
     from .gltf.document import Json

@@ -13,8 +13,7 @@ from rich.text import Text
 
 from .asset_report import AssetReport
 from .build import BuildReport
-from .workers import Event, Failure, Notice
-from .workers import Progress as AssetProgress
+from .events import Event, Failure, Notice, StageProgress
 
 if TYPE_CHECKING:
     from .gltf.document import Json
@@ -47,7 +46,7 @@ class LiveProgress:
         if isinstance(event, Notice):
             self._console.print(event.text, style="dim", highlight=False, soft_wrap=True)
             return
-        if isinstance(event, AssetProgress):
+        if isinstance(event, StageProgress):
             if event.asset not in self._tasks:
                 self._tasks[event.asset] = self._bars.add_task(event.asset, stage="", total=None)
             stage = f"{event.stage} {event.done}/{event.total}"

@@ -1,8 +1,8 @@
-"""Processes: each asset in one of its own, its regions in a few more, never more than `jobs` at work.
+"""Parent side of a build: one process for each model, at most `jobs` of them busy, and the limits of each.
 
-A native crash must cost one model and not the build, so everything native runs in processes. A pool of tokens (as
-make's job server has) keeps the number of busy ones down. A model that is past its limits is ended with all its
-processes.
+Native code may crash, and a crash must cost one model, not the build. So each model is built in a process of its own
+(asset_process.py), which may start a pool for its regions. Tokens, as in make's job server, limit how many of all
+these processes are busy. A model that exceeds its limits is ended with all its processes.
 """
 
 from __future__ import annotations
@@ -11,83 +11,26 @@ import contextlib
 import os
 import signal
 import sys
-import threading
 import time
-import traceback
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
 from dataclasses import dataclass
-from multiprocessing import get_context, parent_process, resource_tracker
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
-from .asset_report import AssetReport
-from .bundle.files import Bundle
-from .errors import ModelError
-from .jobs.interrupts import STOPS, interrupts_held
-from .jobs.limits import ONE_THREAD, ModelLimits, confine, tree_memory
-from .jobs.pool import JobTokens, Pool, prepare_process
-from .jobs.tasks import Dependencies, LocalTasks, StartedTasks
+from .asset_process import run_asset_process
+from .events import Event, Failure, Job, StageProgress
+from .jobs.interrupts import interrupts_held
+from .jobs.limits import ONE_THREAD, ModelLimits, tree_memory
+from .jobs.pool import JobTokens
 from .settings import Settings
 
-# Fewer tasks than this in a stage are done at once where they are: a process takes half a second to start.
-WORTH_A_POOL = 3
-WATCH_SECONDS = 0.2  # between two looks at time and memory: a process fills a few hundred megabytes in it
+WATCH_SECONDS = 0.2  # between two checks of time and memory; a process can fill a few hundred megabytes in it
 NO_LIMITS = ModelLimits()
-
-
-@dataclass(frozen=True)
-class Job:
-    """One model to build: its file, its name below the source folder, and its asset id."""
-
-    path: Path
-    name: str
-    asset: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """An asset's stage and how much of it is done."""
-
-    asset: str
-    stage: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why an asset was not built. `text` is meant for the artist; `trace` only for a bug report."""
-
-    asset: str
-    source: str
-    text: str
-    trace: str = ""
-
-
-@dataclass(frozen=True)
-class Notice:
-    """Something that all models wait for."""
-
-    text: str
-
-
-Event = Progress | AssetReport | Failure | Notice
-
-
-@dataclass
-class _Running:
-    """A model at work. `began`: when its first event came; `verdict`: why it was ended; `again`: to be built anew."""
-
-    job: Job
-    process: SpawnProcess
-    tokens: JobTokens
-    began: float | None = None
-    verdict: str = ""
-    again: bool = False
 
 
 def build_in_processes(
@@ -98,205 +41,156 @@ def build_in_processes(
     limits: ModelLimits = NO_LIMITS,
     on_start: Callable[[], object] = lambda: None,
 ) -> Generator[Event, None, None]:
-    """Build every job, at most `workers` busy processes at a time, and yield what happens as it happens.
+    """Build every job into the bundle at `root`, at most `workers` busy processes at a time, and yield the events.
 
-    A model past `limits` fails. One that only has no room beside others is built once more, alone, at the end.
-    Closing the generator ends all processes.
+    A model that exceeds `limits` fails. One that is ended only because all models together exceed them is built
+    once more at the end, alone. Closing the generator ends all processes.
 
-    jobs: asked for while the first process starts, since it may take as long to find out what there is to build.
+    jobs: iterated while the first process starts, since to find out what must be built may take as long.
     on_start: called when the first models are at work.
     """
-    context = get_context("spawn")
-    _start_quiet_tracker()
-    free = context.BoundedSemaphore(workers)
-    alone: list[Job] = []
-    idle: dict[Connection, tuple[SpawnProcess, JobTokens]] = {}
-    running: dict[Connection, _Running] = {}
-
-    def launch() -> None:
-        here, there = context.Pipe()
-        tokens = JobTokens(free, context.RawValue(c_int, 0))
-        process = context.Process(target=_asset_process, args=(root, settings, workers, limits, tokens, there))
-        with interrupts_held(), _environment(ONE_THREAD):
-            process.start()
-            idle[here] = process, tokens
-        there.close()
-
-    def start(job: Job) -> None:
-        if not idle:
-            launch()
-        with interrupts_held():
-            here, (process, tokens) = idle.popitem()
-            running[here] = _Running(job, process, tokens)
-            with contextlib.suppress(OSError):  # should it be dead, the loop hears of it
-                here.send(job)
-
+    processes = _AssetProcesses(root, settings, workers, limits)
+    postponed: list[Job] = []
     try:
-        launch()
-        waiting = list(reversed([*jobs]))
-        while waiting and len(running) < workers:
-            start(waiting.pop())
+        processes.launch()
+        waiting = deque(jobs)
+        processes.start_next(waiting)
         on_start()
-        while waiting or alone or running:
-            while waiting and len(running) < workers:
-                start(waiting.pop())
-            if not running:
-                start(alone.pop())
-            for ready in cast("list[Connection]", wait(list(running), WATCH_SECONDS)):
-                one = running[ready]
-                event = _next_event(ready, one)
-                if isinstance(event, Progress):
-                    one.began = one.began or time.monotonic()
-                    yield event
-                    continue
-                del running[ready]
-                ready.close()
-                _end(one.process)  # which has said its last, and what is left of its pool
-                one.process.join()
-                one.tokens.give_back(one.tokens.held)
-                if one.again and isinstance(event, Failure):
-                    alone.append(one.job)
+        while waiting or postponed or processes.running:
+            processes.start_next(waiting)
+            if not processes.running:
+                processes.start(postponed.pop())
+            for model, event in processes.receive():
+                if model.postponed and isinstance(event, Failure):
+                    postponed.append(model.job)
                 else:
                     yield event
-            _watch([one for one in running.values() if not one.verdict], limits)
+            enforce_limits(processes.running, limits)
     finally:
+        processes.end()
+
+
+@dataclass
+class RunningModel:
+    """A model at work.
+
+    started_at: monotonic seconds of its first event.
+    end_reason: why it was ended, as the artist reads it; "" while it may go on.
+    postponed: whether it is built again, alone, after it was ended.
+    """
+
+    job: Job
+    process: SpawnProcess
+    tokens: JobTokens
+    started_at: float | None = None
+    end_reason: str = ""
+    postponed: bool = False
+
+
+class _AssetProcesses:
+    """The asset processes of a build: those that are started ahead of their job, and those at work."""
+
+    def __init__(self, root: Path, settings: Settings, workers: int, limits: ModelLimits) -> None:
+        _start_quiet_tracker()
+        self._context = get_context("spawn")
+        self._free_tokens = self._context.BoundedSemaphore(workers)
+        self._workers = workers
+        self._arguments = (root, settings, workers, limits)
+        self._idle: dict[Connection, tuple[SpawnProcess, JobTokens]] = {}
+        self._running: dict[Connection, RunningModel] = {}
+
+    @property
+    def running(self) -> list[RunningModel]:
+        return list(self._running.values())
+
+    def launch(self) -> None:
+        """Start a process that loads its libraries and waits for a job."""
+        own_end, child_end = self._context.Pipe()
+        tokens = JobTokens(self._free_tokens, self._context.RawValue(c_int, 0))
+        process = self._context.Process(target=run_asset_process, args=(*self._arguments, tokens, child_end))
+        with interrupts_held(), _environment(ONE_THREAD):
+            process.start()
+            self._idle[own_end] = process, tokens
+        child_end.close()
+
+    def start(self, job: Job) -> None:
+        """Give a job to an idle process, or to a new one."""
+        if not self._idle:
+            self.launch()
         with interrupts_held():
-            processes = [*(process for process, _ in idle.values()), *(one.process for one in running.values())]
+            connection, (process, tokens) = self._idle.popitem()
+            self._running[connection] = RunningModel(job, process, tokens)
+            with contextlib.suppress(OSError):  # if the process has died, `receive` reports it
+                connection.send(job)
+
+    def start_next(self, waiting: deque[Job]) -> None:
+        """Start the next jobs until as many models run as there are workers."""
+        while waiting and len(self._running) < self._workers:
+            self.start(waiting.popleft())
+
+    def receive(self) -> list[tuple[RunningModel, Event]]:
+        """Wait up to WATCH_SECONDS for events. A model whose last event has come no longer runs, nor does its pool."""
+        events: list[tuple[RunningModel, Event]] = []
+        for connection in cast("list[Connection]", wait(list(self._running), WATCH_SECONDS)):
+            model = self._running[connection]
+            event = _next_event(connection, model)
+            if isinstance(event, StageProgress):
+                model.started_at = model.started_at or time.monotonic()
+            else:
+                del self._running[connection]
+                connection.close()
+                _kill(model.process)
+                model.process.join()
+                model.tokens.give_back(model.tokens.held)
+            events.append((model, event))
+        return events
+
+    def end(self) -> None:
+        """Kill all processes and wait until they are gone."""
+        with interrupts_held():
+            processes = [*(process for process, _ in self._idle.values()), *(m.process for m in self.running)]
             for process in processes:
-                _end(process)
+                _kill(process)
             for process in processes:
                 process.join()
 
 
-def _next_event(receiver: Connection, one: _Running) -> Event:
-    try:
-        event: Event = receiver.recv()
-    except (EOFError, OSError):  # it is dead, perhaps in the middle of a message
-        one.process.join()
-        event = Failure(one.job.asset, one.job.name, one.verdict or _death(one.process.exitcode))
-    return event
-
-
-def _past(limits: ModelLimits, sizes: Sequence[int]) -> bool:
-    most = limits.memory is not None and max(sizes, default=0) > limits.memory
-    return most or (limits.total is not None and sum(sizes) > limits.total)
-
-
-def _watch(running: Sequence[_Running], limits: ModelLimits) -> None:
-    """End what is past its limits; if all together hold too much, the largest, which is to be built anew."""
+def enforce_limits(running: Sequence[RunningModel], limits: ModelLimits) -> None:
+    """End each model that exceeds its limits. If all together hold too much memory, end and postpone the largest."""
+    models = [model for model in running if not model.end_reason]
+    sizes = _memory_sizes(models, limits)
     now = time.monotonic()
-    sizes = [0] * len(running)
-    for exact in (False, True):  # the exact figure takes long, and is never larger
-        sizes = [tree_memory(one.process.pid or 0, exact=exact) if limits.memory else 0 for one in running]
-        if not _past(limits, sizes):
-            break
-    for one, size in zip(running, sizes, strict=True):
-        if limits.seconds is not None and one.began is not None and now - one.began > limits.seconds:
-            one.verdict = limits.too_long()
+    for model, size in zip(models, sizes, strict=True):
+        if limits.seconds is not None and model.started_at is not None and now - model.started_at > limits.seconds:
+            model.end_reason = limits.too_long()
         elif limits.memory is not None and size > limits.memory:
-            one.verdict = limits.too_large()
-    if limits.total is not None and len(running) > 1 and sum(sizes) > limits.total:
-        largest = running[sizes.index(max(sizes))]
-        if not largest.verdict:
-            largest.verdict, largest.again = limits.too_large(), True
-    for one in running:
-        if one.verdict:
-            _end(one.process)
+            model.end_reason = limits.too_large()
+    if limits.total is not None and len(models) > 1 and sum(sizes) > limits.total:
+        largest = models[sizes.index(max(sizes))]
+        if not largest.end_reason:
+            largest.end_reason, largest.postponed = limits.too_large(), True
+    for model in models:
+        if model.end_reason:
+            _kill(model.process)
 
 
-def _asset_process(
-    root: Path, settings: Settings, workers: int, limits: ModelLimits, tokens: JobTokens, events: Connection
-) -> None:
-    """Build the asset that the parent sends, and send progress and then its report or failure."""
-    prepare_process()
-    if sys.platform != "win32":
-        os.setpgrp()  # so that the parent ends this process together with its pool
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    confine(limits)
-    from .asset import build_asset  # here, since the parent needs none of it and it takes long to load
+def _memory_sizes(models: Sequence[RunningModel], limits: ModelLimits) -> list[int]:
+    """Bytes that each model's processes hold; exact only if the quick figure, never smaller, exceeds the limits."""
+    if not limits.memory:
+        return [0] * len(models)
+    quick = [tree_memory(model.process.pid or 0, exact=False) for model in models]
+    if max(quick, default=0) <= limits.memory and (limits.total is None or sum(quick) <= limits.total):
+        return quick
+    return [tree_memory(model.process.pid or 0, exact=True) for model in models]
 
+
+def _next_event(connection: Connection, model: RunningModel) -> Event:
     try:
-        job: Job = events.recv()
-    except (EOFError, OSError):  # there is nothing to build, or the parent is gone
-        os._exit(0)
-    pool: Pool | None = None
-    tidy = sys.platform == "win32"  # whether to end the pool here: Windows has no process groups
-
-    def start_tasks(
-        stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], dependencies: Dependencies = ()
-    ) -> StartedTasks:
-        def on_done(done: int) -> None:
-            events.send(Progress(job.asset, stage, done, len(tasks)))
-
-        nonlocal pool
-        if workers == 1 or len(tasks) < WORTH_A_POOL:
-            return LocalTasks(function, tasks, dependencies, on_done)
-        pool = pool or Pool(tokens, workers, [events])
-        return pool.start(function, tasks, dependencies, on_done)
-
-    tokens.take(wait=True)
-    try:
-        events.send(Progress(job.asset, "reading", 0, 1))
-        event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, start_tasks)
-    except ModelError as error:
-        event = Failure(job.asset, job.name, str(error))
-    except MemoryError:
-        event = Failure(job.asset, job.name, limits.too_large())
-    except OSError as error:
-        event = Failure(job.asset, job.name, f"cannot write the bundle: {error.strerror or error}")
-    except BrokenProcessPool:
-        tidy = False  # Python before 3.11.5 would wait for it for ever (python/cpython#94777)
-        event = Failure(
-            job.asset,
-            job.name,
-            "a mesh operation crashed (its geometry is damaged: clean and export it; or memory ran out)",
-        )
-    except Exception as error:
-        text = f"unexpected {type(error).__name__}: {error} (this is a bug: please report it with --verbose)"
-        event = Failure(job.asset, job.name, text, traceback.format_exc())
-    else:
-        tidy = True
-    if pool is not None and tidy:
-        pool.close()
-    tokens.freeze()
-    with contextlib.suppress(BrokenPipeError):  # the parent is gone, and with it whoever would hear
-        events.send(event)
-    # The parent ends what is left of the pool, which may be making pictures, and gives the tokens back. There is
-    # nothing to tidy up here; to free the compiled loops alone would take 0.2 s.
-    os._exit(0)
-
-
-def _end_with_parent() -> None:
-    """Whatever ends the build, kill -9 included, ends this process and its pool."""
-    parent = parent_process()
-    if parent is None:
-        return
-    wait([parent.sentinel])
-    if sys.platform != "win32":
-        os.killpg(os.getpgrp(), signal.SIGKILL)
-    os._exit(1)
-
-
-def _start_quiet_tracker() -> None:
-    """Processes that are killed leave semaphores behind. Python's tracker removes them when the build ends, and
-    need not warn the artist of it."""
-    with _environment({"PYTHONWARNINGS": "ignore"}):
-        resource_tracker.ensure_running()
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the processes that are started meanwhile."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+        event: Event = connection.recv()
+    except (EOFError, OSError):  # the process has died, perhaps in the middle of a message
+        model.process.join()
+        event = Failure(model.job.asset, model.job.name, model.end_reason or _death(model.process.exitcode))
+    return event
 
 
 def _death(code: int | None) -> str:
@@ -307,11 +201,32 @@ def _death(code: int | None) -> str:
     return f"the build of this model ended with code {code}"
 
 
-def _end(process: SpawnProcess) -> None:
-    """Kill a process and its pool, which has its process group."""
+def _kill(process: SpawnProcess) -> None:
+    """Kill an asset process and its pool, which is in its process group."""
     if process.pid is None:
         return
     if sys.platform != "win32":
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
+
+
+def _start_quiet_tracker() -> None:
+    """Start Python's resource tracker without warnings: it removes the semaphores that killed processes leave, and
+    would report each of them to the artist."""
+    with _environment({"PYTHONWARNINGS": "ignore"}):
+        resource_tracker.ensure_running()
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables for the processes that are started in this context."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value

@@ -65,7 +65,7 @@ def animation_glb(document: Document, index: int) -> bytes:
     return writer.finish(out)
 
 
-def may_leave(document: Document) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def movable_animations(document: Document) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Animations that may be files of their own: at first those that nobody sees unless they are asked for, the
     long ones after the first; then all, if none is tied to the base by an extension."""
     animations = items(document.json, "animations")

@@ -8,7 +8,7 @@ lines pass through.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from json import loads as json_of
 from typing import Any
@@ -56,7 +56,7 @@ def build_base(
     static: BaseMesh | None,
     meshes: dict[int, BaseMesh],
     pictures: Sequence[tuple[str, Level]],
-    of_texture: dict[tuple[int, Role], int],
+    of_texture: Mapping[tuple[int, Role], int],
     without: Collection[int] = (),
 ) -> Base:
     """Write the base.
@@ -213,7 +213,7 @@ def _pictures(
     out: Json,
     writer: GlbWriter,
     pictures: Sequence[tuple[str, Level]],
-    of_texture: dict[tuple[int, Role], int],
+    of_texture: Mapping[tuple[int, Role], int],
 ) -> None:
     """The pictures, and a texture for each (source texture, role) that a material uses."""
     if not pictures:

@@ -42,7 +42,7 @@ class Validation:
 def validate(root: Path, on_asset: Callable[[str], None] = lambda _: None) -> Validation:
     """Check the bundle at `root`. Raises ModelError when there is no catalogue to start from."""
     if not (root / CATALOGUE).is_file():
-        raise ModelError(f"{root} is no bundle: it has no {CATALOGUE}", remedy="run streamxr build first")
+        raise ModelError(f"{root} is not a bundle: it has no {CATALOGUE}", remedy="run streamxr build first")
     catalogue = Bundle(root).read_catalogue()
     findings: list[Finding] = []
     sizes: dict[str, int] = {}

@@ -46,11 +46,11 @@ def source(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("sizes", "problem"),
     [
-        (["colour=512"], "'colour' is no role of a picture: give one of color, normal, data"),
-        (["normal=tall"], "'tall' is no size: give pixels from 16 to 8192"),
-        (["9000"], "'9000' is no size"),
-        (["8"], "'8' is no size"),
-        (["data="], "'' is no size"),
+        (["colour=512"], "'colour' is not a picture role: use one of color, normal, data"),
+        (["normal=tall"], "'tall' is not a texture size: use pixels from 16 to 8192"),
+        (["9000"], "'9000' is not a texture size"),
+        (["8"], "'8' is not a texture size"),
+        (["data="], "'' is not a texture size"),
         (["512", "256"], "is given twice without a role"),
         (["data=512", "64", "data=512"], "is given twice for data"),
     ],
@@ -192,8 +192,8 @@ def test_two_models_with_one_asset_name_clash_clearly(source: Path, tmp_path: Pa
         (["build", "nowhere"], "nowhere does not exist"),
         (["build", "empty"], "there is no model in empty"),
         (["build", "note.txt"], "note.txt is no .glb, .gltf, .obj, .ply or .stl file"),
-        (["validate", "empty"], "is no bundle"),
-        (["serve", "empty"], "is no bundle"),
+        (["validate", "empty"], "is not a bundle"),
+        (["serve", "empty"], "is not a bundle"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, arguments: list[str], problem: str) -> None:

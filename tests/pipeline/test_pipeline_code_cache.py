@@ -13,9 +13,9 @@ from pathlib import Path
 import gltf_maker as make
 import pytest
 from streamxr.pipeline import build as stage
+from streamxr.pipeline.events import Event, Notice
 from streamxr.pipeline.mesh import code_cache
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.workers import Event, Notice
 
 DAY_S = 86_400.0
 STREAMXR = Path(sys.executable).parent / "streamxr"

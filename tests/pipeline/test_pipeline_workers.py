@@ -18,16 +18,17 @@ import gltf_maker as make
 import pytest
 from streamxr.pipeline import workers
 from streamxr.pipeline.asset_report import AssetReport
+from streamxr.pipeline.events import Failure, Job
 from streamxr.pipeline.jobs.limits import ModelLimits, group_memory, machine_memory, tree_memory
 from streamxr.pipeline.jobs.pool import JobTokens, Pool
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.workers import Failure, Job, build_in_processes
+from streamxr.pipeline.workers import RunningModel, build_in_processes
 
 STREAMXR = str(Path(sys.executable).with_name("streamxr"))
 
 
 def tokens_of(count: int) -> tuple[JobTokens, Callable[[], int]]:
-    """Tokens with one taken already, and how many are free."""
+    """JobTokens with one taken already, and how many are free."""
     context = get_context("spawn")
     free = context.BoundedSemaphore(count)
     tokens = JobTokens(free, context.RawValue(c_int, 0))
@@ -142,7 +143,7 @@ import os, signal, struct
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import Connection
 from test_pipeline_workers import tokens_of
-from streamxr.pipeline.pool import Pool
+from streamxr.pipeline.jobs.pool import Pool
 
 def die(number):
     def send_half(connection, content):
@@ -285,12 +286,12 @@ def test_a_model_whose_processes_hold_too_much_is_ended(tmp_path: Path) -> None:
     tokens, _ = tokens_of(1)
     process = context.Process(target=time.sleep, args=(60,))
     process.start()
-    one = workers._Running(Job(tmp_path, "a.glb", "a"), process, tokens)
-    workers._watch([one], ModelLimits(memory=1 << 40))
-    assert not one.verdict
-    workers._watch([one], ModelLimits(memory=1))
+    model = RunningModel(Job(tmp_path, "a.glb", "a"), process, tokens)
+    workers.enforce_limits([model], ModelLimits(memory=1 << 40))
+    assert not model.end_reason
+    workers.enforce_limits([model], ModelLimits(memory=1))
     process.join()
-    assert one.verdict.startswith("needs more than 0.0 GB of memory (allow more with --memory")
+    assert model.end_reason.startswith("needs more than 0.0 GB of memory (allow more with --memory")
     assert process.exitcode == -signal.SIGKILL
 
 
@@ -327,17 +328,17 @@ def test_a_model_that_hangs_is_ended_and_the_others_are_built(tmp_path: Path) ->
 def test_models_that_have_no_room_together_are_built_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_off: list[str] = []
-    watch = workers._watch
+    postponed: set[str] = set()
+    enforce_limits = workers.enforce_limits
 
-    def spy(running: list[workers._Running], limits: ModelLimits) -> None:
-        watch(running, limits)
-        put_off.extend(one.job.asset for one in running if one.again)
+    def spy(running: list[RunningModel], limits: ModelLimits) -> None:
+        enforce_limits(running, limits)
+        postponed.update(model.job.asset for model in running if model.postponed)
 
-    monkeypatch.setattr(workers, "_watch", spy)
+    monkeypatch.setattr(workers, "enforce_limits", spy)
     jobs = jobs_of(tmp_path, "one", "other")
     limits = ModelLimits(memory=1 << 40, total=1)
     events = [*build_in_processes(jobs, tmp_path / "build", Settings(), 2, limits)]
     assert [e for e in events if isinstance(e, Failure)] == []
     assert sorted(e.asset for e in events if isinstance(e, AssetReport)) == ["one", "other"]
-    assert len(put_off) == 1
+    assert len(postponed) == 1

@@ -1,0 +1,83 @@
+"""Choose the pictures and animations of the base, so that it stays within its limit of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..gltf.document import Document
+from ..pictures.levels import SMALLEST, Level, Pyramid
+from ..settings import Role, Settings
+from ..trees.regions import Tree
+from ..trees.scene import Scene
+from .animations import movable_animations
+from .base import Base, BaseMesh, build_base
+
+WORTH_A_FILE = 0.1  # share of the base's bytes: animations that take less stay in it, even if it exceeds its limit
+
+
+@dataclass(frozen=True)
+class FittedBase:
+    """A base, the texture level of each pyramid that it embeds, and the animations that it leaves out."""
+
+    base: Base
+    levels: tuple[Level, ...]
+    left_out: tuple[int, ...]
+
+    @property
+    def bytes(self) -> int:
+        return len(self.base.content)
+
+
+def fit_base(
+    document: Document,
+    scene: Scene,
+    trees: Sequence[Tree],
+    pyramids: Sequence[Pyramid],
+    of_texture: Mapping[tuple[int, Role], int],
+    limit: int,
+    settings: Settings,
+) -> FittedBase:
+    """Build the base with as much as fits into `limit` bytes.
+
+    The base first leaves out animations that play only on request, then halves the width of its pictures, then leaves
+    out all animations, then shrinks its pictures further. If its geometry alone exceeds the limit, the pictures stay:
+    without them it would be uglier and still too large.
+
+    of_texture: the index in `pyramids` for each (source texture, role).
+    """
+    static = next((_root_mesh(tree) for tree in trees if tree.origin.mesh is None), None)
+    meshes = {tree.origin.mesh: _root_mesh(tree) for tree in trees if tree.origin.mesh is not None}
+
+    def build(pixels: int, left_out: tuple[int, ...]) -> FittedBase:
+        levels = tuple(pyramid.within(pixels) for pyramid in pyramids)
+        pictures = [(pyramid.name, level) for pyramid, level in zip(pyramids, levels, strict=True)]
+        base = build_base(document, scene, static, meshes, pictures, of_texture, left_out)
+        return FittedBase(base, levels, left_out)
+
+    widest = settings.base_texture_pixels
+    complete = build(widest, ())
+    if complete.bytes <= limit:
+        return complete
+    on_request, movable = movable_animations(document)
+    without_animations = build(widest, movable)
+    if complete.bytes - without_animations.bytes < WORTH_A_FILE * complete.bytes:
+        on_request, movable, without_animations = (), (), complete
+    if without_animations.bytes - sum(len(level.content) for level in without_animations.levels) > limit:
+        return without_animations
+    widths = [widest >> k for k in range(widest.bit_length()) if k == 0 or widest >> k >= SMALLEST]
+    steps = [(width, on_request) for width in widths[:2]] + [(width, movable) for width in widths]
+    fitted = complete
+    for width, left_out in dict.fromkeys(steps):
+        fitted = build(width, left_out)
+        if fitted.bytes <= limit:
+            break
+    return fitted
+
+
+def _root_mesh(tree: Tree) -> BaseMesh:
+    """The coarsest tier of a tree, as the base draws it."""
+    root = tree.regions[0]
+    kinds = [tree.origin.kinds[k] for k, _ in root.primitives]
+    primitives = tuple((kind.material, p) for kind, (_, p) in zip(kinds, root.primitives, strict=True))
+    return BaseMesh(primitives, tuple(kind.carried for kind in kinds))
