@@ -10,7 +10,7 @@ from .gltf.texture_uses import read_texture_uses
 from .jobs.tasks import StartTasks
 from .pictures import ktx2
 from .pictures.codec import picture_size
-from .pictures.levels import Pyramid, build_levels, too_large_for_ktx2
+from .pictures.levels import LevelsTask, Pyramid, build_levels, too_large_for_ktx2
 from .settings import Role, Settings
 
 
@@ -38,7 +38,7 @@ def begin_pictures(document: Document, settings: Settings, start_tasks: StartTas
     ]
     # A finest level takes longer than all the others together, so that it starts first.
     levels = start_tasks(
-        "textures", build_levels, [(p, settings, finest) for finest in (True, False) for p in uses.pictures]
+        "textures", build_levels, [LevelsTask(p, settings, finest) for finest in (True, False) for p in uses.pictures]
     )
 
     def pyramids() -> list[Pyramid]:

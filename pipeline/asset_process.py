@@ -13,7 +13,6 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
 
 from .bundle.files import Bundle
 from .errors import ModelError
@@ -21,7 +20,7 @@ from .events import Event, Failure, Job, StageProgress
 from .jobs.interrupts import STOPS
 from .jobs.limits import ModelLimits, confine
 from .jobs.pool import JobTokens, Pool, prepare_process
-from .jobs.tasks import Dependencies, LocalTasks, StartedTasks
+from .jobs.tasks import Dependencies, LocalTasks, Result, StartedTasks
 from .settings import Settings
 
 # A stage with fewer tasks than this runs in the asset's own process: to start another one takes half a second.
@@ -93,10 +92,10 @@ class _Stages:
     def start_tasks(
         self,
         stage: str,
-        function: Callable[..., Any],
-        tasks: Sequence[tuple[Any, ...]],
+        function: Callable[..., Result],
+        tasks: Sequence[object],
         dependencies: Dependencies = (),
-    ) -> StartedTasks:
+    ) -> StartedTasks[Result]:
         """Start a stage and report its progress to the parent; see `StartTasks`."""
 
         def on_done(done: int) -> None:

@@ -13,15 +13,14 @@ import argparse
 import contextlib
 from collections.abc import Callable, Sequence
 from threading import Thread
-from typing import Any
 
 import numpy as np
 
-from .jobs.tasks import Dependencies, StartedTasks, StartTasks, start_locally
+from .jobs.tasks import Dependencies, Result, StartedTasks, StartTasks, start_locally
 from .mesh.code_cache import is_ready, note_use
 from .mesh.surface import PrimitiveKind, Source, Surface
 from .settings import Settings
-from .trees.region_finish import finish_region
+from .trees.region_finish import FinishTask, TreeEncoding, finish_region
 from .trees.regions import build_tree, tree_grid
 from .trees.scene import TreeSource
 
@@ -61,7 +60,8 @@ def build_sheet() -> None:
 def finish_sheet() -> None:
     """Call the loops that follow a collapse: errors, attributes and bounds of a coarse sheet beside a fine one."""
     fine, coarse, settings = sheet(), sheet(SIDE // 2), Settings()
-    finish_region(coarse.source.surface, fine.source, fine.kinds, tree_grid(fine, settings), settings, False)
+    encoding = TreeEncoding(fine.kinds, tree_grid(fine, settings), settings)
+    finish_region(FinishTask(coarse.source.surface, fine.source, encoding, exact=False))
 
 
 def loading(start_tasks: StartTasks) -> StartTasks:
@@ -82,8 +82,8 @@ def loading(start_tasks: StartTasks) -> StartTasks:
     thread.start()
 
     def start_after(
-        stage: str, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], dependencies: Dependencies = ()
-    ) -> StartedTasks:
+        stage: str, function: Callable[..., Result], tasks: Sequence[object], dependencies: Dependencies = ()
+    ) -> StartedTasks[Result]:
         thread.join()
         return start_tasks(stage, function, tasks, dependencies)
 

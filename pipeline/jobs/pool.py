@@ -14,9 +14,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for_end
 from multiprocessing.synchronize import Semaphore
 from threading import Condition, Lock
-from typing import Any
+from typing import Generic, cast
 
-from .tasks import Dependencies
+from .tasks import Dependencies, Result, run_task
 
 LOOK_SECONDS = 1.0  # between two looks whether all processes are alive
 FORKS = sys.platform == "linux"  # macOS has libraries that break in a forked process, Windows has no fork
@@ -60,7 +60,7 @@ class JobTokens:
         self._counting.acquire()
 
 
-class PoolStage:
+class PoolStage(Generic[Result]):
     """Processes that map one function over one sequence of tasks; `start` one of these by its number.
 
     On Linux they are forked: they come with the libraries that their parent has loaded, share the tasks with it, and
@@ -70,8 +70,8 @@ class PoolStage:
 
     def __init__(
         self,
-        function: Callable[..., Any],
-        tasks: Sequence[Any],
+        function: Callable[..., Result],
+        tasks: Sequence[object],
         limit: int,
         private: Sequence[Connection],
         spawned: ProcessPoolExecutor | None,
@@ -87,12 +87,12 @@ class PoolStage:
         )
         self._spawned = spawned
 
-    def start(self, number: int, needed: Sequence[Any]) -> Future[Any]:
-        """`needed`: what follows the task's own arguments."""
+    def start(self, number: int, needed: Sequence[Result] | None) -> Future[Result]:
+        """needed: see `run_task`."""
         if self._spawned:
-            return self._spawned.submit(self._function, *self._tasks[number], *needed)
+            return self._spawned.submit(run_task, self._function, self._tasks[number], needed)
         if self._forked:
-            return self._forked.submit(_run_inherited, number, needed)
+            return cast("Future[Result]", self._forked.submit(_run_inherited, number, needed))
         raise RuntimeError("the stage is closed")
 
     def has_lost(self) -> bool:
@@ -108,10 +108,10 @@ class PoolStage:
         self._forked, self._tasks = None, ()  # they may be as large as the source
 
 
-_inherited: tuple[Callable[..., Any], Sequence[Any]] | None = None
+_inherited: tuple[Callable[..., object], Sequence[object]] | None = None
 
 
-def _inherit(function: Callable[..., Any], tasks: Sequence[Any], private: Sequence[Connection]) -> None:
+def _inherit(function: Callable[..., object], tasks: Sequence[object], private: Sequence[Connection]) -> None:
     """What a forked process does first."""
     global _inherited
     _inherited = function, tasks
@@ -120,13 +120,13 @@ def _inherit(function: Callable[..., Any], tasks: Sequence[Any], private: Sequen
     prepare_process()
 
 
-def _run_inherited(number: int, needed: Sequence[Any]) -> Any:
+def _run_inherited(number: int, needed: Sequence[object] | None) -> object:
     assert _inherited
     function, tasks = _inherited
-    return function(*tasks[number], *needed)
+    return run_task(function, tasks[number], needed)
 
 
-class PoolTasks:
+class PoolTasks(Generic[Result]):
     """The tasks of a stage, as many of them at work as there are free tokens.
 
     A task starts once the results are there that it needs, the first such one first. Of several tasks that fail, the
@@ -134,7 +134,7 @@ class PoolTasks:
     """
 
     def __init__(
-        self, stage: PoolStage, tokens: JobTokens, dependencies: Dependencies, on_done: Callable[[int], object]
+        self, stage: PoolStage[Result], tokens: JobTokens, dependencies: Dependencies, on_done: Callable[[int], object]
     ) -> None:
         """`on_done` hears how many are done, whenever that has changed while somebody waits."""
         self._stage = stage
@@ -143,15 +143,15 @@ class PoolTasks:
         self._on_done = on_done
         self._changed = Condition()
         self._waiting = list(range(stage.count))
-        self._at_work: dict[Future[Any], int] = {}
-        self._results: dict[int, Any] = {}
+        self._at_work: dict[Future[Result], int] = {}
+        self._results: dict[int, Result] = {}
         self._failures: dict[int, BaseException] = {}
         self._held = 0
         self._asked = -1  # the last task that the caller waits for
         with self._changed:
             self._start_ready()
 
-    def results(self, numbers: Sequence[int] | None = None) -> list[Any]:
+    def results(self, numbers: Sequence[int] | None = None) -> list[Result]:
         """See `StartedTasks`. The caller, who holds a token and only waits meanwhile, lends it to what it waits for."""
         wanted = range(self._stage.count) if numbers is None else numbers
         with self._changed:
@@ -180,7 +180,7 @@ class PoolTasks:
     def _start_ready(self) -> None:
         """Start what can be started, and give back the tokens that nothing is left for."""
         while (number := self._next()) is not None and self._has_token_for(number):
-            needed = [self._results[n] for n in self._dependencies[number]] if self._dependencies else []
+            needed = [self._results[n] for n in self._dependencies[number]] if self._dependencies else None
             try:
                 started = self._stage.start(number, needed)
             except RuntimeError:  # the pool is closed or broken; whoever waits for results hears of it
@@ -213,7 +213,7 @@ class PoolTasks:
         """How many are at work that nobody waits for yet."""
         return sum(number > self._asked for number in self._at_work.values())
 
-    def _finish(self, future: Future[Any]) -> None:
+    def _finish(self, future: Future[Result]) -> None:
         with self._changed:
             number = self._at_work.pop(future)
             error = future.exception()
@@ -235,23 +235,23 @@ class Pool:
         self._limit = limit
         self._private = private
         self._spawned = None if FORKS else ProcessPoolExecutor(limit, get_context("spawn"), prepare_process)
-        self._stages: list[PoolStage] = []
+        self._close_stages: list[Callable[[], None]] = []
 
     def start(
         self,
-        function: Callable[..., Any],
-        tasks: Sequence[tuple[Any, ...]],
+        function: Callable[..., Result],
+        tasks: Sequence[object],
         dependencies: Dependencies = (),
         on_done: Callable[[int], object] = lambda _: None,
-    ) -> PoolTasks:
+    ) -> PoolTasks[Result]:
         """Start what free tokens allow. Whoever asks for results holds a token already."""
         stage = PoolStage(function, tasks, self._limit, self._private, self._spawned)
-        self._stages.append(stage)
+        self._close_stages.append(stage.close)
         return PoolTasks(stage, self._tokens, dependencies, on_done)
 
     def close(self) -> None:
-        for stage in self._stages:
-            stage.close()
+        for close_stage in self._close_stages:
+            close_stage()
         if self._spawned:
             self._spawned.shutdown(cancel_futures=True)
 

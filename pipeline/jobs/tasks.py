@@ -1,68 +1,84 @@
-"""Work as functions over argument tuples, which is all that a stage knows of the processes that do it."""
+"""The tasks of a stage: typed values, a function over them, and the results. How they run is up to a `StartTasks`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, overload
+from typing import Generic, Protocol, TypeVar, overload
 
+Task = TypeVar("Task", contravariant=True)
+Result = TypeVar("Result")
 Dependencies = Sequence[Sequence[int]]
 
 
-class StartedTasks(Protocol):
-    """Tasks that may be at work already."""
+class StartedTasks(Protocol[Result]):
+    """Tasks that may be running already."""
 
-    def results(self, numbers: Sequence[int] | None = None) -> list[Any]:
-        """The results of these tasks, or of all, in order. Those that come after the last of them may be done later."""
+    def results(self, numbers: Sequence[int] | None = None) -> list[Result]:
+        """The results of the tasks with these numbers, or of all, in order. Tasks after the last of them may run
+        later."""
 
 
 class StartTasks(Protocol):
-    """Begins a module-level function over argument tuples, perhaps in other processes.
+    """Starts a module-level function over tasks, perhaps in other processes.
 
-    dependencies: for each task the numbers of earlier ones, whose results follow the arguments of its own.
+    dependencies: none, or for each task the numbers of earlier tasks; `function` gets their results after the task.
     """
 
+    @overload
+    def __call__(
+        self, stage: str, function: Callable[[Task], Result], tasks: Sequence[Task]
+    ) -> StartedTasks[Result]: ...
+    @overload
     def __call__(
         self,
         stage: str,
-        function: Callable[..., Any],
-        tasks: Sequence[tuple[Any, ...]],
-        dependencies: Dependencies = (),
-    ) -> StartedTasks: ...
+        function: Callable[[Task, Sequence[Result]], Result],
+        tasks: Sequence[Task],
+        dependencies: Dependencies,
+    ) -> StartedTasks[Result]: ...
 
 
-class LocalTasks:
-    """Tasks that are done in this process when somebody asks for their results."""
+def run_task(function: Callable[..., Result], task: object, needed: Sequence[Result] | None) -> Result:
+    """Call a stage's function on one task.
+
+    needed: the results of the tasks that it depends on; None if the stage states no dependencies.
+    """
+    return function(task) if needed is None else function(task, needed)
+
+
+class LocalTasks(Generic[Result]):
+    """Tasks that run in this process, when their results are requested."""
 
     def __init__(
         self,
-        function: Callable[..., Any],
-        tasks: Sequence[tuple[Any, ...]],
+        function: Callable[..., Result],
+        tasks: Sequence[object],
         dependencies: Dependencies = (),
         on_done: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """`on_done` hears how many are done before each."""
+        """on_done: called before each task with the number of finished ones."""
         self._function = function
         self._tasks = tasks
-        self._needs = dependencies
+        self._dependencies = dependencies
         self._on_done = on_done
-        self._results: list[Any] = []
+        self._results: list[Result] = []
 
-    def results(self, numbers: Sequence[int] | None = None) -> list[Any]:
-        wanted = range(len(self._tasks)) if numbers is None else numbers
-        for number in range(len(self._results), max(wanted, default=-1) + 1):
+    def results(self, numbers: Sequence[int] | None = None) -> list[Result]:
+        requested = range(len(self._tasks)) if numbers is None else numbers
+        for number in range(len(self._results), max(requested, default=-1) + 1):
             self._on_done(number)
-            needed = [self._results[n] for n in self._needs[number]] if self._needs else []
-            self._results.append(self._function(*self._tasks[number], *needed))
-        return [self._results[number] for number in wanted]
+            needed = [self._results[n] for n in self._dependencies[number]] if self._dependencies else None
+            self._results.append(run_task(self._function, self._tasks[number], needed))
+        return [self._results[number] for number in requested]
 
 
 def start_locally(
     stage: str,  # noqa: ARG001
-    function: Callable[..., Any],
-    tasks: Sequence[tuple[Any, ...]],
+    function: Callable[..., Result],
+    tasks: Sequence[object],
     dependencies: Dependencies = (),
-) -> StartedTasks:
-    """A `StartTasks` without other processes, and without anybody who hears of progress."""
+) -> StartedTasks[Result]:
+    """A `StartTasks` that uses no other process and reports no progress."""
     return LocalTasks(function, tasks, dependencies)
 
 

@@ -72,16 +72,26 @@ class Pyramid:
         return fitting[-1] if fitting else self.levels[0]
 
 
-def build_levels(picture: Picture, settings: Settings, finest: bool) -> tuple[Level, ...]:
-    """The finest level of a picture, or all the others, coarse to fine: two tasks of about the same length.
+@dataclass(frozen=True)
+class LevelsTask:
+    """One picture to encode. finest: only its finest level, or else all the others; both take about the same time."""
+
+    picture: Picture
+    settings: Settings
+    finest: bool
+
+
+def build_levels(task: LevelsTask) -> tuple[Level, ...]:
+    """Encode the finest level of a picture, or all the others, coarse to fine.
 
     Raises ModelError if the picture cannot be decoded.
     """
+    picture, settings = task.picture, task.settings
     pixels = decode_picture(picture.content, picture.place)
     if picture.role == "normal":
         pixels = pixels[:, :, :3]
     sizes = level_sizes(pixels.shape[1], pixels.shape[0], picture.role, settings)
-    if finest:
+    if task.finest:
         if sizes[-1] != (pixels.shape[1], pixels.shape[0]):
             pixels = _to_codes(_shrink(_planes(pixels, picture), sizes[-1], picture.role), picture)
         return (_level(pixels, picture.role, settings),)

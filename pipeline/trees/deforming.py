@@ -70,8 +70,8 @@ def build_deforming(
     _, targets = plan_tiers(count, wanted, replace(settings, depth=0))
     coarser = chain(surface, targets)
     rig = _Rig(tuple(shapes), body, vertex)
-    tasks = [(c, rig, origin, drawings, grid, settings) for c in [None, *coarser]]  # the largest first
-    tiers: list[_Tier] = start_tasks("tiers", finish_tier, tasks).results()[::-1]
+    tasks = [_TierTask(c, rig, origin, drawings, grid, settings) for c in [None, *coarser]]  # the largest first
+    tiers = start_tasks("tiers", finish_tier, tasks).results()[::-1]
     coarsest, finest = (length_in(e, surface, origin.scale) for e in settings.errors)
     tiers = _worthwhile(tiers, coarsest, finest)
     sphere = motion_sphere([tier.body for tier in tiers] + [body], drawings)
@@ -87,15 +87,21 @@ class _Rig:
     vertex: IntArray
 
 
-def finish_tier(
-    surface: Surface | None,
-    rig: _Rig,
-    origin: TreeSource,
-    drawings: Sequence[MeshPoses],
-    grid: Grid,
-    settings: Settings,
-) -> _Tier:
-    """Attributes, compression, and the error of what a decoder will see. Without a surface: the source itself."""
+@dataclass(frozen=True)
+class _TierTask:
+    """A tier to finish. surface: simplified at rest; None for the source itself."""
+
+    surface: Surface | None
+    rig: _Rig
+    origin: TreeSource
+    drawings: Sequence[MeshPoses]
+    grid: Grid
+    settings: Settings
+
+
+def finish_tier(task: _TierTask) -> _Tier:
+    """Transfer the attributes, encode the primitives, and measure the error of the decoded tier."""
+    surface, rig, origin, grid, settings = task.surface, task.rig, task.origin, task.grid, task.settings
     if surface is None:
         surface = origin.source.surface
         primitives = [
@@ -106,8 +112,8 @@ def finish_tier(
         primitives = _hung(surface, rig, origin, grid, settings)
     decoded = _decoded(primitives)
     source = PosedSurface(rig.body, rig.vertex)
-    error = posed_error(source, decoded, drawings, grid.step)
-    posed = rig.body.posed(drawings[0], 0)
+    error = posed_error(source, decoded, task.drawings, grid.step)
+    posed = rig.body.posed(task.drawings[0], 0)
     moved = Surface(posed, rig.vertex, origin.source.surface.kinds, origin.source.surface.uv)
     return _Tier(tuple(primitives), decoded.body, error, metres_per_uv(moved, origin.kinds))
 

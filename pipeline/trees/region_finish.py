@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -22,6 +21,28 @@ from .region_bounds import Shape
 
 
 @dataclass(frozen=True)
+class TreeEncoding:
+    """How all regions of a tree are encoded."""
+
+    kinds: Sequence[PrimitiveKind]
+    grid: Grid
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class FinishTask:
+    """A region to finish.
+
+    source: the piece of the source that this region stands for; exact: whether `surface` is that piece.
+    """
+
+    surface: Surface
+    source: Source
+    encoding: TreeEncoding
+    exact: bool
+
+
+@dataclass(frozen=True)
 class Finished:
     """What a worker returns for one region. mean_error: of the source's vertices."""
 
@@ -32,14 +53,11 @@ class Finished:
     metres_per_uv: float | None
 
 
-def finish_region(
-    surface: Surface, source: Source, kinds: Sequence[PrimitiveKind], grid: Grid, settings: Settings, exact: bool
-) -> Finished:
-    """Attributes, compression, and the error of what a decoder will see.
-
-    source: the piece of the source that this region stands for; `exact` when `surface` is that piece.
-    """
-    on_source = None if exact else ClosestPoints(source.surface.positions, source.surface.triangles)
+def finish_region(task: FinishTask) -> Finished:
+    """Transfer the attributes, encode the primitives, and measure the error of the decoded surface."""
+    surface, source = task.surface, task.source
+    kinds, grid, settings = task.encoding.kinds, task.encoding.grid, task.encoding.settings
+    on_source = None if task.exact else ClosestPoints(source.surface.positions, source.surface.triangles)
     if on_source:
         corners = transfer(source, surface, list(kinds), on_source)
     else:
@@ -69,11 +87,6 @@ def finish_region(
         error = geometric_error(source.surface, without_degenerates(seen), grid.step, on_source)
     finished = tuple(primitives)
     return Finished(finished, Shape.of(finished), error.bound, error.mean, metres_per_uv(surface, kinds))
-
-
-def finish_regions(tasks: Sequence[tuple[Any, ...]]) -> list[Finished]:
-    """Several regions, one after the other."""
-    return [finish_region(*task) for task in tasks]
 
 
 def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:

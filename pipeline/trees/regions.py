@@ -7,10 +7,9 @@ triangles. Above the root stands a chain of coarser tiers, the last of which goe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Any
 
 import numpy as np
 
@@ -20,11 +19,11 @@ from ..jobs.tasks import LazySequence, StartTasks
 from ..mesh.geometry import bounding_box, first_side_lengths
 from ..mesh.simplify import NO_POSITIONS, least_triangles_for_lines, simplify, stray_share
 from ..mesh.split import BORDER_SHARE, BRANCHING, SplitPieces, split
-from ..mesh.surface import PrimitiveKind, Source, Surface, merge
+from ..mesh.surface import Source, Surface, merge
 from ..mesh.topology import rows_in
 from ..settings import Settings
 from .region_bounds import cone_around, sphere_around
-from .region_finish import Finished, finish_region, finish_regions
+from .region_finish import Finished, FinishTask, TreeEncoding, finish_region
 from .scene import TreeSource
 
 # A tier with more than this share of the next finer tier's triangles is not worth a request.
@@ -79,25 +78,27 @@ class Tree:
 def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, start_tasks: StartTasks) -> Tree:
     """Build the tree of one source with a root of about `base_triangles`.
 
-    `start_tasks` may run tasks in parallel; the result does not depend on it. The leaves are finished while one
-    process does the tasks that remain.
+    `start_tasks` may run tasks in parallel; the result does not depend on it. Leaves are finished while this process
+    simplifies the chain above the root.
     """
     source = origin.source
-    depth, above = plan_tiers(len(source.surface.triangles), base_triangles, settings)
-    work = _Work(split(source, depth), origin.kinds, tree_grid(origin, settings), settings)
-    plan = _Plan.of(work)
-    parts = start_tasks("regions", call, LazySequence(len(plan.needs), plan.task), plan.needs)
-    below = [surface for surface, _ in parts.results(plan.coarsest)]
-    root = [reduced(merge(below) if below else source.surface, work.leaf_triangles, NO_POSITIONS)] if plan.needs else []
-    whole = root + chain(root[0] if root else source.surface, above)
-    tasks = [] if plan.needs else [work.leaf(0)]
-    finished = start_tasks(
-        "tiers", finish_region, tasks + [work.finishing(surface, 0, 0) for surface in whole]
-    ).results()
-    done = [[one] for one in finished[::-1]] + plan.by_tier(parts.results())
+    depth, chain_targets = plan_tiers(len(source.surface.triangles), base_triangles, settings)
+    encoding = TreeEncoding(origin.kinds, tree_grid(origin, settings), settings)
+    plan = _Plan.of(split(source, depth), encoding)
+    below_root = start_tasks(
+        "regions", build_regions, LazySequence(len(plan.dependencies), plan.task), plan.dependencies
+    )
+    coarsest_below = below_root.results(plan.coarsest)
+    root = [_simplified(coarsest_below, source, plan.leaf_triangles, NO_POSITIONS)] if plan.dependencies else []
+    above = root + chain(root[0] if root else source.surface, chain_targets)
+    tasks = [FinishTask(surface, source, encoding, exact=False) for surface in above]
+    if not plan.dependencies:
+        tasks = [FinishTask(source.surface, source, encoding, exact=True), *tasks]
+    finished = start_tasks("tiers", finish_region, tasks).results()
+    tiers = [[region] for region in finished[::-1]] + plan.by_tier(below_root.results())
     coarsest, finest = (length_in(e, source.surface, origin.scale) for e in settings.errors)
-    kept = _worthwhile(done, coarsest, finest)
-    return Tree(origin, work.grid, _link([r for tier in kept for r in tier], [len(tier) for tier in kept]))
+    kept = _worthwhile(tiers, coarsest, finest)
+    return Tree(origin, encoding.grid, _link([r for tier in kept for r in tier], [len(tier) for tier in kept]))
 
 
 def plan_tiers(triangles: int, base_triangles: int, settings: Settings) -> tuple[int, list[int]]:
@@ -123,121 +124,122 @@ def tree_grid(origin: TreeSource, settings: Settings) -> Grid:
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What the tasks of one tree are made of."""
+class _RegionTask:
+    """A region between the root and the leaves, to be simplified and finished.
 
-    pieces: SplitPieces
-    kinds: Sequence[PrimitiveKind]
-    grid: Grid
-    settings: Settings
+    source: the piece of the source that it stands for. locked: positions (k, 3) on its border.
+    """
 
-    @property
-    def leaf_triangles(self) -> int:
-        return max(4, len(self.pieces.at(0, 0).surface.triangles) // self.pieces.leaves)
+    source: Source
+    target: int
+    locked: FloatArray
+    encoding: TreeEncoding
 
-    def leaf(self, index: int) -> tuple[Any, ...]:
-        """For finish_region."""
-        piece = self.pieces.at(self.pieces.depth, index)
-        return piece.surface, piece, self.kinds, self.grid, self.settings, True
 
-    def batch(self, size: int, index: int) -> tuple[Any, ...]:
-        """For finish_regions."""
-        return ([self.leaf(leaf) for leaf in range(size * index, size * (index + 1))],)
+@dataclass(frozen=True)
+class _LeavesTask:
+    """Leaves to finish, one after the other in one process."""
 
-    def finishing(self, surface: Surface, level: int, index: int) -> tuple[Any, ...]:
-        """For finish_region."""
-        return surface, self.pieces.at(level, index), self.kinds, self.grid, self.settings, False
+    leaves: list[FinishTask]
 
-    def merging(self, level: int, target: int, index: int) -> tuple[Any, ...]:
-        """For build_region."""
-        locked = self.pieces.borders[level - 1][index]
-        return self.pieces.at(level, index), target, locked, self.kinds, self.grid, self.settings
 
-    def tiers(self) -> list[tuple[int, int]]:
-        """Level and target of each tier between leaves and root, fine to coarse. One is left out when its borders allow
-        it to be hardly smaller than the next finer one."""
-        tiers, count = [], len(self.pieces.at(0, 0).surface.triangles)
-        for level in range(self.pieces.depth - 1, 0, -1):
-            borders = max(map(len, self.pieces.borders[level - 1]))
-            # A collapse may end a little below its target.
-            target = max(self.leaf_triangles, ceil(borders / (0.95 * BORDER_SHARE)))
-            if target * BRANCHING**level <= WORTHWHILE * count:
-                tiers.append((level, target))
-                count = target * BRANCHING**level
-        return tiers
+@dataclass(frozen=True)
+class _BuiltRegions:
+    """The result of one task. surface: the input of the next coarser tier; None for leaves, which it cuts from the
+    source."""
+
+    surface: Surface | None
+    finished: list[Finished]
+
+
+def build_regions(task: _RegionTask | _LeavesTask, children: Sequence[_BuiltRegions]) -> _BuiltRegions:
+    """Build the region or the leaves of a task. children: results for its child regions; none if those are leaves."""
+    if isinstance(task, _LeavesTask):
+        return _BuiltRegions(None, [finish_region(leaf) for leaf in task.leaves])
+    surface = _simplified(children, task.source, task.target, task.locked)
+    return _BuiltRegions(surface, [finish_region(FinishTask(surface, task.source, task.encoding, exact=False))])
+
+
+def _simplified(children: Sequence[_BuiltRegions], source: Source, target: int, locked: FloatArray) -> Surface:
+    """The children merged, or the source if there are none, with `target` triangles."""
+    surfaces = [child.surface for child in children if child.surface is not None]
+    return reduced(merge(surfaces) if surfaces else source.surface, target, locked)
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """The tasks that all regions below the root are: a subtree's one after the other, children first; then the leaves'.
-    None where there is no root.
+    """The tasks for all regions below the root: subtree by subtree with children first, then the leaves. There are
+    none if the source is not split.
 
-    tiers: level and target of each, fine to coarse; regions: (tier, index) of each task but the leaves'; coarsest: the
-    tasks of the coarsest tier; batch: leaves of one task; needs: as for `StartTasks`.
+    tiers: level and target of each tier between the leaves and the root, fine to coarse; regions: (tier, index) of
+    each task but the leaves'; coarsest: the tasks of the coarsest tier; batch: leaves of one task; dependencies: as for
+    `StartTasks`.
     """
 
-    work: _Work
+    pieces: SplitPieces
+    encoding: TreeEncoding
     tiers: list[tuple[int, int]]
     regions: list[tuple[int, int]]
     coarsest: list[int]
     batch: int
-    needs: list[Sequence[int]]
+    dependencies: list[Sequence[int]]
 
     @classmethod
-    def of(cls, work: _Work) -> _Plan:
-        tiers = work.tiers()
+    def of(cls, pieces: SplitPieces, encoding: TreeEncoding) -> _Plan:
+        tiers = _tiers_between(pieces)
         regions: list[tuple[int, int]] = []
-        needs: list[Sequence[int]] = []
+        dependencies: list[Sequence[int]] = []
 
         def add(tier: int, index: int) -> int:
             fan = BRANCHING ** (tiers[tier - 1][0] - tiers[tier][0]) if tier else 0
-            below = [add(tier - 1, fan * index + i) for i in range(fan)]
+            children = [add(tier - 1, fan * index + i) for i in range(fan)]
             regions.append((tier, index))
-            needs.append(below)
+            dependencies.append(children)
             return len(regions) - 1
 
         coarsest = [add(len(tiers) - 1, index) for index in range(BRANCHING ** tiers[-1][0])] if tiers else []
-        batch = LEAVES_AT_ONCE if work.pieces.leaves >= MANY_LEAVES else 1
-        needs += [()] * (work.pieces.leaves // batch if work.pieces.depth else 0)
-        return cls(work, tiers, regions, coarsest, batch, needs)
+        batch = LEAVES_AT_ONCE if pieces.leaves >= MANY_LEAVES else 1
+        dependencies += [()] * (pieces.leaves // batch if pieces.depth else 0)
+        return cls(pieces, encoding, tiers, regions, coarsest, batch, dependencies)
 
-    def task(self, number: int) -> tuple[Any, ...]:
-        """For `call`."""
+    @property
+    def leaf_triangles(self) -> int:
+        return _leaf_triangles(self.pieces)
+
+    def task(self, number: int) -> _RegionTask | _LeavesTask:
         if number >= len(self.regions):
-            return finish_regions, *self.work.batch(self.batch, number - len(self.regions))
+            first = self.batch * (number - len(self.regions))
+            pieces = [self.pieces.at(self.pieces.depth, leaf) for leaf in range(first, first + self.batch)]
+            return _LeavesTask([FinishTask(piece.surface, piece, self.encoding, exact=True) for piece in pieces])
         tier, index = self.regions[number]
-        return build_region, *self.work.merging(*self.tiers[tier], index)
+        level, target = self.tiers[tier]
+        return _RegionTask(self.pieces.at(level, index), target, self.pieces.borders[level - 1][index], self.encoding)
 
-    def by_tier(self, results: Sequence[Any]) -> list[list[Finished]]:
-        """The finished regions of each tier, coarse to fine, and last the leaves."""
+    def by_tier(self, results: Sequence[_BuiltRegions]) -> list[list[Finished]]:
+        """The finished regions of each tier, coarse to fine, the leaves last."""
         tiers: list[list[Finished]] = [[] for _ in self.tiers]
-        for (tier, _), (_, finished) in zip(self.regions, results, strict=False):
-            tiers[tier].append(finished)
-        leaves = [leaf for several in results[len(self.regions) :] for leaf in several]
+        for (tier, _), built in zip(self.regions, results, strict=False):
+            tiers[tier] += built.finished
+        leaves = [leaf for built in results[len(self.regions) :] for leaf in built.finished]
         return [*tiers[::-1], leaves] if leaves else []
 
 
-def call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """For stages whose tasks are not all of one kind."""
-    return function(*arguments)
+def _leaf_triangles(pieces: SplitPieces) -> int:
+    return max(4, len(pieces.at(0, 0).surface.triangles) // pieces.leaves)
 
 
-def build_region(
-    source: Source,
-    target: int,
-    locked: FloatArray,
-    kinds: Sequence[PrimitiveKind],
-    grid: Grid,
-    settings: Settings,
-    *below: tuple[Surface, Finished],
-) -> tuple[Surface, Finished]:
-    """Simplify and finish a region: its surface for the next coarser tier, and itself.
-
-    source: the piece of the source that it stands for. below: what this made of the regions that it is made of, if
-    they are not leaves.
-    """
-    surface = reduced(merge([surface for surface, _ in below]) if below else source.surface, target, locked)
-    return surface, finish_region(surface, source, kinds, grid, settings, False)
+def _tiers_between(pieces: SplitPieces) -> list[tuple[int, int]]:
+    """Level and target of each tier between the leaves and the root, fine to coarse. A tier is left out if its locked
+    borders keep it almost as large as the next finer one."""
+    tiers, count = [], len(pieces.at(0, 0).surface.triangles)
+    for level in range(pieces.depth - 1, 0, -1):
+        borders = max(map(len, pieces.borders[level - 1]))
+        # A collapse may end a little below its target.
+        target = max(_leaf_triangles(pieces), ceil(borders / (0.95 * BORDER_SHARE)))
+        if target * BRANCHING**level <= WORTHWHILE * count:
+            tiers.append((level, target))
+            count = target * BRANCHING**level
+    return tiers
 
 
 def reduced(surface: Surface, target: int, locked: FloatArray) -> Surface:
@@ -273,7 +275,7 @@ def chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
 def _worthwhile(tiers: list[list[Finished]], coarsest: float, finest: float) -> list[list[Finished]]:
     """The tiers that earn their bytes, coarse to fine.
 
-    coarsest, finest: the largest error of the first tier and the smallest that anybody needs of the last, in the
+    coarsest, finest: the largest error of the first tier and the smallest that anybody dependencies of the last, in the
         tree's units; infinite and zero to keep both ends.
     """
     errors = np.array([max(region.error for region in tier) for tier in tiers])

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from builds import Built, build_file
 from PIL import Image
-from streamxr.pipeline.pictures.levels import Picture, Pyramid, build_levels
+from streamxr.pipeline.pictures.levels import LevelsTask, Picture, Pyramid, build_levels
 from streamxr.pipeline.settings import Role, Settings
 
 BEST = Settings(color_quality=100, normal_quality=100, data_quality=100)
@@ -21,7 +21,8 @@ BEST = Settings(color_quality=100, normal_quality=100, data_quality=100)
 
 def pyramid(pixels: np.ndarray, role: Role, settings: Settings = BEST) -> Pyramid:
     picture = Picture(make.png(pixels), "test", "image 0", role)
-    levels = build_levels(picture, settings, False) + build_levels(picture, settings, True)
+    coarse, fine = (build_levels(LevelsTask(picture, settings, finest)) for finest in (False, True))
+    levels = coarse + fine
     return Pyramid(picture.name, role, levels)
 
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_int
 from multiprocessing import get_context
@@ -40,8 +40,9 @@ def square(value: int) -> int:
     return value * value
 
 
-def count_at_work(folder: Path, number: int) -> int:
+def count_at_work(task: tuple[Path, int]) -> int:
     """How many tasks are at work while this one is."""
+    folder, number = task
     mark = folder / str(number)
     mark.touch()
     time.sleep(0.05)
@@ -69,7 +70,7 @@ def test_results_come_in_order() -> None:
     pool = Pool(tokens, 3)
     heard: list[int] = []
     try:
-        begun = pool.start(square, [(i,) for i in range(40)], on_done=heard.append)
+        begun = pool.start(square, range(40), on_done=heard.append)
         assert begun.results() == [i * i for i in range(40)]
     finally:
         pool.close()
@@ -89,9 +90,10 @@ def test_no_more_tasks_are_at_work_than_tokens_allow(tmp_path: Path, allowed: in
     assert max(counts) <= allowed
 
 
-def add(folder: Path, number: int, *needed: int) -> int:
+def add(task: tuple[Path, int], needed: Sequence[int]) -> int:
     """The number and what is needed for it; a file tells how many were at work meanwhile."""
-    found = count_at_work(folder / "now", number)
+    folder, number = task
+    found = count_at_work((folder / "now", number))
     (folder / "seen" / str(number)).write_text(str(found))
     return number + sum(needed)
 
@@ -121,7 +123,7 @@ def test_of_several_failures_the_first_tasks_is_raised() -> None:
     pool = Pool(tokens, 2)
     try:
         with pytest.raises(ValueError, match="task 1"):
-            pool.start(fail, [(i,) for i in range(6)]).results()
+            pool.start(fail, range(6)).results()
     finally:
         pool.close()
     assert (tokens.held, free()) == (1, 1)
@@ -132,7 +134,7 @@ def test_a_pool_that_crashes_gives_its_tokens_back() -> None:
     pool = Pool(tokens, 3)
     try:
         with pytest.raises(BrokenProcessPool):
-            pool.start(die, [(i,) for i in range(8)]).results()
+            pool.start(die, range(8)).results()
     finally:
         pool.close()
     assert (tokens.held, free()) == (1, 2)
@@ -157,7 +159,7 @@ if __name__ == "__main__":
     tokens, free = tokens_of(2)
     pool = Pool(tokens, 2)
     try:
-        pool.start(die, [(i,) for i in range(4)]).results()
+        pool.start(die, range(4)).results()
     except BrokenProcessPool:
         print("broken", flush=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)  # as a build ends what is left
