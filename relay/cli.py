@@ -276,6 +276,11 @@ def serve(
         state=state,
         tokens=_token_keys(token_secret_file),
     )
+    _run(settings, host, port, fast_path=fast_path, log_level=log_level, log_format=log_format)
+
+
+def _run(settings: RelaySettings, host: str, port: int, *, fast_path: bool, log_level: str, log_format: str) -> None:
+    """Listen and serve until a signal."""
     try:
         listener = listen(host, port)
     except OSError as error:
