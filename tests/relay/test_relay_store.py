@@ -314,9 +314,7 @@ def test_a_file_is_used_by_one_relay_at_a_time(tmp_path: Path, monkeypatch: pyte
     [(b"not a database" * 100, "cannot be used"), (None, "not of this version")],
     ids=["garbage", "another program's"],
 )
-def test_a_file_of_another_program_is_rejected(
-    tmp_path: Path, content: bytes | None, message: str
-) -> None:
+def test_a_file_of_another_program_is_rejected(tmp_path: Path, content: bytes | None, message: str) -> None:
     state = tmp_path / "state.db"
     if content is None:
         with sqlite3.connect(state) as other:
