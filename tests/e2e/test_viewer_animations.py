@@ -198,7 +198,7 @@ def test_a_page_may_ask_for_any_animation_and_hears_what_became_of_it(visit: Ope
     assert page.page.evaluate(ASK, "dance 1") == ["dance 1", 2, True]
     assert "no animation" in page.page.evaluate(ASK, "dance 7")
     page.settle()
-    assert "cannot be had" in page.page.evaluate(ASK, "dance 0")
+    assert "cannot be loaded" in page.page.evaluate(ASK, "dance 0")
 
 
 def test_an_element_plays_the_animation_that_it_names_and_fetches_no_other(browser: Browser, dancers: Bundle) -> None:

@@ -118,7 +118,7 @@ def large_files(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 FETCH = """async (files) => {
     const { fetcher, bandwidth, requests } = streamxr.session;
-    for (const { uri } of files) requests.place(uri, document.baseURI);
+    for (const { uri } of files) requests.setBundle(uri, document.baseURI);
     await Promise.all(files.map((file) => fetcher.fetch(file)));
     return bandwidth.estimate(performance.now()).bytesPerSecond;
 }"""
@@ -150,7 +150,7 @@ def test_what_the_cache_has_says_nothing_about_the_network(visit: Open) -> None:
 
 LOOK_AT = """(target) => {
     const { demo } = streamxr;
-    demo.look(demo.camera.position, demo.camera.position.clone().set(...target));
+    demo.lookFrom(demo.camera.position, demo.camera.position.clone().set(...target));
 }"""
 
 
@@ -185,7 +185,7 @@ HOOKED = """async () => {
     } });
     const { assets } = await session.open("bundle.json");
     const { base } = assets.lantern;
-    session.requests.place(base.uri, new URL("bundle.json", document.baseURI).href);
+    session.requests.setBundle(base.uri, new URL("bundle.json", document.baseURI).href);
     return (await session.fetcher.fetch(base)).length === base.bytes;
 }"""
 
@@ -210,7 +210,7 @@ def test_who_saves_data_gets_coarser_pictures_and_tiers(visit: Open) -> None:
     page.settle()
     received = "streamxr.session.bandwidth.totalBytes"
     saved = page.page.evaluate(received)
-    page.page.evaluate("() => { streamxr.streamxr.view.options.pixelTolerance /= 2; }")
+    page.page.evaluate("() => { streamxr.streamxr.view.pixelTolerance /= 2; }")
     page.see_frames(3)
     page.settle()
     assert saved < 0.75 * page.page.evaluate(received)

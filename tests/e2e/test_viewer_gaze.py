@@ -50,8 +50,10 @@ NEXT = """({ id, source }) => {
 SHARP = """() => {
     const { streamer } = streamxr.session;
     streamer.limits = { ...streamer.limits, inFlightMs: 1 };
-    streamxr.streamxr.view.options.pixelTolerance = 0.12;
+    streamxr.streamxr.view.pixelTolerance = 0.12;
 }"""
+GAZE_CODE_LOADED = """() => performance.getEntriesByType("resource")
+    .some(({ name, responseEnd }) => name.includes("/viewer/gaze-") && responseEnd > 0)"""
 SOURCE = "(source) => streamxr.streamxr.view.gaze.source === source"
 
 
@@ -62,7 +64,8 @@ def visit(browser: Browser, site: Site) -> Iterator[Visit]:
     bases = json.dumps([entry["base"]["uri"] for entry in entries])
     script = "\n".join([IWER.read_text(), (HERE / "headset.js").read_text(), f"const BASES = {bases};", HOLD_DETAIL])
     visit = Visit(browser, site, QUERY, script=script)
-    visit.wait("() => window.streamxr?.streamxr.shown.size === 2 && streamxr.streamxr.view.reader")
+    visit.wait("() => window.streamxr?.streamxr.shown.size === 2")
+    visit.wait(GAZE_CODE_LOADED)
     visit.page.evaluate(SHARP)
     yield visit
     visit.close()

@@ -33,203 +33,205 @@ export type { Session, SessionOptions } from "./session.ts";
 export type { Asset } from "./three/asset.ts";
 export type { DecoderFiles } from "./three/decoders.ts";
 
-/** Options of the session are the page's: all renderers share one. */
+/** The session's options apply to the whole page, since all renderers share one session. */
 export interface StreamXROptions extends SessionOptions {
   readonly renderer: WebGLRenderer;
-  /** Another Draco decoder than the one beside this library: three's `examples/jsm/libs/draco/gltf/`. */
+  /** Replaces the Draco decoder of this library, for example by three's `examples/jsm/libs/draco/gltf/`. */
   readonly decoder?: DecoderFiles;
-  /** Another KTX2 transcoder: three's `examples/jsm/libs/basis/`. Fetched when a bundle needs it. */
+  /** Replaces the KTX2 transcoder, for example by three's `examples/jsm/libs/basis/`. Loaded when a bundle needs it. */
   readonly transcoder?: DecoderFiles;
-  /** `pointer`: on a screen, the mouse is taken for a hint at where its user looks. A headset tells by itself. */
+  /** `pointer`: on a screen, the mouse serves as a hint for the gaze. In a headset, the device tells the gaze. */
   readonly gaze?: "head" | "pointer";
-  /** Error on the screen that nobody minds, pixels: 1 by default; twice as much for who saves data. */
+  /** Tolerated error on the screen, pixels: 1 by default. Doubled if the browser saves data. */
   readonly tolerance?: number;
-  /** Milliseconds in which tiers fade into each other; 0: they are exchanged at once. */
+  /** Length of a fade between tiers, milliseconds; 0 exchanges them at once. */
   readonly fadeMs?: number;
-  /** Notes what every frame draws. */
+  /** Records what each frame draws. */
   readonly recorder?: Recorder;
 }
 
 export interface LoadOptions {
-  /** Name in the catalogue; may be left out when the bundle has one asset. */
+  /** Name in the catalogue; may be omitted if the bundle has one asset. */
   readonly asset?: string | undefined;
   /**
-   * What it will be shown in. Then what draws it is made ready while it is on its way, with the lights that are there:
-   * the first frame with it comes earlier.
+   * The scene that will show the asset. With it, shaders for the scene's lights are compiled while the asset is loading,
+   * and the first frame with the asset comes earlier.
    */
   readonly scene?: Scene | undefined;
-  /** Gives up; what was loaded is freed. */
+  /** Cancels loading; the parts that are loaded are freed. */
   readonly signal?: AbortSignal | undefined;
-  /** Bytes of the base so far. */
+  /** Receives the loaded and total bytes of the base. */
   readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
 }
 
-interface Waiting {
+/** The promise of `follow` for an asset that cannot be drawn yet. */
+interface Pending {
   resolve(asset: Asset): void;
   reject(error: unknown): void;
 }
 
-/** Without an `update` for this long, loading goes on by itself: a page may await its assets before it draws. */
+/** After this long without `update`, planning continues by itself: a page may await its assets before it draws. */
 const IDLE_MS = 50;
-const IDLE_PERIOD_MS = 50;
+const IDLE_PLAN_MS = 50;
 const PROGRESS_MS = 50;
 
 /**
- * The streamed assets of one renderer. All of a page, whatever renderer draws them, share one plan, one bandwidth
- * estimate and one budget of memory and of what a frame draws.
+ * The streamed assets of one renderer. All assets of a page, in any renderer, share one plan, one bandwidth estimate, one
+ * memory budget and one render budget.
  */
 export class StreamXR {
   readonly session: Session;
   readonly host: ThreeHost;
-  /** What is seen, and where the gaze came from. */
+  /** The view of the last frame, and the source of its gaze. */
   readonly view: CameraView;
-  /** Assets whose base has arrived. */
+  /** Assets that can be drawn. */
   readonly shown = new Set<Asset>();
 
-  private readonly renderer: WebGLRenderer;
-  private readonly states = new Set<AssetState>();
-  private readonly waiting = new Map<AssetState, Waiting>();
-  private idle: ReturnType<typeof setInterval> | undefined;
-  private updatedAt = Number.NEGATIVE_INFINITY;
-  private readonly framesPerSecond = framesPerSecond(navigator);
+  readonly #renderer: WebGLRenderer;
+  readonly #states = new Set<AssetState>();
+  readonly #pending = new Map<AssetState, Pending>();
+  readonly #framesPerSecond = framesPerSecond(navigator);
+  #idleTimer: ReturnType<typeof setInterval> | undefined;
+  #updatedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: StreamXROptions) {
     const { renderer, decoder = DRACO, transcoder = BASIS, recorder = null } = options;
     this.session = pageSession(options);
-    this.host = new ThreeHost(renderer, decoder, transcoder, recorder, options.fadeMs);
-    this.renderer = renderer;
+    this.host = new ThreeHost(renderer, { decoder, transcoder, recorder, fadeMs: options.fadeMs });
+    this.#renderer = renderer;
     this.view = new CameraView(renderer, {
       pointer: options.gaze === "pointer",
       pixelTolerance: pixelTolerance(navigator) * (options.tolerance ?? 1),
     });
     this.host.onBase = (asset) => {
       this.shown.add(asset);
-      this.settle(asset.state)?.resolve(asset);
+      this.#takePending(asset.state)?.resolve(asset);
     };
     this.host.onFailed = ({ kind, asset }, error) => {
-      if (kind === "base") this.settle(asset)?.reject(error);
+      if (kind === "base") this.#takePending(asset)?.reject(error);
     };
   }
 
   /**
-   * Starts to stream an asset and resolves when its base can be drawn. It is in no scene yet; it must be in one
-   * before the next `update`, which decides by its place in the world.
-   * @param url of the bundle's `bundle.json`
-   * @throws Error when the bundle, the asset or its base cannot be had; the signal's reason when it was aborted
+   * Starts to stream an asset, and resolves when its base can be drawn. Add it to a scene before the next `update`, which
+   * plans with its place in the world.
+   * @param url address of the bundle's `bundle.json`
+   * @throws Error if the bundle, the asset or its base cannot be loaded; the signal's reason if it was aborted
    */
   async load(url: string, { asset: name, scene, signal, onProgress }: LoadOptions = {}): Promise<Asset> {
     signal?.throwIfAborted();
     const state = await this.session.begin(url, name);
     const { bytes } = state.entry.base;
-    const ticker = onProgress && setInterval(() => onProgress(state.base.received, bytes), PROGRESS_MS);
-    const abort = (): void => this.settle(state)?.reject(signal?.reason);
+    const progressTimer =
+      onProgress && setInterval(() => onProgress(state.base.received, bytes), PROGRESS_MS);
+    const abort = (): void => this.#takePending(state)?.reject(signal?.reason);
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      const shown = this.follow(state, scene);
+      const drawable = this.follow(state, scene);
       if (signal?.aborted) abort();
-      const asset = await shown;
+      const asset = await drawable;
       onProgress?.(bytes, bytes);
       return asset;
     } catch (error) {
-      this.forget(state);
+      this.#remove(state);
       throw error;
     } finally {
-      clearInterval(ticker);
+      clearInterval(progressTimer);
       signal?.removeEventListener("abort", abort);
     }
   }
 
   /**
-   * Draws an asset that the session has begun to stream; resolves when its base can be drawn.
-   * @param scene what it will be shown in, as for `load`
+   * Draws an asset that the session already streams; resolves when its base can be drawn.
+   * @param scene that will show it, as for `load`
    */
   follow(state: AssetState, scene?: Scene): Promise<Asset> {
-    this.states.add(state);
+    this.#states.add(state);
     this.session.attach(state, this.host);
     const asset = this.host.asset(state);
     if (asset && this.shown.has(asset)) return Promise.resolve(asset);
     const failure = this.session.failures.find(({ download }) => download === state.base.download);
     if (failure && state.base.loadState === "failed") return Promise.reject(failure.error);
-    if (scene) void this.warmUp(state, scene);
-    const shown = new Promise<Asset>((resolve, reject) => this.waiting.set(state, { resolve, reject }));
-    // Asked for now, not in the next frame.
+    if (scene) void this.#warmUpShaders(state, scene);
+    const drawable = new Promise<Asset>((resolve, reject) => this.#pending.set(state, { resolve, reject }));
+    // Plans now, not in the next frame.
     this.session.plan(ANYWHERE);
-    this.idle ??= setInterval(() => this.goOn(), IDLE_PERIOD_MS);
-    return shown;
+    this.#idleTimer ??= setInterval(() => this.#planIdle(), IDLE_PLAN_MS);
+    return drawable;
   }
 
-  /** Stops streaming an asset and frees everything it has. */
+  /** Stops streaming an asset, and frees all its resources. */
   unload(asset: Asset): void {
-    this.forget(asset.state);
+    this.#remove(asset.state);
   }
 
   /**
-   * Uploads a slice, moves animations on and decides what to fetch. Call once per frame, before drawing.
+   * Uploads a slice, advances animations and plans downloads. Call once per frame, before drawing.
    * @param dt seconds since the last call
    */
   update(camera: Camera, dt: number): void {
-    // What is sent to a lost context is lost with it.
-    if (this.renderer.getContext().isContextLost()) return;
-    this.updatedAt = performance.now();
-    const { frameRate } = this.renderer.xr.getSession() ?? {};
-    this.session.framed(this.updatedAt, frameRate ?? this.framesPerSecond);
+    // A lost context loses all that is sent to it.
+    if (this.#renderer.getContext().isContextLost()) return;
+    const now = performance.now();
+    this.#updatedAt = now;
+    const { frameRate } = this.#renderer.xr.getSession() ?? {};
+    this.session.beginFrame(now, frameRate ?? this.#framesPerSecond);
     this.host.update(camera);
-    for (const asset of this.shown) asset.update(dt, this.updatedAt, camera);
-    const view = this.view.read(camera, this.session.bandwidth.estimate(this.updatedAt), this.updatedAt);
-    for (const state of this.states) state.view = view;
+    for (const asset of this.shown) asset.update(dt, now, camera);
+    const view = this.view.read(camera, this.session.bandwidth.estimate(now), now);
+    for (const state of this.#states) state.view = view;
     this.session.plan(view);
   }
 
   /**
-   * What the eye demands of a region, as it is seen now.
+   * The demand of the last frame's view on a region.
    * @throws Error before the first `update`
    */
   demand(asset: AssetState, tree: number, region: number): Demand {
-    if (!this.view.latest) throw new Error("nothing has been seen yet: call update() first");
+    if (!this.view.latest) throw new Error("there is no view yet: call update() first");
     return demandOf(asset, tree, region, this.view.latest);
   }
 
   dispose(): void {
-    for (const state of [...this.states]) this.forget(state);
+    for (const state of [...this.#states]) this.#remove(state);
     this.host.dispose();
     this.view.dispose();
   }
 
-  private async warmUp(state: AssetState, scene: Scene): Promise<void> {
-    // Should the code not come, the asset is only seen a little later.
+  async #warmUpShaders(state: AssetState, scene: Scene): Promise<void> {
+    // Without the code of the warm-up, the asset only appears a little later.
     const warmup = await this.host.openShaderWarmup().catch(() => null);
-    if (this.states.has(state) && state.base.loadState !== "ready") warmup?.expect(state, scene);
+    if (this.#states.has(state) && state.base.loadState !== "ready") warmup?.expect(state, scene);
   }
 
-  /** Plans for a base while nobody calls `update`. */
-  private goOn(): void {
-    if (performance.now() - this.updatedAt >= IDLE_MS) this.session.plan(ANYWHERE);
+  /** Plans for a base while the page does not call `update`. */
+  #planIdle(): void {
+    if (performance.now() - this.#updatedAt >= IDLE_MS) this.session.plan(ANYWHERE);
   }
 
-  private forget(state: AssetState): void {
+  #remove(state: AssetState): void {
     this.session.remove(state);
-    this.settle(state)?.reject(new DOMException("the asset was unloaded", "AbortError"));
+    this.#takePending(state)?.reject(new DOMException("the asset was unloaded", "AbortError"));
     const asset = this.host.asset(state);
     if (asset) this.shown.delete(asset);
     this.host.remove(state);
-    this.states.delete(state);
+    this.#states.delete(state);
   }
 
-  private settle(state: AssetState): Waiting | undefined {
-    const waiting = this.waiting.get(state);
-    this.waiting.delete(state);
-    if (this.waiting.size === 0) {
-      clearInterval(this.idle);
-      this.idle = undefined;
+  #takePending(state: AssetState): Pending | undefined {
+    const pending = this.#pending.get(state);
+    this.#pending.delete(state);
+    if (this.#pending.size === 0) {
+      clearInterval(this.#idleTimer);
+      this.#idleTimer = undefined;
     }
-    return waiting;
+    return pending;
   }
 }
 
 /**
- * Joins a relay's room; its code is fetched now. Listeners added as soon as this resolves hear of everything and everyone
- * in the room.
- * @throws TypeError when an option is not valid
+ * Joins a room of a relay; loads the code for it first. Listeners that are added as soon as this resolves miss nothing.
+ * @throws TypeError if an option is not valid
  */
 export async function joinRoom(options: RoomOptions): Promise<Room> {
   const { Room } = await import("./room/room.ts");

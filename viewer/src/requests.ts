@@ -1,47 +1,50 @@
 import type { FetchResponse } from "./core/network/fetcher.ts";
 
-/** One request as the page saw it; times of performance.now(), null until they have happened. */
+/** One request, for tests. Times are those of performance.now(), and null before the event. */
 export interface RequestRecord {
   readonly url: string;
   readonly start: number;
   firstByte: number | null;
   end: number | null;
   bytes: number;
-  /** HTTP status; 0 when there was no answer. */
+  /** HTTP status; 0 without an answer. */
   status: number;
-  /** True when it was aborted or broke off. */
+  /** True if the request was aborted or broke off. */
   broken: boolean;
 }
 
-/** Changes a request before it is sent: headers, credentials, a signed address for a private CDN. */
+/** Changes a request before it is sent, for example its headers, credentials or address (signed, for a private CDN). */
 export type RequestHook = (request: Request) => Request | Promise<Request>;
 
-const KEPT_RECORDS = 1000;
+const MAX_RECORDS = 1000;
 
 /**
- * Sends the bundle's requests. Addresses in a bundle are relative to its `bundle.json`; files are named by their
- * content, so one name on two hosts is one file, and the last host named for it is asked.
+ * Sends the requests for bundle files. Addresses in a bundle are relative to its `bundle.json`. Files are named by their
+ * content, so the same name in two bundles is the same file; it is fetched from the bundle that was set last.
  */
 export class Requests {
   hook: RequestHook | null = null;
   record = false;
-  /** Filled when `record` is set; the oldest are dropped. */
+  /** Filled while `record` is set; the oldest are dropped. */
   readonly log: RequestRecord[] = [];
-  private readonly roots = new Map<string, string>();
+  readonly #bundles = new Map<string, string>();
 
-  /** Remembers where a bundle's file is. */
-  place(uri: string, bundle: string): void {
-    this.roots.set(uri, bundle);
+  /**
+   * Sets the bundle of a file.
+   * @param bundle address of its `bundle.json`
+   */
+  setBundle(uri: string, bundle: string): void {
+    this.#bundles.set(uri, bundle);
   }
 
-  /** The address of a file: an absolute one is left as it is. */
+  /** The absolute address of a file. */
   address(uri: string): string {
-    return new URL(uri, this.roots.get(uri) ?? document.baseURI).href;
+    return new URL(uri, this.#bundles.get(uri) ?? document.baseURI).href;
   }
 
   /**
-   * GETs a file. Rejects when there is no answer at all; a status is an answer.
-   * @param reload what the cache holds is damaged: go past it, and put the new one there
+   * Fetches a file with GET. Rejects only if there is no answer; any HTTP status is an answer.
+   * @param reload replaces the browser's cached copy, because it is damaged
    */
   readonly send = async (
     uri: string,
@@ -49,21 +52,21 @@ export class Requests {
     reload = false,
   ): Promise<FetchResponse & { json(): Promise<unknown> }> => {
     const url = this.address(uri);
-    // As three.js and <link rel=preload crossorigin> ask, so that all of them share the browser's cache.
+    // The same mode as of three.js and <link rel=preload crossorigin>, so that all share the browser's cache.
     let request = new Request(url, {
       signal: signal ?? null,
       credentials: "same-origin",
       cache: reload ? "reload" : "default",
     });
     if (this.hook) request = await this.hook(request);
-    const record = this.open(url);
+    const record = this.#openRecord(url);
     try {
       const response = await fetch(request);
       if (record) record.status = response.status;
       return {
         status: response.status,
         headers: response.headers,
-        body: record && response.body ? follow(response.body, record) : response.body,
+        body: record && response.body ? recordedBody(response.body, record) : response.body,
         json: async () => {
           const value: unknown = await response.json();
           if (record) record.end = performance.now();
@@ -76,14 +79,14 @@ export class Requests {
     }
   };
 
-  /** Whether a file came out of the browser's cache the last time; false where the server hides it. */
+  /** Whether the last request for a file was answered by the browser's cache; false if the server hides timings. */
   readonly fromCache = (uri: string): boolean => {
     const timing = performance.getEntriesByName(this.address(uri), "resource").at(-1);
     if (!(timing instanceof PerformanceResourceTiming)) return false;
     return timing.transferSize === 0 && timing.decodedBodySize > 0;
   };
 
-  private open(url: string): RequestRecord | null {
+  #openRecord(url: string): RequestRecord | null {
     if (!this.record) return null;
     const record: RequestRecord = {
       url,
@@ -95,12 +98,16 @@ export class Requests {
       broken: false,
     };
     this.log.push(record);
-    if (this.log.length > KEPT_RECORDS) this.log.shift();
+    if (this.log.length > MAX_RECORDS) this.log.shift();
     return record;
   }
 }
 
-async function* follow(body: ReadableStream<Uint8Array>, record: RequestRecord): AsyncGenerator<Uint8Array> {
+/** The chunks of a body, noted in a record. */
+async function* recordedBody(
+  body: ReadableStream<Uint8Array>,
+  record: RequestRecord,
+): AsyncGenerator<Uint8Array> {
   const reader = body.getReader();
   try {
     for (;;) {
@@ -114,7 +121,7 @@ async function* follow(body: ReadableStream<Uint8Array>, record: RequestRecord):
       yield value;
     }
   } finally {
-    // Left early: the consumer gave up, or the connection broke.
+    // The consumer stopped early, or the connection broke.
     if (record.end === null) {
       record.broken = true;
       reader.cancel().catch(() => {});

@@ -11,14 +11,14 @@ import { limitsFor } from "./device.ts";
 import { type RequestHook, Requests } from "./requests.ts";
 
 export interface SessionOptions {
-  /** Changes every request of the bundle before it is sent. */
+  /** Changes every request for a bundle's file before it is sent. */
   readonly hook?: RequestHook;
   readonly limits?: Partial<StreamLimits>;
-  /** Keep a log of all requests, for tests and the inspector. */
+  /** Keeps a log of all requests, for tests. */
   readonly record?: boolean;
 }
 
-/** What is planned for before there is a camera: only the order of several bases depends on it. */
+/** The view to plan with before there is a camera: it decides only the order of several bases. */
 export const ANYWHERE: View = {
   eye: [0, 1.6, 3],
   gaze: [0, 0, -1],
@@ -28,32 +28,33 @@ export const ANYWHERE: View = {
   frustum: [],
 };
 
-/** An asset of the session: where its bundle is, and who draws it. */
+/** The bundle of an asset, and the host that draws it. */
 interface Streamed {
   readonly bundle: string;
+  /** Resolves when there is a host. */
   readonly attached: Promise<Host>;
-  readonly settle: (host: Host) => void;
+  readonly resolveAttached: (host: Host) => void;
   host: Host | null;
 }
 
 /**
- * The streaming core with what it needs of a browser: network, clock, hashes. It needs no three.js and can
- * fetch before three.js has arrived; what is fetched then waits for the host that will draw it.
+ * Connects the streaming core to the browser: network, clock, hashes. It works before three.js is loaded: files that
+ * arrive earlier wait for the host that will draw them.
  */
 export class Session {
   readonly requests: Requests;
   readonly bandwidth: BandwidthEstimator;
   readonly fetcher: Fetcher;
   readonly streamer: Streamer;
-  /** Files that were given up, newest last. */
+  /** Downloads that have failed for good, newest last. */
   readonly failures: { readonly download: Download; readonly error: Error }[] = [];
   onFailure: ((download: Download, error: Error) => void) | null = null;
 
-  private readonly pace = new FramePace();
-  private readonly streamed = new Map<AssetState, Streamed>();
-  /** What the last plan was made for. */
-  private view = ANYWHERE;
-  private readonly catalogues = new Map<string, Promise<Catalogue>>();
+  readonly #pace = new FramePace();
+  readonly #streamed = new Map<AssetState, Streamed>();
+  /** The view of the last plan. */
+  #view = ANYWHERE;
+  readonly #catalogues = new Map<string, Promise<Catalogue>>();
 
   constructor(options: SessionOptions = {}) {
     this.requests = new Requests();
@@ -66,11 +67,11 @@ export class Session {
       bandwidth: this.bandwidth,
       fromCache: this.requests.fromCache,
       offline,
-      // Browsers offer hashes to secure contexts alone.
+      // Browsers have `crypto.subtle` in secure contexts only.
       ...(globalThis.crypto?.subtle ? { subtle: crypto.subtle } : {}),
     });
     this.streamer = new Streamer({
-      host: this.relayedHost(),
+      host: this.#dispatchingHost(),
       fetcher: this.fetcher,
       bandwidth: this.bandwidth,
       limits: { ...DEFAULT_LIMITS, ...limitsFor(navigator) },
@@ -78,7 +79,7 @@ export class Session {
     this.adjust(options);
   }
 
-  /** Changes what is named, from the next request on. */
+  /** Changes the given options, from the next request on. */
   adjust({ hook, limits, record }: SessionOptions): void {
     if (hook) this.requests.hook = hook;
     if (record !== undefined) this.requests.record = record;
@@ -86,25 +87,25 @@ export class Session {
   }
 
   /**
-   * Reads a bundle's catalogue; once, however often it is asked for.
-   * @throws Error that names the address and what is wrong with it
+   * Reads a bundle's catalogue. All calls for one address share one request.
+   * @throws Error if it cannot be loaded or is not valid; the message names the address and the reason
    */
   open(url: string): Promise<Catalogue> {
     const address = new URL(url, document.baseURI).href;
-    let catalogue = this.catalogues.get(address);
+    let catalogue = this.#catalogues.get(address);
     if (!catalogue) {
-      catalogue = this.read(address);
-      this.catalogues.set(address, catalogue);
-      // One that failed may be there the next time.
-      catalogue.catch(() => this.catalogues.delete(address));
+      catalogue = this.#read(address);
+      this.#catalogues.set(address, catalogue);
+      // After a failure, the next call tries again.
+      catalogue.catch(() => this.#catalogues.delete(address));
     }
     return catalogue;
   }
 
   /**
    * Starts to stream an asset of a bundle.
-   * @param name may be left out when the bundle has one asset
-   * @throws Error when the bundle cannot be read or has no such asset
+   * @param name may be omitted if the bundle has one asset
+   * @throws Error if the bundle cannot be read or has no such asset
    */
   async begin(url: string, name?: string): Promise<AssetState> {
     const { assets } = await this.open(url);
@@ -118,63 +119,65 @@ export class Session {
     return this.add(chosen, entry, url);
   }
 
-  /** A frame begins on a display of this rate: where frames come late, less is drawn. */
-  framed(now: number, framesPerSecond: number): void {
-    this.pace.frame(now, framesPerSecond);
-    this.streamer.renderShare = this.pace.share;
+  /** Call at the start of each frame: if frames are late for this rate, the render budget shrinks. */
+  beginFrame(now: number, framesPerSecond: number): void {
+    this.#pace.frame(now, framesPerSecond);
+    this.streamer.renderShare = this.#pace.share;
   }
 
-  /** Plans for what is seen; assets that have a view of their own are planned for that one. */
+  /** Plans downloads for a view. An asset with a view of its own is planned with that one. */
   plan(view: View): void {
-    this.view = view;
+    this.#view = view;
     this.streamer.update(view, performance.now());
   }
 
   /**
-   * Plans again and again for a view that is only expected, until it is stopped: what is needed first is asked for
-   * while three.js is still on its way.
+   * Plans repeatedly with an expected view while three.js is still loading.
    * @returns stops it
    */
-  foresee(view: View): () => void {
+  planAhead(view: View): () => void {
     this.plan(view);
     const timer = setInterval(() => this.plan(view), FRAME_MS);
     return () => clearInterval(timer);
   }
 
-  /** Starts to stream an asset of a catalogue. Its id is `name`, with a number where the session has that already. */
+  /**
+   * Starts to stream an asset of a catalogue. Its id is `name`, plus a number if the session already has that id.
+   * @param bundle address of the catalogue
+   */
   add(name: string, entry: CatalogueEntry, bundle: string): AssetState {
     const taken = new Set(this.streamer.assets.map(({ id }) => id));
     let id = name;
     for (let copy = 2; taken.has(id); copy++) id = `${name}#${copy}`;
     const address = new URL(bundle, document.baseURI).href;
-    this.requests.place(entry.base.uri, address);
-    this.requests.place(entry.manifest.uri, address);
+    this.requests.setBundle(entry.base.uri, address);
+    this.requests.setBundle(entry.manifest.uri, address);
     const asset = new AssetState(id, entry);
     asset.rendererReady = false;
-    let settle: (host: Host) => void = () => {};
+    let resolveAttached: (host: Host) => void = () => {};
     const attached = new Promise<Host>((resolve) => {
-      settle = resolve;
+      resolveAttached = resolve;
     });
-    this.streamed.set(asset, { bundle: address, attached, settle, host: null });
+    this.#streamed.set(asset, { bundle: address, attached, resolveAttached, host: null });
     this.streamer.add(asset);
     return asset;
   }
 
-  /** Gives an asset the side that draws it. Once. */
+  /** Sets the host that draws an asset. Call it once for each asset. */
   attach(asset: AssetState, host: Host): void {
-    const streamed = this.streamed.get(asset);
+    const streamed = this.#streamed.get(asset);
     if (!streamed) return;
     streamed.host = host;
     asset.rendererReady = true;
-    streamed.settle(host);
+    streamed.resolveAttached(host);
   }
 
   remove(asset: AssetState): void {
     this.streamer.remove(asset);
-    this.streamed.delete(asset);
+    this.#streamed.delete(asset);
   }
 
-  private async read(address: string): Promise<Catalogue> {
+  async #read(address: string): Promise<Catalogue> {
     let json: unknown;
     try {
       const response = await this.requests.send(address);
@@ -189,33 +192,34 @@ export class Session {
       return parseCatalogue(json);
     } catch (error) {
       if (!(error instanceof ManifestError)) throw error;
-      throw new Error(`${address} is not a bundle's catalogue: ${error.message}`, { cause: error });
+      throw new Error(`${address} is not a valid catalogue: ${error.message}`, { cause: error });
     }
   }
 
-  /** A file has arrived: the next one is asked for now, not in the next frame, or the link would lie idle. */
-  private goOn(): void {
+  /** After a file has arrived: requests the next one at once, since the network would be idle until the next frame. */
+  #planSoon(): void {
     queueMicrotask(() => {
-      // Before anything was seen, what is expected to be seen is planned for by whoever expects it.
-      if (this.streamer.assets.every(({ view }) => view !== null)) this.plan(this.view);
+      // Until every asset has been in a frame, `planAhead` plans with the expected view.
+      if (this.streamer.assets.every(({ view }) => view !== null)) this.plan(this.#view);
     });
   }
 
-  private relayedHost(): Host {
-    const hostOf = (asset: AssetState): Host | null => this.streamed.get(asset)?.host ?? null;
-    // Nothing can be shown before it was prepared, so only `prepare` has to wait for the host.
+  /** The streamer's host: passes each call to the host of the asset. */
+  #dispatchingHost(): Host {
+    const hostOf = (asset: AssetState): Host | null => this.#streamed.get(asset)?.host ?? null;
+    // A file is shown only after `prepare`, so no other call has to wait for the host.
     return {
       prepare: async (download, bytes, signal) => {
-        this.goOn();
-        const host = await this.streamed.get(download.asset)?.attached;
+        this.#planSoon();
+        const host = await this.#streamed.get(download.asset)?.attached;
         await host?.prepare(download, bytes, signal);
       },
       baseProgress: (asset, head) => hostOf(asset)?.baseProgress?.(asset, head),
       manifestReady: (asset) => {
-        const streamed = this.streamed.get(asset);
+        const streamed = this.#streamed.get(asset);
         if (!streamed || !asset.manifest) return;
-        this.goOn();
-        for (const uri of urisOf(asset.manifest)) this.requests.place(uri, streamed.bundle);
+        this.#planSoon();
+        for (const uri of urisOf(asset.manifest)) this.requests.setBundle(uri, streamed.bundle);
         if (streamed.host) streamed.host.manifestReady?.(asset);
         else void streamed.attached.then((host) => host.manifestReady?.(asset));
       },
@@ -235,8 +239,8 @@ export class Session {
 let shared: Session | null = null;
 
 /**
- * The page's one session: everything that streams on a page shares one queue, one bandwidth estimate and one memory
- * budget. Options of a later caller replace those of an earlier one.
+ * The session of the page: all its assets share one queue, one bandwidth estimate and one memory budget. Options of a
+ * later caller replace those of an earlier one.
  */
 export function pageSession(options: SessionOptions = {}): Session {
   shared ??= new Session();
@@ -244,6 +248,7 @@ export function pageSession(options: SessionOptions = {}): Session {
   return shared;
 }
 
+/** All files that a manifest names. */
 function* urisOf(manifest: Manifest): Generator<string> {
   for (const { keyframes } of manifest.animations) if (keyframes) yield keyframes.uri;
   for (const { levels } of manifest.textures) for (const { uri } of levels) if (uri) yield uri;
@@ -252,11 +257,13 @@ function* urisOf(manifest: Manifest): Generator<string> {
   }
 }
 
+/** Resolves when the browser is online again; null if it is online. */
 function offline(): Promise<void> | null {
   if (navigator.onLine) return null;
   return new Promise((resolve) => addEventListener("online", () => resolve(), { once: true }));
 }
 
+/** Rejects with the signal's reason if it is aborted first. */
 function wait(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();

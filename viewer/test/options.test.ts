@@ -8,8 +8,8 @@ const read = (query: string, page = "https://museum.example/show/") =>
   readOptions(new URL(`${page}?${query}`));
 
 test("an address without a query shows all of the bundle beside the page, alone", () => {
-  const { complaints, ...options } = read("");
-  assert.deepEqual(complaints, []);
+  const { warnings, ...options } = read("");
+  assert.deepEqual(warnings, []);
   assert.deepEqual(options, {
     bundle: "https://museum.example/show/bundle.json",
     assets: null,
@@ -35,9 +35,9 @@ test("a port alone is a relay on the page's host, encrypted as the page is", () 
 test("a relay may have a path, and needs a WebSocket's scheme", () => {
   assert.equal(read("relay=wss://relay.example/eu/").relay, "wss://relay.example/eu");
   for (const wrong of ["relay.example", "https://relay.example", "javascript:alert(1)", ":0x1", ":999999"]) {
-    const { relay, complaints } = read(`relay=${encodeURIComponent(wrong)}`);
+    const { relay, warnings } = read(`relay=${encodeURIComponent(wrong)}`);
     assert.equal(relay, null, wrong);
-    assert.equal(complaints.length, 1, wrong);
+    assert.equal(warnings.length, 1, wrong);
   }
 });
 
@@ -48,9 +48,9 @@ test("assets are named once each, in the order given", () => {
 test("a camera is six numbers", () => {
   assert.deepEqual(read("camera=1,2,3,0,-0.5,0").camera, { eye: [1, 2, 3], target: [0, -0.5, 0] });
   for (const wrong of ["1,2,3", "1,2,3,4,5,x", "1e9,0,0,0,0,0", "NaN,0,0,0,0,0"]) {
-    const { camera, complaints } = read(`camera=${wrong}`);
+    const { camera, warnings } = read(`camera=${wrong}`);
     assert.equal(camera, null, wrong);
-    assert.equal(complaints.length, 1, wrong);
+    assert.equal(warnings.length, 1, wrong);
   }
 });
 
@@ -69,8 +69,8 @@ test("whatever the address holds, the options are usable", () => {
 
 test("a join token is taken as it is, and a broken one is refused without being shown", () => {
   assert.equal(read("token=eyJ2IjoxfQ.c2ln-_A").token, "eyJ2IjoxfQ.c2ln-_A");
-  const { token, complaints } = read("token=secret%20word");
+  const { token, warnings } = read("token=secret%20word");
   assert.equal(token, null);
-  assert.equal(complaints.length, 1);
-  assert.doesNotMatch(complaints[0] as string, /secret/);
+  assert.equal(warnings.length, 1);
+  assert.doesNotMatch(warnings[0] as string, /secret/);
 });

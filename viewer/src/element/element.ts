@@ -1,10 +1,11 @@
 /**
  * `<streamxr-viewer src="…/bundle.json" asset="duck">`: a streamed asset as an HTML element.
  *
- * This script is small and begins to fetch the asset at once; three.js comes beside it, once for all elements of the
- * page, which also share one plan, one bandwidth estimate and one memory budget.
+ * This script is small and requests the asset at once, while three.js is loading. All elements of a page share one copy
+ * of three.js, one plan, one bandwidth estimate and one memory budget.
  */
 import type { AssetState } from "../core/asset.ts";
+import type { View } from "../core/gaze.ts";
 import { frameBox, viewFrom } from "../layout.ts";
 import { pageSession } from "../session.ts";
 import type { Asset } from "../three/asset.ts";
@@ -26,30 +27,30 @@ button[hidden] { display: none; }
 `;
 /** Degrees, vertical: of the element's camera. */
 const FIELD_OF_VIEW = 35;
-/** Elements that draw at the same time: browsers give a page 16 contexts at most, phones 8. */
-const MOST_AWAKE = 8;
-/** Elements begin to load when they are this near to being seen. */
-const NEAR = "50%";
+/** Elements with a WebGL context at the same time: browsers allow 16 contexts per page, phones 8. */
+const MAX_CONTEXTS = 8;
+/** An element starts to load within this distance from the viewport. */
+const LOAD_MARGIN = "50%";
 const PROGRESS_MS = 50;
 
-/** The elements that hold a context, the one that was woken last at the end. */
-const awake = new Set<StreamXRViewer>();
+/** The elements that have a context, the newest last. */
+const active = new Set<StreamXRViewer>();
 
 /**
  * Attributes:
  * - `src`: address of a bundle's `bundle.json`
- * - `asset`: its name in the bundle; may be left out when there is one
- * - `alt`: what is shown, for those who cannot see it
- * - `poster`: a picture until the first frame; or anything with `slot="poster"`
- * - `animation`: name of the animation to play; the first one when it is left out
- * - `gaze`: `pointer` takes the mouse for a hint at where its user looks; `head`, the default, takes the view's centre
+ * - `asset`: the asset's name in the bundle; may be omitted if the bundle has one asset
+ * - `alt`: text for visitors who cannot see the asset
+ * - `poster`: address of a picture to show before the first frame; or use any content with `slot="poster"`
+ * - `animation`: name of the animation to play; the first one by default
+ * - `gaze`: `pointer` uses the mouse as a hint for the gaze; `head`, the default, uses the centre of the view
  * - `exposure`: brightness of the light, 1 by default
- * - `xr`: offers “Enter VR” where the device can
+ * - `xr`: shows a button “Enter VR” if the device supports it
  *
  * Events: `progress` (a ProgressEvent over the bytes of the first picture), `load` (the first frame is drawn),
- * `error` (an ErrorEvent). None bubbles. While it is shown, the element has the attribute `loaded`.
+ * `error` (an ErrorEvent). None bubbles. The element has the attribute `loaded` while the asset is shown.
  *
- * Size and background are CSS's; it is 300 pixels square by default.
+ * CSS sets the size, 300 × 300 pixels by default, and the background.
  */
 export class StreamXRViewer extends HTMLElement {
   static readonly observedAttributes = [
@@ -63,39 +64,40 @@ export class StreamXRViewer extends HTMLElement {
     "aria-label",
   ];
 
-  private canvas = document.createElement("canvas");
-  private readonly picture = document.createElement("img");
-  private readonly message = document.createElement("p");
-  private readonly button = document.createElement("button");
-  private readonly posterSlot = document.createElement("slot");
-  private sight: IntersectionObserver | null = null;
-  private seen = false;
+  #canvas = document.createElement("canvas");
+  readonly #posterImage = document.createElement("img");
+  readonly #message = document.createElement("p");
+  readonly #vrButton = document.createElement("button");
+  #observer: IntersectionObserver | null = null;
+  #isNear = false;
+  /** Not `#view`: the browser tests read it. */
   private view: ElementView | null = null;
-  /** Ends what the current `src` and `asset` have begun. */
-  private visit: AbortController | null = null;
+  /** Aborted when the element stops showing the current asset; null while there is none. */
+  #loading: AbortController | null = null;
 
   constructor() {
     super();
-    const root = this.attachShadow({ mode: "open" });
     const style = document.createElement("style");
     style.textContent = STYLE;
-    this.picture.alt = "";
-    this.picture.className = "poster";
-    this.posterSlot.name = "poster";
-    this.posterSlot.className = "poster";
-    this.posterSlot.append(this.picture);
-    this.message.className = "message";
-    this.message.setAttribute("part", "message");
-    this.message.setAttribute("role", "status");
-    this.button.type = "button";
-    this.button.textContent = "Enter VR";
-    this.button.hidden = true;
-    this.button.setAttribute("part", "xr-button");
-    this.button.addEventListener("click", () => void this.enterVr());
-    root.append(style, this.posterSlot, this.canvas, this.button, this.message);
+    this.#posterImage.alt = "";
+    this.#posterImage.className = "poster";
+    const posterSlot = document.createElement("slot");
+    posterSlot.name = "poster";
+    posterSlot.className = "poster";
+    posterSlot.append(this.#posterImage);
+    this.#message.className = "message";
+    this.#message.setAttribute("part", "message");
+    this.#message.setAttribute("role", "status");
+    this.#vrButton.type = "button";
+    this.#vrButton.textContent = "Enter VR";
+    this.#vrButton.hidden = true;
+    this.#vrButton.setAttribute("part", "xr-button");
+    this.#vrButton.addEventListener("click", () => void this.#enterVr());
+    const root = this.attachShadow({ mode: "open" });
+    root.append(style, posterSlot, this.#canvas, this.#vrButton, this.#message);
   }
 
-  /** The three.js object that is shown; null before `load`. */
+  /** The three.js object on show; null before `load`. */
   get model(): Asset | null {
     return this.view?.asset ?? null;
   }
@@ -104,205 +106,207 @@ export class StreamXRViewer extends HTMLElement {
     return this.getAttribute("src");
   }
   set src(value: string | null) {
-    this.reflect("src", value);
+    this.#setAttribute("src", value);
   }
 
   get asset(): string | null {
     return this.getAttribute("asset");
   }
   set asset(value: string | null) {
-    this.reflect("asset", value);
+    this.#setAttribute("asset", value);
   }
 
   connectedCallback(): void {
-    this.describe();
-    this.sight = new IntersectionObserver(
+    this.#applyAttributes();
+    this.#observer = new IntersectionObserver(
       ([entry]) => {
-        this.seen = entry?.isIntersecting ?? false;
-        if (this.view) this.view.visible = this.seen;
-        else if (this.seen && !this.visit) this.start();
+        this.#isNear = entry?.isIntersecting ?? false;
+        if (this.view) this.view.visible = this.#isNear;
+        else if (this.#isNear && !this.#loading) this.#start();
       },
-      { rootMargin: NEAR },
+      { rootMargin: LOAD_MARGIN },
     );
-    this.sight.observe(this);
-    // An element that is in view does not wait for the observer, which answers after the first layout.
-    this.startSoon();
+    this.#observer.observe(this);
+    // The observer answers only after the first layout; an element in view starts before.
+    this.#startSoon();
   }
 
   disconnectedCallback(): void {
-    // An element that is moved is taken out and put back in the same task.
+    // A moved element is disconnected and connected again in the same task.
     queueMicrotask(() => {
       if (this.isConnected) return;
-      this.sight?.disconnect();
-      this.sight = null;
-      this.seen = false;
-      this.stop();
+      this.#observer?.disconnect();
+      this.#observer = null;
+      this.#isNear = false;
+      this.#stop();
     });
   }
 
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
     if (before === after) return;
-    if (name === "src" || name === "asset") this.restart();
-    else this.describe();
+    if (name === "src" || name === "asset") {
+      this.#stop();
+      this.#startSoon();
+    } else {
+      this.#applyAttributes();
+    }
   }
 
-  private reflect(name: string, value: string | null): void {
+  /** Frees the context if the element is out of view; it loads again when it comes near. */
+  sleep(): void {
+    if (!this.#isNear) this.#stop();
+  }
+
+  #setAttribute(name: string, value: string | null): void {
     if (value === null) this.removeAttribute(name);
     else this.setAttribute(name, value);
   }
 
-  private restart(): void {
-    this.stop();
-    this.startSoon();
-  }
-
-  /** Several attributes may change in one task. */
-  private startSoon(): void {
+  /** In a microtask, since several attributes may change in one task. */
+  #startSoon(): void {
     queueMicrotask(() => {
-      if (this.isConnected && !this.visit && isNear(this)) this.start();
+      if (this.isConnected && !this.#loading && isNearViewport(this)) this.#start();
     });
   }
 
-  /** Applies what needs no new asset. */
-  private describe(): void {
+  /** Applies the attributes that need no other asset. */
+  #applyAttributes(): void {
     const name = this.getAttribute("alt") ?? this.ariaLabel ?? this.asset ?? "model";
-    this.canvas.setAttribute("role", "img");
-    this.canvas.ariaLabel = `3D: ${name}`;
-    this.canvas.tabIndex = 0;
+    this.#canvas.setAttribute("role", "img");
+    this.#canvas.ariaLabel = `3D: ${name}`;
+    this.#canvas.tabIndex = 0;
     const poster = this.getAttribute("poster");
-    this.picture.hidden = poster === null;
-    if (poster !== null && this.picture.getAttribute("src") !== poster) this.picture.src = poster;
+    this.#posterImage.hidden = poster === null;
+    if (poster !== null && this.#posterImage.getAttribute("src") !== poster) this.#posterImage.src = poster;
     if (!this.view) return;
     const exposure = Number(this.getAttribute("exposure") ?? 1);
     this.view.exposure = exposure >= 0 && exposure < 100 ? exposure : 1;
     this.view.asset?.play(this.getAttribute("animation") ?? undefined);
-    void this.offerVr();
+    void this.#offerVr();
   }
 
-  private start(): void {
+  #start(): void {
     const { src } = this;
     if (!src) return;
-    const visit = new AbortController();
-    this.visit = visit;
-    this.say("");
-    this.load(src, visit.signal).catch((error: unknown) => {
-      if (visit.signal.aborted) return;
+    const loading = new AbortController();
+    this.#loading = loading;
+    this.#showMessage("");
+    this.#load(src, loading.signal).catch((error: unknown) => {
+      if (loading.signal.aborted) return;
       const message = error instanceof Error ? error.message : String(error);
-      this.say(message);
+      this.#showMessage(message);
       this.dispatchEvent(new ErrorEvent("error", { message, error }));
     });
   }
 
-  private async load(src: string, signal: AbortSignal): Promise<void> {
-    // Together with the catalogue, not after it. A failure is met where it is awaited.
-    const module = import("./element-view.ts");
-    module.catch(() => {});
+  async #load(src: string, signal: AbortSignal): Promise<void> {
+    // Loads beside the catalogue, not after it. An error is thrown at `await code`.
+    const code = import("./element-view.ts");
+    code.catch(() => {});
     const session = pageSession();
     const state = await session.begin(src, this.asset ?? undefined);
-    const drop = (): void => session.remove(state);
-    if (signal.aborted) return drop();
-    signal.addEventListener("abort", drop, { once: true });
-    const progress = setInterval(() => this.report(state), PROGRESS_MS);
+    const remove = (): void => session.remove(state);
+    if (signal.aborted) return remove();
+    signal.addEventListener("abort", remove, { once: true });
+    const progressTimer = setInterval(() => this.#reportProgress(state), PROGRESS_MS);
     try {
-      const { clientWidth, clientHeight } = this;
-      const aspect = clientWidth / Math.max(1, clientHeight);
-      const viewpoint = frameBox(state.entry.bounds, FIELD_OF_VIEW, aspect);
-      state.view = viewFrom(viewpoint, FIELD_OF_VIEW, aspect, clientHeight * devicePixelRatio);
+      const view = this.#expectedView(state);
+      state.view = view;
       const animation = this.getAttribute("animation");
       if (animation) state.animationsToPlay = new Set([animation]);
-      const stop = session.foresee(state.view);
-      const { ElementView } = await module.finally(stop);
+      const stop = session.planAhead(view);
+      const { ElementView } = await code.finally(stop);
       if (signal.aborted) return;
-      const view = this.open(ElementView);
-      const asset = await view.show(state);
+      const asset = await this.#openView(ElementView).show(state);
       if (signal.aborted) return;
       asset.play(this.getAttribute("animation") ?? undefined);
     } catch (error) {
-      drop();
+      remove();
       throw error;
     } finally {
-      clearInterval(progress);
+      clearInterval(progressTimer);
     }
-    this.report(state);
+    this.#reportProgress(state);
     this.toggleAttribute("loaded", true);
     this.dispatchEvent(new Event("load"));
   }
 
-  private open(View: typeof ElementView): ElementView {
-    makeRoom(this);
-    this.view = new View(this.canvas, {
-      fieldOfView: FIELD_OF_VIEW,
-      gaze: this.getAttribute("gaze") === "pointer" ? "pointer" : "head",
-    });
-    awake.add(this);
-    this.describe();
+  /** The first view, for planning before there is a camera. */
+  #expectedView({ entry }: AssetState): View {
+    const { clientWidth, clientHeight } = this;
+    const aspect = clientWidth / Math.max(1, clientHeight);
+    const viewpoint = frameBox(entry.bounds, FIELD_OF_VIEW, aspect);
+    return viewFrom(viewpoint, FIELD_OF_VIEW, aspect, clientHeight * devicePixelRatio);
+  }
+
+  #openView(ViewClass: typeof ElementView): ElementView {
+    freeContexts();
+    const gaze = this.getAttribute("gaze") === "pointer" ? "pointer" : "head";
+    this.view = new ViewClass(this.#canvas, { fieldOfView: FIELD_OF_VIEW, gaze });
+    active.add(this);
+    this.#applyAttributes();
     return this.view;
   }
 
-  /** Frees everything; the poster is back. */
-  private stop(): void {
-    this.visit?.abort();
-    this.visit = null;
+  /** Frees everything, and shows the poster again. */
+  #stop(): void {
+    this.#loading?.abort();
+    this.#loading = null;
     if (this.view) {
       this.view.dispose();
-      // A canvas whose context was given up never gets another.
-      const fresh = this.canvas.cloneNode() as HTMLCanvasElement;
-      this.canvas.replaceWith(fresh);
-      this.canvas = fresh;
+      // A canvas whose context was lost on purpose never gets another one.
+      const canvas = this.#canvas.cloneNode() as HTMLCanvasElement;
+      this.#canvas.replaceWith(canvas);
+      this.#canvas = canvas;
     }
     this.view = null;
-    awake.delete(this);
+    active.delete(this);
     this.toggleAttribute("loaded", false);
-    this.button.hidden = true;
+    this.#vrButton.hidden = true;
   }
 
-  /** Gives up the context of an element that nobody sees; it loads again when it is seen. */
-  sleep(): boolean {
-    if (this.seen) return false;
-    this.stop();
-    return true;
-  }
-
-  private report(state: AssetState): void {
-    const total = state.entry.base.bytes;
-    const there = state.base.loadState === "preparing" || state.base.loadState === "ready";
-    const loaded = there ? total : state.base.received;
+  #reportProgress({ entry, base }: AssetState): void {
+    const total = entry.base.bytes;
+    const isComplete = base.loadState === "preparing" || base.loadState === "ready";
+    const loaded = isComplete ? total : base.received;
     this.dispatchEvent(new ProgressEvent("progress", { lengthComputable: true, loaded, total }));
   }
 
-  private say(message: string): void {
-    this.message.textContent = message;
+  #showMessage(message: string): void {
+    this.#message.textContent = message;
   }
 
-  private async offerVr(): Promise<void> {
-    const wanted = this.hasAttribute("xr") && this.view !== null;
-    const can = wanted && (await navigator.xr?.isSessionSupported("immersive-vr").catch(() => false));
-    this.button.hidden = !can || !this.view;
+  async #offerVr(): Promise<void> {
+    const isWanted = this.hasAttribute("xr") && this.view !== null;
+    const isSupported =
+      isWanted && (await navigator.xr?.isSessionSupported("immersive-vr").catch(() => false));
+    this.#vrButton.hidden = !isSupported || !this.view;
   }
 
-  private async enterVr(): Promise<void> {
-    this.button.disabled = true;
-    const end = (): void => {
-      this.button.disabled = false;
+  async #enterVr(): Promise<void> {
+    this.#vrButton.disabled = true;
+    const onEnd = (): void => {
+      this.#vrButton.disabled = false;
     };
     try {
-      await this.view?.enterVr(end);
+      await this.view?.enterVr(onEnd);
     } catch (error) {
-      end();
-      this.say(`VR does not start: ${(error as Error).message}`);
+      onEnd();
+      this.#showMessage(`VR does not start: ${(error as Error).message}`);
     }
   }
 }
 
-/** Puts elements to sleep that nobody sees, those first that were woken first. */
-function makeRoom(next: StreamXRViewer): void {
-  for (const each of awake) {
-    if (awake.size < MOST_AWAKE) return;
-    if (each !== next) each.sleep();
+/** Makes room for one more context: elements out of view give theirs up, the oldest first. */
+function freeContexts(): void {
+  for (const element of active) {
+    if (active.size < MAX_CONTEXTS) return;
+    element.sleep();
   }
 }
 
-function isNear(element: Element): boolean {
+/** The same margin as the observer's. */
+function isNearViewport(element: Element): boolean {
   const { top, bottom, left, right } = element.getBoundingClientRect();
   return (
     bottom > -innerHeight / 2 && top < innerHeight * 1.5 && right > -innerWidth / 2 && left < innerWidth * 1.5

@@ -1,4 +1,4 @@
-/** Pieces of the panel, and numbers as people read them. */
+/** Elements of the panel, and the formats of its numbers. */
 
 export const STYLE = `
 #hud { position: fixed; left: 16px; top: 16px; width: 340px; max-height: calc(100vh - 96px); overflow: auto; z-index: 2;
@@ -55,60 +55,61 @@ export function row(left: string, right: string, className = ""): HTMLElement {
 }
 
 export interface Segment {
-  /** Of the whole bar, 0 to 1. */
+  /** Part of the bar, 0 to 1. */
   readonly share: number;
-  readonly colour: string;
+  readonly color: string;
 }
 
 export function bar(segments: readonly Segment[]): HTMLElement {
   const line = node("div", { className: "bar" });
-  for (const { share, colour } of segments) {
+  for (const { share, color } of segments) {
     const part = node("i", {});
     part.style.width = `${(100 * Math.min(1, share)).toFixed(2)}%`;
-    part.style.background = colour;
+    part.style.background = color;
     line.append(part);
   }
   return line;
 }
 
-/** What each colour means. */
-export function keys(entries: readonly (readonly [colour: string, text: string])[]): HTMLElement {
+/** A legend with one colour for each text. */
+export function keys(entries: readonly (readonly [color: string, text: string])[]): HTMLElement {
   const line = node("div", { className: "keys" });
-  for (const [colour, text] of entries) {
+  for (const [color, text] of entries) {
     const key = node("span", { className: "key", textContent: text });
-    key.style.setProperty("--key", colour);
+    key.style.setProperty("--key", color);
     line.append(key);
   }
   return line;
 }
 
-export function legend(colours: readonly string[], from: string, to: string): HTMLElement {
+/** A strip of colours with a text at each end. */
+export function legend(colors: readonly string[], from: string, to: string): HTMLElement {
   const box = node("div", { className: "legend" });
   const strip = node("i", {});
-  strip.style.background = `linear-gradient(90deg, ${colours.join(", ")})`;
+  strip.style.background = `linear-gradient(90deg, ${colors.join(", ")})`;
   box.append(strip, row(from, to, "quiet"));
   return box;
 }
 
-export function bits(bytesPerSecond: number): string {
+export function formatBits(bytesPerSecond: number): string {
   const rate = bytesPerSecond * 8;
   if (rate >= 1e6) return `${(rate / 1e6).toFixed(rate >= 1e7 ? 0 : 1)} Mbit/s`;
   return `${(rate / 1e3).toFixed(0)} kbit/s`;
 }
 
-export function bytes(amount: number): string {
+export function formatBytes(amount: number): string {
   if (amount >= 1e9) return `${(amount / 1e9).toFixed(2)} GB`;
   if (amount >= 1e6) return `${(amount / 1e6).toFixed(amount >= 1e8 ? 0 : 1)} MB`;
   if (amount >= 1e4 || amount === 0) return `${(amount / 1e3).toFixed(0)} KB`;
   return `${(amount / 1e3).toFixed(1)} KB`;
 }
 
-export function count(amount: number): string {
+export function formatCount(amount: number): string {
   return amount >= 1e4 ? `${(amount / 1e3).toFixed(0)}k` : amount.toFixed(0);
 }
 
-/** Three digits, whatever the size. */
-export function figure(amount: number): string {
+/** A number with two or three significant digits. */
+export function formatNumber(amount: number): string {
   if (amount === 0) return "0";
   if (amount >= 1e9) return `${(amount / 1e9).toFixed(2)} GB`;
   if (amount >= 1e6) return `${(amount / 1e6).toPrecision(3)}M`;
@@ -116,8 +117,8 @@ export function figure(amount: number): string {
   return amount >= 0.01 ? String(Number(amount.toPrecision(2))) : amount.toExponential(0);
 }
 
-/** A length in the unit in which it is a small number. */
-export function length(metres: number): string {
+/** An error in metres, in a suitable unit. */
+export function formatLength(metres: number): string {
   if (metres === 0) return "exact";
   if (metres >= 0.01) return `±${(metres * 100).toFixed(1)} cm`;
   if (metres >= 0.0001) return `±${(metres * 1000).toFixed(1)} mm`;

@@ -13,49 +13,52 @@ import {
 import type { AssetState } from "../core/asset.ts";
 import type { View } from "../core/gaze.ts";
 import type { Gaze, GazeSource } from "../core/gaze-sources.ts";
+import { renderOver } from "./overlay.ts";
 
-/** Metres at which the gaze is marked when it meets nothing. */
-const NOWHERE = 3;
-/** Metres below the eye at which the ray begins: from the eye itself it would be a point. */
-const CHIN = 0.12;
+/** Distance of the mark if the gaze meets no asset, metres. */
+const DEFAULT_DISTANCE = 3;
+/** The ray begins this far below the eye, metres: from the eye itself it would look like a point. */
+const RAY_DROP = 0.12;
+/** Half of the dot's size, degrees. */
+const DOT_DEGREES = 0.35;
 
-const COLOURS: Readonly<Record<GazeSource, number>> = {
+const COLORS: Readonly<Record<GazeSource, number>> = {
   eye: 0x35d0ff,
   pinch: 0xffb84d,
   pointer: 0xc9a0ff,
   head: 0xffffff,
 };
 
-const AHEAD = new Vector3(0, 0, -1);
+const FORWARD = new Vector3(0, 0, -1);
 const UP = new Vector3(0, 1, 0);
 
 /**
- * The gaze in the picture: a dot where it meets something, the ray that leads there, a ring within which the eye may
- * be, and a fainter ring where the head's motion will have carried it.
+ * Draws the gaze: a dot where it meets an asset, the ray to the dot, a ring for its uncertainty, and a fainter ring for
+ * its predicted direction.
  */
 export class GazeMarks {
   visible = false;
-  private readonly scene = new Scene();
-  private readonly dot = new Mesh(band(0, 1), mark(0.95));
-  private readonly outline = new Mesh(band(1, 1.35), mark(0.5, 0x10202c));
-  private readonly ray = new Mesh(tube(), mark(0.5));
-  private readonly ring = new Mesh(band(0.985, 1), mark(0.7));
-  private readonly next = new Mesh(band(0.985, 1), mark(0.3));
-  private readonly turned = new Quaternion();
-  private readonly gaze = new Vector3();
-  private readonly eye = new Vector3();
+  readonly #scene = new Scene();
+  readonly #dot = new Mesh(band(0, 1), mark(0.95));
+  readonly #outline = new Mesh(band(1, 1.35), mark(0.5, 0x10202c));
+  readonly #ray = new Mesh(cone(), mark(0.5));
+  readonly #uncertaintyRing = new Mesh(band(0.985, 1), mark(0.7));
+  readonly #predictedRing = new Mesh(band(0.985, 1), mark(0.3));
+  readonly #rotation = new Quaternion();
+  readonly #gaze = new Vector3();
+  readonly #eye = new Vector3();
 
   constructor() {
     const group = new Group();
-    group.add(this.ray, this.outline, this.dot, this.ring, this.next);
-    group.children.forEach((each, order) => {
-      each.renderOrder = order;
-      each.frustumCulled = false;
+    group.add(this.#ray, this.#outline, this.#dot, this.#uncertaintyRing, this.#predictedRing);
+    group.children.forEach((child, order) => {
+      child.renderOrder = order;
+      child.frustumCulled = false;
     });
-    this.scene.add(group);
+    this.#scene.add(group);
   }
 
-  /** Call after the frame was drawn. */
+  /** Call after the frame is drawn. */
   render(
     renderer: WebGLRenderer,
     camera: Camera,
@@ -64,52 +67,43 @@ export class GazeMarks {
     assets: readonly AssetState[],
   ): void {
     if (!this.visible) return;
-    for (const { material } of [this.dot, this.ray, this.ring, this.next]) {
-      material.color.setHex(COLOURS[gaze.source]);
+    for (const { material } of [this.#dot, this.#ray, this.#uncertaintyRing, this.#predictedRing]) {
+      material.color.setHex(COLORS[gaze.source]);
     }
-    const distance = Math.max(2 * view.near, distanceAlong(view, assets) ?? NOWHERE);
-    const size = distance * Math.tan((0.35 * Math.PI) / 180);
-    const place = this.place(this.dot, view, distance, size);
-    this.place(this.outline, view, distance, size);
+    const distance = Math.max(2 * view.near, distanceAlong(view, assets) ?? DEFAULT_DISTANCE);
+    const size = distance * Math.tan((DOT_DEGREES * Math.PI) / 180);
+    const dot = this.#place(this.#dot, view, distance, size);
+    this.#place(this.#outline, view, distance, size);
     const radius = Math.tan((view.gazeUncertaintyDegrees * Math.PI) / 180);
-    this.place(this.ring, view, 1, radius);
-    this.next.visible = view.predicted !== undefined;
-    if (view.predicted) this.place(this.next, view.predicted, 1, radius);
-    this.aim(this.ray, this.eye.set(...view.eye).addScaledVector(UP, -CHIN), place, size * 0.3);
-    const { autoClear } = renderer;
-    const shadows = renderer.shadowMap.needsUpdate;
-    renderer.autoClear = false;
-    renderer.shadowMap.needsUpdate = false;
-    renderer.render(this.scene, camera);
-    renderer.autoClear = autoClear;
-    renderer.shadowMap.needsUpdate = shadows;
+    this.#place(this.#uncertaintyRing, view, 1, radius);
+    this.#predictedRing.visible = view.predicted !== undefined;
+    if (view.predicted) this.#place(this.#predictedRing, view.predicted, 1, radius);
+    this.#stretch(this.#ray, this.#eye.set(...view.eye).addScaledVector(UP, -RAY_DROP), dot, size * 0.3);
+    renderOver(renderer, this.#scene, camera);
   }
 
-  dispose(): void {
-    for (const { geometry, material } of [this.dot, this.outline, this.ray, this.ring, this.next]) {
-      geometry.dispose();
-      material.dispose();
-    }
-  }
-
-  /** Something round, facing the eye from so many metres along its gaze. */
-  private place(mesh: Mesh, view: View, distance: number, size: number): Vector3 {
-    this.gaze.set(...view.gaze);
-    mesh.position.set(...view.eye).addScaledVector(this.gaze, distance);
-    mesh.quaternion.copy(this.turned.setFromUnitVectors(AHEAD, this.gaze));
+  /**
+   * Places a round mark on the gaze, facing the eye.
+   * @param distance along the gaze, metres
+   */
+  #place(mesh: Mesh, view: View, distance: number, size: number): Vector3 {
+    this.#gaze.set(...view.gaze);
+    mesh.position.set(...view.eye).addScaledVector(this.#gaze, distance);
+    mesh.quaternion.copy(this.#rotation.setFromUnitVectors(FORWARD, this.#gaze));
     mesh.scale.set(size, size, 1);
     return mesh.position;
   }
 
-  private aim(mesh: Mesh, from: Vector3, to: Vector3, thickness: number): void {
+  /** Places the ray between two points. */
+  #stretch(mesh: Mesh, from: Vector3, to: Vector3, thickness: number): void {
     const length = Math.max(1e-3, from.distanceTo(to));
     mesh.position.copy(from).lerp(to, 0.5);
-    mesh.quaternion.setFromUnitVectors(UP, this.gaze.copy(to).sub(from).divideScalar(length));
+    mesh.quaternion.setFromUnitVectors(UP, this.#gaze.copy(to).sub(from).divideScalar(length));
     mesh.scale.set(thickness, length, thickness);
   }
 }
 
-/** Metres along the gaze to the middle of what it meets: by the regions' spheres, without looking at triangles. */
+/** Distance along the gaze to the nearest region's sphere that it meets, metres: to the sphere's middle. */
 function distanceAlong(view: View, assets: readonly AssetState[]): number | null {
   let nearest: number | null = null;
   const centre = new Vector3();
@@ -137,25 +131,28 @@ function distanceAlong(view: View, assets: readonly AssetState[]): number | null
   return nearest;
 }
 
-// By hand: what three.js has for these would weigh on every page's first load, not on the inspector's.
+// Own geometry: three.js has classes for these shapes, but they would be in the first load of each page.
 
-/** A ring about z, or a disc. */
+/** A ring about the z axis; a disc if `inner` is 0. */
 function band(inner: number, outer: number): BufferGeometry {
-  return strip(96, (turn, side) => {
+  return strip(96, (angle, side) => {
     const radius = side === 0 ? inner : outer;
-    return [radius * Math.cos(turn), radius * Math.sin(turn), 0];
+    return [radius * Math.cos(angle), radius * Math.sin(angle), 0];
   });
 }
 
-/** An open cone about y, from a point at −½ to radius 1 at ½: near the eye it must not fill the picture. */
-function tube(): BufferGeometry {
-  return strip(8, (turn, side) => [side * Math.cos(turn), side - 0.5, side * Math.sin(turn)]);
+/** An open cone about the y axis, from a point at −½ to radius 1 at ½: near the eye it does not fill the picture. */
+function cone(): BufferGeometry {
+  return strip(8, (angle, side) => [side * Math.cos(angle), side - 0.5, side * Math.sin(angle)]);
 }
 
-/** Quads between two closed lines. */
+/**
+ * Quads between two closed lines.
+ * @param at the position at an angle on the first or second line
+ */
 function strip(
   sides: number,
-  at: (turn: number, side: 0 | 1) => readonly [number, number, number],
+  at: (angle: number, side: 0 | 1) => readonly [number, number, number],
 ): BufferGeometry {
   const positions: number[] = [];
   for (let i = 0; i < sides; i++) {
@@ -175,6 +172,6 @@ function mark(opacity: number, color = 0xffffff): MeshBasicMaterial {
     depthTest: false,
     depthWrite: false,
     toneMapped: false,
-    side: 2, // DoubleSide: a ring is seen from either
+    side: 2, // DoubleSide
   });
 }

@@ -1,17 +1,18 @@
 import type { Camera, WebGLRenderer } from "three";
 import type { AssetState, Download } from "../core/asset.ts";
+import type { Manifest } from "../core/bundle/bundle.ts";
 import type { Candidate } from "../core/choices.ts";
 import type { StreamXR } from "../index.ts";
 import { drawCurve, type Reading } from "./curve.ts";
 import {
   bar,
-  bits,
-  bytes,
-  count,
-  figure,
+  formatBits,
+  formatBytes,
+  formatCount,
+  formatLength,
+  formatNumber,
   keys,
   legend,
-  length,
   node,
   row,
   type Segment,
@@ -19,93 +20,101 @@ import {
   title,
 } from "./elements.ts";
 import { GazeMarks } from "./gaze-marks.ts";
-import { type Colouring, needColour, Overlay, tierColour } from "./overlay.ts";
+import { type ColorBy, needColor, Overlay, tierColor } from "./overlay.ts";
 import { nameOf, Trace } from "./trace.ts";
 
-/** Milliseconds between two readings: numbers that change faster cannot be read. */
+/** Milliseconds between two updates: people cannot read numbers that change faster. */
 const PERIOD_MS = 250;
 /** Rows of the queue. */
-const QUEUE = 8;
+const QUEUE_ROWS = 8;
 
-const KINDS: readonly (readonly [Download["kind"], string, string])[] = [
+const KINDS: readonly (readonly [kind: Download["kind"], name: string, color: string])[] = [
   ["base", "bases", "#f0b27a"],
   ["animation", "motion", "#c9a0e8"],
   ["refinement", "geometry", "#7fd1c7"],
   ["texture", "pictures", "#8fb4f0"],
 ];
-const FAST = "#ffd479";
-const SLOW = "#8fb4f0";
+const FAST_COLOR = "#ffd479";
+const SLOW_COLOR = "#8fb4f0";
+const TTFB_COLOR = "#5d6e7e";
+const MEMORY_COLOR = "#c3cdd6";
+const ALARM_COLOR = "#ff9d8f";
 const GAZE_NAMES = { eye: "eyes", pinch: "pinch", pointer: "mouse", head: "head" } as const;
 
 /**
- * What is streaming, and why: bandwidth, bytes by kind, memory, assets, the queue; in the picture, on wish, regions in
- * the colours of their tiers or of what the eye still misses, and the gaze. Records a trace from when it is made.
+ * The inspector: a panel with bandwidth, bytes by kind, memory, assets and queue, and marks in the picture: regions in
+ * the colours of their tiers or needs, and the gaze. It records a trace from its construction on.
  *
- * Keys: 1 tiers, 2 error against need, 3 gaze, 4 saves the trace.
+ * Keys: 1 tiers, 2 error relative to need, 3 gaze, 4 saves the trace.
  */
 export class Hud {
   readonly trace: Trace;
-  private readonly overlay: Overlay;
-  private readonly marks = new GazeMarks();
-  private readonly root = node("section", { id: "hud" });
-  private readonly rate = node("div", { className: "big" });
-  private readonly averages = node("div", {});
-  private readonly curve = node("canvas", {});
-  private readonly totals = node("div", {});
-  private readonly assets = node("div", {});
-  private readonly queue = node("div", {});
-  private readonly explanation = node("div", {});
-  private readonly buttons = new Map<string, HTMLButtonElement>();
-  private readonly readings: Reading[] = [];
-  private lastTime = 0;
-  private lastBytes = 0;
-  private frames = 0;
+  readonly #streamxr: StreamXR;
+  readonly #renderer: WebGLRenderer;
+  readonly #overlay: Overlay;
+  readonly #marks = new GazeMarks();
+  readonly #panel = node("section", { id: "hud" });
+  readonly #rate = node("div", { className: "big" });
+  readonly #averages = node("div", {});
+  readonly #curve = node("canvas", {});
+  readonly #totals = node("div", {});
+  readonly #assets = node("div", {});
+  readonly #queue = node("div", {});
+  readonly #legend = node("div", {});
+  /** By key. */
+  readonly #buttons = new Map<string, HTMLButtonElement>();
+  readonly #readings: Reading[] = [];
+  /** Time of the last update of the panel; 0 before the first after it was opened. */
+  #updatedAt = 0;
+  /** Received bytes at the last update. */
+  #bytesBefore: number;
+  /** Frames since the last update. */
+  #frames = 0;
 
-  constructor(
-    private readonly streamxr: StreamXR,
-    private readonly renderer: WebGLRenderer,
-  ) {
-    this.overlay = new Overlay((...region) => streamxr.demand(...region));
+  constructor(streamxr: StreamXR, renderer: WebGLRenderer) {
+    this.#streamxr = streamxr;
+    this.#renderer = renderer;
+    this.#overlay = new Overlay((...region) => streamxr.demand(...region));
     this.trace = new Trace(streamxr, performance.now());
-    this.root.ariaLabel = "What is streaming";
-    this.root.append(this.rate, this.averages, this.curve, this.tools(), this.explanation, this.totals);
-    this.root.append(title("Assets"), this.assets, title("Queue: the most gain per byte first"), this.queue);
+    this.#bytesBefore = streamxr.session.bandwidth.totalBytes;
+    this.#panel.ariaLabel = "Streaming";
+    this.#panel.append(this.#rate, this.#averages, this.#curve, this.#tools(), this.#legend, this.#totals);
+    this.#panel.append(title("Assets"), this.#assets, title("Queue: most gain per byte first"), this.#queue);
     document.head.append(node("style", { textContent: STYLE }));
-    document.body.append(this.root);
-    addEventListener("keydown", this.onKey);
-    this.lastBytes = streamxr.session.bandwidth.totalBytes;
+    document.body.append(this.#panel);
+    addEventListener("keydown", (event) => this.#onKey(event));
   }
 
   get visible(): boolean {
-    return !this.root.hidden;
+    return !this.#panel.hidden;
   }
 
   set visible(visible: boolean) {
-    this.root.hidden = !visible;
-    this.lastTime = 0;
+    this.#panel.hidden = !visible;
+    this.#updatedAt = 0;
   }
 
-  /** Call once per frame, after drawing, visible or not: the trace goes on. `now` in milliseconds. */
+  /** Call once per frame, after drawing; also while hidden, since the trace continues. `now` in milliseconds. */
   update(now: number, camera: Camera): void {
-    this.trace.note(now);
+    this.trace.record(now);
     if (!this.visible) return;
-    this.mark(now, camera);
-    this.frames++;
-    if (this.lastTime === 0) {
-      this.lastTime = now - PERIOD_MS;
-      this.frames = 0;
+    this.#drawMarks(now, camera);
+    this.#frames++;
+    if (this.#updatedAt === 0) {
+      this.#updatedAt = now - PERIOD_MS;
+      this.#frames = 0;
     }
-    const elapsed = now - this.lastTime;
+    const elapsed = now - this.#updatedAt;
     if (elapsed < PERIOD_MS) return;
-    this.showNetwork(now, elapsed);
-    this.showTotals(elapsed);
-    this.assets.replaceChildren(...this.streamxr.session.streamer.assets.flatMap(assetRows));
-    this.showQueue();
-    this.lastTime = now;
-    this.frames = 0;
+    this.#showNetwork(now, elapsed);
+    this.#showTotals(elapsed);
+    this.#assets.replaceChildren(...this.#streamxr.session.streamer.assets.flatMap(assetRows));
+    this.#showQueue();
+    this.#updatedAt = now;
+    this.#frames = 0;
   }
 
-  /** Saves the trace so far as a file that the lab replays. */
+  /** Saves the trace so far as a file for the lab. */
   save(): void {
     const json = JSON.stringify(this.trace.file());
     const link = node("a", {});
@@ -115,163 +124,166 @@ export class Hud {
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   }
 
-  private mark(now: number, camera: Camera): void {
-    const { latest, gaze } = this.streamxr.view;
-    if (!latest || !gaze || (!this.overlay.colouring && !this.marks.visible)) return;
-    // What is drawn for the inspector is not what is measured of a frame.
-    const { autoReset } = this.renderer.info;
-    this.renderer.info.autoReset = false;
-    const { render } = this.renderer.info;
+  #drawMarks(now: number, camera: Camera): void {
+    const { latest, gaze } = this.#streamxr.view;
+    if (!latest || !gaze || (!this.#overlay.colorBy && !this.#marks.visible)) return;
+    // The numbers of the panel are those of the page's frame, without the inspector's own draw calls.
+    const { autoReset } = this.#renderer.info;
+    this.#renderer.info.autoReset = false;
+    const { render } = this.#renderer.info;
     const { calls, triangles, points, lines } = render;
-    this.overlay.render(this.renderer, camera, this.streamxr.shown, now);
-    this.marks.render(this.renderer, camera, gaze, latest, this.streamxr.session.streamer.assets);
-    // Not the frame's number: skeletons and geometries are brought up to date once for each.
+    this.#overlay.render(this.#renderer, camera, this.#streamxr.shown, now);
+    this.#marks.render(this.#renderer, camera, gaze, latest, this.#streamxr.session.streamer.assets);
+    // Not `render.frame`: three.js updates skeletons and geometries once for each of its values.
     Object.assign(render, { calls, triangles, points, lines });
-    this.renderer.info.autoReset = autoReset;
+    this.#renderer.info.autoReset = autoReset;
   }
 
-  private tools(): HTMLElement {
+  #tools(): HTMLElement {
     const tools = node("div", { className: "tools" });
-    const add = (name: string, key: string, about: string, press: () => void): void => {
-      const button = node("button", { textContent: name, title: about });
+    const add = (name: string, key: string, description: string, press: () => void): void => {
+      const button = node("button", { textContent: name, title: description });
       button.type = "button";
       button.append(node("kbd", { textContent: key }));
       button.addEventListener("click", press);
-      this.buttons.set(key, button);
+      this.#buttons.set(key, button);
       tools.append(button);
     };
-    add("Tiers", "1", "Colour regions by tier", () => this.colour("tier"));
-    add("Need", "2", "Colour regions by error against what the eye sees there", () => this.colour("need"));
-    add("Gaze", "3", "Show where the eyes are taken to look", () => {
-      this.marks.visible = !this.marks.visible;
-      this.explain();
+    add("Tiers", "1", "Colour regions by tier", () => this.#toggleColors("tier"));
+    add("Need", "2", "Colour regions by their error relative to their need", () =>
+      this.#toggleColors("need"),
+    );
+    add("Gaze", "3", "Show the estimated gaze", () => {
+      this.#marks.visible = !this.#marks.visible;
+      this.#showTools();
     });
-    add("Save", "4", "Save a trace of this session, for the lab", () => this.save());
+    add("Save", "4", "Save a trace of this session for the lab", () => this.save());
     return tools;
   }
 
-  private readonly onKey = (event: KeyboardEvent): void => {
+  #onKey(event: KeyboardEvent): void {
     const typing = event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey;
-    if (this.visible && !typing && !event.repeat) this.buttons.get(event.key)?.click();
-  };
-
-  private colour(colouring: Colouring): void {
-    this.overlay.colouring = this.overlay.colouring === colouring ? null : colouring;
-    this.explain();
+    if (this.visible && !typing && !event.repeat) this.#buttons.get(event.key)?.click();
   }
 
-  private explain(): void {
-    const { colouring } = this.overlay;
-    const pressed = { "1": colouring === "tier", "2": colouring === "need", "3": this.marks.visible };
-    for (const [key, on] of Object.entries(pressed)) {
-      const button = this.buttons.get(key);
-      if (button) button.ariaPressed = String(on);
+  #toggleColors(colorBy: ColorBy): void {
+    this.#overlay.colorBy = this.#overlay.colorBy === colorBy ? null : colorBy;
+    this.#showTools();
+  }
+
+  /** Shows which tools are on, and the legend of the colours. */
+  #showTools(): void {
+    const { colorBy } = this.#overlay;
+    const pressed = { "1": colorBy === "tier", "2": colorBy === "need", "3": this.#marks.visible };
+    for (const [key, isOn] of Object.entries(pressed)) {
+      const button = this.#buttons.get(key);
+      if (button) button.ariaPressed = String(isOn);
     }
-    const css = (colour: { getStyle(): string }): string => colour.getStyle();
-    const strips: Record<Colouring, () => HTMLElement> = {
-      tier: () =>
-        legend(
-          [0, 1, 2, 3, 4].map((t) => css(tierColour(t, 4))),
-          "coarse",
-          "fine",
-        ),
-      need: () =>
-        legend(
-          [-3, 0, 0.01, 1, 2, 3].map((octaves) => css(needColour(octaves))),
-          "finer than seen",
-          "error 8 × need",
-        ),
-    };
-    this.explanation.replaceChildren(...(colouring ? [strips[colouring]()] : []));
+    this.#legend.replaceChildren(...(colorBy ? [legendOf(colorBy)] : []));
   }
 
-  private showNetwork(now: number, elapsed: number): void {
-    const { bandwidth } = this.streamxr.session;
+  #showNetwork(now: number, elapsed: number): void {
+    const { bandwidth } = this.#streamxr.session;
     const { bytesPerSecond, fastBytesPerSecond, slowBytesPerSecond, ttfbMs, measured } =
       bandwidth.estimate(now);
-    const [value, unit] = bits(bytesPerSecond).split(" ");
-    this.rate.replaceChildren(
+    const [value, unit] = formatBits(bytesPerSecond).split(" ");
+    this.#rate.replaceChildren(
       value ?? "",
       node("small", { textContent: measured ? (unit ?? "") : `${unit}, assumed` }),
     );
-    this.averages.replaceChildren(
+    this.#averages.replaceChildren(
       measured
         ? keys([
-            [FAST, `fast ${bits(fastBytesPerSecond).split(" ")[0]}`],
-            [SLOW, `slow ${bits(slowBytesPerSecond)}`],
-            ["#5d6e7e", `${ttfbMs.toFixed(0)} ms to first byte`],
+            [FAST_COLOR, `fast ${formatBits(fastBytesPerSecond).split(" ")[0]}`],
+            [SLOW_COLOR, `slow ${formatBits(slowBytesPerSecond)}`],
+            [TTFB_COLOR, `${ttfbMs.toFixed(0)} ms to first byte`],
           ])
-        : node("small", { textContent: "too little came, or too quickly, to measure it" }),
+        : node("small", { textContent: "not measured: too few bytes, or they came too quickly" }),
     );
-    const rate = ((bandwidth.totalBytes - this.lastBytes) * 1000) / elapsed;
-    this.lastBytes = bandwidth.totalBytes;
-    this.readings.push({ rate, fast: fastBytesPerSecond, slow: slowBytesPerSecond });
-    drawCurve(this.curve, this.readings, { fast: FAST, slow: SLOW });
+    const rate = ((bandwidth.totalBytes - this.#bytesBefore) * 1000) / elapsed;
+    this.#bytesBefore = bandwidth.totalBytes;
+    this.#readings.push({ rate, fast: fastBytesPerSecond, slow: slowBytesPerSecond });
+    drawCurve(this.#curve, this.#readings, { fast: FAST_COLOR, slow: SLOW_COLOR });
   }
 
-  private showTotals(elapsed: number): void {
-    const { streamer, bandwidth } = this.streamxr.session;
-    const { render } = this.renderer.info;
-    const ready = streamer.assets.flatMap((asset) =>
-      [...asset.files].filter(({ loadState }) => loadState === "ready").map(({ download }) => download),
-    );
-    const of = (kind: Download["kind"]): number =>
-      ready.reduce((sum, download) => sum + (download.kind === kind ? download.bytes : 0), 0);
-    const amounts = KINDS.map(([kind, name, colour]) => ({ name, colour, amount: of(kind) }));
-    const whole = amounts.reduce((sum, { amount }) => sum + amount, 0);
-    const held = streamer.plan?.gpuBytes ?? 0;
+  #showTotals(elapsed: number): void {
+    const { streamer, bandwidth } = this.#streamxr.session;
+    const { render } = this.#renderer.info;
+    const amounts = bytesByKind(streamer.assets);
+    const total = amounts.reduce((sum, { amount }) => sum + amount, 0);
+    const used = streamer.plan?.gpuBytes ?? 0;
     const { gpuBytes: budget, triangles } = streamer.limits;
-    const drawn = streamer.plan?.drawn;
-    const { gaze, latest } = this.streamxr.view;
-    this.totals.replaceChildren(
-      row("Received", bytes(bandwidth.totalBytes)),
-      bar(amounts.map(({ amount, colour }) => ({ share: amount / Math.max(1, whole), colour }))),
-      keys(amounts.map(({ name, colour, amount }) => [colour, `${name} ${bytes(amount)}`])),
-      row("GPU memory", `${bytes(held)} of ${bytes(budget)}`),
-      bar([{ share: held / budget, colour: held > budget ? "#ff9d8f" : "#c3cdd6" }]),
-      row("Streamed", `${count(drawn?.triangles ?? 0)} of ${count(triangles * streamer.renderShare)} tri.`),
-      row(
-        "Frame",
-        `${((this.frames * 1000) / elapsed).toFixed(0)} fps · ${count(render.triangles)} tri. · ${render.calls} draws`,
-        "quiet",
-      ),
-      row(
-        "Gaze",
-        gaze && latest
-          ? `${GAZE_NAMES[gaze.source]} ± ${latest.gazeUncertaintyDegrees.toFixed(0)}°${latest.predicted ? " · moving" : ""}`
-          : "–",
-        "quiet",
-      ),
+    const streamed = formatCount(streamer.plan?.drawn.triangles ?? 0);
+    const fps = ((this.#frames * 1000) / elapsed).toFixed(0);
+    this.#totals.replaceChildren(
+      row("Received", formatBytes(bandwidth.totalBytes)),
+      bar(amounts.map(({ amount, color }) => ({ share: amount / Math.max(1, total), color }))),
+      keys(amounts.map(({ name, color, amount }) => [color, `${name} ${formatBytes(amount)}`])),
+      row("GPU memory", `${formatBytes(used)} of ${formatBytes(budget)}`),
+      bar([{ share: used / budget, color: used > budget ? ALARM_COLOR : MEMORY_COLOR }]),
+      row("Streamed", `${streamed} of ${formatCount(triangles * streamer.renderShare)} tri.`),
+      row("Frame", `${fps} fps · ${formatCount(render.triangles)} tri. · ${render.calls} draws`, "quiet"),
+      row("Gaze", this.#gazeText(), "quiet"),
     );
   }
 
-  private showQueue(): void {
-    const { streamer, failures } = this.streamxr.session;
+  #gazeText(): string {
+    const { gaze, latest } = this.#streamxr.view;
+    if (!gaze || !latest) return "–";
+    const uncertainty = latest.gazeUncertaintyDegrees.toFixed(0);
+    return `${GAZE_NAMES[gaze.source]} ± ${uncertainty}°${latest.predicted ? " · moving" : ""}`;
+  }
+
+  #showQueue(): void {
+    const { streamer, failures } = this.#streamxr.session;
     const { loading, plan } = streamer;
     const lines = [
       ...loading.map(({ download, received }) => ({
         download,
-        wish: this.trace.wishes.get(download),
+        candidate: this.trace.candidates.get(download),
         part: received / Math.max(1, download.bytes),
       })),
-      ...(plan?.waiting ?? []).map((wish) => ({ download: wish.download, wish, part: null })),
+      ...(plan?.waiting ?? []).map((candidate) => ({ download: candidate.download, candidate, part: null })),
     ];
-    const more = lines.length - QUEUE;
+    const more = lines.length - QUEUE_ROWS;
     const rows: HTMLElement[] = [];
-    if (lines.length > 0) rows.push(queueTable(lines.slice(0, QUEUE)));
-    else rows.push(row("Nothing: all that can be seen is here", "", "quiet"));
+    if (lines.length > 0) rows.push(queueTable(lines.slice(0, QUEUE_ROWS)));
+    else rows.push(row("Empty: all visible detail is loaded", "", "quiet"));
     if (more > 0) rows.push(row(`and ${more} more`, "", "quiet"));
     for (const { download, error } of failures.slice(-2)) {
       rows.push(row(`${nameOf(download)}: ${error.message}`, "", "alarm"));
     }
-    this.queue.replaceChildren(...rows);
+    this.#queue.replaceChildren(...rows);
   }
+}
+
+function legendOf(colorBy: ColorBy): HTMLElement {
+  const css = (color: { getStyle(): string }): string => color.getStyle();
+  if (colorBy === "tier") {
+    const colors = [0, 1, 2, 3, 4].map((tier) => css(tierColor(tier, 4)));
+    return legend(colors, "coarse", "fine");
+  }
+  const colors = [-3, 0, 0.01, 1, 2, 3].map((octaves) => css(needColor(octaves)));
+  return legend(colors, "error below need", "error 8 × need");
+}
+
+/** Bytes of all loaded files, by kind. */
+function bytesByKind(
+  assets: readonly AssetState[],
+): { readonly name: string; readonly color: string; readonly amount: number }[] {
+  const loaded = assets.flatMap((asset) =>
+    [...asset.files].filter(({ loadState }) => loadState === "ready").map(({ download }) => download),
+  );
+  return KINDS.map(([kind, name, color]) => {
+    const amount = loaded.reduce((sum, download) => sum + (download.kind === kind ? download.bytes : 0), 0);
+    return { name, color, amount };
+  });
 }
 
 interface QueueLine {
   readonly download: Download;
-  readonly wish: Candidate | undefined;
-  /** How much of it has arrived; null: it waits. */
+  readonly candidate: Candidate | undefined;
+  /** The received part, 0 to 1; null if it is not requested yet. */
   readonly part: number | null;
 }
 
@@ -279,25 +291,26 @@ function queueTable(lines: readonly QueueLine[]): HTMLTableElement {
   const table = node("table", {});
   const head = table.createTHead().insertRow();
   const columns = [
-    ["next", "What is on its way, then what waits"],
-    ["gain", "Octaves of visible error that go away × how much of what is seen it is"],
-    ["bytes", "Of the file"],
-    ["per KB", "Gain per KB, a request's latency counted as bytes: what the queue is ordered by"],
+    ["next", "Files in flight, then files that wait"],
+    ["gain", "Octaves of visible error that the file removes × weight in the view"],
+    ["bytes", "Size of the file"],
+    ["per KB", "Gain per KB, with a request's latency counted as bytes: the order of the queue"],
   ];
-  for (const [text, about] of columns)
-    head.append(node("th", { textContent: text ?? "", title: about ?? "" }));
+  for (const [text, description] of columns) {
+    head.append(node("th", { textContent: text ?? "", title: description ?? "" }));
+  }
   const body = table.createTBody();
-  for (const { download, wish, part } of lines) {
+  for (const { download, candidate, part } of lines) {
     const line = body.insertRow();
     line.className = part === null ? "waiting" : "loading";
     if (part !== null) line.style.setProperty("--part", `${(100 * part).toFixed(1)}%`);
     const name = nameOf(download);
-    const detail = download.kind !== "base" && download.kind !== "manifest";
+    const isDetail = download.kind !== "base" && download.kind !== "manifest";
     const cells = [
       name,
-      detail && wish ? figure(wish.gain) : "first",
-      bytes(download.bytes),
-      detail && wish ? figure(wish.score * 1000) : "–",
+      isDetail && candidate ? formatNumber(candidate.gain) : "first",
+      formatBytes(download.bytes),
+      isDetail && candidate ? formatNumber(candidate.score * 1000) : "–",
     ];
     for (const cell of cells) line.insertCell().textContent = cell;
     line.title = name;
@@ -305,7 +318,7 @@ function queueTable(lines: readonly QueueLine[]): HTMLTableElement {
   return table;
 }
 
-/** Name and tiers of one asset: the bar is its drawn triangles by tier, coarse to fine. */
+/** The rows of one asset; its bar shows the drawn triangles by tier, coarse to fine. */
 function assetRows(asset: AssetState): HTMLElement[] {
   const { manifest } = asset;
   if (!manifest) return [row(asset.id, "…", "quiet"), bar([])];
@@ -321,26 +334,27 @@ function assetRows(asset: AssetState): HTMLElement[] {
       error = Math.max(error, region.error * scale);
     }
   });
-  const triangles = [...byTier.values()].reduce((sum, each) => sum + each, 0);
-  const segments = [...byTier]
-    .sort(([a], [b]) => a - b)
-    .map(
-      ([tier, drawn]): Segment => ({
-        share: drawn / Math.max(1, triangles),
-        colour: tierColour(tier, finest).getStyle(),
-      }),
-    );
-  const tiers = [...byTier.keys()].sort((a, b) => a - b);
-  const shown = tiers[0] === tiers.at(-1) ? `${tiers[0] ?? 0}` : `${tiers[0]}–${tiers.at(-1)}`;
-  const widths = manifest.textures.map(({ levels }, i) => ({
-    now: levels[asset.drawnLevels[i] ?? 0]?.width ?? 0,
-    most: levels.at(-1)?.width ?? 0,
-  }));
-  const most = Math.max(0, ...widths.map((width) => width.most));
-  const pictures = most > 0 ? `${Math.max(...widths.map(({ now }) => now))} of ${most} px` : "no pictures";
+  const triangles = [...byTier.values()].reduce((sum, count) => sum + count, 0);
+  const tiers = [...byTier].sort(([a], [b]) => a - b);
+  const segments = tiers.map(
+    ([tier, drawn]): Segment => ({
+      share: drawn / Math.max(1, triangles),
+      color: tierColor(tier, finest).getStyle(),
+    }),
+  );
+  const [first, last] = [tiers[0]?.[0] ?? 0, tiers.at(-1)?.[0] ?? 0];
+  const shown = first === last ? `${first}` : `${first}–${last}`;
   return [
     row(asset.id, `tier ${shown} of ${finest}`),
-    row(`${count(triangles)} tri. · ${length(error)}`, pictures, "quiet"),
+    row(`${formatCount(triangles)} tri. · ${formatLength(error)}`, pictureText(asset, manifest), "quiet"),
     bar(segments),
   ];
+}
+
+/** The largest drawn width of an asset's pictures, and the largest that there is. */
+function pictureText(asset: AssetState, { textures }: Manifest): string {
+  const drawn = textures.map(({ levels }, i) => levels[asset.drawnLevels[i] ?? 0]?.width ?? 0);
+  const available = textures.map(({ levels }) => levels.at(-1)?.width ?? 0);
+  const largest = Math.max(0, ...available);
+  return largest > 0 ? `${Math.max(...drawn)} of ${largest} px` : "no pictures";
 }

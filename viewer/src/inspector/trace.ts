@@ -4,16 +4,16 @@ import type { Quaternion, Vec3 } from "../core/gaze.ts";
 import type { Plan } from "../core/scheduler.ts";
 import type { StreamXR } from "../index.ts";
 
-/** Milliseconds between two looks at the head and the network: as often as the core plans. */
+/** Milliseconds between two samples: the planning interval of the core. */
 const STEP_MS = 50;
-/** Milliseconds of a network sample: shorter ones show how bodies are cut into chunks. */
+/** Length of a network sample, milliseconds: shorter ones would show only the chunks of response bodies. */
 const WINDOW_MS = 500;
-/** Entries kept of each kind: over half an hour of poses. The oldest are dropped. */
-const KEPT = 40_000;
+/** Entries of each kind: more than half an hour of poses. The oldest are dropped. */
+const MAX_ENTRIES = 40_000;
 
 const BYTES_PER_MEGABIT_MS = 125;
 
-/** One decision of the planner, when it decided anything. */
+/** One plan that started, aborted or evicted a file. */
 export interface PlanEntry {
   readonly ms: number;
   readonly bytesPerSecond: number;
@@ -22,7 +22,7 @@ export interface PlanEntry {
   readonly evict: readonly string[];
 }
 
-/** A file that has come to be drawn, or was given up. */
+/** A file that can be drawn, or has failed. */
 export interface ArrivalEntry {
   readonly ms: number;
   readonly key: string;
@@ -31,67 +31,64 @@ export interface ArrivalEntry {
 }
 
 /**
- * What a session did, as it is saved. `head` and `network` are what the lab replays; `plans` and `arrivals` are what
- * came of them here. Times are milliseconds since the recording began.
+ * The saved recording of a session. The lab replays `head` and `network`; `plans` and `arrivals` are their results in the
+ * session. Times are milliseconds since the recording began.
  */
 export interface TraceFile {
   readonly format: "streamxr/trace";
   readonly version: 1;
-  /** Assets with their manifests, and where they stood: column-major. */
+  /** Assets with their manifests and world matrices (column-major). */
   readonly assets: readonly { readonly id: string; readonly manifest: string; readonly world: number[] }[];
   readonly head: {
     readonly format: "streamxr/head";
-    /** [ms, x, y, z, qx, qy, qz, qw], and where eyes were tracked also [gx, gy, gz], in world space. */
+    /** [ms, x, y, z, qx, qy, qz, qw], plus [gx, gy, gz] in world space if the eyes were tracked. */
     readonly samples: readonly (readonly number[])[];
   };
   readonly network: {
     readonly format: "streamxr/network";
     readonly rttMs: number;
-    /** [ms, Mbit/s]: what arrived where bodies streamed throughout, else what was estimated. */
+    /** [ms, Mbit/s]: the received rate if a body streamed during the whole sample, else the estimate. */
     readonly samples: readonly (readonly [number, number])[];
   };
   readonly plans: readonly PlanEntry[];
   readonly arrivals: readonly ArrivalEntry[];
 }
 
-/** Notes what the streamer does, frame by frame, from when it is made. */
+/** Records a session from its construction on. */
 export class Trace {
-  /** Why each file that is on its way was asked for. */
-  readonly wishes = new Map<Download, Candidate>();
-  private readonly head: number[][] = [];
-  private readonly network: [number, number][] = [];
-  private readonly plans: PlanEntry[] = [];
-  private readonly arrivals: ArrivalEntry[] = [];
-  private readonly stages = new WeakMap<AssetFile, AssetFile["loadState"]>();
-  private lastStep = Number.NEGATIVE_INFINITY;
-  private window: { readonly since: number; readonly bytes: number; idle: boolean } | null = null;
+  /** The candidate of the plan that started each file in flight. */
+  readonly candidates = new Map<Download, Candidate>();
+  readonly #streamxr: StreamXR;
+  readonly #startedAt: number;
+  readonly #head: number[][] = [];
+  readonly #network: [number, number][] = [];
+  readonly #plans: PlanEntry[] = [];
+  readonly #arrivals: ArrivalEntry[] = [];
+  readonly #loadStates = new WeakMap<AssetFile, AssetFile["loadState"]>();
+  #sampledAt = Number.NEGATIVE_INFINITY;
+  #window: { readonly since: number; readonly bytes: number; idle: boolean } | null = null;
 
-  constructor(
-    private readonly streamxr: StreamXR,
-    private readonly began: number,
-  ) {
-    streamxr.session.streamer.onPlan = (plan, now) => this.notePlan(plan, now);
-  }
-
-  /** Milliseconds recorded so far. */
-  get length(): number {
-    return Math.max(0, (this.head.at(-1)?.[0] ?? 0) - (this.head[0]?.[0] ?? 0));
+  /** @param startedAt time zero of the recording, milliseconds */
+  constructor(streamxr: StreamXR, startedAt: number) {
+    this.#streamxr = streamxr;
+    this.#startedAt = startedAt;
+    streamxr.session.streamer.onPlan = (plan, now) => this.#recordPlan(plan, now);
   }
 
   /** Call once per frame. `now` in milliseconds. */
-  note(now: number): void {
-    const ms = round(now - this.began);
-    const { streamer } = this.streamxr.session;
-    if (now - this.lastStep < STEP_MS) return;
-    this.lastStep = now;
-    this.noteHead(ms);
-    this.noteNetwork(now);
-    for (const asset of streamer.assets) for (const file of asset.files) this.noteFile(file, ms);
+  record(now: number): void {
+    if (now - this.#sampledAt < STEP_MS) return;
+    this.#sampledAt = now;
+    const ms = round(now - this.#startedAt);
+    const { streamer } = this.#streamxr.session;
+    this.#recordHead(ms);
+    this.#recordNetwork(now);
+    for (const asset of streamer.assets) for (const file of asset.files) this.#recordFile(file, ms);
   }
 
-  /** What was recorded, ready for JSON. */
+  /** The recording so far, for JSON. */
   file(): TraceFile {
-    const { session } = this.streamxr;
+    const { session } = this.#streamxr;
     return {
       format: "streamxr/trace",
       version: 1,
@@ -100,67 +97,67 @@ export class Trace {
         manifest: entry.manifest.uri,
         world: Array.from({ length: 16 }, (_, i) => world[i] ?? 0),
       })),
-      head: { format: "streamxr/head", samples: this.head },
+      head: { format: "streamxr/head", samples: this.#head },
       network: {
         format: "streamxr/network",
         rttMs: round(session.bandwidth.estimate(performance.now()).ttfbMs),
-        samples: this.network,
+        samples: this.#network,
       },
-      plans: this.plans,
-      arrivals: this.arrivals,
+      plans: this.#plans,
+      arrivals: this.#arrivals,
     };
   }
 
-  private notePlan(plan: Plan, now: number): void {
-    for (const wish of plan.start) this.wishes.set(wish.download, wish);
-    for (const download of [...plan.abort, ...plan.evict]) this.wishes.delete(download);
+  #recordPlan(plan: Plan, now: number): void {
+    for (const candidate of plan.start) this.candidates.set(candidate.download, candidate);
+    for (const download of [...plan.abort, ...plan.evict]) this.candidates.delete(download);
     const { start, abort, evict } = plan;
     if (start.length + abort.length + evict.length === 0) return;
-    push(this.plans, {
-      ms: round(now - this.began),
-      bytesPerSecond: Math.round(this.streamxr.session.bandwidth.estimate(now).bytesPerSecond),
+    push(this.#plans, {
+      ms: round(now - this.#startedAt),
+      bytesPerSecond: Math.round(this.#streamxr.session.bandwidth.estimate(now).bytesPerSecond),
       start: start.map(({ download: { key, bytes }, gain, score }) => ({ key, bytes, gain, score })),
       abort: abort.map(({ key }) => key),
       evict: evict.map(({ key }) => key),
     });
   }
 
-  private noteHead(ms: number): void {
-    const { pose, gaze } = this.streamxr.view;
+  #recordHead(ms: number): void {
+    const { pose, gaze } = this.#streamxr.view;
     if (!pose) return;
-    const sample = [ms, ...metres(pose.position), ...metres(pose.orientation)];
-    if (gaze?.source === "eye") sample.push(...metres(gaze.direction));
-    push(this.head, sample);
+    const sample = [ms, ...rounded(pose.position), ...rounded(pose.orientation)];
+    if (gaze?.source === "eye") sample.push(...rounded(gaze.direction));
+    push(this.#head, sample);
   }
 
-  private noteNetwork(now: number): void {
-    const { bandwidth, streamer } = this.streamxr.session;
+  #recordNetwork(now: number): void {
+    const { bandwidth, streamer } = this.#streamxr.session;
     const streaming = streamer.loading.some(({ received }) => received > 0);
-    this.window ??= { since: now, bytes: bandwidth.totalBytes, idle: !streaming };
-    this.window.idle ||= !streaming;
-    const elapsed = now - this.window.since;
+    this.#window ??= { since: now, bytes: bandwidth.totalBytes, idle: !streaming };
+    this.#window.idle ||= !streaming;
+    const elapsed = now - this.#window.since;
     if (elapsed < WINDOW_MS) return;
-    const perMs = this.window.idle
+    const perMs = this.#window.idle
       ? bandwidth.estimate(now).bytesPerSecond / 1000
-      : (bandwidth.totalBytes - this.window.bytes) / elapsed;
-    const since = this.network.length === 0 ? 0 : round(this.window.since - this.began);
-    push(this.network, [since, round(perMs / BYTES_PER_MEGABIT_MS)]);
-    this.window = { since: now, bytes: bandwidth.totalBytes, idle: !streaming };
+      : (bandwidth.totalBytes - this.#window.bytes) / elapsed;
+    const since = this.#network.length === 0 ? 0 : round(this.#window.since - this.#startedAt);
+    push(this.#network, [since, round(perMs / BYTES_PER_MEGABIT_MS)]);
+    this.#window = { since: now, bytes: bandwidth.totalBytes, idle: !streaming };
   }
 
-  private noteFile(file: AssetFile, ms: number): void {
+  #recordFile(file: AssetFile, ms: number): void {
     const { loadState, download } = file;
-    const before = this.stages.get(file);
+    const before = this.#loadStates.get(file);
     if (before === loadState) return;
-    this.stages.set(file, loadState);
-    if (loadState !== "loading" && loadState !== "preparing") this.wishes.delete(download);
-    // What was there when the recording began did not arrive in it.
+    this.#loadStates.set(file, loadState);
+    if (loadState !== "loading" && loadState !== "preparing") this.candidates.delete(download);
+    // A file that was ready when the recording began did not arrive during it.
     if (before === undefined || (loadState !== "ready" && loadState !== "failed")) return;
-    push(this.arrivals, { ms, key: download.key, bytes: download.bytes, stage: loadState });
+    push(this.#arrivals, { ms, key: download.key, bytes: download.bytes, stage: loadState });
   }
 }
 
-/** Name of a file for people: its asset, and what of it. */
+/** Name of a file for people: its asset and its content. */
 export function nameOf(download: Download): string {
   const { asset, kind } = download;
   if (kind === "texture") {
@@ -182,11 +179,11 @@ function widthOf(asset: AssetState, texture: number, level: number): number | un
 
 function push<T>(entries: T[], entry: T): void {
   entries.push(entry);
-  if (entries.length > KEPT) entries.shift();
+  if (entries.length > MAX_ENTRIES) entries.shift();
 }
 
-/** Tenths of a millimetre, and of a millidegree about. */
-function metres(values: Vec3 | Quaternion): number[] {
+/** Four decimals: 0.1 mm, or about 0.01°. */
+function rounded(values: Vec3 | Quaternion): number[] {
   return values.map((value) => Math.round(value * 1e4) / 1e4);
 }
 

@@ -17,137 +17,125 @@ import {
   SRGBColorSpace,
   Vector3,
 } from "three";
+import type { Profile } from "../room/messages.ts";
 import type { BodyPose, RigidPose } from "../room/messages-binary.ts";
 import { Playback, type RelayClock } from "../room/playback.ts";
 
-/** Metres. A head this close to one's own eye is not drawn: one would look out through its inside. */
-const TOO_CLOSE = 0.35;
-
+/** Metres. A head closer than this to the eye is not drawn, or the visitor would look out through its inside. */
+const MIN_EYE_DISTANCE = 0.35;
 const HEAD_RADIUS = 0.115;
+/** A head is a sphere, scaled along each axis. */
+const HEAD_SHAPE = new Vector3(0.93, 1.12, 1);
+/** Height of a name label, and its distance above the head, metres. */
+const LABEL_SIZE = 0.075;
+/** Characters of a shown name. */
 const NAME_LENGTH = 32;
-/** Of somebody whose line is lost. */
+/** Opacity of participants whose connection is lost. */
 const AWAY_OPACITY = 0.3;
 
 /**
- * The other people in the room: a head with a visor, two hands and a name each. An avatar exists from
- * `join` to `leave`; a pose of somebody who never joined is ignored, so there are no ghosts.
+ * The other participants of the room, each with a head, a visor, two hands and a name. An avatar exists from `join` to
+ * `leave`; poses of other pids are ignored.
  */
 export class Avatars extends Group {
-  private readonly people = new Map<number, Avatar>();
+  readonly #byPid = new Map<number, Avatar>();
+  readonly #clock: RelayClock;
 
-  /** @param clock the relay's, as its ticks tell it */
-  constructor(private readonly clock: RelayClock) {
+  constructor(clock: RelayClock) {
     super();
+    this.#clock = clock;
     this.name = "avatars";
   }
 
-  /**
-   * Adds a participant, or changes one who is there and stays where they are. `color` is CSS; a bad one turns grey. Who
-   * is `away` is faded.
-   */
-  join({ pid, name, color, away }: Person): void {
-    const before = this.people.get(pid);
-    this.leave(pid);
-    const avatar = new Avatar(pid, name, color, away, before?.playback);
-    this.people.set(pid, avatar);
+  /** Adds a participant, or changes a known one, who stays in place. Participants who are away are faded. */
+  join(profile: Profile): void {
+    const before = this.#byPid.get(profile.pid);
+    this.leave(profile.pid);
+    const avatar = new Avatar(profile, before?.playback);
+    this.#byPid.set(profile.pid, avatar);
     this.add(avatar);
   }
 
   leave(pid: number): void {
-    const avatar = this.people.get(pid);
+    const avatar = this.#byPid.get(pid);
     if (!avatar) return;
-    this.people.delete(pid);
+    this.#byPid.delete(pid);
     this.remove(avatar);
     avatar.dispose();
   }
 
-  /** Takes one participant's pose out of a tick. `at`: the relay's clock, milliseconds. */
-  pose(pid: number, pose: BodyPose, at: number): void {
-    this.people.get(pid)?.playback.take(pose, at);
+  /** Takes one participant's pose. `at` is the relay's clock, milliseconds. */
+  addPose(pid: number, pose: BodyPose, at: number): void {
+    this.#byPid.get(pid)?.playback.add(pose, at);
   }
 
   /**
-   * Moves everyone to where they were a moment ago.
+   * Moves all avatars to their played-back poses.
    * @param now local clock, milliseconds
-   * @param eye the own eye, in this group's parent space
+   * @param eye the visitor's own eye, in this group's parent space
    */
   update(now: number, eye: Vector3): void {
-    const clock = this.clock.read(now);
+    const clock = this.#clock.read(now);
     if (clock === null) return;
-    for (const avatar of this.people.values()) avatar.show(clock, eye);
+    for (const avatar of this.#byPid.values()) avatar.update(clock, eye);
   }
-
-  override dispose(): void {
-    for (const pid of [...this.people.keys()]) this.leave(pid);
-    this.removeFromParent();
-  }
-}
-
-interface Person {
-  readonly pid: number;
-  readonly name: string;
-  readonly color: string;
-  readonly away: boolean;
 }
 
 class Avatar extends Group {
   readonly head = new Group();
-  private readonly left: Mesh;
-  private readonly right: Mesh;
-  private readonly label: Sprite;
-  private readonly release: (() => void)[] = [];
+  readonly playback: Playback<BodyPose>;
+  readonly #left: Mesh;
+  readonly #right: Mesh;
+  readonly #label: Sprite;
+  readonly #resources: { dispose(): void }[];
 
-  constructor(
-    readonly pid: number,
-    name: string,
-    color: string,
-    readonly away: boolean,
-    readonly playback = new Playback<BodyPose>(),
-  ) {
+  constructor({ name, color, away }: Profile, playback = new Playback<BodyPose>()) {
     super();
+    this.playback = playback;
     this.name = name;
-    // Nobody is drawn before the first pose says where.
+    // Invisible until the first pose.
     this.visible = false;
-    const tint = readColor(color);
-    // A shade lighter than the colour itself: glossy paint, not plastic.
+    const tint = parseColor(color);
+    // A shade lighter than the colour itself, so that it looks like glossy paint and not like plastic.
     const shell = new MeshStandardMaterial({ color: tint.clone().lerp(WHITE, 0.16), roughness: 0.36 });
     const glass = new MeshStandardMaterial({ color: 0x10161d, roughness: 0.08, metalness: 0.35 });
-    for (const material of away ? [shell, glass] : []) fade(material);
-    const skull = new SphereGeometry(HEAD_RADIUS, 40, 28).scale(0.93, 1.12, 1);
+    const skull = new SphereGeometry(HEAD_RADIUS, 40, 28).scale(...HEAD_SHAPE.toArray());
     const visor = visorGeometry();
     const hand = handGeometry();
     this.head.add(new Mesh(skull, shell), new Mesh(visor, glass));
-    this.left = new Mesh(hand, shell);
-    this.right = new Mesh(hand, shell);
-    // One geometry for both: the left hand is the mirror image.
-    this.left.scale.x = -1;
-    this.label = nameLabel(name, tint);
-    if (away) fade(this.label.material);
-    this.add(this.head, this.left, this.right, this.label);
-    for (const part of [shell, glass, skull, visor, hand]) this.release.push(() => part.dispose());
-    this.release.push(() => {
-      this.label.material.map?.dispose();
-      this.label.material.dispose();
-    });
+    this.#left = new Mesh(hand, shell);
+    this.#right = new Mesh(hand, shell);
+    // The left hand is the mirror image of the right one.
+    this.#left.scale.x = -1;
+    this.#label = nameLabel(name, tint);
+    this.add(this.head, this.#left, this.#right, this.#label);
     this.traverse((object) => {
       if (object instanceof Mesh) object.castShadow = !away;
     });
+    const labelMaterial = this.#label.material;
+    for (const material of away ? [shell, glass, labelMaterial] : []) fade(material);
+    this.#resources = [shell, glass, skull, visor, hand, labelMaterial];
+    if (labelMaterial.map) this.#resources.push(labelMaterial.map);
   }
 
-  show(clock: number, eye: Vector3): void {
+  /**
+   * @param clock relay's clock, milliseconds
+   * @param eye the visitor's own eye
+   */
+  update(clock: number, eye: Vector3): void {
     const played = this.playback.read(clock);
     if (!played) return;
     const { from, to, t } = played;
-    blend(this.head, from.head, to.head, t);
-    blendHand(this.left, from.left, to.left, t);
-    blendHand(this.right, from.right, to.right, t);
-    this.label.position.copy(this.head.position);
-    this.label.position.y += HEAD_RADIUS * 1.12 + 0.075;
-    this.visible = this.head.position.distanceToSquared(eye) > TOO_CLOSE * TOO_CLOSE;
+    interpolatePose(this.head, from.head, to.head, t);
+    updateHand(this.#left, from.left, to.left, t);
+    updateHand(this.#right, from.right, to.right, t);
+    this.#label.position.copy(this.head.position);
+    this.#label.position.y += HEAD_RADIUS * HEAD_SHAPE.y + LABEL_SIZE;
+    this.visible = this.head.position.distanceToSquared(eye) > MIN_EYE_DISTANCE * MIN_EYE_DISTANCE;
   }
 
   override dispose(): void {
-    for (const free of this.release) free();
+    for (const resource of this.#resources) resource.dispose();
   }
 }
 
@@ -157,20 +145,20 @@ const p1 = new Vector3();
 const q0 = new Quaternion();
 const q1 = new Quaternion();
 
-/** Puts something between two poses; past 1 it is carried on. */
-export function blend(object: Object3D, from: RigidPose, to: RigidPose, t: number): void {
+/** Places an object between two poses. Positions continue past t = 1; rotations stop there. */
+export function interpolatePose(object: Object3D, from: RigidPose, to: RigidPose, t: number): void {
   p0.set(...from.position);
   p1.set(...to.position);
   object.position.lerpVectors(p0, p1, t);
   q0.set(...from.rotation);
   q1.set(...to.rotation);
-  // Positions may coast; a rotation past its end would only wobble.
+  // A rotation past its end would wobble.
   object.quaternion.slerpQuaternions(q0, q1, Math.min(1, t));
 }
 
-function blendHand(hand: Mesh, from: RigidPose | null, to: RigidPose | null, t: number): void {
+function updateHand(hand: Mesh, from: RigidPose | null, to: RigidPose | null, t: number): void {
   hand.visible = to !== null;
-  if (to) blend(hand, from ?? to, to, t);
+  if (to) interpolatePose(hand, from ?? to, to, t);
 }
 
 function fade(material: Material): void {
@@ -178,14 +166,15 @@ function fade(material: Material): void {
   material.opacity = AWAY_OPACITY;
 }
 
-export function readColor(css: string): Color {
-  // three.js warns and leaves the colour alone when it cannot read one; only #rrggbb comes from the relay.
+/** A `#rrggbb` colour; grey if it is malformed. */
+export function parseColor(css: string): Color {
+  // three.js would log a warning for a malformed colour and keep white.
   return /^#[0-9a-f]{6}$/i.test(css) ? new Color(css) : new Color(0x9aa5b1);
 }
 
 /**
- * A band of glass around the front (−z) of the head: a superellipse in azimuth and elevation, laid on the
- * ellipsoid of the skull and sunk into it at the rim, which rounds its edge.
+ * A band of glass around the front (−z) of the head: a superellipse in azimuth and elevation on the ellipsoid of the
+ * skull. Its rim sinks into the skull, so that the edge looks round.
  */
 function visorGeometry(): BufferGeometry {
   const RINGS = 12;
@@ -202,9 +191,9 @@ function visorGeometry(): BufferGeometry {
       const elevation = 0.1 + y * r * 0.36;
       const out = HEAD_RADIUS * (1.045 - 0.065 * r ** 8);
       positions.push(
-        Math.sin(azimuth) * Math.cos(elevation) * out * 0.93,
-        Math.sin(elevation) * out * 1.12,
-        -Math.cos(azimuth) * Math.cos(elevation) * out,
+        Math.sin(azimuth) * Math.cos(elevation) * out * HEAD_SHAPE.x,
+        Math.sin(elevation) * out * HEAD_SHAPE.y,
+        -Math.cos(azimuth) * Math.cos(elevation) * out * HEAD_SHAPE.z,
       );
       if (ring === 0) continue;
       const a = (ring - 1) * SPOKES + spoke;
@@ -214,59 +203,63 @@ function visorGeometry(): BufferGeometry {
   }
   const geometry = new BufferGeometry();
   geometry.setAttribute("position", new Float32BufferAttribute(positions, 3));
-  // Seen from outside (−z), azimuth runs leftwards: reverse, so that the faces look out.
+  // From outside (−z), azimuth runs to the left: reverse the order, so that the faces point outwards.
   geometry.setIndex(indices.reverse());
   geometry.computeVertexNormals();
   return geometry;
 }
 
-/** A mitten: a flat palm along −z and a thumb on the inside (the right hand's, at −x). */
+/** A right hand like a mitten: a flat palm along −z and a thumb at −x. */
 function handGeometry(): BufferGeometry {
   const palm = new CapsuleGeometry(0.034, 0.055, 8, 20).rotateX(Math.PI / 2).scale(1.05, 0.62, 1);
   palm.translate(0, 0, -0.03);
   const thumb = new CapsuleGeometry(0.0145, 0.034, 6, 14).rotateX(Math.PI / 2).rotateY(0.65);
   thumb.translate(-0.038, 0.004, -0.022);
-  return join(palm, thumb);
+  return mergeGeometries(palm, thumb);
 }
 
-function join(a: BufferGeometry, b: BufferGeometry): BufferGeometry {
-  const joined = new BufferGeometry();
+/** Merges two indexed geometries, and disposes of them. */
+function mergeGeometries(a: BufferGeometry, b: BufferGeometry): BufferGeometry {
+  const merged = new BufferGeometry();
   for (const name of ["position", "normal"]) {
     const [first, second] = [a.getAttribute(name).array, b.getAttribute(name).array];
-    joined.setAttribute(name, new Float32BufferAttribute([...first, ...second], 3));
+    merged.setAttribute(name, new Float32BufferAttribute([...first, ...second], 3));
   }
-  const shift = a.getAttribute("position").count;
-  joined.setIndex([...(a.index?.array ?? []), ...Array.from(b.index?.array ?? [], (index) => index + shift)]);
+  const firstOfB = a.getAttribute("position").count;
+  merged.setIndex([
+    ...(a.index?.array ?? []),
+    ...Array.from(b.index?.array ?? [], (index) => index + firstOfB),
+  ]);
   a.dispose();
   b.dispose();
-  return joined;
+  return merged;
 }
 
-/** A pill with the name, always facing the viewer. The name is untrusted: it is cut and drawn, never parsed. */
+/** A rounded box with the name, which faces the viewer. The name is untrusted: it is cut and drawn, never parsed. */
 function nameLabel(name: string, tint: Color): Sprite {
   const shown = [...(name.trim() || "guest")].slice(0, NAME_LENGTH).join("");
   const canvas = document.createElement("canvas");
-  const pen = canvas.getContext("2d");
-  const high = 64;
-  let wide = high;
-  if (pen) {
+  const context = canvas.getContext("2d");
+  const height = 64;
+  let width = height;
+  if (context) {
     const font = '500 32px system-ui, -apple-system, "Segoe UI", Roboto, sans-serif';
-    pen.font = font;
-    wide = Math.ceil(pen.measureText(shown).width) + 84;
-    canvas.width = wide;
-    canvas.height = high;
-    pen.font = font; // resizing a canvas forgets it
-    pen.fillStyle = "rgba(22, 30, 40, 0.78)";
-    pen.beginPath();
-    pen.roundRect(4, 6, wide - 8, high - 12, (high - 12) / 2);
-    pen.fill();
-    pen.fillStyle = `#${tint.getHexString()}`;
-    pen.beginPath();
-    pen.arc(36, high / 2, 8, 0, Math.PI * 2);
-    pen.fill();
-    pen.fillStyle = "#ffffff";
-    pen.textBaseline = "middle";
-    pen.fillText(shown, 56, high / 2 + 1);
+    context.font = font;
+    width = Math.ceil(context.measureText(shown).width) + 84;
+    canvas.width = width;
+    canvas.height = height;
+    context.font = font; // a canvas loses it when its size changes
+    context.fillStyle = "rgba(22, 30, 40, 0.78)";
+    context.beginPath();
+    context.roundRect(4, 6, width - 8, height - 12, (height - 12) / 2);
+    context.fill();
+    context.fillStyle = `#${tint.getHexString()}`;
+    context.beginPath();
+    context.arc(36, height / 2, 8, 0, Math.PI * 2);
+    context.fill();
+    context.fillStyle = "#ffffff";
+    context.textBaseline = "middle";
+    context.fillText(shown, 56, height / 2 + 1);
   }
   const texture = new CanvasTexture(canvas);
   texture.colorSpace = SRGBColorSpace;
@@ -274,6 +267,6 @@ function nameLabel(name: string, tint: Color): Sprite {
   texture.generateMipmaps = false;
   const label = new Sprite(new SpriteMaterial({ map: texture, depthWrite: false, toneMapped: false }));
   label.name = "label";
-  label.scale.set((0.075 * wide) / high, 0.075, 1);
+  label.scale.set((LABEL_SIZE * width) / height, LABEL_SIZE, 1);
   return label;
 }

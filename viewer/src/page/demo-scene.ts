@@ -20,14 +20,14 @@ import { OrbitControls } from "three/addons/controls/OrbitControls.js";
 import { studioLight } from "../three/environment.ts";
 import { createRenderer, pixelRatio } from "../three/renderer.ts";
 
-/** Metres; the sky sphere, and with it how far the camera may go. */
+/** Radius of the sky sphere, metres; it also limits the camera's distance. */
 const HORIZON = 400;
 
 const ZENITH = new Color(0xf6f8fa);
 const MIDDLE = new Color(0xdfe5eb);
 const FLOOR = new Color(0xc9d1d9);
 
-/** Centre and half sides of what stands on the floor, metres. */
+/** Centre and half sides of an asset's area on the floor, metres. */
 export interface Footprint {
   readonly x: number;
   readonly z: number;
@@ -36,116 +36,111 @@ export interface Footprint {
 }
 
 /**
- * The room that the page shows its assets in: renderer, camera, orbit, a neutral studio light, a seamless
- * floor with soft shadows. It knows nothing about streaming.
+ * The surroundings of the page's assets: renderer, camera, orbit controls, a neutral studio light, a seamless floor with
+ * soft shadows.
  */
 export class DemoScene {
   readonly renderer: WebGLRenderer;
   readonly scene = new Scene();
   readonly camera: PerspectiveCamera;
   readonly controls: OrbitControls;
-  /** False where a CPU draws: then every pixel is dear. */
-  readonly fast: boolean;
-  /** True while the GPU's context is lost: nothing may be uploaded or drawn. */
-  lost = false;
+  /** True while the GPU's context is lost: then nothing may be uploaded or drawn. */
+  contextLost = false;
 
-  private readonly canvas: HTMLCanvasElement;
-  private readonly sun = new DirectionalLight(0xffffff, 1.5);
-  private readonly floor = new Floor();
-  private readonly environment = studioLight();
+  readonly #canvas: HTMLCanvasElement;
+  /** False if a CPU draws: then each pixel is expensive. */
+  readonly #fast: boolean;
+  readonly #sun = new DirectionalLight(0xffffff, 1.5);
+  readonly #floor = new Floor();
 
-  /** Throws an Error that says what to do when the browser has no WebGL 2. */
+  /**
+   * @param fieldOfView degrees, vertical
+   * @throws Error that says what to do if the browser has no WebGL 2
+   */
   constructor(canvas: HTMLCanvasElement, fieldOfView: number) {
-    this.camera = new PerspectiveCamera(fieldOfView, 1, 0.01, HORIZON * 2);
-    this.canvas = canvas;
+    this.#canvas = canvas;
     const { renderer, fast } = createRenderer(canvas, { alpha: false });
     this.renderer = renderer;
-    this.fast = fast;
-    this.renderer.toneMapping = NeutralToneMapping;
-    this.renderer.shadowMap.enabled = true;
-    this.renderer.shadowMap.type = PCFShadowMap;
-    // The shadow is drawn again only when geometry changes or moves: see updateShadow().
-    this.renderer.shadowMap.autoUpdate = false;
-
-    this.scene.add(sky(), this.floor, this.sun, this.sun.target);
-    this.sun.castShadow = true;
-    this.sun.shadow.mapSize.setScalar(this.fast ? 2048 : 1024);
-    this.sun.shadow.radius = 5;
-    // Only the floor receives it, so there is no surface that could shade itself.
-    this.sun.shadow.bias = -0.0002;
-    this.scene.environment = this.environment;
-    this.scene.environmentIntensity = 0.85;
-
+    this.#fast = fast;
+    renderer.toneMapping = NeutralToneMapping;
+    renderer.shadowMap.enabled = true;
+    renderer.shadowMap.type = PCFShadowMap;
+    // The shadow map is drawn only after a change: see updateShadow().
+    renderer.shadowMap.autoUpdate = false;
+    this.#addLight();
+    this.scene.add(sky(), this.#floor);
+    this.camera = new PerspectiveCamera(fieldOfView, 1, 0.01, HORIZON * 2);
     this.camera.position.set(0, 1.4, 4);
-    this.controls = new OrbitControls(this.camera, canvas);
-    this.controls.enableDamping = true;
-    this.controls.dampingFactor = 0.08;
-    this.controls.maxPolarAngle = Math.PI * 0.54;
-    this.controls.minDistance = 0.05;
-    this.controls.maxDistance = HORIZON / 4;
-
-    canvas.addEventListener("webglcontextlost", this.onLost);
-    canvas.addEventListener("webglcontextrestored", this.onRestored);
+    this.controls = orbitControls(this.camera, canvas);
+    canvas.addEventListener("webglcontextlost", () => {
+      this.contextLost = true;
+    });
+    canvas.addEventListener("webglcontextrestored", () => {
+      // three.js uploads everything again by itself, but it does not render the shadow map again.
+      this.contextLost = false;
+      this.updateShadow();
+    });
   }
 
-  /** Asks for a new shadow in the next frame: something was swapped in, or moved. */
+  /** Draws the shadow map again in the next frame, after an object was exchanged or moved. */
   updateShadow(): void {
     this.renderer.shadowMap.needsUpdate = true;
   }
 
   /**
-   * Fits floor and shadow to what stands on the demo.
-   * @param radius metres from the origin that hold everything
-   * @param height metres of the tallest
+   * Fits floor and shadow to the assets.
+   * @param radius of a circle about the origin that holds all assets, metres
+   * @param height of the tallest asset, metres
    */
   fit(radius: number, height: number): void {
     const reach = Math.max(radius, height) * 1.15 + 0.2;
-    this.sun.position.set(-0.55 * reach, 1.6 * reach + height, 0.85 * reach);
-    this.sun.target.position.set(0, height * 0.3, 0);
-    const { camera } = this.sun.shadow;
+    const sun = this.#sun;
+    sun.position.set(-0.55 * reach, 1.6 * reach + height, 0.85 * reach);
+    sun.target.position.set(0, height * 0.3, 0);
+    const { camera } = sun.shadow;
     camera.left = camera.bottom = -reach;
     camera.right = camera.top = reach;
     camera.near = 0.05;
-    camera.far = this.sun.position.length() * 2 + reach;
+    camera.far = sun.position.length() * 2 + reach;
     camera.updateProjectionMatrix();
-    this.floor.fit(radius);
+    this.#floor.fit(radius);
     this.updateShadow();
   }
 
-  /** Darkens the floor below something: the light of the sky that it keeps away. */
-  ground({ x, z, halfX, halfZ }: Footprint): void {
-    const patch = new Mesh(this.floor.occlusion.geometry, this.floor.occlusion.material);
+  /** Darkens the floor below an asset, which covers part of the sky (ambient occlusion). */
+  addOcclusion({ x, z, halfX, halfZ }: Footprint): void {
+    const patch = new Mesh(this.#floor.occlusion.geometry, this.#floor.occlusion.material);
     patch.name = "occlusion";
     patch.rotation.x = -Math.PI / 2;
     patch.position.set(x, 0.0005, z);
-    // The dark reaches a little further than the thing, and is soft for a thin one too.
-    const spread = 0.12 + 0.25 * Math.min(halfX, halfZ);
-    patch.scale.set(2 * (halfX + spread), 2 * (halfZ + spread), 1);
+    // The dark patch is a little larger than the asset, and soft below a thin one too.
+    const margin = 0.12 + 0.25 * Math.min(halfX, halfZ);
+    patch.scale.set(2 * (halfX + margin), 2 * (halfZ + margin), 1);
     patch.renderOrder = -1;
     this.scene.add(patch);
   }
 
-  /** Sets the camera; the orbit turns about `target`. Metres. */
-  look(from: Vector3, target: Vector3): void {
+  /** Places the camera at `from`; it looks at `target` and orbits about it. Metres. */
+  lookFrom(from: Vector3, target: Vector3): void {
     this.camera.position.copy(from);
     this.controls.target.copy(target);
     this.controls.update();
   }
 
-  /** The camera that sees: the page's, or the headset's while it presents. */
-  get seer(): Camera {
+  /** The camera that draws: the page's, or the headset's in an XR session. */
+  get activeCamera(): Camera {
     return this.renderer.xr.isPresenting ? this.renderer.xr.getCamera() : this.camera;
   }
 
-  /** Matches the drawing buffer to the canvas on the page; cheap when nothing changed. */
+  /** Matches the drawing buffer to the size of the canvas; cheap if nothing changed. */
   resize(): void {
-    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const { clientWidth: width, clientHeight: height } = this.#canvas;
     if (width === 0 || height === 0 || this.renderer.xr.isPresenting) return;
-    const ratio = pixelRatio(this.fast);
+    const ratio = pixelRatio(this.#fast);
     if (this.renderer.getPixelRatio() !== ratio) this.renderer.setPixelRatio(ratio);
-    const wide = Math.floor(width * ratio);
-    const high = Math.floor(height * ratio);
-    if (this.canvas.width === wide && this.canvas.height === high) return;
+    const bufferWidth = Math.floor(width * ratio);
+    const bufferHeight = Math.floor(height * ratio);
+    if (this.#canvas.width === bufferWidth && this.#canvas.height === bufferHeight) return;
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
@@ -155,18 +150,30 @@ export class DemoScene {
     this.renderer.render(this.scene, this.camera);
   }
 
-  private readonly onLost = (): void => {
-    this.lost = true;
-  };
-
-  private readonly onRestored = (): void => {
-    // three.js uploads everything again by itself; only the shadow, which was rendered, is gone.
-    this.lost = false;
-    this.updateShadow();
-  };
+  #addLight(): void {
+    const sun = this.#sun;
+    sun.castShadow = true;
+    sun.shadow.mapSize.setScalar(this.#fast ? 2048 : 1024);
+    sun.shadow.radius = 5;
+    // Only the floor receives the shadow, so that no surface shades itself.
+    sun.shadow.bias = -0.0002;
+    this.scene.add(sun, sun.target);
+    this.scene.environment = studioLight();
+    this.scene.environmentIntensity = 0.85;
+  }
 }
 
-/** A sphere whose colour depends on the height of the view alone, so that the floor meets no visible edge. */
+function orbitControls(camera: PerspectiveCamera, canvas: HTMLCanvasElement): OrbitControls {
+  const controls = new OrbitControls(camera, canvas);
+  controls.enableDamping = true;
+  controls.dampingFactor = 0.08;
+  controls.maxPolarAngle = Math.PI * 0.54;
+  controls.minDistance = 0.05;
+  controls.maxDistance = HORIZON / 4;
+  return controls;
+}
+
+/** A sphere whose colour depends only on the elevation of the view, so that the floor has no visible edge. */
 function sky(): Mesh {
   const material = new ShaderMaterial({
     side: BackSide,
@@ -197,8 +204,8 @@ function sky(): Mesh {
 }
 
 /**
- * A floor at y = 0: a pool of light under the assets, a dot every half metre that fades with distance (it
- * gives the eye a scale, in a headset above all), and the shadow.
+ * A floor at y = 0: a pool of light under the assets, a grid of dots every half metre that fades with distance (it shows
+ * the scale, above all in a headset), and the shadow.
  */
 class Floor extends Mesh<CircleGeometry, ShaderMaterial> {
   readonly occlusion = {
@@ -215,13 +222,13 @@ class Floor extends Mesh<CircleGeometry, ShaderMaterial> {
       fragmentShader: /* glsl */ `
         varying vec2 place;
         void main() {
-          float away = min(1.0, length(place));
-          gl_FragColor = vec4(0.10, 0.15, 0.21, 0.42 * pow(1.0 - away * away, 2.0));
+          float fraction = min(1.0, length(place));
+          gl_FragColor = vec4(0.10, 0.15, 0.21, 0.42 * pow(1.0 - fraction * fraction, 2.0));
           #include <colorspace_fragment>
         }`,
     }),
   };
-  private readonly shade = new Mesh(
+  readonly #shadow = new Mesh(
     new PlaneGeometry(1, 1),
     new ShadowMaterial({ opacity: 0.26, color: 0x1b2a3a }),
   );
@@ -244,13 +251,13 @@ class Floor extends Mesh<CircleGeometry, ShaderMaterial> {
           uniform float radius;
           varying vec2 place;
           void main() {
-            float away = length(place) / radius;
-            float pool = 0.55 * pow(max(0.0, 1.0 - away), 2.0);
+            float fraction = length(place) / radius;
+            float pool = 0.55 * pow(max(0.0, 1.0 - fraction), 2.0);
             vec2 cell = abs(fract(place / 0.5 + 0.5) - 0.5) * 0.5; // metres to the nearest dot
             float blur = max(fwidth(place.x), fwidth(place.y));
-            // A dot smaller than a pixel fades instead of shimmering.
+            // A dot smaller than a pixel fades instead of flickering.
             float dot = (1.0 - smoothstep(0.006 - blur, 0.006 + blur, length(cell))) * min(1.0, 0.012 / blur);
-            dot *= 0.2 * smoothstep(1.0, 0.25, away);
+            dot *= 0.2 * smoothstep(1.0, 0.25, fraction);
             vec3 c = mix(vec3(1.0), vec3(0.16, 0.22, 0.29), dot / max(1e-4, pool + dot));
             gl_FragColor = vec4(c, max(pool, dot));
             #include <colorspace_fragment>
@@ -260,21 +267,21 @@ class Floor extends Mesh<CircleGeometry, ShaderMaterial> {
     this.name = "floor";
     this.rotation.x = -Math.PI / 2;
     this.renderOrder = -1;
-    this.shade.name = "shadow";
-    this.shade.receiveShadow = true;
-    // A millimetre above, so that the two never fight for depth.
-    this.shade.position.z = 0.001;
-    this.add(this.shade);
+    this.#shadow.name = "shadow";
+    this.#shadow.receiveShadow = true;
+    // One millimetre higher, so that both never have the same depth.
+    this.#shadow.position.z = 0.001;
+    this.add(this.#shadow);
     this.fit(3);
   }
 
-  /** @param radius metres from the origin that hold what stands on the floor */
+  /** @param radius of a circle about the origin that holds all assets, metres */
   fit(radius: number): void {
     const reach = Math.max(4, radius * 3);
     this.scale.setScalar(reach);
-    // No further than the sun's shadow reaches: beyond it there is only a shader to run.
-    this.shade.scale.setScalar((2 * (radius * 1.4 + 1)) / reach);
-    this.shade.position.z = 0.001 / reach;
+    // No larger than the sun's shadow: beyond it, the shader would only cost time.
+    this.#shadow.scale.setScalar((2 * (radius * 1.4 + 1)) / reach);
+    this.#shadow.position.z = 0.001 / reach;
     const uniform = this.material.uniforms.radius;
     if (uniform) uniform.value = reach;
   }

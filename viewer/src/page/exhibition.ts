@@ -3,7 +3,7 @@ import type { Layout } from "../layout.ts";
 import type { Session } from "../session.ts";
 import type { PageOptions } from "./options.ts";
 
-/** Everything that `page.ts` hands over to `main.ts`: the assets are already loading. */
+/** The interface between `page.ts`, which starts to load the assets, and `main.ts`, which draws them. */
 export interface Exhibition {
   readonly options: PageOptions;
   readonly session: Session;

@@ -1,27 +1,27 @@
+/** The demo page once three.js is loaded: draws the exhibition, and opens HUD, XR and room as needed. */
 import { Vector3 } from "three";
 import type { Box } from "../core/bundle/bundle.ts";
 import { StreamXR } from "../index.ts";
 import type { Hud } from "../inspector/hud.ts";
 import { frame } from "../layout.ts";
 import type { Asset } from "../three/asset.ts";
+import type { Recorder } from "../three/recorder.ts";
 import { DemoScene, type Footprint } from "./demo-scene.ts";
 import type { Exhibition } from "./exhibition.ts";
 import { notice } from "./notices.ts";
 import type { Presence } from "./presence.ts";
 import { ShadowCaster } from "./shadow.ts";
 
-/** A tab that slept must not make animations jump, seconds. */
-const LONGEST_STEP = 0.1;
-
+/** Longest step of animations, seconds: they must not jump after the tab was hidden. */
+const MAX_STEP_S = 0.1;
 const UP = new Vector3(0, 1, 0);
-/** Radians about the assets over which visitors of a room start. */
+/** Angle about the assets over which visitors of a room start, radians. */
 const START_SPREAD = 1.4;
 
-/** Opens the demo, and draws for as long as the page lives. */
-export async function start(exhibition: Exhibition): Promise<void> {
-  const { options, session, assets, layout, fieldOfView } = exhibition;
-  const canvas = element<HTMLCanvasElement>("view");
-  const demo = new DemoScene(canvas, fieldOfView);
+/** Opens the demo scene, and draws as long as the page is open. */
+export async function show(exhibition: Exhibition): Promise<void> {
+  const { options, session, layout, fieldOfView } = exhibition;
+  const demo = new DemoScene(byId<HTMLCanvasElement>("view"), fieldOfView);
   const recorder = options.debug ? new (await import("../three/recorder.ts")).Recorder() : null;
   const streamxr = new StreamXR({
     renderer: demo.renderer,
@@ -29,72 +29,16 @@ export async function start(exhibition: Exhibition): Promise<void> {
     ...(options.tolerance ? { tolerance: options.tolerance } : {}),
     ...(recorder ? { recorder } : {}),
   });
-
   demo.resize();
   demo.fit(layout.radius, layout.height);
-  const { eye, target } = options.camera ?? frame(layout, fieldOfView, demo.camera.aspect);
-  const from = new Vector3(...eye);
-  // In presence everybody starts somewhere else along the front, not inside one another's head.
-  if (options.relay && !options.camera) from.applyAxisAngle(UP, (Math.random() - 0.5) * START_SPREAD);
-  demo.look(from, new Vector3(...target));
-
-  const casters = new Map<Asset, ShadowCaster>();
-  const cast = (asset: Asset): void => {
-    casters.set(asset, new ShadowCaster(asset));
-    demo.updateShadow();
-  };
-  const uncast = (asset: Asset): void => {
-    casters.delete(asset);
-    demo.updateShadow();
-  };
-  streamxr.host.onRegions = (asset) => {
-    if (casters.get(asset)?.update()) demo.updateShadow();
-  };
-  const progress = new LoadingBar(assets.size);
-  for (const { id, scale, position } of layout.places) {
-    const state = assets.get(id);
-    if (!state) continue;
-    streamxr.follow(state).then(
-      (asset) => {
-        asset.scale.setScalar(scale);
-        asset.position.set(...position);
-        demo.scene.add(asset);
-        demo.ground(footprint(state.entry.bounds, scale, position));
-        cast(asset);
-        progress.shown();
-      },
-      // The visitor has been told by the session.
-      () => progress.failed(),
-    );
-  }
-
+  placeCamera(exhibition, demo);
+  const shadows = new Shadows(streamxr, demo);
+  showAssets(exhibition, { demo, streamxr, shadows });
   const hud = new LazyHud(streamxr, demo);
   if (options.hud) hud.toggle();
   offerVr(demo);
-  let presence: Presence | null = null;
-  const { relay, bundle } = options;
-  if (relay) {
-    const { enterRoom } = await import("./presence.ts");
-    const { assets: catalogue } = await session.open(bundle);
-    presence = enterRoom({ ...options, relay }, { demo, streamxr, bundle, catalogue, cast, uncast });
-  }
-
-  let last = performance.now();
-  demo.renderer.setAnimationLoop(() => {
-    const now = performance.now();
-    const dt = Math.min(LONGEST_STEP, (now - last) / 1000);
-    last = now;
-    if (demo.lost) return;
-    demo.resize();
-    if (!demo.renderer.xr.isPresenting) demo.controls.update(dt);
-    presence?.update(now);
-    streamxr.update(demo.camera, dt);
-    if ([...casters.keys()].some(({ mixer }) => mixer)) demo.updateShadow();
-    demo.render();
-    recorder?.frame(now);
-    hud.update(now);
-  });
-
+  const presence = await openPresence(exhibition, { demo, streamxr, shadows });
+  draw({ demo, streamxr, shadows, hud, recorder, presence });
   if (recorder) {
     Object.assign(window, {
       streamxr: {
@@ -110,7 +54,42 @@ export async function start(exhibition: Exhibition): Promise<void> {
   }
 }
 
-/** Where a box stands, in the world: centre and half sides on the floor, metres. */
+interface Drawing {
+  readonly demo: DemoScene;
+  readonly streamxr: StreamXR;
+  readonly shadows: Shadows;
+}
+
+function placeCamera({ options, layout, fieldOfView }: Exhibition, demo: DemoScene): void {
+  const { eye, target } = options.camera ?? frame(layout, fieldOfView, demo.camera.aspect);
+  const from = new Vector3(...eye);
+  // The visitors of a room start at different places along the front, so that no head is inside another.
+  if (options.relay && !options.camera) from.applyAxisAngle(UP, (Math.random() - 0.5) * START_SPREAD);
+  demo.lookFrom(from, new Vector3(...target));
+}
+
+/** Adds each asset to the scene when its base can be drawn. */
+function showAssets({ assets, layout }: Exhibition, { demo, streamxr, shadows }: Drawing): void {
+  const loadingBar = new LoadingBar(assets.size);
+  for (const { id, scale, position } of layout.places) {
+    const state = assets.get(id);
+    if (!state) continue;
+    streamxr.follow(state).then(
+      (asset) => {
+        asset.scale.setScalar(scale);
+        asset.position.set(...position);
+        demo.scene.add(asset);
+        demo.addOcclusion(footprint(state.entry.bounds, scale, position));
+        shadows.add(asset);
+        loadingBar.addShown();
+      },
+      // The session has already told the visitor.
+      () => loadingBar.addFailed(),
+    );
+  }
+}
+
+/** The area of a placed asset on the floor. */
 function footprint({ min, max }: Box, scale: number, [x, , z]: readonly [number, number, number]): Footprint {
   return {
     x: x + ((min[0] + max[0]) / 2) * scale,
@@ -120,50 +99,127 @@ function footprint({ min, max }: Box, scale: number, [x, , z]: readonly [number,
   };
 }
 
-/** The hairline at the top, and the line below the title. */
-class LoadingBar {
-  private done = 0;
-  private broken = 0;
+/** Enters the room of the page's address; null without a relay. */
+async function openPresence(
+  { options, session }: Exhibition,
+  { demo, streamxr, shadows }: Drawing,
+): Promise<Presence | null> {
+  const { relay, bundle } = options;
+  if (!relay) return null;
+  const { enterRoom } = await import("./presence.ts");
+  const { assets: catalogue } = await session.open(bundle);
+  return enterRoom(
+    { ...options, relay },
+    {
+      demo,
+      streamxr,
+      bundle,
+      catalogue,
+      addShadow: (asset) => shadows.add(asset),
+      removeShadow: (asset) => shadows.remove(asset),
+    },
+  );
+}
 
-  constructor(private readonly total: number) {
-    this.draw();
+interface FrameParts extends Drawing {
+  readonly hud: LazyHud;
+  readonly recorder: Recorder | null;
+  readonly presence: Presence | null;
+}
+
+function draw({ demo, streamxr, shadows, hud, recorder, presence }: FrameParts): void {
+  let last = performance.now();
+  demo.renderer.setAnimationLoop(() => {
+    const now = performance.now();
+    const dt = Math.min(MAX_STEP_S, (now - last) / 1000);
+    last = now;
+    if (demo.contextLost) return;
+    demo.resize();
+    if (!demo.renderer.xr.isPresenting) demo.controls.update(dt);
+    presence?.update(now);
+    streamxr.update(demo.camera, dt);
+    shadows.updateMoving();
+    demo.render();
+    recorder?.frame(now);
+    hud.update(now);
+  });
+}
+
+/** The shadow casters of all assets; requests a new shadow map when one of them changes. */
+class Shadows {
+  readonly #demo: DemoScene;
+  readonly #casters = new Map<Asset, ShadowCaster>();
+
+  constructor(streamxr: StreamXR, demo: DemoScene) {
+    this.#demo = demo;
+    streamxr.host.onRegions = (asset) => {
+      if (this.#casters.get(asset)?.update()) demo.updateShadow();
+    };
   }
 
-  shown(): void {
-    this.done++;
-    this.draw();
+  add(asset: Asset): void {
+    this.#casters.set(asset, new ShadowCaster(asset));
+    this.#demo.updateShadow();
   }
 
-  failed(): void {
-    this.broken++;
-    this.draw();
+  remove(asset: Asset): void {
+    this.#casters.delete(asset);
+    this.#demo.updateShadow();
   }
 
-  private draw(): void {
-    const { total, done, broken } = this;
-    const settled = done + broken;
-    const bar = element("progress");
-    (bar.firstElementChild as HTMLElement).style.width = `${total === 0 ? 100 : (100 * settled) / total}%`;
-    bar.ariaValueNow = String(settled);
-    bar.ariaValueMax = String(total);
-    bar.classList.toggle("done", settled >= total);
-    const names = `${done} asset${done === 1 ? "" : "s"}`;
-    const caption = settled < total ? `Loading ${total - settled} of ${total}…` : names;
-    element("caption").textContent = broken > 0 ? `${caption}, ${broken} missing` : caption;
+  /** Call once per frame: an animated asset moves its shadow. */
+  updateMoving(): void {
+    if ([...this.#casters.keys()].some(({ mixer }) => mixer)) this.#demo.updateShadow();
   }
 }
 
-/** The HUD is code that most visitors never need: it is fetched when it is first asked for. */
-class LazyHud {
-  private hud: Hud | null = null;
-  private wanted = false;
+/** The bar at the top edge, and the line below the title. */
+class LoadingBar {
+  readonly #total: number;
+  #shown = 0;
+  #failed = 0;
 
-  constructor(
-    private readonly streamxr: StreamXR,
-    private readonly demo: DemoScene,
-  ) {
-    element("toggle-hud").hidden = false;
-    element("toggle-hud").addEventListener("click", () => this.toggle());
+  constructor(total: number) {
+    this.#total = total;
+    this.#update();
+  }
+
+  addShown(): void {
+    this.#shown++;
+    this.#update();
+  }
+
+  addFailed(): void {
+    this.#failed++;
+    this.#update();
+  }
+
+  #update(): void {
+    const [total, shown, failed] = [this.#total, this.#shown, this.#failed];
+    const finished = shown + failed;
+    const bar = byId("progress");
+    (bar.firstElementChild as HTMLElement).style.width = `${total === 0 ? 100 : (100 * finished) / total}%`;
+    bar.ariaValueNow = String(finished);
+    bar.ariaValueMax = String(total);
+    bar.classList.toggle("done", finished >= total);
+    const loaded = `${shown} asset${shown === 1 ? "" : "s"}`;
+    const caption = finished < total ? `Loading ${total - finished} of ${total}…` : loaded;
+    byId("caption").textContent = failed > 0 ? `${caption}, ${failed} missing` : caption;
+  }
+}
+
+/** Loads the HUD's code when the visitor first opens it. */
+class LazyHud {
+  readonly #streamxr: StreamXR;
+  readonly #demo: DemoScene;
+  #hud: Hud | null = null;
+  #isOpen = false;
+
+  constructor(streamxr: StreamXR, demo: DemoScene) {
+    this.#streamxr = streamxr;
+    this.#demo = demo;
+    byId("toggle-hud").hidden = false;
+    byId("toggle-hud").addEventListener("click", () => this.toggle());
     addEventListener("keydown", (event) => {
       const typing =
         event.target instanceof HTMLInputElement || event.ctrlKey || event.metaKey || event.altKey;
@@ -172,31 +228,32 @@ class LazyHud {
   }
 
   toggle(): void {
-    this.wanted = !this.wanted;
-    element("toggle-hud").ariaPressed = String(this.wanted);
-    if (this.hud) this.hud.visible = this.wanted;
-    else if (this.wanted) void this.load();
+    this.#isOpen = !this.#isOpen;
+    byId("toggle-hud").ariaPressed = String(this.#isOpen);
+    if (this.#hud) this.#hud.visible = this.#isOpen;
+    else if (this.#isOpen) void this.#load();
   }
 
+  /** Call once per frame, after drawing. */
   update(now: number): void {
-    this.hud?.update(now, this.demo.camera);
+    this.#hud?.update(now, this.#demo.camera);
   }
 
-  private async load(): Promise<void> {
+  async #load(): Promise<void> {
     try {
       const { Hud } = await import("../inspector/hud.ts");
-      this.hud ??= new Hud(this.streamxr, this.demo.renderer);
-      this.hud.visible = this.wanted;
+      this.#hud ??= new Hud(this.#streamxr, this.#demo.renderer);
+      this.#hud.visible = this.#isOpen;
     } catch (error) {
-      this.wanted = false;
+      this.#isOpen = false;
       notice(`The HUD cannot be loaded: ${(error as Error).message}`);
     }
   }
 }
 
-/** Shows “Enter VR” where the device can; a page without a headset pays one question for it. */
+/** Shows “Enter VR” if the device supports it. */
 function offerVr(demo: DemoScene): void {
-  const button = element<HTMLButtonElement>("enter-vr");
+  const button = byId<HTMLButtonElement>("enter-vr");
   const check = async (): Promise<void> => {
     const supported = await navigator.xr?.isSessionSupported("immersive-vr").catch(() => false);
     button.hidden = !supported;
@@ -205,27 +262,35 @@ function offerVr(demo: DemoScene): void {
   navigator.xr?.addEventListener("devicechange", () => void check());
   button.addEventListener("click", async () => {
     button.disabled = true;
-    try {
-      const { enterVr } = await import("../three/xr.ts");
-      const { camera, controls } = demo;
-      const [from, target, fov] = [camera.position.clone(), controls.target.clone(), camera.fov];
-      const yaw = Math.atan2(from.x - target.x, from.z - target.z);
-      await enterVr(demo.renderer, { x: from.x, z: from.z, yaw }, () => {
-        button.disabled = false;
-        // In the headset three.js moved the page's camera, and gave it the headset's field of view.
-        camera.fov = fov;
-        camera.updateProjectionMatrix();
-        demo.look(from, target);
-      });
-    } catch (error) {
+    const onEnd = (): void => {
       button.disabled = false;
+    };
+    try {
+      await startVr(demo, onEnd);
+    } catch (error) {
+      onEnd();
       notice(`VR does not start: ${(error as Error).message}`);
     }
   });
 }
 
-function element<T extends HTMLElement = HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (!found) throw new Error(`the page has no element #${id}`);
-  return found as T;
+/** The visitor stands where the camera was. `onEnd` is called when the XR session has ended. */
+async function startVr(demo: DemoScene, onEnd: () => void): Promise<void> {
+  const { enterVr } = await import("../three/xr.ts");
+  const { camera, controls } = demo;
+  const [from, target, fov] = [camera.position.clone(), controls.target.clone(), camera.fov];
+  const yaw = Math.atan2(from.x - target.x, from.z - target.z);
+  await enterVr(demo.renderer, { x: from.x, z: from.z, yaw }, () => {
+    onEnd();
+    // During the session three.js moves the page's camera, and gives it the headset's field of view.
+    camera.fov = fov;
+    camera.updateProjectionMatrix();
+    demo.lookFrom(from, target);
+  });
+}
+
+function byId<T extends HTMLElement = HTMLElement>(id: string): T {
+  const element = document.getElementById(id);
+  if (!element) throw new Error(`the page has no element #${id}`);
+  return element as T;
 }

@@ -1,84 +1,96 @@
 /**
- * The demo page: reads its address, asks for the catalogue and the bases while three.js is still on its way, and
- * hands over to `main.ts` when it has come.
+ * The start of the demo page: reads its address, requests the catalogue and the bases while three.js is still loading,
+ * and then calls `main.ts`.
  */
 import type { CatalogueEntry } from "../core/bundle/bundle.ts";
 import { pixelTolerance } from "../device.ts";
 import { frame, layOut, matrixOf, viewFrom } from "../layout.ts";
-import { pageSession } from "../session.ts";
+import { pageSession, type Session } from "../session.ts";
+import type { Exhibition } from "./exhibition.ts";
 import { notice } from "./notices.ts";
-import { readOptions } from "./options.ts";
+import { type PageOptions, readOptions } from "./options.ts";
 
 /** Degrees, vertical: of the page's camera. */
 const FIELD_OF_VIEW = 45;
-/** Files whose timing the browser keeps: which of them came from its cache is read there. The default is 250. */
-const TIMINGS = 5000;
+/** Files whose timing the browser keeps, to tell which came from its cache. Its default is 250. */
+const TIMING_BUFFER = 5000;
 
-async function main(): Promise<void> {
-  performance.setResourceTimingBufferSize(TIMINGS);
+async function start(): Promise<void> {
+  performance.setResourceTimingBufferSize(TIMING_BUFFER);
   const options = readOptions(new URL(location.href));
-  for (const complaint of options.complaints) notice(complaint);
-  // Together with the catalogue, not after it. A failure is met where it is awaited.
+  for (const warning of options.warnings) notice(warning);
+  // Loads beside the catalogue, not after it. An error is thrown at `await code`.
   const code = import("./main.ts");
   code.catch(() => {});
-  const session = pageSession({
-    record: options.debug,
-    limits: {
-      ...(options.memory ? { gpuBytes: options.memory } : {}),
-      ...(options.triangles ? { triangles: options.triangles } : {}),
-    },
-  });
-  session.onFailure = ({ kind, asset, uri }, error) => {
-    if (kind === "base" || kind === "manifest")
-      notice(`${asset.id} cannot be shown in full: ${error.message}`);
-    else {
-      const loss = kind === "animation" ? "stands still" : `keeps a coarser ${kind}`;
-      console.warn(`StreamXR: ${asset.id} ${loss}: ${uri}: ${error.message}`);
-    }
-  };
-  const { assets } = await session.open(options.bundle);
-  const chosen = choose(assets, options.assets);
-  const layout = layOut(chosen.map(([id, { bounds }]) => ({ id, bounds })));
-  const states = new Map(chosen.map(([id, entry]) => [id, session.add(id, entry, options.bundle)]));
-  for (const place of layout.places) {
-    const state = states.get(place.id);
-    if (state) state.world = matrixOf(place);
-  }
-  // Until there is a camera, what it will see decides what comes first.
-  const aspect = innerWidth / Math.max(1, innerHeight);
-  const viewpoint = options.camera ?? frame(layout, FIELD_OF_VIEW, aspect);
-  const stop = session.foresee(
-    viewFrom(
-      viewpoint,
-      FIELD_OF_VIEW,
-      aspect,
-      (innerHeight * devicePixelRatio) / (pixelTolerance(navigator) * (options.tolerance ?? 1)),
-    ),
-  );
+  const session = openSession(options);
+  const exhibition = await openExhibition(options, session);
+  const stop = planAhead(exhibition);
   try {
-    const { start } = await code;
+    const { show } = await code;
     stop();
-    await start({ options, session, assets: states, layout, fieldOfView: FIELD_OF_VIEW });
+    await show(exhibition);
   } finally {
     stop();
   }
 }
 
+function openSession({ debug, memory, triangles }: PageOptions): Session {
+  const session = pageSession({
+    record: debug,
+    limits: { ...(memory ? { gpuBytes: memory } : {}), ...(triangles ? { triangles } : {}) },
+  });
+  session.onFailure = ({ kind, asset, uri }, error) => {
+    if (kind === "base" || kind === "manifest") {
+      notice(`${asset.id} cannot be shown in full: ${error.message}`);
+    } else {
+      const effect = kind === "animation" ? "stands still" : `keeps a coarser ${kind}`;
+      console.warn(`StreamXR: ${asset.id} ${effect}: ${uri}: ${error.message}`);
+    }
+  };
+  return session;
+}
+
+/** Starts to stream the chosen assets, each at its place. */
+async function openExhibition(options: PageOptions, session: Session): Promise<Exhibition> {
+  const { assets: catalogue } = await session.open(options.bundle);
+  const chosen = choose(catalogue, options.assets);
+  const layout = layOut(chosen.map(([id, { bounds }]) => ({ id, bounds })));
+  const assets = new Map(chosen.map(([id, entry]) => [id, session.add(id, entry, options.bundle)]));
+  for (const place of layout.places) {
+    const asset = assets.get(place.id);
+    if (asset) asset.world = matrixOf(place);
+  }
+  return { options, session, assets, layout, fieldOfView: FIELD_OF_VIEW };
+}
+
+/**
+ * Plans downloads for the first view before there is a camera.
+ * @returns stops it
+ */
+function planAhead({ options, session, layout }: Exhibition): () => void {
+  const aspect = innerWidth / Math.max(1, innerHeight);
+  const tolerance = pixelTolerance(navigator) * (options.tolerance ?? 1);
+  const heightPixels = (innerHeight * devicePixelRatio) / tolerance;
+  const viewpoint = options.camera ?? frame(layout, FIELD_OF_VIEW, aspect);
+  return session.planAhead(viewFrom(viewpoint, FIELD_OF_VIEW, aspect, heightPixels));
+}
+
+/** The assets named in the page's address, or all. */
 function choose(
-  assets: Readonly<Record<string, CatalogueEntry>>,
+  catalogue: Readonly<Record<string, CatalogueEntry>>,
   names: readonly string[] | null,
 ): [string, CatalogueEntry][] {
-  const all = Object.entries(assets);
+  const all = Object.entries(catalogue);
   if (all.length === 0) notice("The bundle has no assets yet: build some, and load the page again.", "quiet");
   if (!names) return all;
   for (const name of names) {
-    if (Object.hasOwn(assets, name)) continue;
+    if (Object.hasOwn(catalogue, name)) continue;
     notice(`There is no asset “${name}”. The bundle has: ${all.map(([id]) => id).join(", ") || "none"}.`);
   }
   return all.filter(([id]) => names.includes(id));
 }
 
-main().catch((error: unknown) => {
+start().catch((error: unknown) => {
   console.error(error);
   notice(error instanceof Error ? error.message : String(error));
   document.getElementById("progress")?.classList.add("done");

@@ -1,4 +1,6 @@
+/** The page's seat in a room: avatars of the other participants, shared objects, and the visitor's own pose. */
 import { Quaternion, Vector3, type WebGLRenderer } from "three";
+import type { BandwidthEstimator } from "../core/network/bandwidth.ts";
 import type { BodyPose, RigidPose } from "../room/messages-binary.ts";
 import { RelayClock } from "../room/playback.ts";
 import { Room } from "../room/room.ts";
@@ -9,12 +11,11 @@ import type { PageOptions } from "./options.ts";
 import { openSharedObjects, type PageContext } from "./shared-objects.ts";
 import type { SharedObjectsView } from "./shared-objects-view.ts";
 
-/** Readable on the light demo and apart from each other, for those with a colour deficiency too (after Tol). */
-const COLOURS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377"] as const;
-/** Milliseconds between two reports to the operator's dashboards. */
+/** Readable on the light background, and distinct also for people with a colour vision deficiency (after Paul Tol). */
+const COLORS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377"] as const;
+/** Time between two reports for the operator's dashboards. */
 const STATS_MS = 5000;
 
-/** Everyone else in the room with what is shared there, and one's own seat in it. */
 export interface Presence {
   readonly avatars: Avatars;
   readonly sharedObjects: SharedObjectsView;
@@ -22,20 +23,44 @@ export interface Presence {
   update(now: number): void;
 }
 
-/** Joins the room of the page's address: others appear as avatars, and see this camera (or headset) move. */
+/**
+ * Joins the room of the page's address. Others appear as avatars, and see this page's camera (or headset) as one.
+ * @param options with the address of a relay
+ */
 export function enterRoom(options: PageOptions & { readonly relay: string }, context: PageContext): Presence {
   const { demo, streamxr } = context;
-  const clock = new RelayClock();
-  const avatars = new Avatars(clock);
-  demo.scene.add(avatars);
-  const draw = Math.floor(Math.random() * 1000);
+  const number = Math.floor(Math.random() * 1000);
   const room = new Room({
     relay: options.relay,
     room: options.room,
-    name: options.name ?? `Guest ${draw}`,
+    name: options.name ?? `Guest ${number}`,
     token: options.token ?? undefined,
-    color: COLOURS[draw % COLOURS.length] as string,
+    color: COLORS[number % COLORS.length] as string,
   });
+  const clock = new RelayClock();
+  const avatars = openAvatars(room, clock);
+  demo.scene.add(avatars);
+  const objectsUi = openSharedObjects(room, context, clock);
+  showConnection(room, options.relay);
+  showPeople(room);
+  const ownPose = new OwnPose(demo.renderer);
+  const report = statsReporter(room, streamxr.session.bandwidth);
+  const eye = new Vector3();
+  return {
+    avatars,
+    sharedObjects: objectsUi.view,
+    update(now) {
+      room.sendPose(ownPose.read(demo));
+      eye.setFromMatrixPosition(demo.activeCamera.matrixWorld);
+      avatars.update(now, eye);
+      objectsUi.update(now);
+      report(now);
+    },
+  };
+}
+
+function openAvatars(room: Room, clock: RelayClock): Avatars {
+  const avatars = new Avatars(clock);
   room.on("joined", (profile) => avatars.join(profile));
   room.on("updated", (profile) => {
     if (profile.pid !== room.pid) avatars.join(profile);
@@ -44,81 +69,88 @@ export function enterRoom(options: PageOptions & { readonly relay: string }, con
   room.on("poses", ({ tickMs, records }) => {
     const now = performance.now();
     for (const { pid, ageMs, pose } of records) {
-      clock.hear(tickMs - ageMs, now);
-      avatars.pose(pid, pose, tickMs - ageMs);
+      clock.observe(tickMs - ageMs, now);
+      avatars.addPose(pid, pose, tickMs - ageMs);
     }
   });
-  room.on("error", ({ code, message }) => console.warn(`StreamXR: the relay says ${code}: ${message}`));
-  let withdraw = (): void => {};
-  room.on("state", ({ state, reason }) => {
-    if (state === "joined") withdraw();
-    if (state === "waiting") {
-      withdraw();
-      withdraw = notice(
-        `Nobody else is seen: the relay ${options.relay} is away (${reason}). Trying again.`,
-        "quiet",
-      );
-    }
-    if (state === "closed")
-      withdraw = notice(`Nobody else is seen: the relay ${options.relay} says: ${reason}.`);
-  });
-  for (const event of ["joined", "left", "updated", "state"] as const) room.on(event, () => showPeople(room));
-
-  const objectsUi = openSharedObjects(room, context, clock);
-  const body = new Body(demo.renderer);
-  const eye = new Vector3();
-  let reported = { at: performance.now(), bytes: 0 };
-  return {
-    avatars,
-    sharedObjects: objectsUi.view,
-    update(now) {
-      room.sendPose(body.read(demo));
-      eye.setFromMatrixPosition(demo.seer.matrixWorld);
-      avatars.update(now, eye);
-      objectsUi.update(now);
-      if (now - reported.at < STATS_MS) return;
-      const { totalBytes } = streamxr.session.bandwidth;
-      const bandwidthBps = streamxr.session.bandwidth.estimate(now).bytesPerSecond * 8;
-      // What could not be said now is said the next time.
-      const bytes = room.sendStats({ bandwidthBps, cdnBytes: totalBytes - reported.bytes })
-        ? totalBytes
-        : reported.bytes;
-      reported = { at: now, bytes };
-    },
-  };
+  return avatars;
 }
 
+/** Tells the visitor when the connection is lost or refused. */
+function showConnection(room: Room, relay: string): void {
+  let removeNotice = (): void => {};
+  room.on("state", ({ state, reason }) => {
+    if (state === "joined") removeNotice();
+    if (state === "waiting") {
+      removeNotice();
+      const text = `You see no other visitors: no connection to the relay ${relay} (${reason}). Trying again.`;
+      removeNotice = notice(text, "quiet");
+    }
+    if (state === "closed") {
+      removeNotice = notice(
+        `You see no other visitors: the relay ${relay} refuses the connection: ${reason}.`,
+      );
+    }
+  });
+  room.on("error", ({ code, message }) => console.warn(`StreamXR: error ${code} from the relay: ${message}`));
+}
+
+/** Keeps the line with the number of people in the room up to date. */
 function showPeople(room: Room): void {
   const line = document.getElementById("people");
   if (!line) return;
-  const away = room.participants.filter((one) => one.away).length;
-  const others = room.participants.length - away;
-  const present = others === 0 ? "only you" : others === 1 ? "you and one other" : `you and ${others} others`;
-  const who = away === 0 ? present : `${present}; ${away} away`;
-  line.textContent = room.state === "joined" ? `In the room: ${who}` : "Joining the room…";
+  const update = (): void => {
+    line.textContent = room.state === "joined" ? `In the room: ${peopleIn(room)}` : "Joining the room…";
+  };
+  for (const event of ["joined", "left", "updated", "state"] as const) room.on(event, update);
 }
 
-/** The visitor's own pose: the camera's on a screen, head and tracked hands in a headset. */
-class Body {
-  private readonly position = new Vector3();
-  private readonly rotation = new Quaternion();
-  private readonly scale = new Vector3();
+function peopleIn(room: Room): string {
+  const away = room.participants.filter((participant) => participant.away).length;
+  const others = room.participants.length - away;
+  const present = others === 0 ? "only you" : others === 1 ? "you and one other" : `you and ${others} others`;
+  return away === 0 ? present : `${present}; ${away} away`;
+}
 
-  constructor(private readonly renderer: WebGLRenderer) {}
+/** @returns sends a report if one is due; call it once per frame */
+function statsReporter(room: Room, bandwidth: BandwidthEstimator): (now: number) => void {
+  let reportedAt = performance.now();
+  let reportedBytes = 0;
+  return (now) => {
+    if (now - reportedAt < STATS_MS) return;
+    reportedAt = now;
+    const { totalBytes } = bandwidth;
+    const bandwidthBps = bandwidth.estimate(now).bytesPerSecond * 8;
+    const isSent = room.sendStats({ bandwidthBps, cdnBytes: totalBytes - reportedBytes });
+    // Bytes that were not reported go into the next report.
+    if (isSent) reportedBytes = totalBytes;
+  };
+}
 
-  read(demo: DemoScene): BodyPose {
-    const { seer } = demo;
-    if (seer === demo.camera) seer.updateMatrixWorld();
-    seer.matrixWorld.decompose(this.position, this.rotation, this.scale);
+/** The visitor's own pose: the camera's on a screen; head and tracked hands in a headset. */
+class OwnPose {
+  readonly #renderer: WebGLRenderer;
+  readonly #position = new Vector3();
+  readonly #rotation = new Quaternion();
+  readonly #scale = new Vector3();
+
+  constructor(renderer: WebGLRenderer) {
+    this.#renderer = renderer;
+  }
+
+  read({ activeCamera, camera }: DemoScene): BodyPose {
+    if (activeCamera === camera) camera.updateMatrixWorld();
+    activeCamera.matrixWorld.decompose(this.#position, this.#rotation, this.#scale);
     return {
-      head: { position: this.position.toArray(), rotation: this.rotation.toArray() },
-      left: this.hand("left"),
-      right: this.hand("right"),
+      head: { position: this.#position.toArray(), rotation: this.#rotation.toArray() },
+      left: this.#hand("left"),
+      right: this.#hand("right"),
     };
   }
 
-  private hand(handedness: XRHandedness): RigidPose | null {
-    const { xr } = this.renderer;
+  /** Null if the hand is not tracked. */
+  #hand(handedness: XRHandedness): RigidPose | null {
+    const { xr } = this.#renderer;
     if (!xr.isPresenting) return null;
     const space = xr.getReferenceSpace();
     const frame = xr.getFrame();

@@ -1,55 +1,77 @@
 import { DoubleSide, Mesh, MeshBasicMaterial, SkinnedMesh } from "three";
 import type { Asset } from "../three/asset.ts";
-import { ownMaterial } from "../three/regions.ts";
+import { originalMaterial } from "../three/regions.ts";
 
-/** Triangles that one asset's shadow is drawn with: soft as it is, more would not be seen, but be drawn twice. */
-const MOST_TRIANGLES = 24_000;
+/** Triangles that draw one asset's shadow. The shadow is soft, so more of them would cost time without a visible effect. */
+const MAX_TRIANGLES = 24_000;
 
-/** Seen by the sun's camera alone. */
-const UNSEEN = new MeshBasicMaterial({ colorWrite: false, depthWrite: false, shadowSide: DoubleSide });
+/** Drawn into the shadow map only. */
+const SHADOW_MATERIAL = new MeshBasicMaterial({
+  colorWrite: false,
+  depthWrite: false,
+  shadowSide: DoubleSide,
+});
 
 /**
- * What casts an asset's shadow: the finest cut so far that is cheap enough, while finer ones are looked at.
- * Deforming meshes cast their own.
+ * Casts an asset's shadow from the finest cut so far that is cheap enough, while finer cuts are drawn. Deforming meshes
+ * cast their own shadow.
  */
 export class ShadowCaster {
-  private readonly followers = new Map<Mesh, Mesh>();
+  readonly #asset: Asset;
+  /** By mesh of the asset: a mesh with the same geometry that casts its shadow. */
+  readonly #casters = new Map<Mesh, Mesh>();
 
-  constructor(private readonly asset: Asset) {
+  constructor(asset: Asset) {
+    this.#asset = asset;
     this.update();
   }
 
-  /** Call after another cut is drawn. True when the shadow changed. */
+  /**
+   * Call after another cut is drawn.
+   * @returns whether the shadow changed
+   */
   update(): boolean {
-    const drawn: Mesh[] = [];
+    const rigid: Mesh[] = [];
     let triangles = 0;
-    for (const { mesh } of this.asset.drawn()) {
+    for (const { mesh } of this.#asset.drawn()) {
       if (mesh instanceof SkinnedMesh || mesh.morphTargetInfluences) {
         mesh.castShadow = true;
-        ownMaterial(mesh).shadowSide = DoubleSide;
+        originalMaterial(mesh).shadowSide = DoubleSide;
         continue;
       }
-      drawn.push(mesh);
+      rigid.push(mesh);
       triangles += (mesh.geometry.index ?? mesh.geometry.getAttribute("position")).count / 3;
     }
-    if (triangles > MOST_TRIANGLES && this.followers.size > 0) return false;
-    const wanted = new Set(drawn);
+    if (triangles > MAX_TRIANGLES && this.#casters.size > 0) return false;
+    const removed = this.#removeExcept(new Set(rigid));
+    const added = this.#add(rigid);
+    return removed || added;
+  }
+
+  /** Whether a caster was removed. */
+  #removeExcept(kept: ReadonlySet<Mesh>): boolean {
     let changed = false;
-    for (const [mesh, follower] of this.followers) {
-      if (wanted.has(mesh)) continue;
+    for (const [mesh, caster] of this.#casters) {
+      if (kept.has(mesh)) continue;
       changed = true;
-      follower.removeFromParent();
-      this.followers.delete(mesh);
-      // The core may have released it while its shadow was still in use; drawing it uploaded it anew.
+      caster.removeFromParent();
+      this.#casters.delete(mesh);
+      // The core may have released the mesh while its shadow was in use; drawing the shadow uploaded it again.
       if (!mesh.parent) mesh.geometry.dispose();
     }
-    for (const mesh of drawn) {
-      if (this.followers.has(mesh)) continue;
+    return changed;
+  }
+
+  /** Whether a caster was added. */
+  #add(meshes: readonly Mesh[]): boolean {
+    let changed = false;
+    for (const mesh of meshes) {
+      if (this.#casters.has(mesh)) continue;
       changed = true;
-      const follower = new Mesh(mesh.geometry, UNSEEN);
-      follower.castShadow = true;
-      mesh.parent?.add(follower);
-      this.followers.set(mesh, follower);
+      const caster = new Mesh(mesh.geometry, SHADOW_MATERIAL);
+      caster.castShadow = true;
+      mesh.parent?.add(caster);
+      this.#casters.set(mesh, caster);
     }
     return changed;
   }

@@ -17,259 +17,285 @@ import type { Box } from "../core/bundle/bundle.ts";
 import type { SharedObject } from "../room/messages.ts";
 import type { RigidPose } from "../room/messages-binary.ts";
 import { Playback, type RelayClock } from "../room/playback.ts";
-import { blend, readColor } from "./avatars.ts";
+import { interpolatePose, parseColor } from "./avatars.ts";
 
-/** Where the looks of shared objects come from. */
-export interface Models {
-  /** How large an asset is, in its own space; null: there is no such asset. */
+/** The source of the models of shared objects. */
+export interface ModelSource {
+  /** The box of an asset in its own space; null if there is no such asset. */
   bounds(asset: string): Box | null;
-  /** Streams one more of an asset. */
+  /** Streams one more copy of an asset. */
   open(asset: string): Promise<Object3D>;
   close(model: Object3D): void;
 }
 
-/** Streamed at once. More could be spawned by anybody, and would only make each of them coarser. */
-const MOST_MODELS = 24;
-/** Of an asset that the page does not know: metres across, at scale 1 and at most. */
-const STRANGE_SIZE = 1;
-const STRANGE_MOST = 2;
+/** Models streamed at once. Any participant could spawn more, and each further one would make the others coarser. */
+const MAX_MODELS = 24;
+/** Size of the placeholder for an asset that the catalogue lacks, metres: at scale 1, and at most. */
+const PLACEHOLDER_SIZE = 1;
+const MAX_PLACEHOLDER_SIZE = 2;
+/** Diameter of the holder's ring, relative to the diagonal of the object. */
+const RING_SIZE = 1.15;
 
-const NEUTRAL = new MeshStandardMaterial({ color: 0x93a0ad, roughness: 0.55, flatShading: true });
-// Of the shapes that avatars need too: another kind of geometry would be in everybody's first load.
-const PEBBLE = new SphereGeometry(0.5, 10, 7);
+const PLACEHOLDER_MATERIAL = new MeshStandardMaterial({
+  color: 0x93a0ad,
+  roughness: 0.55,
+  flatShading: true,
+});
+// A sphere like those of the avatars: another kind of geometry would be in the first load of each page.
+const PLACEHOLDER_GEOMETRY = new SphereGeometry(0.5, 10, 7);
 
-/** The objects that a room shares, as they are seen. Whoever holds one is shown by a ring in their colour. */
+/** Shows the objects that a room shares. A ring in the colour of a participant marks the object that they hold. */
 export class SharedObjectsView extends Group {
-  /** Called when shadows have to be drawn again. */
+  /** Called when the shadow must be drawn again. */
   onChange: (() => void) | null = null;
-  private readonly known = new Map<number, Thing>();
-  private models = 0;
+  readonly #models: ModelSource;
+  readonly #clock: RelayClock;
+  readonly #views = new Map<number, ObjectView>();
+  #modelCount = 0;
 
-  constructor(
-    private readonly source: Models,
-    private readonly clock: RelayClock,
-  ) {
+  /** @param clock the relay's */
+  constructor(models: ModelSource, clock: RelayClock) {
     super();
+    this.#models = models;
+    this.#clock = clock;
     this.name = "shared objects";
   }
 
   /**
-   * An object is new, or something about it changed.
-   * @param holder the colour of who holds it; null: nobody
+   * Shows a new object, or a change of a known one.
+   * @param holderColor null if nobody holds it
    * @param now local clock, milliseconds
    */
-  put(object: SharedObject, holder: string | null, now: number): void {
-    let thing = this.known.get(object.id);
-    if (thing && (thing.object.asset !== object.asset || thing.object.scale !== object.scale)) {
-      this.take(object.id);
-      thing = undefined;
+  show(object: SharedObject, holderColor: string | null, now: number): void {
+    let view = this.#views.get(object.id);
+    if (view && (view.object.asset !== object.asset || view.object.scale !== object.scale)) {
+      this.hide(object.id);
+      view = undefined;
     }
-    if (!thing) {
-      thing = new Thing(object, this.source.bounds(object.asset));
-      this.known.set(object.id, thing);
-      this.add(thing);
-      void this.dress(thing);
-    }
-    const clock = this.clock.read(now);
-    if (clock === null) thing.place(object.pose);
-    else if (!samePose(object.pose, thing.object.pose) || !thing.placed)
-      thing.playback.take(object.pose, clock);
-    thing.object = object;
-    thing.show(holder);
+    view ??= this.#addView(object);
+    const clock = this.#clock.read(now);
+    if (clock === null) view.place(object.pose);
+    else if (!isSamePose(object.pose, view.object.pose) || !view.placed)
+      view.playback.add(object.pose, clock);
+    view.object = object;
+    view.setHolder(holderColor);
     this.onChange?.();
   }
 
-  /** Somebody else moved one. `at`: the relay's clock, milliseconds. */
+  /** Another participant moved an object. `at` is the relay's clock, milliseconds. */
   move(id: number, pose: RigidPose, at: number): void {
-    const thing = this.known.get(id);
-    if (!thing) return;
-    thing.object = { ...thing.object, pose };
-    thing.playback.take(pose, at);
+    const view = this.#views.get(id);
+    if (!view) return;
+    view.object = { ...view.object, pose };
+    view.playback.add(pose, at);
   }
 
-  /** One moves it oneself: seen at once. */
-  carry(id: number, pose: RigidPose): void {
-    const thing = this.known.get(id);
-    if (!thing) return;
-    thing.object = { ...thing.object, pose };
-    thing.place(pose);
+  /** The visitor moved an object: it is shown there without playback. */
+  moveAtOnce(id: number, pose: RigidPose): void {
+    const view = this.#views.get(id);
+    if (!view) return;
+    view.object = { ...view.object, pose };
+    view.place(pose);
     this.onChange?.();
   }
 
-  take(id: number): void {
-    const thing = this.known.get(id);
-    if (!thing) return;
-    this.known.delete(id);
-    if (thing.model) this.undress(thing.model);
-    thing.model = null;
-    thing.dispose();
+  /** Removes an object. */
+  hide(id: number): void {
+    const view = this.#views.get(id);
+    if (!view) return;
+    this.#views.delete(id);
+    if (view.model) this.#closeModel(view.model);
+    view.model = null;
+    view.dispose();
     this.onChange?.();
   }
 
-  /** Call once per frame. `now`: local clock, milliseconds. */
+  /** Call once per frame. `now` is the local clock, milliseconds. */
   update(now: number): void {
-    const clock = this.clock.read(now);
+    const clock = this.#clock.read(now);
     if (clock === null) return;
-    for (const thing of this.known.values()) if (thing.play(clock)) this.onChange?.();
+    for (const view of this.#views.values()) if (view.update(clock)) this.onChange?.();
   }
 
-  /** The nearest object that a ray meets, and how far that is, metres. */
+  /** The first object along a ray, and its distance in metres. */
   hit(ray: Ray): { readonly id: number; readonly distance: number } | null {
-    let best: { id: number; distance: number } | null = null;
-    for (const [id, thing] of this.known) {
-      const distance = thing.hit(ray);
-      if (distance !== null && (best === null || distance < best.distance)) best = { id, distance };
+    let first: { id: number; distance: number } | null = null;
+    for (const [id, view] of this.#views) {
+      const distance = view.hit(ray);
+      if (distance !== null && (first === null || distance < first.distance)) first = { id, distance };
     }
-    return best;
+    return first;
   }
 
-  /** The object that a hand at `point` can take hold of: not further from its box than `reach` metres. */
+  /** The object whose box is nearest to `point`, within `reach` metres. */
   near(point: Vector3, reach: number): number | null {
-    let best: { id: number; distance: number } | null = null;
-    for (const [id, thing] of this.known) {
-      const distance = thing.distanceTo(point);
-      if (distance <= (best?.distance ?? reach)) best = { id, distance };
+    let nearest: { id: number; distance: number } | null = null;
+    for (const [id, view] of this.#views) {
+      const distance = view.distanceTo(point);
+      if (distance <= (nearest?.distance ?? reach)) nearest = { id, distance };
     }
-    return best?.id ?? null;
+    return nearest?.id ?? null;
   }
 
-  /** Where one is shown now; null: there is none. */
-  placeOf(id: number): Matrix4 | null {
-    const thing = this.known.get(id);
-    thing?.updateMatrix();
-    return thing?.matrix ?? null;
+  /** The matrix of an object as it is shown now; null if there is none. */
+  matrixOf(id: number): Matrix4 | null {
+    const view = this.#views.get(id);
+    view?.updateMatrix();
+    return view?.matrix ?? null;
   }
 
-  private async dress(thing: Thing): Promise<void> {
-    if (!thing.bounds || this.models >= MOST_MODELS) return;
-    this.models++;
+  #addView(object: SharedObject): ObjectView {
+    const view = new ObjectView(object, this.#models.bounds(object.asset));
+    this.#views.set(object.id, view);
+    this.add(view);
+    void this.#openModel(view);
+    return view;
+  }
+
+  async #openModel(view: ObjectView): Promise<void> {
+    if (!view.bounds || this.#modelCount >= MAX_MODELS) return;
+    this.#modelCount++;
     try {
-      const model = await this.source.open(thing.object.asset);
-      if (this.known.get(thing.object.id) !== thing) {
-        this.undress(model);
+      const model = await this.#models.open(view.object.asset);
+      if (this.#views.get(view.object.id) !== view) {
+        this.#closeModel(model);
         return;
       }
-      thing.wear(model);
+      view.setModel(model);
       this.onChange?.();
     } catch {
-      // The session has said so; the neutral shape stays.
-      this.models--;
+      // The session reports the failure; the placeholder stays.
+      this.#modelCount--;
     }
   }
 
-  private undress(model: Object3D): void {
-    this.models--;
-    this.source.close(model);
+  #closeModel(model: Object3D): void {
+    this.#modelCount--;
+    this.#models.close(model);
   }
 }
 
-class Thing extends Group {
+/** One object: a placeholder until its model is there, and the holder's ring. */
+class ObjectView extends Group {
   readonly playback = new Playback<RigidPose>();
+  readonly bounds: Box | null;
+  object: SharedObject;
   model: Object3D | null = null;
+  /** Whether a pose is known. */
   placed = false;
-  private readonly box: Box3;
-  private readonly shape = new Mesh(PEBBLE, NEUTRAL);
-  private readonly ring = new Sprite(
-    new SpriteMaterial({ map: ringPicture(), depthWrite: false, toneMapped: false }),
+  readonly #box: Box3;
+  readonly #placeholder = new Mesh(PLACEHOLDER_GEOMETRY, PLACEHOLDER_MATERIAL);
+  readonly #ring = new Sprite(
+    new SpriteMaterial({ map: ringTexture(), depthWrite: false, toneMapped: false }),
   );
 
-  constructor(
-    public object: SharedObject,
-    readonly bounds: Box | null,
-  ) {
+  /** @param bounds of the asset; null if the catalogue lacks it */
+  constructor(object: SharedObject, bounds: Box | null) {
     super();
+    this.object = object;
+    this.bounds = bounds;
     this.name = `${object.asset} ${object.id}`;
-    // Nothing is drawn before a pose says where.
+    // Invisible until the first pose.
     this.visible = false;
-    this.scale.setScalar(bounds ? object.scale : Math.min(object.scale, STRANGE_MOST / STRANGE_SIZE));
-    const half = STRANGE_SIZE / 2;
-    this.box = bounds
+    this.scale.setScalar(
+      bounds ? object.scale : Math.min(object.scale, MAX_PLACEHOLDER_SIZE / PLACEHOLDER_SIZE),
+    );
+    const half = PLACEHOLDER_SIZE / 2;
+    this.#box = bounds
       ? new Box3(new Vector3(...bounds.min), new Vector3(...bounds.max))
       : new Box3(new Vector3(-half, -half, -half), new Vector3(half, half, half));
-    const size = this.box.getSize(new Vector3());
-    this.box.getCenter(this.shape.position);
-    this.ring.position.copy(this.shape.position);
-    this.ring.scale.setScalar(size.length() * 1.15);
-    this.ring.visible = false;
-    this.shape.scale.copy(size).clampScalar(1e-6, Number.POSITIVE_INFINITY);
-    this.shape.castShadow = true;
-    this.add(this.shape, this.ring);
+    const size = this.#box.getSize(new Vector3());
+    this.#box.getCenter(this.#placeholder.position);
+    this.#placeholder.scale.copy(size).clampScalar(1e-6, Number.POSITIVE_INFINITY);
+    this.#placeholder.castShadow = true;
+    this.#ring.position.copy(this.#placeholder.position);
+    this.#ring.scale.setScalar(size.length() * RING_SIZE);
+    this.#ring.visible = false;
+    this.add(this.#placeholder, this.#ring);
   }
 
-  wear(model: Object3D): void {
+  setModel(model: Object3D): void {
     this.model = model;
-    this.shape.visible = false;
+    this.#placeholder.visible = false;
     this.add(model);
   }
 
-  show(holder: string | null): void {
-    this.ring.visible = holder !== null;
-    if (holder !== null) this.ring.material.color.copy(readColor(holder));
+  /** @param color of the holder; null if nobody holds the object */
+  setHolder(color: string | null): void {
+    this.#ring.visible = color !== null;
+    if (color !== null) this.#ring.material.color.copy(parseColor(color));
   }
 
+  /** Shows the object at a pose without playback. */
   place(pose: RigidPose): void {
     this.playback.clear();
-    blend(this, pose, pose, 1);
+    interpolatePose(this, pose, pose, 1);
     this.visible = this.placed = true;
   }
 
-  /** True when it moved. */
-  play(clock: number): boolean {
+  /**
+   * Plays poses back.
+   * @param clock relay's clock, milliseconds
+   * @returns whether the object moved
+   */
+  update(clock: number): boolean {
     const played = this.playback.read(clock);
     if (!played) return false;
-    before.copy(this.position);
-    turned.copy(this.quaternion);
-    blend(this, played.from, played.to, played.t);
-    const appeared = !this.placed;
+    positionBefore.copy(this.position);
+    rotationBefore.copy(this.quaternion);
+    interpolatePose(this, played.from, played.to, played.t);
+    const isNew = !this.placed;
     this.visible = this.placed = true;
-    return appeared || !before.equals(this.position) || !turned.equals(this.quaternion);
+    return isNew || !positionBefore.equals(this.position) || !rotationBefore.equals(this.quaternion);
   }
 
+  /** The distance along a ray, metres; null if the ray misses the object's box. */
   hit(ray: Ray): number | null {
     if (!this.visible) return null;
     this.updateMatrixWorld();
-    local.copy(ray).applyMatrix4(inverse.copy(this.matrixWorld).invert());
-    if (!local.intersectBox(this.box, point)) return null;
+    localRay.copy(ray).applyMatrix4(inverse.copy(this.matrixWorld).invert());
+    if (!localRay.intersectBox(this.#box, point)) return null;
     return point.applyMatrix4(this.matrixWorld).distanceTo(ray.origin);
   }
 
-  distanceTo(place: Vector3): number {
+  /** The distance of a point from the object's box, metres. */
+  distanceTo(position: Vector3): number {
     if (!this.visible) return Number.POSITIVE_INFINITY;
     this.updateMatrixWorld();
-    point.copy(place).applyMatrix4(inverse.copy(this.matrixWorld).invert());
-    return this.box.distanceToPoint(point) * this.scale.x;
+    point.copy(position).applyMatrix4(inverse.copy(this.matrixWorld).invert());
+    return this.#box.distanceToPoint(point) * this.scale.x;
   }
 
   override dispose(): void {
     this.removeFromParent();
-    this.ring.material.dispose();
+    this.#ring.material.dispose();
   }
 }
 
-const before = new Vector3();
-const turned = new Quaternion();
+const positionBefore = new Vector3();
+const rotationBefore = new Quaternion();
 const point = new Vector3();
 const inverse = new Matrix4();
-const local = new Ray();
+const localRay = new Ray();
 
 let ring: CanvasTexture | null = null;
 
-/** A white ring, to be tinted. */
-function ringPicture(): CanvasTexture {
+/** A white ring, to be multiplied by the holder's colour. */
+function ringTexture(): CanvasTexture {
   if (ring) return ring;
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 256;
-  const pen = canvas.getContext("2d");
-  if (pen) {
-    pen.strokeStyle = "#ffffff";
-    pen.lineWidth = 8;
-    pen.arc(128, 128, 122, 0, 2 * Math.PI);
-    pen.stroke();
+  const context = canvas.getContext("2d");
+  if (context) {
+    context.strokeStyle = "#ffffff";
+    context.lineWidth = 8;
+    context.arc(128, 128, 122, 0, 2 * Math.PI);
+    context.stroke();
   }
   ring = new CanvasTexture(canvas);
   return ring;
 }
 
-function samePose(a: RigidPose, b: RigidPose): boolean {
-  return a === b || [...a.position, ...a.rotation].every((x, i) => x === [...b.position, ...b.rotation][i]);
+export function isSamePose(a: RigidPose, b: RigidPose): boolean {
+  return a.position.every((x, i) => x === b.position[i]) && a.rotation.every((x, i) => x === b.rotation[i]);
 }

@@ -1,23 +1,23 @@
-/** Who wants to hear of what. */
+/** The listeners of an object, by event. */
 export class Listeners<Events extends object> {
-  private readonly lists = new Map<keyof Events, Set<(detail: never) => void>>();
+  readonly #byEvent = new Map<keyof Events, Set<(detail: never) => void>>();
 
-  /** Calls `listener` at each such event; the returned function ends that. */
+  /** Calls `listener` at each such event; the returned function removes it. */
   on<E extends keyof Events>(event: E, listener: (detail: Events[E]) => void): () => void {
-    const list = this.lists.get(event) ?? new Set();
-    this.lists.set(event, list.add(listener));
+    const listeners = this.#byEvent.get(event) ?? new Set();
+    this.#byEvent.set(event, listeners.add(listener));
     return () => {
-      list.delete(listener);
+      listeners.delete(listener);
     };
   }
 
-  /** Whoever begins to listen meanwhile hears of the next one. */
+  /** Calls the listeners of an event; a listener that is added meanwhile is called from the next event on. */
   emit<E extends keyof Events>(event: E, detail: Events[E]): void {
-    for (const listener of [...(this.lists.get(event) ?? [])]) {
+    for (const listener of [...(this.#byEvent.get(event) ?? [])]) {
       try {
         (listener as (detail: Events[E]) => void)(detail);
       } catch (error) {
-        // A fault in a listener is reported as one, and must not leave the caller half changed.
+        // Thrown in a task of its own: the page sees the error, and the caller finishes its change of state.
         queueMicrotask(() => {
           throw error;
         });

@@ -1,8 +1,8 @@
 /**
- * The binary frames of the relay protocol streamxr.v1 as a client speaks them: poses and object moves.
+ * The client's side of the binary frames of the relay protocol streamxr.v1: poses and object moves.
  *
- * docs/protocol.md is the specification; tests/vectors/protocol holds examples which this module and the
- * relay both run. Everything read here comes from the network and is checked before it is believed.
+ * docs/protocol.md is the specification. This module and the relay run the same examples, tests/vectors/protocol.
+ * Every frame comes from the network, so each field is checked before it is used.
  */
 
 export const VERSION = 1;
@@ -21,12 +21,12 @@ const RECORD_HEADER_BYTES = 4;
 const MOVE_HEADER_BYTES = 10;
 const POINT_MM_BYTES = 10;
 const POINT_F32_BYTES = 16;
-/** Metres. Beyond this a float32 step exceeds 1 mm. */
+/** Metres. Beyond it, neighbouring float32 values are more than 1 mm apart. */
 export const MAX_COORDINATE = 10_000;
-/** Metres. What fits 16 bits of millimetres. */
+/** Metres: the largest signed 16-bit number of millimetres. */
 const MAX_MM_COORDINATE = 32.767;
 
-/** A message is not what the protocol says. */
+/** A message breaks the protocol. */
 export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
 }
@@ -37,27 +37,27 @@ export interface RigidPose {
   readonly rotation: readonly [number, number, number, number];
 }
 
-/** Head and hands in the room's space; a hand that is not tracked is null. */
+/** Head and hands in the room's space; null for a hand that is not tracked. */
 export interface BodyPose {
   readonly head: RigidPose;
   readonly left: RigidPose | null;
   readonly right: RigidPose | null;
 }
 
-/** One participant's pose within a tick; it was `ageMs` old (255: or more) at the tick's `tickMs`. */
+/** One participant's pose in a tick. Its age at `tickMs` was `ageMs`; 255 stands for 255 ms or more. */
 export interface PoseRecord {
   readonly pid: number;
   readonly ageMs: number;
   readonly pose: BodyPose;
 }
 
-/** One tick of a room. `tickMs`: the relay's clock, milliseconds modulo 2³². */
+/** One tick of a room. `tickMs` is the relay's clock in milliseconds, modulo 2³². */
 export interface Tick {
   readonly tickMs: number;
   readonly records: readonly PoseRecord[];
 }
 
-/** Where one held object is, in the grab that `epoch` counts. */
+/** The pose of one held object. A move of an older epoch has no effect. */
 export interface Move {
   readonly id: number;
   readonly epoch: number;
@@ -65,17 +65,17 @@ export interface Move {
   readonly pose: RigidPose;
 }
 
-/** What moved in one tick. */
+/** The objects that moved in one tick. */
 export interface Moves {
   readonly tickMs: number;
   readonly records: readonly Move[];
 }
 
 /**
- * The frame of one's own pose: 38 bytes, or 56 when a coordinate is beyond ±32.767 m.
- * @param seq counts the sender's poses, modulo 2¹⁶
- * @param ackTick `tickMs` of the last tick received, 0 before the first
- * @throws ProtocolError when a number is not finite or a coordinate is beyond 10 km
+ * Encodes the client's own pose: 38 bytes, or 56 if a coordinate is beyond ±32.767 m.
+ * @param seq number of the pose, modulo 2¹⁶
+ * @param ackTick `tickMs` of the newest tick received, 0 before the first
+ * @throws ProtocolError if a number is not finite or a coordinate is beyond ±10 km
  */
 export function encodePose(pose: BodyPose, seq: number, ackTick: number): Uint8Array<ArrayBuffer> {
   const points = [pose.head, pose.left, pose.right];
@@ -97,8 +97,8 @@ export function encodePose(pose: BodyPose, seq: number, ackTick: number): Uint8A
 }
 
 /**
- * The frame that says which tick came, from whoever has no pose to say it with: 8 bytes.
- * @param ackTick `tickMs` of the last tick received
+ * Encodes the acknowledgement of a tick, for a client that sends no poses: 8 bytes.
+ * @param ackTick `tickMs` of the newest tick received
  */
 export function encodeAck(ackTick: number): Uint8Array<ArrayBuffer> {
   const frame = new Uint8Array(HEADER_BYTES);
@@ -108,7 +108,8 @@ export function encodeAck(ackTick: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * @throws ProtocolError when the frame is cut short, too long, or of a type or version that is not ours
+ * Decodes the poses of one tick.
+ * @throws ProtocolError if the frame is of another type or version, too short or too long, or has unknown flags
  */
 export function decodeTick(frame: ArrayBuffer | ArrayBufferView): Tick {
   const view = viewOf(frame);
@@ -116,7 +117,7 @@ export function decodeTick(frame: ArrayBuffer | ArrayBufferView): Tick {
     throw new ProtocolError("not a tick frame");
   }
   const version = view.getUint8(1);
-  if (version !== VERSION) throw new ProtocolError(`tick frame of version ${version}`);
+  if (version !== VERSION) throw new ProtocolError(`tick frame has version ${version}, not ${VERSION}`);
   const count = view.getUint16(2, true);
   const tickMs = view.getUint32(4, true);
   const records: PoseRecord[] = [];
@@ -144,15 +145,16 @@ export function decodeTick(frame: ArrayBuffer | ArrayBufferView): Tick {
   return { tickMs, records };
 }
 
-/** Whether a binary frame is one of object moves; any other is a tick, or malformed. */
+/** Whether a binary frame holds object moves. Any other frame is a tick, or malformed. */
 export function holdsMoves(frame: ArrayBuffer | ArrayBufferView): boolean {
   return frame.byteLength > 0 && viewOf(frame).getUint8(0) === OBJECT_MOVES;
 }
 
 /**
- * Where the objects are that one holds, at most 16 of them.
- * @param ackTick `tickMs` of the last tick received, 0 before the first
- * @throws ProtocolError as `encodePose`
+ * Encodes the poses of objects that the client holds.
+ * @param moves at most 16
+ * @param ackTick `tickMs` of the newest tick received, 0 before the first
+ * @throws ProtocolError if a number is not finite or a coordinate is beyond ±10 km
  */
 export function encodeMoves(moves: readonly Omit<Move, "ageMs">[], ackTick: number): Uint8Array<ArrayBuffer> {
   const layouts = moves.map(({ pose }) => needsFloat32([pose]));
@@ -179,7 +181,8 @@ export function encodeMoves(moves: readonly Omit<Move, "ageMs">[], ackTick: numb
 }
 
 /**
- * @throws ProtocolError when the frame is cut short, too long, or of a type or version that is not ours
+ * Decodes the object moves of one tick.
+ * @throws ProtocolError if the frame is of another type or version, too short or too long, or has unknown flags
  */
 export function decodeMoves(frame: ArrayBuffer | ArrayBufferView): Moves {
   const view = viewOf(frame);
@@ -187,7 +190,7 @@ export function decodeMoves(frame: ArrayBuffer | ArrayBufferView): Moves {
     throw new ProtocolError("not a frame of object moves");
   }
   const version = view.getUint8(1);
-  if (version !== VERSION) throw new ProtocolError(`object moves of version ${version}`);
+  if (version !== VERSION) throw new ProtocolError(`object moves have version ${version}, not ${VERSION}`);
   const count = view.getUint16(2, true);
   const tickMs = view.getUint32(4, true);
   const records: Move[] = [];
@@ -214,9 +217,10 @@ export function decodeMoves(frame: ArrayBuffer | ArrayBufferView): Moves {
 }
 
 /**
- * Smallest three in 32 bits: the two top bits name the largest component (0 x … 3 w), which is made positive
- * and left out; the others follow in order, 10 bits each, −1/√2 … 1/√2 onto 0 … 1023. Of equal components
- * the first is left out; a quaternion without length packs as the identity.
+ * Packs a quaternion of any length into 32 bits by "smallest three": the top two bits name the component of largest
+ * magnitude (0 x … 3 w; the first of equals), which is made positive and left out. The other three follow in order
+ * with 10 bits each; −1/√2 … 1/√2 becomes 0 … 1023. A quaternion of length zero packs as the identity.
+ * Source: docs/protocol.md; Fiedler, Snapshot Compression, 2015.
  */
 export function packQuaternion(rotation: readonly [number, number, number, number]): number {
   let q = rotation;
@@ -237,7 +241,7 @@ export function packQuaternion(rotation: readonly [number, number, number, numbe
   return packed >>> 0;
 }
 
-/** The unit quaternion of `packQuaternion`; every 32-bit number has one. */
+/** Inverse of `packQuaternion`. Every 32-bit number gives a unit quaternion. */
 export function unpackQuaternion(packed: number): [number, number, number, number] {
   const small = [20, 10, 0].map((shift) => ((((packed >>> shift) & 1023) / 1023) * 2 - 1) * Math.SQRT1_2);
   const rest = Math.sqrt(Math.max(0, 1 - small.reduce((sum, c) => sum + c * c, 0)));
@@ -258,8 +262,8 @@ function pointBytesOf(float32: boolean): number {
 }
 
 /**
- * Whether a coordinate is beyond what 16 bits of millimetres hold.
- * @throws ProtocolError when a number is not finite or a coordinate is beyond 10 km
+ * Whether a coordinate does not fit 16 bits of millimetres.
+ * @throws ProtocolError if a number is not finite or a coordinate is beyond ±10 km
  */
 function needsFloat32(points: readonly RigidPose[]): boolean {
   let reach = 0;

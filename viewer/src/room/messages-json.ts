@@ -1,30 +1,33 @@
 /**
- * The control messages of the relay protocol streamxr.v1 as a client speaks them: JSON text frames.
+ * The client's side of the control messages of the relay protocol streamxr.v1: JSON text frames.
  *
- * docs/protocol.md is the specification; tests/vectors/protocol/control.json holds examples which this module
- * and the relay both run. Everything read here comes from the network and is checked before it is believed.
+ * docs/protocol.md is the specification. This module and the relay run the same examples,
+ * tests/vectors/protocol/control.json. Every message comes from the network, so each field is checked before it is used.
  */
 import {
   type ClientMessage,
+  type Denied,
   OPERATIONS,
   type Profile,
   ROLES,
   type RoomLimits,
   type ServerMessage,
   type SharedObject,
+  type Spawned,
+  type Welcome,
 } from "./messages.ts";
 import { MAX_COORDINATE, ProtocolError, type RigidPose, VERSION } from "./messages-binary.ts";
 
 export const SUBPROTOCOL = "streamxr.v1";
 
-/** Close codes after which connecting again would only be refused again. */
+/** Close codes after which the relay would refuse another attempt for the same reason. */
 export const FINAL_CLOSE_CODES: ReadonlySet<number> = new Set([
-  1008, // we broke the protocol
-  1009, // we sent too much at once
-  4401, // token
-  4403, // origin or room of the token
-  4404, // no such room
-  4409, // replaced by another connection of ours
+  1008, // the client broke the protocol
+  1009, // the client sent a message that is too long
+  4401, // the join token is missing, forged or expired
+  4403, // the origin is not allowed, or the token is for another room
+  4404, // the room's name is not valid
+  4409, // the same participant has a newer connection
   4426, // no common version
 ]);
 
@@ -39,18 +42,18 @@ const MAX_PID = 0xffff;
 const MAX_U32 = 0xffffffff;
 const MAX_SCALE = 1000;
 
-/** `#rrggbb`, as a profile's colour must be. */
+/** Whether a profile may have this colour: `#rrggbb`. */
 export function isColor(color: string): boolean {
   return COLOR.test(color);
 }
 
-/** A name as the relay accepts it: unprintable characters left out, at most 64 code points, never empty. */
+/** Makes a name that the relay accepts: without unprintable characters, at most 64 code points, never empty. */
 export function cleanName(name: string): string {
   const printable = [...name].filter((character) => NAME.test(character));
   return printable.slice(0, 64).join("").trim() || "guest";
 }
 
-/** A control message as the text frame to send. */
+/** Encodes a control message as a text frame. */
 export function encodeControl(message: ClientMessage): string {
   switch (message.type) {
     case "hello":
@@ -70,9 +73,9 @@ export function encodeControl(message: ClientMessage): string {
 }
 
 /**
- * A control message of the relay, or null when its type is unknown: a newer relay may say more than we
- * understand. Fields that are not known are dropped.
- * @throws ProtocolError
+ * Parses a control message of the relay. Unknown fields are dropped.
+ * @returns null if the type is unknown: a newer relay may have more of them
+ * @throws ProtocolError if the message is malformed
  */
 export function parseControl(text: string): ServerMessage | null {
   let value: unknown;
@@ -81,81 +84,49 @@ export function parseControl(text: string): ServerMessage | null {
   } catch {
     throw new ProtocolError("not JSON");
   }
-  const message = object(value, "message");
+  const message = asObject(value, "message");
   const type = message.type;
   if (typeof type !== "string") throw new ProtocolError("a message needs a string `type`");
   switch (type) {
     case "welcome":
-      return {
-        type,
-        pid: pid(message),
-        resume: readText(message, "resume", KEY),
-        role: oneOf(message, "role", ROLES),
-        tickHz: whole(message, "tick_hz", 1, 120),
-        serverMs: whole(message, "server_ms", 0, MAX_U32),
-        limits: limits(object(message.limits, "limits")),
-        participants: array(message.participants, "participants").map((item) =>
-          profile(object(item, "participant")),
-        ),
-        incarnation: readText(message, "incarnation", KEY),
-        rev: rev(message),
-        objects: nullOr(message, "objects", (items) =>
-          array(items, "objects").map((item) => sharedObject(object(item, "object"))),
-        ),
-      };
+      return { type, ...readWelcome(message) };
     case "joined":
       return {
         type,
-        pid: pid(message),
+        pid: readPid(message),
         name: readText(message, "name", NAME),
         color: readText(message, "color", COLOR),
       };
     case "updated":
-      return { type, ...profile(message) };
+      return { type, ...readProfile(message) };
     case "left":
-      return { type, pid: pid(message) };
+      return { type, pid: readPid(message) };
     case "spawned":
-      return {
-        type,
-        rev: rev(message),
-        id: u32(message, "id"),
-        by: pid(message, "by"),
-        ref: u32(message, "ref"),
-        asset: readText(message, "asset", ASSET),
-        pose: pose(message),
-        scale: number(message.scale, "scale", 1 / MAX_SCALE, MAX_SCALE),
-      };
+      return { type, ...readSpawned(message) };
     case "grabbed":
       return {
         type,
-        rev: rev(message),
-        id: u32(message, "id"),
-        owner: pid(message, "owner"),
-        epoch: u32(message, "epoch"),
-        leaseMs: whole(message, "lease_ms", 1, 600_000),
+        rev: readRev(message),
+        id: readU32(message, "id"),
+        owner: readPid(message, "owner"),
+        epoch: readU32(message, "epoch"),
+        leaseMs: readInteger(message, "lease_ms", 1, 600_000),
       };
     case "released":
       return {
         type,
-        rev: rev(message),
-        id: u32(message, "id"),
-        epoch: u32(message, "epoch"),
-        pose: pose(message),
+        rev: readRev(message),
+        id: readU32(message, "id"),
+        epoch: readU32(message, "epoch"),
+        pose: readPose(message),
         cause: readText(message, "cause", CODE),
       };
     case "deleted":
-      return { type, rev: rev(message), id: u32(message, "id") };
+      return { type, rev: readRev(message), id: readU32(message, "id") };
     case "denied":
-      return {
-        type,
-        op: oneOf(message, "op", OPERATIONS),
-        reason: readText(message, "reason", CODE),
-        ref: nullOr(message, "ref", () => u32(message, "ref")),
-        id: nullOr(message, "id", () => u32(message, "id")),
-        object: nullOr(message, "object", (value) => sharedObject(object(value, "object"))),
-      };
+      return { type, ...readDenied(message) };
     case "signal":
-      return { type, from: pid(message, "from"), data: readText(message, "data", SIGNAL) };
+      return { type, from: readPid(message, "from"), data: readText(message, "data", SIGNAL) };
     case "error":
       return {
         type,
@@ -163,9 +134,9 @@ export function parseControl(text: string): ServerMessage | null {
         message: readText(message, "message", /^/),
       };
     case "drain":
-      return { type, retryMs: whole(message, "retry_ms", 0, 600_000) };
+      return { type, retryMs: readInteger(message, "retry_ms", 0, 600_000) };
     case "pace":
-      return { type, tickHz: whole(message, "tick_hz", 1, 120) };
+      return { type, tickHz: readTickHz(message) };
     default:
       return null;
   }
@@ -173,21 +144,117 @@ export function parseControl(text: string): ServerMessage | null {
 
 type Fields = Record<string, unknown>;
 
-function object(value: unknown, what: string): Fields {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new ProtocolError(`${what} is not an object`);
-  }
-  return value as Fields;
+function readWelcome(message: Fields): Omit<Welcome, "type"> {
+  return {
+    pid: readPid(message),
+    resume: readText(message, "resume", KEY),
+    role: readChoice(message, "role", ROLES),
+    tickHz: readTickHz(message),
+    serverMs: readU32(message, "server_ms"),
+    limits: readLimits(asObject(message.limits, "limits")),
+    participants: asArray(message.participants, "participants").map((item) =>
+      readProfile(asObject(item, "participant")),
+    ),
+    incarnation: readText(message, "incarnation", KEY),
+    rev: readRev(message),
+    objects: readNullable(message, "objects", (items) =>
+      asArray(items, "objects").map((item) => readSharedObject(asObject(item, "object"))),
+    ),
+  };
 }
 
-function array(value: unknown, what: string): unknown[] {
-  if (!Array.isArray(value)) throw new ProtocolError(`${what} is not an array`);
+function readSpawned(message: Fields): Omit<Spawned, "type"> {
+  return {
+    rev: readRev(message),
+    id: readU32(message, "id"),
+    by: readPid(message, "by"),
+    ref: readU32(message, "ref"),
+    asset: readText(message, "asset", ASSET),
+    pose: readPose(message),
+    scale: readScale(message),
+  };
+}
+
+function readDenied(message: Fields): Omit<Denied, "type"> {
+  return {
+    op: readChoice(message, "op", OPERATIONS),
+    reason: readText(message, "reason", CODE),
+    ref: readNullable(message, "ref", () => readU32(message, "ref")),
+    id: readNullable(message, "id", () => readU32(message, "id")),
+    object: readNullable(message, "object", (value) => readSharedObject(asObject(value, "object"))),
+  };
+}
+
+function readProfile(fields: Fields): Profile {
+  if (typeof fields.away !== "boolean") throw new ProtocolError("`away` is not true or false");
+  return {
+    pid: readPid(fields),
+    name: readText(fields, "name", NAME),
+    color: readText(fields, "color", COLOR),
+    away: fields.away,
+  };
+}
+
+function readSharedObject(fields: Fields): SharedObject {
+  return {
+    id: readU32(fields, "id"),
+    asset: readText(fields, "asset", ASSET),
+    pose: readPose(fields),
+    scale: readScale(fields),
+    owner: readNullable(fields, "owner", () => readPid(fields, "owner")),
+    epoch: readU32(fields, "epoch"),
+  };
+}
+
+function readLimits(fields: Fields): RoomLimits {
+  const max = Number.MAX_SAFE_INTEGER;
+  return {
+    participants: readInteger(fields, "participants", 1, max),
+    objects: readInteger(fields, "objects", 0, max),
+    posesPerSecond: readInteger(fields, "poses_per_s", 1, max),
+    controlPerSecond: readInteger(fields, "control_per_s", 1, max),
+    controlBytes: readInteger(fields, "control_bytes", 1, max),
+  };
+}
+
+function readPose(fields: Fields): RigidPose {
+  const { p, q } = asObject(fields.pose, "pose");
+  return {
+    position: asNumbers(p, "pose.p", 3, MAX_COORDINATE) as [number, number, number],
+    rotation: asNumbers(q, "pose.q", 4, 1) as [number, number, number, number],
+  };
+}
+
+/** The JSON form of a pose: the rotation is normalised, so that each component is within ±1. */
+function wirePose({ position, rotation }: RigidPose): { p: readonly number[]; q: readonly number[] } {
+  const length = Math.hypot(...rotation) || 1;
+  return { p: position, q: rotation.map((c) => Math.min(Math.max(c / length, -1), 1)) };
+}
+
+function readPid(fields: Fields, name = "pid"): number {
+  return readInteger(fields, name, 1, MAX_PID);
+}
+
+function readU32(fields: Fields, name: string): number {
+  return readInteger(fields, name, 0, MAX_U32);
+}
+
+function readRev(fields: Fields): number {
+  return readInteger(fields, "rev", 0, Number.MAX_SAFE_INTEGER);
+}
+
+function readTickHz(fields: Fields): number {
+  return readInteger(fields, "tick_hz", 1, 120);
+}
+
+function readScale(fields: Fields): number {
+  return asNumber(fields.scale, "scale", 1 / MAX_SCALE, MAX_SCALE);
+}
+
+function readInteger(fields: Fields, name: string, min: number, max: number): number {
+  const value = asNumber(fields[name], name, min, max);
+  if (!Number.isInteger(value)) throw new ProtocolError(`\`${name}\` is not a whole number`);
   return value;
-}
-
-/** The field read by `read`, or null where it is null; it must not be missing. */
-function nullOr<T>(fields: Fields, name: string, read: (value: unknown) => T): T | null {
-  return fields[name] === null ? null : read(fields[name]);
 }
 
 function readText(fields: Fields, name: string, pattern: RegExp): string {
@@ -196,85 +263,38 @@ function readText(fields: Fields, name: string, pattern: RegExp): string {
   return value;
 }
 
-function oneOf<const T extends readonly string[]>(fields: Fields, name: string, choices: T): T[number] {
+function readChoice<const T extends readonly string[]>(fields: Fields, name: string, choices: T): T[number] {
   const value = fields[name];
   if (!choices.includes(value as T[number])) throw new ProtocolError(`\`${name}\` is none of ${choices}`);
   return value as T[number];
 }
 
-function number(value: unknown, what: string, least: number, most: number): number {
-  if (typeof value !== "number" || !(value >= least && value <= most)) {
-    throw new ProtocolError(`\`${what}\` is not a number from ${least} to ${most}`);
+/** Reads a field with `read`; null stays null, and a missing field is an error. */
+function readNullable<T>(fields: Fields, name: string, read: (value: unknown) => T): T | null {
+  return fields[name] === null ? null : read(fields[name]);
+}
+
+function asObject(value: unknown, name: string): Fields {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new ProtocolError(`${name} is not an object`);
+  }
+  return value as Fields;
+}
+
+function asArray(value: unknown, name: string): unknown[] {
+  if (!Array.isArray(value)) throw new ProtocolError(`${name} is not an array`);
+  return value;
+}
+
+function asNumber(value: unknown, name: string, min: number, max: number): number {
+  if (typeof value !== "number" || !(value >= min && value <= max)) {
+    throw new ProtocolError(`\`${name}\` is not a number from ${min} to ${max}`);
   }
   return value;
 }
 
-function whole(fields: Fields, name: string, least: number, most: number): number {
-  const value = number(fields[name], name, least, most);
-  if (!Number.isInteger(value)) throw new ProtocolError(`\`${name}\` is not a whole number`);
-  return value;
-}
-
-function pid(fields: Fields, name = "pid"): number {
-  return whole(fields, name, 1, MAX_PID);
-}
-
-function u32(fields: Fields, name: string): number {
-  return whole(fields, name, 0, MAX_U32);
-}
-
-function rev(fields: Fields): number {
-  return whole(fields, "rev", 0, Number.MAX_SAFE_INTEGER);
-}
-
-function pose(fields: Fields): RigidPose {
-  const { p, q } = object(fields.pose, "pose");
-  return {
-    position: numbers(p, "pose.p", 3, MAX_COORDINATE) as [number, number, number],
-    rotation: numbers(q, "pose.q", 4, 1) as [number, number, number, number],
-  };
-}
-
-function numbers(value: unknown, what: string, length: number, most: number): number[] {
-  const items = array(value, what);
-  if (items.length !== length) throw new ProtocolError(`${what} has ${items.length} numbers, not ${length}`);
-  return items.map((item) => number(item, what, -most, most));
-}
-
-/** As JSON has it: a rotation's components within ±1 whatever length the caller's quaternion has. */
-function wirePose({ position, rotation }: RigidPose): { p: readonly number[]; q: readonly number[] } {
-  const length = Math.hypot(...rotation) || 1;
-  return { p: position, q: rotation.map((c) => Math.min(Math.max(c / length, -1), 1)) };
-}
-
-function profile(fields: Fields): Profile {
-  if (typeof fields.away !== "boolean") throw new ProtocolError("`away` is not true or false");
-  return {
-    pid: pid(fields),
-    name: readText(fields, "name", NAME),
-    color: readText(fields, "color", COLOR),
-    away: fields.away,
-  };
-}
-
-function sharedObject(fields: Fields): SharedObject {
-  return {
-    id: u32(fields, "id"),
-    asset: readText(fields, "asset", ASSET),
-    pose: pose(fields),
-    scale: number(fields.scale, "scale", 1 / MAX_SCALE, MAX_SCALE),
-    owner: nullOr(fields, "owner", () => pid(fields, "owner")),
-    epoch: u32(fields, "epoch"),
-  };
-}
-
-function limits(fields: Fields): RoomLimits {
-  const most = Number.MAX_SAFE_INTEGER;
-  return {
-    participants: whole(fields, "participants", 1, most),
-    objects: whole(fields, "objects", 0, most),
-    posesPerSecond: whole(fields, "poses_per_s", 1, most),
-    controlPerSecond: whole(fields, "control_per_s", 1, most),
-    controlBytes: whole(fields, "control_bytes", 1, most),
-  };
+function asNumbers(value: unknown, name: string, length: number, max: number): number[] {
+  const items = asArray(value, name);
+  if (items.length !== length) throw new ProtocolError(`${name} has ${items.length} numbers, not ${length}`);
+  return items.map((item) => asNumber(item, name, -max, max));
 }

@@ -1,10 +1,10 @@
-/** What a client and the relay say to each other; control.ts has their JSON. docs/protocol.md is the specification. */
+/** The control messages between client and relay. messages-json.ts has their JSON; docs/protocol.md specifies both. */
 import type { RigidPose } from "./messages-binary.ts";
 
 export const ROLES = ["viewer", "editor", "owner"] as const;
 export const OPERATIONS = ["spawn", "grab", "release", "delete"] as const;
 
-/** What one may do to shared objects: nothing; what nobody else holds; everything. */
+/** Rights on shared objects: none; on those that nobody else holds; on all. */
 export type Role = (typeof ROLES)[number];
 export type Operation = (typeof OPERATIONS)[number];
 
@@ -13,19 +13,19 @@ export interface Profile {
   readonly name: string;
   /** `#rrggbb`. */
   readonly color: string;
-  /** The line is lost; the participant may yet come back. */
+  /** The connection is lost, and the relay keeps the seat for a while. */
   readonly away: boolean;
 }
 
 export interface SharedObject {
   readonly id: number;
-  /** The id of an asset in a bundle's catalogue: to be looked up there, never used as an address. */
+  /** Id of an asset in the bundle's catalogue. Look it up there; never use it as an address. */
   readonly asset: string;
   readonly pose: RigidPose;
   readonly scale: number;
-  /** The pid of who holds it; null: nobody. */
+  /** The pid of the participant who holds it; null if nobody does. */
   readonly owner: number | null;
-  /** Counts its grabs. */
+  /** Number of the newest grab. */
   readonly epoch: number;
 }
 
@@ -53,7 +53,7 @@ export interface Update {
 }
 export interface Stats {
   readonly type: "stats";
-  /** Estimate of the download bandwidth, bits per second. */
+  /** Estimated download bandwidth, bits per second. */
   readonly bandwidthBps: number;
   /** Asset bytes downloaded since the last stats. */
   readonly cdnBytes: number;
@@ -89,17 +89,17 @@ export type ClientMessage = Hello | Update | Stats | Spawn | Grab | Release | De
 export interface Welcome {
   readonly type: "welcome";
   readonly pid: number;
-  /** Secret: with it this seat can be taken again. */
+  /** The resume key: a secret with which this seat can be taken again. */
   readonly resume: string;
   readonly role: Role;
   readonly tickHz: number;
   readonly serverMs: number;
   readonly limits: RoomLimits;
-  /** Everyone else who is in the room. */
+  /** All other participants, present or away. */
   readonly participants: readonly Profile[];
   readonly incarnation: string;
   readonly rev: number;
-  /** null: what one knew at `rev` still holds, and the events since follow. */
+  /** A snapshot; null if the client's objects as of `rev` are still valid and the events since then follow. */
   readonly objects: readonly SharedObject[] | null;
 }
 export interface Joined {
@@ -150,11 +150,11 @@ export interface Denied {
   readonly type: "denied";
   readonly op: Operation;
   readonly reason: string;
-  /** Of a spawn. */
+  /** Of a spawn; else null. */
   readonly ref: number | null;
-  /** Of anything else. */
+  /** Of every other operation; null for a spawn. */
   readonly id: number | null;
-  /** The object as it is now, if there is one. */
+  /** The object as it is now; null if there is none. */
   readonly object: SharedObject | null;
 }
 export interface SignalFrom {

@@ -1,70 +1,81 @@
-/**
- * A client's picture of the objects that a room shares: docs/protocol.md, "Shared objects", as pure state.
- */
+/** The client's copy of the objects in a room, as pure state: docs/protocol.md, "Shared objects". */
 import type { ObjectEvent, SharedObject, Welcome } from "./messages.ts";
 import type { Move, RigidPose } from "./messages-binary.ts";
 
+/** One life of the room and the number of the newest event received in it. */
+export interface KnownRevision {
+  readonly incarnation: string;
+  readonly rev: number;
+}
+
 export class SharedObjects {
-  private readonly known = new Map<number, SharedObject>();
-  private life: { readonly incarnation: string; rev: number } | null = null;
+  readonly #objects = new Map<number, SharedObject>();
+  #revision: KnownRevision | undefined;
 
   get all(): readonly SharedObject[] {
-    return [...this.known.values()];
+    return [...this.#objects.values()];
   }
 
-  /** What to tell the relay, so that it sends no more than was missed. */
-  get newest(): { readonly incarnation: string; readonly rev: number } | undefined {
-    return this.life ?? undefined;
+  /** For `hello`: the relay then sends only the events after it. Undefined if the copy is not complete. */
+  get revision(): KnownRevision | undefined {
+    return this.#revision;
   }
 
   get(id: number): SharedObject | undefined {
-    return this.known.get(id);
+    return this.#objects.get(id);
   }
 
-  /** Starts over with a snapshot, or goes on where the relay does. Returns what is new or changed, and what is gone. */
+  /**
+   * Takes a welcome: replaces all objects by its snapshot, or keeps them if it has none.
+   * @returns the objects of the snapshot, and the ids of objects that no longer exist
+   */
   welcome({ incarnation, rev, objects }: Welcome): { changed: readonly SharedObject[]; gone: number[] } {
-    this.life = { incarnation, rev };
+    this.#revision = { incarnation, rev };
     if (objects === null) return { changed: [], gone: [] };
     const ids = new Set(objects.map(({ id }) => id));
-    const gone = [...this.known.keys()].filter((id) => !ids.has(id));
-    this.known.clear();
-    for (const object of objects) this.known.set(object.id, object);
+    const gone = [...this.#objects.keys()].filter((id) => !ids.has(id));
+    this.#objects.clear();
+    for (const object of objects) this.#objects.set(object.id, object);
     return { changed: objects, gone };
   }
 
   /**
-   * Takes the next event. Returns the object as it is now, null when it is gone, and undefined when the event does not
-   * follow the one before: what is known is then worth nothing, and is forgotten at the next snapshot.
+   * Applies the next event.
+   * @returns the object after the event; null if it was deleted; undefined if an event is missing before this one. The
+   * copy is then out of date until the next snapshot.
    */
   apply(event: ObjectEvent): SharedObject | null | undefined {
-    const before = this.known.get(event.id);
-    if (
-      !this.life ||
-      event.rev !== this.life.rev + 1 ||
-      (event.type === "spawned") === (before !== undefined)
-    ) {
-      this.life = null;
+    const revision = this.#revision;
+    const object = this.#objects.get(event.id);
+    const isNew = event.type === "spawned";
+    if (!revision || event.rev !== revision.rev + 1 || isNew === (object !== undefined)) {
+      this.#revision = undefined;
       return undefined;
     }
-    this.life.rev = event.rev;
+    this.#revision = { ...revision, rev: event.rev };
     if (event.type === "deleted") {
-      this.known.delete(event.id);
+      this.#objects.delete(event.id);
       return null;
     }
     if (event.type === "spawned") {
       const { id, asset, pose, scale } = event;
-      return this.put({ id, asset, pose, scale, owner: null, epoch: 0 });
+      return this.#put({ id, asset, pose, scale, owner: null, epoch: 0 });
     }
-    const one = before as SharedObject;
+    const before = object as SharedObject;
     return event.type === "grabbed"
-      ? this.put({ ...one, owner: event.owner, epoch: event.epoch })
-      : this.put({ ...one, owner: null, pose: event.pose });
+      ? this.#put({ ...before, owner: event.owner, epoch: event.epoch })
+      : this.#put({ ...before, owner: null, pose: event.pose });
   }
 
-  /** Where somebody moved an object. Null when it is not held, or no longer in that grab: the move is late, or early. */
-  move({ id, epoch, pose }: Pick<Move, "id" | "epoch" | "pose">): SharedObject | null {
-    const one = this.known.get(id);
-    return one && one.owner !== null && one.epoch === epoch ? this.put({ ...one, pose }) : null;
+  /**
+   * Applies a move by another participant.
+   * @returns false if nobody holds the object or the move is of another epoch: it came late, or early
+   */
+  move({ id, epoch, pose }: Pick<Move, "id" | "epoch" | "pose">): boolean {
+    const object = this.#objects.get(id);
+    if (!object || object.owner === null || object.epoch !== epoch) return false;
+    this.#put({ ...object, pose });
+    return true;
   }
 
   /** The objects that a participant holds. */
@@ -72,19 +83,19 @@ export class SharedObjects {
     return this.all.filter(({ owner }) => owner === pid);
   }
 
-  /** Puts an object where one has let go of it, before the relay says so; `denied` and `released` set it right. */
+  /** Moves an object before the relay confirms it; `denied` or `released` corrects a wrong pose. */
   place(id: number, pose: RigidPose): void {
-    const one = this.known.get(id);
-    if (one) this.put({ ...one, pose });
+    const object = this.#objects.get(id);
+    if (object) this.#put({ ...object, pose });
   }
 
-  /** Sets one right, from what `denied` says. */
+  /** Replaces an object by the relay's state of it, from `denied`. */
   correct(object: SharedObject): void {
-    if (this.known.has(object.id)) this.put(object);
+    if (this.#objects.has(object.id)) this.#put(object);
   }
 
-  private put(object: SharedObject): SharedObject {
-    this.known.set(object.id, object);
+  #put(object: SharedObject): SharedObject {
+    this.#objects.set(object.id, object);
     return object;
   }
 }

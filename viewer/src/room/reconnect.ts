@@ -1,13 +1,14 @@
-/** Where a room is, and when to try again. */
+/** The address of a room, and the wait between two attempts to connect. */
 import { isRoomName } from "./names.ts";
 
-/** Milliseconds before the second attempt; doubled each time. */
+/** Milliseconds before the second attempt; doubled for each further one. */
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 
 /**
- * Milliseconds to wait before attempt number `attempt` (0: the first after a loss): exponential, capped, and
- * spread by "equal jitter" (half fixed, half random), so that a room's clients do not come back all at once.
+ * Milliseconds to wait before an attempt: exponential and capped, with "equal jitter" (half fixed, half random), so
+ * that the clients of a room do not return all at once.
+ * @param attempt 0 for the first attempt after a loss
  * @param random from [0, 1)
  */
 export function backOff(attempt: number, random: number): number {
@@ -16,12 +17,12 @@ export function backOff(attempt: number, random: number): number {
 }
 
 /**
- * The address of a room's socket.
- * @throws TypeError when the relay is no URL of ws, wss, http or https, or the room has no valid name
+ * The address of a room's WebSocket.
+ * @throws TypeError if the relay is no ws, wss, http or https URL, or the room's name is not valid
  */
 export function roomUrl(relay: string | URL, room: string): string {
   if (!isRoomName(room)) {
-    throw new TypeError(`room ${JSON.stringify(room)}: a name is 1 to 64 of A-Z a-z 0-9 . _ -`);
+    throw new TypeError(`room ${JSON.stringify(room)}: expected 1 to 64 characters of A-Z a-z 0-9 . _ -`);
   }
   const url = new URL(relay);
   const scheme = { "ws:": "ws:", "wss:": "wss:", "http:": "ws:", "https:": "wss:" }[url.protocol];

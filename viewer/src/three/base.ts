@@ -2,38 +2,38 @@ import type { Texture } from "three";
 import { type AnimationClip, Group, type Material, Mesh, Object3D, PropertyBinding } from "three";
 import { GLTFLoader, type GLTFParser } from "three/addons/loaders/GLTFLoader.js";
 
-/** One place where a material uses a picture: `material[slot]` is the texture object. */
+/** One use of a picture by a material: `material[slot]` is the texture. */
 export interface TextureSlot {
   readonly material: Material;
   readonly slot: string;
 }
 
-/** A parsed base, with the way back from the manifest's indices to three.js objects. */
+/** A parsed base, with a map from glTF indices, which the manifest uses, to three.js objects. */
 export interface Base {
   readonly root: Group;
   readonly animations: AnimationClip[];
-  /** By glTF node; null where the node is in no scene. */
+  /** By glTF node; null if the node is in no scene. */
   readonly nodes: readonly (Object3D | null)[];
-  /** All that is drawn, in the order of the scene. */
+  /** All drawn meshes, in the order of the scene. */
   readonly meshes: readonly Mesh[];
-  /** Every slot of every material that is drawn, by glTF image. */
+  /** The texture slots of all drawn materials, by glTF image. */
   readonly slots: readonly (readonly TextureSlot[])[];
-  /** The meshes that one node draws: primitive k at place k. */
+  /** The meshes of a node, by primitive. */
   primitives(node: number): Mesh[];
 }
 
 /**
  * Parses the base of an asset.
  *
- * three.js does not keep glTF's indices: its loader turns a mesh of one primitive into the node itself, clones
- * materials by the attributes present and textures by their transform, and makes names unique. The parser's
- * cache and associations still know, and clones of a texture share its source; so indices are found through
- * these, never through names.
+ * three.js does not keep glTF's indices. Its loader makes a mesh with one primitive the node itself, clones materials by
+ * attributes and textures by transform, and makes names unique. So the indices come from the parser's cache and
+ * associations, and from the source that all clones of a texture share; never from names.
+ * @throws Error if the file is malformed
  */
 export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise<Base> {
   const gltf = await loader.parseAsync(bytes, "");
   const { parser } = gltf;
-  const nodes = (await nodesOf(parser, gltf.scene)).map(lift);
+  const nodes = (await nodesOf(parser, gltf.scene)).map(separateMesh);
   const drawn = nodes.map((node, index) => primitivesOf(parser, node, index));
   shareMorphWeights(gltf.scene, gltf.animations, drawn);
   const image = await imagesBySource(parser);
@@ -50,7 +50,7 @@ export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise
     }
   }
   for (const mesh of meshes) {
-    // Bounds are of the rest pose: a mesh that deforms may leave them.
+    // The bounds are those of the rest pose, and a deforming mesh may leave them.
     if ("skeleton" in mesh || mesh.morphTargetInfluences) mesh.frustumCulled = false;
   }
   return {
@@ -64,10 +64,10 @@ export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise
 }
 
 /**
- * three.js makes a mesh of one primitive the node itself. Its regions come and go while the node, its children
- * and the animation that moves it stay, so the mesh goes below a node of its own.
+ * Replaces a node that is a mesh (one primitive, in three.js) by a group with the mesh as its child: regions replace the
+ * mesh, while the node, its children and its animation stay.
  */
-function lift(object: Object3D | null): Object3D | null {
+function separateMesh(object: Object3D | null): Object3D | null {
   if (!(object instanceof Mesh)) return object;
   const node = new Group();
   node.copy(object as unknown as Group, false);
@@ -89,8 +89,8 @@ function lift(object: Object3D | null): Object3D | null {
 }
 
 /**
- * Gives the primitives of each node one set of morph weights, held by the node, and lets the tracks move that. The
- * tracks were bound to meshes, which come and go; every tier's meshes share the node's weights.
+ * Moves the morph weights of each node's primitives into one array of the node, and binds the animation tracks to it.
+ * Tracks bound to meshes would lose them when regions are exchanged; the meshes of all tiers share the node's array.
  */
 function shareMorphWeights(
   base: Object3D,
@@ -110,14 +110,14 @@ function shareMorphWeights(
     }
   }
   for (const clip of animations) {
-    const moved = new Set<Object3D>();
+    const bound = new Set<Object3D>();
     clip.tracks = clip.tracks.filter((track) => {
       const { nodeName, propertyName } = PropertyBinding.parseTrackName(track.name);
       if (propertyName !== "morphTargetInfluences") return true;
       const object = PropertyBinding.findNode(base, nodeName) as Object3D;
       const holder = holders.get(object) ?? object;
-      if (moved.has(holder)) return false;
-      moved.add(holder);
+      if (bound.has(holder)) return false;
+      bound.add(holder);
       track.name = `${holder.name || holder.uuid}.${propertyName}`;
       return true;
     });
@@ -125,15 +125,16 @@ function shareMorphWeights(
 }
 
 /**
- * The animation in a file of keyframes, for a mixer of the base: its nodes have the numbers of the base's, whose names
- * three.js has changed.
+ * Parses a keyframe file into an animation for a mixer of the base. The file's node indices are those of the base, and
+ * its tracks get the names that three.js gave the base's nodes.
+ * @throws Error if the file is malformed or has no animation
  */
 export async function parseAnimation(base: Base, bytes: ArrayBuffer): Promise<AnimationClip> {
   const loader = new GLTFLoader().register(() => ({
     name: "streamxr-base",
     loadNode: async (index) => {
       const node = base.nodes[index] ?? new Object3D();
-      // Only what tracks are named by, or the meshes below would have a track each.
+      // Without the children: else each mesh below the node would get a track.
       const { name, uuid, morphTargetInfluences } = node as Partial<Mesh>;
       return Object.assign(new Object3D(), { name, uuid, morphTargetInfluences });
     },
@@ -143,7 +144,7 @@ export async function parseAnimation(base: Base, bytes: ArrayBuffer): Promise<An
   return animations[0];
 }
 
-/** The texture object in a slot, or null. Materials have no typed list of their maps. */
+/** The texture in a slot; null if there is none. three.js has no typed list of a material's textures. */
 export function textureIn({ material, slot }: TextureSlot): Texture | null {
   const value = (material as unknown as Record<string, unknown>)[slot];
   return isTexture(value) ? value : null;
@@ -153,20 +154,21 @@ export function setTexture({ material, slot }: TextureSlot, texture: Texture): v
   (material as unknown as Record<string, unknown>)[slot] = texture;
 }
 
-/** The meshes of node i of a parsed file, by primitive; nodes of another glTF node below it are not its own. */
+/** The meshes of a glTF node in a parsed file, by primitive; without those of its child nodes. */
 export function primitivesOf(parser: GLTFParser, object: Object3D | null, node: number): Mesh[] {
-  const found: Mesh[] = [];
+  const meshes: Mesh[] = [];
   const visit = (candidate: Object3D): void => {
-    const about = parser.associations.get(candidate) as { nodes?: number; primitives?: number } | undefined;
-    if (about?.nodes !== undefined && about.nodes !== node) return;
-    if (candidate instanceof Mesh && about?.primitives !== undefined) found[about.primitives] = candidate;
+    const indices = parser.associations.get(candidate) as { nodes?: number; primitives?: number } | undefined;
+    if (indices?.nodes !== undefined && indices.nodes !== node) return;
+    if (candidate instanceof Mesh && indices?.primitives !== undefined)
+      meshes[indices.primitives] = candidate;
     candidate.children.forEach(visit);
   };
   if (object) visit(object);
-  return found;
+  return meshes;
 }
 
-/** Every glTF node's object, from the parser's cache: nothing is parsed twice. */
+/** The objects of all glTF nodes, from the parser's cache; null for a node outside the scene. */
 export async function nodesOf(parser: GLTFParser, scene: Object3D): Promise<(Object3D | null)[]> {
   const inScene = new Set<Object3D>();
   scene.traverse((object) => inScene.add(object));
@@ -179,8 +181,9 @@ export async function nodesOf(parser: GLTFParser, scene: Object3D): Promise<(Obj
   );
 }
 
+/** The glTF image of each texture source. */
 async function imagesBySource(parser: GLTFParser): Promise<Map<Texture["source"], number>> {
-  const found = new Map<Texture["source"], number>();
+  const images = new Map<Texture["source"], number>();
   interface TextureDef {
     source?: number;
     extensions?: Record<string, { source?: number }>;
@@ -191,10 +194,10 @@ async function imagesBySource(parser: GLTFParser): Promise<Map<Texture["source"]
       const texture = (await parser.getDependency("texture", index)) as Texture | null;
       const image =
         def.extensions?.EXT_texture_webp?.source ?? def.extensions?.KHR_texture_basisu?.source ?? def.source;
-      if (texture && image !== undefined) found.set(texture.source, image);
+      if (texture && image !== undefined) images.set(texture.source, image);
     }),
   );
-  return found;
+  return images;
 }
 
 function textures(material: Material): [string, Texture][] {
@@ -205,7 +208,7 @@ function isTexture(value: unknown): value is Texture {
   return typeof value === "object" && value !== null && (value as { isTexture?: unknown }).isTexture === true;
 }
 
-/** The loaders want an ArrayBuffer; a view of a part of one is copied. */
+/** The bytes as an ArrayBuffer, as loaders need it; copied if they are only a part of one. */
 export function exactBuffer(bytes: Uint8Array): ArrayBuffer {
   const { buffer, byteLength } = bytes;
   if (buffer instanceof ArrayBuffer && byteLength === buffer.byteLength) return buffer;

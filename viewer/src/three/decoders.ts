@@ -1,7 +1,7 @@
 import { LoadingManager } from "three";
 import { DRACOLoader } from "three/addons/loaders/DRACOLoader.js";
 
-/** Workers that decode Draco, and as many that transcode KTX2: more would take cores from the main thread and the compositor of a headset. */
+/** Workers for Draco, and as many for KTX2. More would take cores from a headset's main thread and compositor. */
 export const DECODERS = 2;
 
 /** Addresses of a decoder's two files. */
@@ -10,13 +10,13 @@ export interface DecoderFiles {
   readonly wasm: string;
 }
 
-/** Set by the build: the files' places, relative to the script that this becomes a part of. */
+/** Set by the build: addresses relative to the built script. */
 declare const DRACO_JS: string;
 declare const DRACO_WASM: string;
 declare const BASIS_JS: string;
 declare const BASIS_WASM: string;
 
-/** The decoders that are built with this library. Bundlers know this form and take the files along. */
+/** The decoders of this library. Bundlers recognise `new URL(…, import.meta.url)` and include the files. */
 export const DRACO: DecoderFiles = {
   js: new URL(DRACO_JS, import.meta.url).href,
   wasm: new URL(DRACO_WASM, import.meta.url).href,
@@ -26,7 +26,7 @@ export const BASIS: DecoderFiles = {
   wasm: new URL(BASIS_WASM, import.meta.url).href,
 };
 
-/** One triangle as Draco: to decode it, a worker must have started and compiled the decoder. */
+/** One triangle as Draco: decoding it makes a worker start and compile the decoder. */
 const TRIANGLE = "RFJBQ08CAgEAAAABAwEAAQIBAQAJAwAAAgABAQACAwFAAQDIAAAAAAABAAAAAAAAAAAAAAAAAAAAAACAPwE=";
 
 interface Pool {
@@ -36,12 +36,14 @@ interface Pool {
 
 const pools = new Map<string, Pool>();
 
-/** Workers that decode Draco, the same for all renderers of the page. Every call needs one of `releaseDraco`. */
-export function borrowDraco(files: DecoderFiles): DRACOLoader {
+/** The Draco workers, which all renderers of a page share. Each call needs a call of `releaseDraco`. */
+export function acquireDraco(files: DecoderFiles): DRACOLoader {
   let pool = pools.get(files.wasm);
   if (!pool) {
-    const loader = new DRACOLoader(managerOf(files)).setDecoderPath({ ...files }).setWorkerLimit(DECODERS);
-    for (let worker = 0; worker < DECODERS; worker++) warm(loader);
+    const loader = new DRACOLoader(loadingManager(files))
+      .setDecoderPath({ ...files })
+      .setWorkerLimit(DECODERS);
+    for (let worker = 0; worker < DECODERS; worker++) startWorker(loader);
     pool = { loader, users: 0 };
     pools.set(files.wasm, pool);
   }
@@ -49,10 +51,10 @@ export function borrowDraco(files: DecoderFiles): DRACOLoader {
   return pool.loader;
 }
 
-/** three.js would start a worker when the first file is there: the base would wait for it. */
-function warm(loader: DRACOLoader): void {
+/** Starts a worker now: three.js would start it for the first file, and the base would wait for it. */
+function startWorker(loader: DRACOLoader): void {
   const bytes = Uint8Array.from(atob(TRIANGLE), (character) => character.charCodeAt(0));
-  // Without a decoder the base says so.
+  // An error is ignored here: decoding the base reports it.
   loader.parse(
     bytes.buffer,
     (geometry) => geometry.dispose(),
@@ -60,7 +62,7 @@ function warm(loader: DRACOLoader): void {
   );
 }
 
-/** Ends the workers after their last user. */
+/** Stops the workers when their last user has released them. */
 export function releaseDraco(files: DecoderFiles): void {
   const pool = pools.get(files.wasm);
   if (!pool || --pool.users > 0) return;
@@ -69,11 +71,13 @@ export function releaseDraco(files: DecoderFiles): void {
 }
 
 /**
- * A manager of our own, since the page's default one may rewrite addresses or count our files. A bundle's GLBs are
- * complete: one that names another address must not make this page ask for it.
+ * A manager that loads only the decoder. The files of a bundle are complete, and must not make the page request another
+ * address. (The page's default manager may also change addresses, or count these files.)
  */
-export function managerOf({ js, wasm }: DecoderFiles): LoadingManager {
-  const own = new Set([js, wasm]);
+export function loadingManager({ js, wasm }: DecoderFiles): LoadingManager {
+  const allowed = new Set([js, wasm]);
   const manager = new LoadingManager();
-  return manager.setURLModifier((url) => (own.has(url) || /^(blob|data):/.test(url) ? url : "data:,refused"));
+  return manager.setURLModifier((url) => {
+    return allowed.has(url) || /^(blob|data):/.test(url) ? url : "data:,refused";
+  });
 }

@@ -8,13 +8,13 @@ import {
   RGBAFormat,
 } from "three";
 
-/** Pixels along a face of the sharpest level; each next level has half. The smallest that is read has 8. */
+/** Pixels along a face of the sharpest level; each further level has half. The smallest that is read has 8. */
 const FACE = 64;
 const LEVELS = 4;
 
 /**
- * A soft lamp: radiance · exp(sharpness · (cos(angle) − 1)), a spherical Gaussian. Colour apart from a grey
- * level would tint every asset.
+ * A soft lamp as a spherical Gaussian: radiance · exp(sharpness · (cos(angle) − 1)). It is grey, since a colour would tint
+ * all assets.
  */
 interface Lamp {
   readonly x: number;
@@ -28,27 +28,27 @@ const LAMPS: readonly Lamp[] = [
   lamp(-0.5, 0.75, 0.62, 7.5, 26), // key, on the side of the sun
   lamp(-0.72, 0.62, 0.3, 3.5, 40),
   lamp(0.96, 0.25, 0.25, 2.4, 16), // fill
-  lamp(-0.4, 0.5, -0.8, 3.6, 30), // rim, from behind: a strip of three
+  lamp(-0.4, 0.5, -0.8, 3.6, 30), // rim light from behind: a strip of three
   lamp(0, 0.52, -0.86, 3.6, 30),
   lamp(0.4, 0.5, -0.8, 3.6, 30),
 ];
-/** Grey room: radiance at the horizon, and what is added at the zenith and taken at the nadir. */
+/** The grey room: its radiance at the horizon, and the difference at zenith (added) and nadir (subtracted). */
 const ROOM = 0.52;
 const ROOM_SLOPE = 0.3;
 
 /**
  * The light of a neutral photo studio as a prefiltered environment for `scene.environment`.
  *
- * three.js would render a scene and filter it on the GPU with 256 samples per texel: two seconds without a fast
- * GPU, in which nothing can be drawn. This studio is a handful of spherical Gaussians in a gradient, and the
- * convolution of those with a reflection lobe is known in closed form (Wang et al. 2009, All-Frequency Rendering
- * of Dynamic, Spatially-Varying Reflectance, §4): some milliseconds on any CPU. It follows PMREMGenerator's
- * conventions: level l of L holds roughness 1 − √(1 − l/L), and the last is the irradiance ÷ π.
+ * three.js would render a scene and filter it on the GPU with 256 samples per texel. Without a fast GPU this takes two
+ * seconds, in which nothing can be drawn. This studio consists of some spherical Gaussians and a gradient, and their
+ * convolution with a reflection lobe has a closed form (Wang et al. 2009, All-Frequency Rendering of Dynamic,
+ * Spatially-Varying Reflectance, §4), which takes some milliseconds on any CPU. The levels follow PMREMGenerator: level l
+ * of L has roughness 1 − √(1 − l/L), and the last is the irradiance ÷ π.
  */
 export function studioLight(): CubeTexture {
   const texture = new CubeTexture();
   texture.image = faces(FACE, 0);
-  // One level more than is read: three.js counts the first as a mipmap of a rendered map only.
+  // One more level than is read: three.js counts the first one as a mipmap only in rendered maps.
   const mipmaps = Array.from({ length: LEVELS }, (_, i) => {
     const level = new CubeTexture();
     level.image = faces(FACE >> (i + 1), Math.min(i + 1, LEVELS - 1));
@@ -69,7 +69,7 @@ function faces(size: number, level: number): DataTexture[] {
   const last = LEVELS - 1;
   const roughness = 1 - Math.sqrt(1 - level / last);
   const lamps = LAMPS.map((each) => widen(each, roughness));
-  const slope = ROOM_SLOPE * slopeLeft(lobeSharpness(roughness));
+  const slope = ROOM_SLOPE * gradientFactor(lobeSharpness(roughness));
   return Array.from({ length: 6 }, (_, face) => {
     const texels = new Uint16Array(size * size * 4);
     for (let row = 0; row < size; row++) {
@@ -77,7 +77,7 @@ function faces(size: number, level: number): DataTexture[] {
         const s = (2 * (column + 0.5)) / size - 1;
         const t = (2 * (row + 0.5)) / size - 1;
         const [dx, y, z] = direction(face, s, t);
-        const x = -dx; // three.js looks cube maps that are no render targets up with x mirrored
+        const x = -dx; // three.js mirrors x in cube maps that are not render targets
         const length = Math.hypot(x, y, z);
         let radiance = ROOM + slope * (y / length);
         for (const each of lamps) {
@@ -85,7 +85,7 @@ function faces(size: number, level: number): DataTexture[] {
           radiance += each.radiance * Math.exp(each.sharpness * (cosine - 1));
         }
         const at = (row * size + column) * 4;
-        // A breath of sky above and of a warm floor below keeps white from looking like plaster.
+        // Slightly blue above and warm below: pure grey light would make white look like plaster.
         const warmth = -0.012 * (y / length);
         texels[at] = DataUtils.toHalfFloat(radiance * (1 + warmth));
         texels[at + 1] = DataUtils.toHalfFloat(radiance);
@@ -97,7 +97,7 @@ function faces(size: number, level: number): DataTexture[] {
   });
 }
 
-/** Direction of a texel as OpenGL lays faces out: +x −x +y −y +z −z, s to the right, t down. */
+/** Direction of a texel in OpenGL's order of faces: +x −x +y −y +z −z; s goes right, t down. */
 function direction(face: number, s: number, t: number): [number, number, number] {
   switch (face) {
     case 0:
@@ -116,19 +116,19 @@ function direction(face: number, s: number, t: number): [number, number, number]
 }
 
 /**
- * Sharpness of the lobe that a surface reflects into: GGX's 2/α² about the half vector is a quarter of that about
- * the reflected ray, times a clamped cosine, whose sharpness is about 2.1 and which alone remains for diffuse light.
+ * Sharpness of a surface's reflection lobe: GGX's 2/α² about the half vector, which is a quarter of it about the reflected
+ * ray, times a clamped cosine with a sharpness of about 2.1. Only the cosine remains for diffuse light.
  */
 function lobeSharpness(roughness: number): number {
   const alpha = Math.max(0.01, roughness * roughness);
   return 2.1 + 0.5 / (alpha * alpha) - 0.5;
 }
 
-/** A lamp seen through a lobe: wider, with the same power. */
-function widen(each: Lamp, roughness: number): Lamp {
+/** Convolves a lamp with a reflection lobe: it becomes wider and keeps its power. */
+function widen(source: Lamp, roughness: number): Lamp {
   const lobe = lobeSharpness(roughness);
-  const sharpness = (each.sharpness * lobe) / (each.sharpness + lobe);
-  return { ...each, sharpness, radiance: (each.radiance * power(each.sharpness)) / power(sharpness) };
+  const sharpness = (source.sharpness * lobe) / (source.sharpness + lobe);
+  return { ...source, sharpness, radiance: (source.radiance * power(source.sharpness)) / power(sharpness) };
 }
 
 /** Integral of exp(λ(cos − 1)) over the sphere ÷ 2π. */
@@ -136,8 +136,8 @@ function power(sharpness: number): number {
   return (1 - Math.exp(-2 * sharpness)) / sharpness;
 }
 
-/** What a lobe leaves of a linear gradient: coth(λ) − 1/λ. */
-function slopeLeft(sharpness: number): number {
+/** Factor of a linear gradient after the convolution with a lobe: coth(λ) − 1/λ. */
+function gradientFactor(sharpness: number): number {
   return 1 / Math.tanh(sharpness) - 1 / sharpness;
 }
 

@@ -10,57 +10,61 @@ import {
 } from "three";
 import type { FadeMaterial } from "./regions.ts";
 
-/** However long a frame takes, it moves a fade on by no more than half, so that a slow device sees one too. */
-const MOST_PER_FRAME = 0.5;
+/** Largest part of a fade in one frame, so that a slow device shows at least one step between. */
+const MAX_STEP = 0.5;
 
-/** What is drawn of a region: its meshes, for each node that draws it. */
+/** The meshes that draw a region, for each drawing and primitive. */
 export interface Fadable {
   readonly meshes: readonly (readonly Mesh[])[];
 }
 
-/** What compiles a renderer's programs: while it goes on drawing, where the browser can. */
+/** The part of a renderer that compiles shaders. */
 export type Compiler = Pick<WebGLRenderer, "compile" | "compileAsync" | "extensions">;
 
-/** A material's copy that draws only the pixels whose noise lies in [x, y). */
-interface Veil {
+/** A copy of a material that draws only the pixels with a noise value in [range.x, range.y). */
+interface FadeCopy {
   readonly material: Material;
   readonly range: Vector2;
 }
 
 interface Fade {
-  /** When it began to appear; −∞: it is all there; ∞: it begins with the next frame. */
-  rise: number;
-  /** When it began to give way; ∞: not yet; null: it stays. */
-  fall: number | null;
-  readonly veiled: readonly { readonly mesh: Mesh; readonly own: Material; readonly veil: Veil }[];
-  gone: () => void;
+  /** When the region began to appear: −∞ if it was drawn before; ∞ if it begins with the next frame. */
+  fadeInAt: number;
+  /** When the region began to disappear: ∞ if it begins with the next frame; null if it stays. */
+  fadeOutAt: number | null;
+  readonly parts: readonly { readonly mesh: Mesh; readonly original: Material; readonly copy: FadeCopy }[];
+  onRemove: () => void;
 }
 
 /**
- * Fades between the tiers of one asset: for 200 ms the old and the new are both drawn, each in the pixels that the
- * other leaves out, so that there is neither a pop nor a pixel without either, nor one that is blended twice.
+ * Fades between the tiers of one asset. For 200 ms both the old and the new regions are drawn, in complementary sets of
+ * pixels, so that nothing pops, and no pixel is missing or blended.
  *
- * Every pixel has a noise value n in [0, 1). What appears takes n < t, what gives way keeps n ≥ t, while t goes from 0
- * to 1. A region that is itself replaced while it appears keeps [t', t): fades nest to any depth, and at every moment
- * the ranges along any path through the tree are a partition of [0, 1).
+ * Each pixel has a noise value n in [0, 1). A new region draws n < t and an old one n ≥ t, while t goes from 0 to 1. A
+ * region that is replaced while it still appears draws [t', t): fades nest to any depth, and at each moment the ranges
+ * along a path through the tree are a partition of [0, 1).
  *
- * Pixels are left out by `discard`, which costs tiled GPUs their early depth test: so only copies of the materials
- * have it, for as long as a fade lasts. Until the copies' programs are compiled, regions are exchanged at once.
+ * The shader drops pixels by `discard`, which costs tiled GPUs their early depth test. So only copies of the materials
+ * do this, and only during a fade. Regions are exchanged at once until the shaders of the copies are compiled.
  */
 export class Fades {
   lengthMs: number;
-  private readonly compiler: Compiler;
+  readonly #compiler: Compiler;
+  // The browser tests read and set these two, so they are not `#running` and `#clock`.
   private readonly running = new Map<Fadable, Fade>();
-  private readonly pool = new Map<Material, Veil[]>();
-  private readonly made: Veil[] = [];
-  private readonly ready = new Set<Material>();
-  private unready: Mesh[] = [];
+  /** Time that fades go by, milliseconds: a long frame counts only in part. */
   private clock = 0;
-  private last = 0;
-  private disposed = false;
+  /** Copies that are free, by original material. */
+  readonly #pool = new Map<Material, FadeCopy[]>();
+  readonly #copies: FadeCopy[] = [];
+  /** Original materials whose copies are compiled. */
+  readonly #compiled = new Set<Material>();
+  #toCompile: Mesh[] = [];
+  #updatedAt = 0;
+  #disposed = false;
 
   constructor(compiler: Compiler, lengthMs: number) {
-    this.compiler = compiler;
+    this.#compiler = compiler;
     this.lengthMs = lengthMs;
   }
 
@@ -68,168 +72,170 @@ export class Fades {
     return this.running.size > 0;
   }
 
-  /** Has the programs compiled with which meshes like these will fade, once they are in a scene. */
+  /** Precompiles the fade shaders for meshes like these, once there is a scene. */
   expect(models: readonly Mesh[]): void {
-    this.unready.push(...models);
+    this.#toCompile.push(...models);
   }
 
   /**
-   * From one set of regions to another; those of `show` are in the scene already.
-   * @param gone called when a region of `hide` has vanished and is to leave the scene: at once, or after the fade
+   * Fades from one set of regions to another. The meshes of `show` are already in the scene.
+   * @param remove called for each region of `hide` when it is to leave the scene: at once, or after the fade
    */
-  cross<R extends Fadable>(hide: readonly R[], show: readonly R[], gone: (region: R) => void): void {
-    const fades = this.lengthMs > 0 && [...hide, ...show].every((region) => this.canFade(region));
+  cross<R extends Fadable>(hide: readonly R[], show: readonly R[], remove: (region: R) => void): void {
+    const fades = this.lengthMs > 0 && [...hide, ...show].every((region) => this.#isCompiled(region));
     for (const region of show) {
-      // One that was about to vanish stays: it is drawn whole beside what replaced it, and nothing is missing.
-      this.end(region);
-      if (fades) this.running.set(region, this.begin(region, Number.POSITIVE_INFINITY, null));
+      // A region that was disappearing becomes whole at once, beside its replacement: no pixel is missing.
+      this.#end(region);
+      if (fades) this.running.set(region, this.#begin(region, Number.POSITIVE_INFINITY, null));
     }
     for (const region of hide) {
       const fade = this.running.get(region);
-      const vanish = (): void => gone(region);
+      const onRemove = (): void => remove(region);
       if (!fades) {
-        this.end(region);
-        vanish();
+        this.#end(region);
+        onRemove();
       } else if (fade) {
-        Object.assign(fade, { fall: Number.POSITIVE_INFINITY, gone: vanish });
+        Object.assign(fade, { fadeOutAt: Number.POSITIVE_INFINITY, onRemove });
       } else {
-        const whole = Number.NEGATIVE_INFINITY;
-        this.running.set(region, this.begin(region, whole, Number.POSITIVE_INFINITY, vanish));
+        const [past, future] = [Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY];
+        this.running.set(region, this.#begin(region, past, future, onRemove));
       }
     }
   }
 
-  /** Whether a region is still drawn though it gives way. */
-  isVanishing(region: Fadable): boolean {
-    return (this.running.get(region)?.fall ?? null) !== null;
+  isFadingOut(region: Fadable): boolean {
+    return (this.running.get(region)?.fadeOutAt ?? null) !== null;
   }
 
-  /** Moves all fades on. Call once per frame, before drawing. `now` in milliseconds. */
+  /** Advances all fades. Call once per frame, before drawing. `now` in milliseconds. */
   update(now: number, scene: Scene | null, camera: Camera): void {
-    if (this.unready.length > 0 && scene) void this.compile(scene, camera);
-    this.clock += Math.min(now - this.last, this.lengthMs * MOST_PER_FRAME);
-    this.last = now;
+    if (this.#toCompile.length > 0 && scene) void this.#compile(scene, camera);
+    this.clock += Math.min(now - this.#updatedAt, this.lengthMs * MAX_STEP);
+    this.#updatedAt = now;
     for (const [region, fade] of this.running) {
-      if (fade.rise === Number.POSITIVE_INFINITY) fade.rise = this.clock;
-      if (fade.fall === Number.POSITIVE_INFINITY) fade.fall = this.clock;
-      const upper = this.progress(fade.rise);
-      const lower = fade.fall === null ? 0 : this.progress(fade.fall);
-      for (const { veil } of fade.veiled) veil.range.set(lower, upper);
-      if (lower < 1 && !(upper === 1 && fade.fall === null)) continue;
-      this.end(region);
-      if (fade.fall !== null) fade.gone();
+      if (fade.fadeInAt === Number.POSITIVE_INFINITY) fade.fadeInAt = this.clock;
+      if (fade.fadeOutAt === Number.POSITIVE_INFINITY) fade.fadeOutAt = this.clock;
+      const upper = this.#progress(fade.fadeInAt);
+      const lower = fade.fadeOutAt === null ? 0 : this.#progress(fade.fadeOutAt);
+      for (const { copy } of fade.parts) copy.range.set(lower, upper);
+      const isWhole = upper === 1 && fade.fadeOutAt === null;
+      if (lower < 1 && !isWhole) continue;
+      this.#end(region);
+      if (fade.fadeOutAt !== null) fade.onRemove();
     }
   }
 
-  /** Takes over textures that were exchanged in the materials. */
-  follow(): void {
-    for (const { veiled } of this.running.values()) {
-      for (const { own, veil } of veiled) takeTextures(veil.material, own);
+  /** Copies exchanged textures from the original materials. */
+  updateTextures(): void {
+    for (const { parts } of this.running.values()) {
+      for (const { original, copy } of parts) copyTextures(original, copy.material);
     }
   }
 
   dispose(): void {
-    this.disposed = true;
-    for (const [region, { gone }] of [...this.running]) {
-      this.end(region);
-      gone();
+    this.#disposed = true;
+    for (const [region, { onRemove }] of [...this.running]) {
+      this.#end(region);
+      onRemove();
     }
-    for (const { material } of this.made) material.dispose();
-    this.pool.clear();
-    this.unready = [];
+    for (const { material } of this.#copies) material.dispose();
+    this.#pool.clear();
+    this.#toCompile = [];
   }
 
-  private progress(since: number): number {
+  #progress(since: number): number {
     return Math.min(1, Math.max(0, (this.clock - since) / this.lengthMs));
   }
 
-  private canFade({ meshes }: Fadable): boolean {
+  #isCompiled({ meshes }: Fadable): boolean {
+    // Like `originalMaterial`, whose import would add a file to the first load.
     return meshes.flat().every(({ material }) => {
-      return this.ready.has((material as Partial<FadeMaterial>).veils ?? (material as Material));
+      const { fadeOriginal = material as Material } = material as Partial<FadeMaterial>;
+      return this.#compiled.has(fadeOriginal);
     });
   }
 
-  private begin({ meshes }: Fadable, rise: number, fall: number | null, gone = (): void => {}): Fade {
-    // Meshes of one material share its copy.
-    const shared = new Map<Material, Veil>();
-    const veiled = meshes.flat().map((mesh) => {
-      const own = mesh.material as Material;
-      const veil = shared.get(own) ?? this.veil(own);
-      shared.set(own, veil);
-      takeTextures(veil.material, own);
-      veil.range.set(0, fall === null ? 0 : 1);
-      mesh.material = veil.material;
-      return { mesh, own, veil };
+  #begin({ meshes }: Fadable, fadeInAt: number, fadeOutAt: number | null, onRemove = (): void => {}): Fade {
+    // Meshes with the same material share its copy.
+    const copies = new Map<Material, FadeCopy>();
+    const parts = meshes.flat().map((mesh) => {
+      const original = mesh.material as Material;
+      const copy = copies.get(original) ?? this.#takeCopy(original);
+      copies.set(original, copy);
+      copyTextures(original, copy.material);
+      copy.range.set(0, fadeOutAt === null ? 0 : 1);
+      mesh.material = copy.material;
+      return { mesh, original, copy };
     });
-    return { rise, fall, veiled, gone };
+    return { fadeInAt, fadeOutAt, parts, onRemove };
   }
 
-  private end(region: Fadable): void {
+  #end(region: Fadable): void {
     const fade = this.running.get(region);
     if (!fade) return;
     this.running.delete(region);
-    for (const { mesh, own } of fade.veiled) mesh.material = own;
-    for (const [own, veil] of new Map(fade.veiled.map(({ own, veil }) => [own, veil]))) {
-      this.pool.get(own)?.push(veil);
+    for (const { mesh, original } of fade.parts) mesh.material = original;
+    for (const [original, copy] of new Map(fade.parts.map(({ original, copy }) => [original, copy]))) {
+      this.#pool.get(original)?.push(copy);
     }
   }
 
-  private veil(own: Material): Veil {
-    const free = this.pool.get(own)?.pop();
+  #takeCopy(original: Material): FadeCopy {
+    const free = this.#pool.get(original)?.pop();
     if (free) return free;
-    if (!this.pool.has(own)) this.pool.set(own, []);
-    const veil = veilOf(own);
-    this.made.push(veil);
-    return veil;
+    if (!this.#pool.has(original)) this.#pool.set(original, []);
+    const copy = fadeCopyOf(original);
+    this.#copies.push(copy);
+    return copy;
   }
 
-  private async compile(scene: Scene, camera: Camera): Promise<void> {
-    const { compiler } = this;
+  async #compile(scene: Scene, camera: Camera): Promise<void> {
+    const compiler = this.#compiler;
     const standIns = new Group();
-    const owners = new Map<Material, Veil>();
-    for (const model of this.unready) {
-      const own = model.material as Material;
-      const veil = owners.get(own) ?? this.veil(own);
-      owners.set(own, veil);
+    const copies = new Map<Material, FadeCopy>();
+    for (const model of this.#toCompile) {
+      const original = model.material as Material;
+      const copy = copies.get(original) ?? this.#takeCopy(original);
+      copies.set(original, copy);
       const standIn = model.clone(false);
-      standIn.material = veil.material;
+      standIn.material = copy.material;
       standIns.add(standIn);
     }
-    this.unready = [];
+    this.#toCompile = [];
     if (compiler.extensions.has("KHR_parallel_shader_compile")) {
       await compiler.compileAsync(standIns, camera, scene);
     } else {
       compiler.compile(standIns, camera, scene);
     }
-    if (this.disposed) return;
-    for (const [own, veil] of owners) {
-      this.pool.get(own)?.push(veil);
-      this.ready.add(own);
+    if (this.#disposed) return;
+    for (const [original, copy] of copies) {
+      this.#pool.get(original)?.push(copy);
+      this.#compiled.add(original);
     }
   }
 }
 
 // Interleaved gradient noise (Jimenez 2014, Next Generation Post Processing in Call of Duty): neighbours differ much.
-const LEAVE_OUT = /* glsl */ `
+const DISCARD_BY_NOISE = /* glsl */ `
   uniform vec2 fadeRange;
   void main() {
     float fadeNoise = fract(52.9829189 * fract(dot(gl_FragCoord.xy, vec2(0.06711056, 0.00583715))));
     if (fadeNoise < fadeRange.x || fadeNoise >= fadeRange.y) discard;`;
 
-function veilOf(own: Material): Veil {
-  const material = own.clone();
+function fadeCopyOf(original: Material): FadeCopy {
+  const material = original.clone();
   const range = new Vector2(0, 1);
-  Object.assign(material, { veils: own, fadeRange: range } satisfies FadeMaterial);
+  Object.assign(material, { fadeOriginal: original, fadeRange: range } satisfies FadeMaterial);
   material.onBeforeCompile = (shader, renderer) => {
-    own.onBeforeCompile(shader, renderer);
+    original.onBeforeCompile(shader, renderer);
     shader.uniforms.fadeRange = { value: range };
-    shader.fragmentShader = shader.fragmentShader.replace("void main() {", LEAVE_OUT);
+    shader.fragmentShader = shader.fragmentShader.replace("void main() {", DISCARD_BY_NOISE);
   };
-  material.customProgramCacheKey = () => `${own.customProgramCacheKey()}|fade`;
+  material.customProgramCacheKey = () => `${original.customProgramCacheKey()}|fade`;
   return { material, range };
 }
 
-function takeTextures(to: Material, from: Material): void {
+function copyTextures(from: Material, to: Material): void {
   for (const [slot, value] of Object.entries(from)) {
     if (value instanceof Texture) Object.assign(to, { [slot]: value });
   }

@@ -4,41 +4,43 @@ import { type Gaze, type GazeRay, GazeTracker } from "../core/gaze-sources.ts";
 const direction = new Vector3();
 const toWorld = new Matrix4();
 
-/** Follows the gaze by what the device tells. Code that is only there where it tells something. */
+/** Reads the gaze from the sources of a device. Its code is loaded only if there may be such a source. */
 export class GazeReader {
-  private readonly tracker = new GazeTracker();
-  private readonly pointer: PointerRay | null;
+  readonly #tracker = new GazeTracker();
+  readonly #pointer: PointerRay | null;
 
-  /** @param pointer whether on a screen the mouse is taken for a hint */
-  constructor(
-    private readonly renderer: WebGLRenderer,
-    pointer: boolean,
-  ) {
-    this.pointer = pointer ? new PointerRay(renderer.domElement) : null;
+  readonly #renderer: WebGLRenderer;
+
+  /** @param pointer whether the mouse serves as a hint for the gaze on a screen */
+  constructor(renderer: WebGLRenderer, pointer: boolean) {
+    this.#renderer = renderer;
+    this.#pointer = pointer ? new PointerRay(renderer.domElement) : null;
   }
 
   /**
+   * The best gaze that the sources give.
    * @param now milliseconds
+   * @param head the gaze without other sources
    * @param camera the page's
-   * @param turned orientation of the head
+   * @param orientation of the head
    */
-  read(now: number, head: Gaze, camera: Camera, turned: Quaternion): Gaze {
-    const { xr } = this.renderer;
+  read(now: number, head: Gaze, camera: Camera, orientation: Quaternion): Gaze {
+    const { xr } = this.#renderer;
     if (xr.enabled && xr.isPresenting) {
-      return this.tracker.read(now, head, sessionRays(this.renderer, camera));
+      return this.#tracker.read(now, head, sessionRays(this.#renderer, camera));
     }
-    const ray = this.pointer?.read(camera, turned);
-    return this.tracker.read(now, head, ray ? [ray] : []);
+    const ray = this.#pointer?.read(camera, orientation);
+    return this.#tracker.read(now, head, ray ? [ray] : []);
   }
 
   dispose(): void {
-    this.pointer?.dispose();
+    this.#pointer?.dispose();
   }
 }
 
 /**
- * Rays of the session's input sources that may follow the eyes, in the scene's world.
- * @param camera the page's: what moves it moves everything of the session
+ * The rays of a session's input sources that may follow the eyes, in world space.
+ * @param camera the page's; its parent's transform applies to the whole session
  */
 function sessionRays({ xr }: WebGLRenderer, camera: Camera): GazeRay[] {
   const frame = xr.getFrame();
@@ -51,45 +53,46 @@ function sessionRays({ xr }: WebGLRenderer, camera: Camera): GazeRay[] {
     if (!pose) continue;
     toWorld.fromArray(pose.transform.matrix);
     if (camera.parent) toWorld.premultiply(camera.parent.matrixWorld);
-    // A ray points along −z of its space.
+    // The ray of a space points along its −z.
     direction.setFromMatrixColumn(toWorld, 2).negate().normalize();
     rays.push({ mode, source, direction: direction.toArray() });
   }
   return rays;
 }
 
-/** The mouse over a canvas as a ray; one ray for each move. Touches are no gaze: the finger covers what it points at. */
+/** The mouse on a canvas as a ray. Touches do not count: the finger covers the point at which it is aimed. */
 class PointerRay {
-  private place: { readonly x: number; readonly y: number } | null = null;
-  private ray: GazeRay | null = null;
-  private readonly ear = new AbortController();
+  /** In normalised device coordinates. */
+  #position: { readonly x: number; readonly y: number } | null = null;
+  #ray: GazeRay | null = null;
+  readonly #listener = new AbortController();
 
   constructor(canvas: HTMLCanvasElement) {
-    const { signal } = this.ear;
+    const { signal } = this.#listener;
     canvas.addEventListener(
       "pointermove",
       ({ pointerType, offsetX, offsetY }) => {
         if (pointerType !== "mouse" && pointerType !== "pen") return;
         const { clientWidth, clientHeight } = canvas;
-        this.place = { x: (2 * offsetX) / clientWidth - 1, y: 1 - (2 * offsetY) / clientHeight };
-        this.ray = null;
+        this.#position = { x: (2 * offsetX) / clientWidth - 1, y: 1 - (2 * offsetY) / clientHeight };
+        this.#ray = null;
       },
       { signal },
     );
   }
 
-  /** As seen through a camera; the same ray until the mouse moves again. */
-  read(camera: Camera, turned: Quaternion): GazeRay | null {
-    if (this.place && !this.ray) {
+  /** The ray through a camera; the same one until the mouse moves again. Null before it has moved. */
+  read(camera: Camera, orientation: Quaternion): GazeRay | null {
+    if (this.#position && !this.#ray) {
       const { projectionMatrixInverse } = camera;
-      direction.set(this.place.x, this.place.y, 0.5).applyMatrix4(projectionMatrixInverse);
-      direction.applyQuaternion(turned).normalize();
-      this.ray = { mode: "pointer", source: this.place, direction: direction.toArray() };
+      direction.set(this.#position.x, this.#position.y, 0.5).applyMatrix4(projectionMatrixInverse);
+      direction.applyQuaternion(orientation).normalize();
+      this.#ray = { mode: "pointer", source: this.#position, direction: direction.toArray() };
     }
-    return this.ray;
+    return this.#ray;
   }
 
   dispose(): void {
-    this.ear.abort();
+    this.#listener.abort();
   }
 }

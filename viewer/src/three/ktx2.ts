@@ -2,15 +2,16 @@ import { type CompressedTexture, LoadingManager, type WebGLRenderer } from "thre
 import { KTX2Loader } from "three/addons/loaders/KTX2Loader.js";
 import type { DecoderFiles } from "./decoders.ts";
 
-/** Transcodes a KTX2 file into blocks that this GPU reads; the bytes go to a worker and are gone. */
+/** Converts KTX2 files to compressed blocks that the GPU of a renderer reads. */
 export interface Transcoder {
+  /** The bytes are transferred to a worker, so the caller loses them. */
   transcode(bytes: ArrayBuffer): Promise<CompressedTexture>;
   dispose(): void;
 }
 
 /**
- * Fetches the transcoder. This module is only imported when a KTX2 picture is met.
- * @throws Error when it cannot be had
+ * Loads the transcoder. This module itself is loaded with the first KTX2 picture.
+ * @throws Error if the transcoder cannot be loaded
  */
 export async function openTranscoder(
   renderer: WebGLRenderer,
@@ -18,7 +19,7 @@ export async function openTranscoder(
   workers: number,
 ): Promise<Transcoder> {
   const manager = new LoadingManager();
-  // three.js asks for two fixed names; ours carry a hash.
+  // three.js requests two fixed names; the built files have a hash in theirs.
   manager.setURLModifier((url) => (url.endsWith(".wasm") ? files.wasm : files.js));
   const loader = new KTX2Loader(manager).setTranscoderPath("./").setWorkerLimit(workers);
   loader.detectSupport(renderer);
@@ -31,9 +32,9 @@ export async function openTranscoder(
   return {
     transcode: (bytes) =>
       new Promise((resolve, reject) => {
-        const refuse = (error: unknown): void =>
-          reject(new Error("not a KTX2 picture that can be transcoded", { cause: error }));
-        loader.parse(bytes, (texture) => resolve(texture as CompressedTexture), refuse);
+        const onError = (cause: unknown): void =>
+          reject(new Error("the KTX2 picture cannot be transcoded", { cause }));
+        loader.parse(bytes, (texture) => resolve(texture as CompressedTexture), onError);
       }),
     dispose: () => loader.dispose(),
   };

@@ -1,30 +1,33 @@
 import { type BufferGeometry, type Material, Mesh, type Object3D, SkinnedMesh, type Vector2 } from "three";
 import type { Tree } from "../core/bundle/bundle.ts";
 
-/** A node that draws a tree: its region meshes come and go below `place`. */
+/** One node of the base that draws a tree. */
 export interface Drawing {
   readonly node: Object3D;
-  readonly place: Object3D;
-  /** The base's meshes by kind: every tier has their material and flags. */
+  /** Parent of the meshes of all drawn regions. */
+  readonly parent: Object3D;
+  /** The base's mesh for each kind of primitive; meshes of all tiers take their material and flags. */
   readonly kinds: readonly Mesh[];
 }
 
-/** A region on the GPU: geometry by primitive, and for each drawing the meshes that draw it. */
+/** A region on the GPU: its geometry for each primitive, and its meshes for each drawing and primitive. */
 export interface DrawableRegion {
   readonly geometries: readonly BufferGeometry[];
   readonly meshes: readonly (readonly Mesh[])[];
 }
 
-/** A tree whose base has been found in the scene. */
+/** A tree with the nodes that draw it, and its loaded regions. */
 export interface DrawableTree {
   readonly tree: Tree;
   readonly drawings: readonly Drawing[];
+  /** By index. */
   readonly regions: Map<number, DrawableRegion>;
 }
 
 /**
- * The meshes that draw a region, in no scene yet.
- * @param kinds of its primitives, in the order of `geometries`
+ * Makes the meshes of a region; they are in no scene yet.
+ * @param kinds of the primitives, in the order of `geometries`
+ * @throws Error if the base has no mesh of a kind
  */
 export function drawableRegion(
   { drawings }: DrawableTree,
@@ -34,7 +37,7 @@ export function drawableRegion(
   const meshes = drawings.map((drawing) =>
     geometries.map((geometry, j) => {
       const model = drawing.kinds[kinds[j] ?? -1];
-      if (!model) throw new Error(`primitive ${j} is of kind ${kinds[j]}, which the base does not draw`);
+      if (!model) throw new Error(`primitive ${j} has kind ${kinds[j]}, which the base lacks`);
       const mesh = likeModel(model, geometry);
       mesh.name = model.name;
       mesh.layers.mask = model.layers.mask;
@@ -49,8 +52,8 @@ export function drawableRegion(
 }
 
 export function addToScene({ drawings }: DrawableTree, { meshes }: DrawableRegion): void {
-  meshes.forEach((each, i) => {
-    for (const mesh of each) drawings[i]?.place.add(mesh);
+  meshes.forEach((ofDrawing, i) => {
+    for (const mesh of ofDrawing) drawings[i]?.parent.add(mesh);
   });
 }
 
@@ -63,21 +66,21 @@ export function freeRegion(region: DrawableRegion): void {
   for (const geometry of region.geometries) geometry.dispose();
 }
 
-/** What a material's copy that fades says of itself: see `Fades`. */
+/** Additional properties of a copy of a material that fades: see `Fades`. */
 export interface FadeMaterial {
-  readonly veils: Material;
-  /** The range of noise values that it draws, in [0, 1]. */
+  readonly fadeOriginal: Material;
+  /** The noise values in [x, y) whose pixels it draws, of [0, 1]. */
   readonly fadeRange: Vector2;
 }
 
-/** A mesh's material, whether it is fading or not. */
-export function ownMaterial({ material }: Mesh): Material {
-  return (material as Partial<FadeMaterial>).veils ?? (material as Material);
+/** The original material of a mesh, also while the mesh is fading. */
+export function originalMaterial({ material }: Mesh): Material {
+  return (material as Partial<FadeMaterial>).fadeOriginal ?? (material as Material);
 }
 
-/** A mesh that deforms as the base's does: by the same bones, by the same morph weights. */
+/** Makes a mesh that deforms like the base's: by the same bones, or by the same morph weights. */
 function likeModel(model: Mesh, geometry: BufferGeometry): Mesh {
-  const material = ownMaterial(model);
+  const material = originalMaterial(model);
   const skinned = model instanceof SkinnedMesh;
   const mesh = skinned ? new SkinnedMesh(geometry, material) : new Mesh(geometry, material);
   if (skinned) (mesh as SkinnedMesh).bind(model.skeleton, model.bindMatrix);

@@ -1,11 +1,11 @@
 import { WebGLRenderer } from "three";
 
-/** More pixels than this per CSS pixel cost frame time that nobody sees. */
+/** More pixels than this per CSS pixel cost frame time without a visible effect. */
 const MAX_PIXEL_RATIO = 2;
 
 /**
- * A renderer with a GPU behind it, else one that a CPU draws (`fast` is false): then with less to do per pixel.
- * @throws Error that says what to do when the browser has no WebGL 2
+ * Creates a renderer on the GPU, or else on the CPU (`fast` is false) without antialiasing.
+ * @throws Error that says what to do if the browser has no WebGL 2
  */
 export function createRenderer(
   canvas: HTMLCanvasElement,
@@ -21,7 +21,7 @@ export function createRenderer(
   context ??= canvas.getContext("webgl2", { ...attributes, antialias: false });
   if (!context) {
     throw new Error(
-      "This browser gives the page no WebGL 2. Switch on hardware acceleration, update the browser or the graphics driver, and load the page again.",
+      "This browser gives the page no WebGL 2. Switch on hardware acceleration, or update the browser or the graphics driver; then load the page again.",
     );
   }
   return { renderer: new WebGLRenderer({ canvas, context, antialias: fast, alpha }), fast };

@@ -11,16 +11,18 @@ import {
 import type { GLTFLoader, GLTFParser } from "three/addons/loaders/GLTFLoader.js";
 import type { AssetState } from "../core/asset.ts";
 
-/** A longer document is of many nodes and materials, whose programs nobody waits for one by one, bytes. */
-const LONGEST_JSON = 256 * 1024;
+/** A longer document has many nodes and materials; their shaders would take too long, bytes. */
+const MAX_JSON_BYTES = 256 * 1024;
 /** Kinds of primitives; a base has a few. */
-const MOST_KINDS = 32;
-/** Needs a decoder, and there is nothing to decode. */
+const MAX_KINDS = 32;
+/** Removed from the document: it needs a decoder, and the stand-ins have no data to decode. */
 const DRACO = "KHR_draco_mesh_compression";
 const GLB_MAGIC = 0x46546c67;
-const HEADER_BYTES = 20;
+/** GLB header and the header of its first chunk, the JSON. */
+const GLB_HEADER_BYTES = 20;
+const TRIANGLES_MODE = 4;
 
-/** What of a glTF document decides how it is drawn. */
+/** The parts of a glTF document that decide which shaders draw it. */
 interface Document {
   readonly asset?: unknown;
   readonly extensionsUsed?: readonly string[];
@@ -44,85 +46,102 @@ interface Accessor {
   readonly normalized?: boolean;
 }
 
-interface WarmupTask {
+/** The warm-up of one asset. */
+interface Task {
   readonly scene: Scene;
-  stage: "waiting" | "making" | "made" | "compiling" | "compiled" | "shown" | "over";
+  state: /** The document has not arrived completely. */
+    | "waiting"
+    /** The document is being parsed. */
+    | "parsing"
+    /** The stand-ins are not in the scene yet. */
+    | "parsed"
+    | "compiling"
+    | "compiled"
+    /** The stand-ins are in the scene. */
+    | "shown"
+    | "ended";
   standIns: Group | null;
 }
 
 /**
- * Has what will draw an asset ready before it is there. The program of a material with all its maps, and what is made
- * when something is first drawn with it, take a tenth of a second (SwiftShader); the document that says which programs
- * these are comes first in the file of a base, and the link is slower than that. So one triangle without area
- * for each kind of primitive is drawn meanwhile, by the page's own frames: with its lights, its target, in XR or not.
+ * Compiles the shaders of an asset before its data arrives. The program of a material with all its textures, and the
+ * resources for its first draw call, take a tenth of a second (SwiftShader), and the network is usually slower than that.
+ * The glTF document, which decides the programs, comes first in the file of a base. So for each kind of primitive, one
+ * triangle without area is drawn as a stand-in, in the page's own frames: with its lights, its render target, in XR or
+ * not.
  */
 export class ShaderWarmup {
-  private readonly warmup = new Map<AssetState, WarmupTask>();
+  readonly #renderer: WebGLRenderer;
+  readonly #loader: GLTFLoader;
+  readonly #tasks = new Map<AssetState, Task>();
 
-  constructor(
-    private readonly renderer: WebGLRenderer,
-    private readonly loader: GLTFLoader,
-  ) {
+  constructor(renderer: WebGLRenderer, loader: GLTFLoader) {
+    this.#renderer = renderer;
+    this.#loader = loader;
     loader.register(blankPictures);
   }
 
-  /** An asset will be shown in this scene. */
+  /** Announces an asset that this scene will show. */
   expect(state: AssetState, scene: Scene): void {
-    this.warmup.set(state, { scene, stage: "waiting", standIns: null });
+    this.#tasks.set(state, { scene, state: "waiting", standIns: null });
   }
 
-  /** So much of its base has come. It is not checked yet, so nothing of it is drawn and nothing that it names fetched. */
-  hear(state: AssetState, head: Uint8Array): void {
-    const task = this.warmup.get(state);
-    if (task?.stage !== "waiting" || head.length < HEADER_BYTES) return;
+  /**
+   * Takes the first bytes of a base. They are not verified yet, so none of their geometry is drawn, and no address in
+   * them is requested.
+   */
+  baseProgress(state: AssetState, head: Uint8Array): void {
+    const task = this.#tasks.get(state);
+    if (task?.state !== "waiting" || head.length < GLB_HEADER_BYTES) return;
     const view = new DataView(head.buffer, head.byteOffset);
     const length = view.getUint32(12, true);
-    if (view.getUint32(0, true) !== GLB_MAGIC || length > LONGEST_JSON) {
-      task.stage = "over";
-    } else if (head.length >= HEADER_BYTES + length) {
-      task.stage = "making";
-      void this.make(task, head.slice(HEADER_BYTES, HEADER_BYTES + length)).catch(() => {
-        // What is wrong with it is told when all of it is there.
+    if (view.getUint32(0, true) !== GLB_MAGIC || length > MAX_JSON_BYTES) {
+      task.state = "ended";
+    } else if (head.length >= GLB_HEADER_BYTES + length) {
+      task.state = "parsing";
+      const json = head.slice(GLB_HEADER_BYTES, GLB_HEADER_BYTES + length);
+      void this.#parse(task, json).catch(() => {
+        // A malformed base is reported when all of it has arrived.
       });
     }
   }
 
   /**
-   * Call once per frame, before drawing. In XR no frame should wait for a program: there it is compiled beside the frames,
-   * where the browser can. Elsewhere it is ready sooner without.
+   * Call once per frame, before drawing. In XR a frame must not wait for shaders, so they are compiled in parallel if the
+   * browser can. On a screen the asset appears sooner if they are compiled at once.
    */
-  step(camera: Camera): void {
-    const { renderer } = this;
-    const aside = renderer.xr.isPresenting && renderer.extensions.has("KHR_parallel_shader_compile");
-    for (const task of this.warmup.values()) {
+  update(camera: Camera): void {
+    const renderer = this.#renderer;
+    const inParallel = renderer.xr.isPresenting && renderer.extensions.has("KHR_parallel_shader_compile");
+    for (const task of this.#tasks.values()) {
       const { scene, standIns } = task;
       if (!standIns) continue;
-      if (task.stage === "made" && aside) {
-        task.stage = "compiling";
+      if (task.state === "parsed" && inParallel) {
+        task.state = "compiling";
         renderer.compileAsync(standIns, camera, scene).then(
           () => {
-            if (task.stage === "compiling") task.stage = "compiled";
+            if (task.state === "compiling") task.state = "compiled";
           },
-          () => leave(task),
+          () => end(task),
         );
-      } else if (task.stage === "made" || task.stage === "compiled") {
-        task.stage = "shown";
+      } else if (task.state === "parsed" || task.state === "compiled") {
+        task.state = "shown";
         scene.add(standIns);
       }
     }
   }
 
-  /** The asset itself is shown, or was given up. What stood in for it stays until it is removed: it holds the programs. */
+  /** The asset is shown, or has failed. The stand-ins are kept until `remove`, since they hold the shaders. */
   end(state: AssetState): void {
-    const task = this.warmup.get(state);
-    if (task) leave(task);
+    const task = this.#tasks.get(state);
+    if (task) end(task);
   }
 
-  /** Frees what stood in for an asset. */
+  /** Frees the stand-ins of an asset. */
   remove(state: AssetState): void {
     this.end(state);
-    const { standIns } = this.warmup.get(state) ?? {};
-    this.warmup.delete(state);
+    const { standIns } = this.#tasks.get(state) ?? {};
+    this.#tasks.delete(state);
     for (const standIn of (standIns?.children ?? []) as Mesh[]) {
       standIn.geometry.dispose();
       const material = standIn.material as Material;
@@ -132,77 +151,82 @@ export class ShaderWarmup {
   }
 
   dispose(): void {
-    for (const state of [...this.warmup.keys()]) this.remove(state);
+    for (const state of [...this.#tasks.keys()]) this.remove(state);
   }
 
-  private async make(task: WarmupTask, json: Uint8Array): Promise<void> {
-    const document = standIns(JSON.parse(new TextDecoder().decode(json)));
+  async #parse(task: Task, json: Uint8Array): Promise<void> {
+    const document = standInDocument(JSON.parse(new TextDecoder().decode(json)));
     if (!document) return;
-    const { scene } = await this.loader.parseAsync(document as unknown as string, "");
-    const group = new Group();
+    const { scene } = await this.#loader.parseAsync(document as unknown as string, "");
+    const standIns = new Group();
     scene.traverse((object) => {
-      if (object instanceof Mesh) group.children.push(object);
+      if (object instanceof Mesh) standIns.children.push(object);
     });
-    for (const standIn of group.children as Mesh[]) {
-      standIn.parent = group;
+    for (const standIn of standIns.children as Mesh[]) {
+      standIn.parent = standIns;
       standIn.frustumCulled = false;
-      // Removed in the next frame at the latest: in this one it may be drawn several times.
-      standIn.onAfterRender = () => queueMicrotask(() => leave(task));
+      // Removed after the draw call, but not during it: one frame may draw it several times.
+      standIn.onAfterRender = () => queueMicrotask(() => end(task));
     }
-    // All of it may have come meanwhile.
-    if (task.stage !== "making") return;
-    task.standIns = group;
-    task.stage = "made";
+    // The asset itself may have arrived meanwhile.
+    if (task.state !== "parsing") return;
+    task.standIns = standIns;
+    task.state = "parsed";
   }
 }
 
-function leave(task: WarmupTask): void {
-  task.stage = "over";
+function end(task: Task): void {
+  task.state = "ended";
   task.standIns?.removeFromParent();
 }
 
 /**
- * A document with a triangle without area for each kind of primitive: accessors without a view hold zeros. Of skinned
- * meshes there are none, since they would need their bones; and none at all where lights come with the asset, which
- * change every program.
+ * Makes a document with one triangle without area for each kind of primitive; its accessors have no buffer view, and so
+ * hold zeros. Skinned meshes are left out, since they would need their bones.
+ * @returns null if there is nothing to draw, or if the asset brings lights, which change all shaders
  */
-function standIns(document: Document): object | null {
-  const { asset, extensionsUsed = [], nodes = [], meshes = [] } = document;
-  const { accessors = [], textures = [], materials = [] } = document;
+function standInDocument(document: Document): object | null {
+  const { asset, extensionsUsed = [], accessors = [], textures = [], materials = [] } = document;
   if (extensionsUsed.includes("KHR_lights_punctual")) return null;
-  const skinned = new Set(nodes.flatMap(({ mesh, skin }) => (skin === undefined ? [] : [mesh])));
-  const kinds = new Map<string, object>();
-  meshes.forEach(({ primitives }, mesh) => {
-    if (skinned.has(mesh)) return;
-    for (const { attributes, targets, material, mode } of primitives) {
-      if (mode !== undefined && mode !== 4) continue;
-      const forms = Object.entries(attributes).map(([name, index]) => [name, formOf(accessors[index])]);
-      const key = JSON.stringify([material, forms, targets?.map((target) => Object.keys(target))]);
-      kinds.set(key, { attributes, material, ...(targets ? { targets } : {}) });
-    }
-  });
-  if (kinds.size === 0 || kinds.size > MOST_KINDS) return null;
+  const primitives = kindsOf(document);
+  if (primitives.length === 0 || primitives.length > MAX_KINDS) return null;
   return {
     asset,
     extensionsUsed: extensionsUsed.filter((name) => name !== DRACO),
     scene: 0,
     scenes: [{ nodes: [0] }],
     nodes: [{ mesh: 0 }],
-    meshes: [{ primitives: [...kinds.values()] }],
-    accessors: accessors.map((accessor) => ({ ...formOf(accessor), count: 3 })),
+    meshes: [{ primitives }],
+    accessors: accessors.map((accessor) => ({ ...formatOf(accessor), count: 3 })),
     materials,
-    // Each its own: three.js notes on a texture whether it holds colours.
+    // An image for each texture: three.js marks a texture's image as colour or data.
     textures: textures.map((_, source) => ({ source })),
     images: textures.map((_, index) => ({ uri: `${index}` })),
   };
 }
 
-function formOf(accessor: Accessor | undefined): Partial<Accessor> {
+/** One primitive for each combination of material and attribute formats, without those of skinned meshes. */
+function kindsOf({ nodes = [], meshes = [], accessors = [] }: Document): object[] {
+  const skinned = new Set(nodes.flatMap(({ mesh, skin }) => (skin === undefined ? [] : [mesh])));
+  const kinds = new Map<string, object>();
+  meshes.forEach(({ primitives }, mesh) => {
+    if (skinned.has(mesh)) return;
+    for (const { attributes, targets, material, mode = TRIANGLES_MODE } of primitives) {
+      if (mode !== TRIANGLES_MODE) continue;
+      const formats = Object.entries(attributes).map(([name, index]) => [name, formatOf(accessors[index])]);
+      const key = JSON.stringify([material, formats, targets?.map((target) => Object.keys(target))]);
+      kinds.set(key, { attributes, material, ...(targets ? { targets } : {}) });
+    }
+  });
+  return [...kinds.values()];
+}
+
+function formatOf(accessor: Accessor | undefined): Partial<Accessor> {
   const { componentType, type, normalized = false } = accessor ?? {};
   return { componentType, type, normalized } as Partial<Accessor>;
 }
 
-/** A plugin of GLTFLoader that fetches no picture. */
+/** A plugin of GLTFLoader that replaces each picture by one blank pixel, without a request. */
 function blankPictures(parser: GLTFParser): { name: string } {
   parser.loadImageSource = async () => {
     const blank = new DataTexture(new Uint8Array(4), 1, 1);

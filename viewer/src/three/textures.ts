@@ -3,14 +3,16 @@ import type { GLTFLoaderPlugin, GLTFParser } from "three/addons/loaders/GLTFLoad
 import { setTexture, type TextureSlot, textureIn } from "./base.ts";
 import type { Uploads } from "./uploads.ts";
 
-/** A picture before the GPU has it: decoded, or as blocks that the GPU reads. */
+/** A decoded picture, or compressed blocks that the GPU reads. */
 export type Pixels = ImageBitmap | CompressedTexture;
 
 /**
- * Decodes a picture off the main thread, exactly as three's glTF loader does: rows from the top, no colour
- * conversion, alpha not multiplied in.
+ * Decodes a picture outside the main thread, in the same way as three's glTF loader: rows from the top, no colour
+ * conversion, alpha not premultiplied.
+ * @param uri its ending tells the format
+ * @param size as in the manifest
  * @param transcode for KTX2
- * @throws Error for what is no picture, or has another size than the manifest says
+ * @throws Error if the picture cannot be decoded, or has another size
  */
 export async function decodePicture(
   bytes: ArrayBuffer,
@@ -24,20 +26,20 @@ export async function decodePicture(
   if (width !== size.width || height !== size.height) {
     discard(pixels);
     throw new Error(
-      `a picture of ${width}×${height} pixels where the manifest says ${size.width}×${size.height}`,
+      `the picture has ${width}×${height} pixels, but the manifest says ${size.width}×${size.height}`,
     );
   }
   return pixels;
 }
 
-/** Frees what JavaScript's collector does not see: decoded pixels lie outside its heap and would pile up. */
+/** Frees decoded pixels now: they are outside the JavaScript heap, so garbage collection would come too late. */
 export function discard(pixels: Pixels): void {
   if (!isCompressed(pixels)) pixels.close();
 }
 
 /**
- * A plugin of GLTFLoader that decodes the pictures of a GLB from memory. three.js makes an address for each and fetches
- * that, which takes the browser 10 ms for the five of a base.
+ * A plugin of GLTFLoader that decodes the pictures of a GLB from memory. three.js itself would request each from a blob
+ * address, which takes 10 ms for the five pictures of a base.
  */
 export function embeddedPictures(parser: GLTFParser): GLTFLoaderPlugin {
   const sources = new Map<number, Promise<Texture>>();
@@ -51,7 +53,7 @@ export function embeddedPictures(parser: GLTFParser): GLTFLoaderPlugin {
   };
   parser.loadImageSource = (index) => {
     const known = sources.get(index);
-    // Textures of one picture share its pixels, and differ in how they are sampled.
+    // Textures of the same picture share its pixels, and differ in their samplers.
     if (known) return known.then((texture) => texture.clone());
     const source = read(index);
     sources.set(index, source);
@@ -70,43 +72,44 @@ async function decodeBitmap(bytes: ArrayBuffer, type: string): Promise<ImageBitm
       premultiplyAlpha: "none",
     });
   } catch {
-    throw new Error("not a picture that this browser can decode");
+    throw new Error("this browser cannot decode the picture");
   }
 }
 
-// Asked by its flag: the class itself would be code that most pages never need.
+// By its flag, not by `instanceof`: the class would add code that most pages do not need.
 function isCompressed(pixels: Pixels): pixels is CompressedTexture {
   return "isCompressedTexture" in pixels;
 }
 
-/** One finer level of a picture on the GPU: for each of the base's textures, the one that takes its place. */
+/** One finer level of a picture on the GPU. */
 interface Level {
   readonly pixels: Pixels;
-  readonly successors: ReadonlyMap<Texture, Texture>;
+  /** For each texture of the base, the one that replaces it. */
+  readonly replacements: ReadonlyMap<Texture, Texture>;
 }
 
 /**
- * One picture of an asset in its levels. three.js cannot change the size of a texture that the GPU has, so each
- * level is a texture object of its own, with sampler, transform, channel and colour space of the base's. The
- * base's own level is never freed: it is what remains under memory pressure.
+ * The levels of one picture of an asset. three.js cannot change the size of an uploaded texture, so each level is a
+ * texture of its own, with the sampler, transform, channel and colour space of the base's texture. The base's level is
+ * never freed: it remains when memory is short.
  */
 export class Picture {
-  private readonly slots: readonly { readonly slot: TextureSlot; readonly base: Texture }[];
-  private readonly levels = new Map<number, Level>();
+  readonly #slots: readonly { readonly slot: TextureSlot; readonly base: Texture }[];
+  readonly #levels = new Map<number, Level>();
 
   constructor(slots: readonly TextureSlot[]) {
-    this.slots = slots.flatMap((slot) => {
+    this.#slots = slots.flatMap((slot) => {
       const base = textureIn(slot);
       return base ? [{ slot, base }] : [];
     });
   }
 
-  /** The pixels of the base's level, for the recorder. */
+  /** The texture sources of the base's level, for the recorder. */
   get baseSources(): Set<Texture["source"]> {
-    return new Set(this.slots.map(({ base }) => base.source));
+    return new Set(this.#slots.map(({ base }) => base.source));
   }
 
-  /** Uploads a level without showing it. All its textures share one source and so one piece of GPU memory. */
+  /** Uploads a level without showing it. All its textures share one source, and so the same GPU memory. */
   async prepare(
     level: number,
     pixels: Pixels,
@@ -114,17 +117,17 @@ export class Picture {
     signal: AbortSignal,
   ): Promise<Texture["source"]> {
     const source = isCompressed(pixels) ? pixels.source : new Texture(pixels).source;
-    const successors = new Map<Texture, Texture>();
-    for (const { base } of this.slots) {
-      if (successors.has(base)) continue;
-      const next = isCompressed(pixels) ? blocksLike(pixels, base) : base.clone();
+    const replacements = new Map<Texture, Texture>();
+    for (const { base } of this.#slots) {
+      if (replacements.has(base)) continue;
+      const next = isCompressed(pixels) ? compressedLike(pixels, base) : base.clone();
       next.source = source;
       next.needsUpdate = true;
-      successors.set(base, next);
+      replacements.set(base, next);
     }
-    this.levels.set(level, { pixels, successors });
+    this.#levels.set(level, { pixels, replacements });
     try {
-      await Promise.all([...successors.values()].map((texture) => uploads.texture(texture, signal)));
+      await Promise.all([...replacements.values()].map((texture) => uploads.texture(texture, signal)));
     } catch (error) {
       this.release(level);
       throw error;
@@ -132,36 +135,36 @@ export class Picture {
     return source;
   }
 
-  /** Puts a level into every slot of every material at once. */
+  /** Shows a level in all slots of all materials. */
   show(level: number): void {
-    const successors = this.levels.get(level)?.successors;
-    for (const { slot, base } of this.slots) setTexture(slot, successors?.get(base) ?? base);
+    const replacements = this.#levels.get(level)?.replacements;
+    for (const { slot, base } of this.#slots) setTexture(slot, replacements?.get(base) ?? base);
   }
 
   release(level: number): void {
-    const made = this.levels.get(level);
-    if (!made) return;
-    this.levels.delete(level);
-    for (const texture of made.successors.values()) texture.dispose();
-    discard(made.pixels);
+    const prepared = this.#levels.get(level);
+    if (!prepared) return;
+    this.#levels.delete(level);
+    for (const texture of prepared.replacements.values()) texture.dispose();
+    discard(prepared.pixels);
   }
 
   dispose(): void {
-    for (const level of [...this.levels.keys()]) this.release(level);
-    for (const { base } of this.slots) {
+    for (const level of [...this.#levels.keys()]) this.release(level);
+    for (const { base } of this.#slots) {
       base.dispose();
       if (base.source.data instanceof ImageBitmap) base.source.data.close();
     }
   }
 }
 
-/** A texture of a KTX2 file's blocks and mipmaps that is sampled, placed and coloured like another one. */
-function blocksLike(pixels: CompressedTexture, base: Texture): Texture {
+/** A texture with the blocks and mipmaps of a KTX2 file, and all other properties of the base's texture. */
+function compressedLike(pixels: CompressedTexture, base: Texture): Texture {
   const next = pixels.clone();
   next.copy(base as CompressedTexture);
   next.mipmaps = pixels.mipmaps;
   next.format = pixels.format;
   next.type = pixels.type;
-  next.generateMipmaps = false; // the GPU cannot make blocks
+  next.generateMipmaps = false; // the GPU cannot compress mipmaps
   return next;
 }

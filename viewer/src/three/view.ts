@@ -20,98 +20,112 @@ import type { Gaze } from "../core/gaze-sources.ts";
 import type { NetworkEstimate } from "../core/network/bandwidth.ts";
 import type { GazeReader } from "./gaze.ts";
 
-/** Milliseconds of poses kept: enough for the velocity over 0.1 s at any frame rate that is worth predicting at. */
+/** Poses kept, milliseconds: enough for the velocity over 0.1 s at any frame rate at which prediction is useful. */
 const HISTORY_MS = 400;
-/** Bytes of a typical file of a bundle: for how far ahead to look. */
-const TYPICAL_BYTES = 100_000;
+/** Size of a typical file of a bundle, bytes: its download time is the time to predict for. */
+const TYPICAL_FILE_BYTES = 100_000;
 
 export interface CameraViewOptions {
-  /** Whether on a screen the mouse is taken for a hint at where its user looks. */
-  readonly pointer?: boolean;
-  /** Pixels of error that are let pass. */
-  readonly pixelTolerance?: number;
+  /** Whether the mouse serves as a hint for the gaze on a screen. */
+  readonly pointer: boolean;
+  /** Tolerated error on the screen, pixels. */
+  readonly pixelTolerance: number;
 }
 
 /**
- * What the eye sees through a three.js camera, in a headset or on a screen. The gaze is the best that the device
- * tells: an eye tracker's, that of a pinch, the mouse's if wanted, else the head's forward.
+ * The view through a three.js camera, in a headset or on a screen. The gaze comes from the best source of the device: an
+ * eye tracker, a pinch, the mouse if enabled, or else the forward direction of the head.
  */
 export class CameraView {
-  /** Where the gaze of the last view came from, for the HUD and the trace. */
+  /** The gaze of the last view and its source, for the inspector. */
   gaze: Gaze | null = null;
   latest: View | null = null;
-  private reader: GazeReader | null = null;
-  private opening = false;
-  private disposed = false;
-  private readonly poses: HeadPose[] = [];
-  private readonly position = new Vector3();
-  private readonly forward = new Vector3();
-  private readonly rotation = new Quaternion();
-  private readonly scale = new Vector3();
-  private readonly size = new Vector2();
-  private readonly clip = new Matrix4();
+  /** Tolerated error on the screen, pixels. */
+  pixelTolerance: number;
+  readonly #renderer: WebGLRenderer;
+  readonly #pointer: boolean;
+  /** Null until its code is loaded. */
+  #gazeReader: GazeReader | null = null;
+  #readerRequested = false;
+  #disposed = false;
+  readonly #poses: HeadPose[] = [];
+  readonly #position = new Vector3();
+  readonly #forward = new Vector3();
+  readonly #orientation = new Quaternion();
+  readonly #scale = new Vector3();
+  readonly #size = new Vector2();
+  readonly #clip = new Matrix4();
 
-  constructor(
-    private readonly renderer: WebGLRenderer,
-    private readonly options: CameraViewOptions = {},
-  ) {}
+  constructor(renderer: WebGLRenderer, { pointer, pixelTolerance }: CameraViewOptions) {
+    this.#renderer = renderer;
+    this.#pointer = pointer;
+    this.pixelTolerance = pixelTolerance;
+  }
 
-  /** The head's, at the last view. */
+  /** The head's pose of the last view. */
   get pose(): HeadPose | null {
-    return this.poses.at(-1) ?? null;
+    return this.#poses.at(-1) ?? null;
   }
 
   dispose(): void {
-    this.disposed = true;
-    this.reader?.dispose();
+    this.#disposed = true;
+    this.#gazeReader?.dispose();
   }
 
-  /** `now` in milliseconds. In an XR session the session's own camera counts, which spans both eyes. */
+  /**
+   * Reads the current view. In an XR session, the camera is the session's own, which spans both eyes.
+   * @param now milliseconds
+   */
   read(camera: Camera, network: NetworkEstimate, now: number): View {
-    const { xr } = this.renderer;
+    const { xr } = this.#renderer;
     const presenting = xr.enabled && xr.isPresenting;
-    const seen = presenting ? xr.getCamera() : camera;
-    if (!presenting) seen.updateWorldMatrix(true, false);
-    seen.matrixWorld.decompose(this.position, this.rotation, this.scale);
-    this.forward.set(0, 0, -1).applyQuaternion(this.rotation);
-    this.clip.copy(seen.matrixWorld).invert().premultiply(seen.projectionMatrix);
-    const { projection, height } = this.lens(seen, presenting);
-    if (!this.opening && (presenting || this.options.pointer)) void this.open();
-    const head: Gaze = {
-      source: "head",
-      direction: this.forward.toArray(),
-      uncertaintyDegrees: HEAD_GAZE_UNCERTAINTY,
-    };
-    this.gaze = this.reader?.read(now, head, camera, this.rotation) ?? head;
+    const active = presenting ? xr.getCamera() : camera;
+    if (!presenting) active.updateWorldMatrix(true, false);
+    active.matrixWorld.decompose(this.#position, this.#orientation, this.#scale);
+    this.#clip.copy(active.matrixWorld).invert().premultiply(active.projectionMatrix);
+    const { projection, height } = this.#lens(active, presenting);
+    const gaze = this.#readGaze(camera, presenting, now);
+    this.gaze = gaze;
     const view: View = {
-      eye: this.position.toArray(),
-      gaze: this.gaze.direction,
-      gazeUncertaintyDegrees: this.gaze.uncertaintyDegrees,
-      // What tolerates more pixels sees as one with fewer.
-      pixelsPerDegree: pixelsPerDegree(projection.elements, height) / (this.options.pixelTolerance ?? 1),
-      near: (seen as { near?: number }).near ?? 0.1,
-      frustum: frustumPlanes(this.clip.elements),
+      eye: this.#position.toArray(),
+      gaze: gaze.direction,
+      gazeUncertaintyDegrees: gaze.uncertaintyDegrees,
+      // A tolerance of n pixels has the effect of a display with 1/n of the pixels.
+      pixelsPerDegree: pixelsPerDegree(projection.elements, height) / this.pixelTolerance,
+      near: (active as { near?: number }).near ?? 0.1,
+      frustum: frustumPlanes(this.#clip.elements),
     };
-    this.poses.push({ time: now, position: view.eye, orientation: this.rotation.toArray() });
-    while (this.poses[0] && now - this.poses[0].time > HISTORY_MS) this.poses.shift();
-    const horizon = predictionHorizon(network.ttfbMs, TYPICAL_BYTES, network.bytesPerSecond);
-    const predicted = predictView(view, this.poses, horizon);
+    this.#poses.push({ time: now, position: view.eye, orientation: this.#orientation.toArray() });
+    while (this.#poses[0] && now - this.#poses[0].time > HISTORY_MS) this.#poses.shift();
+    const horizon = predictionHorizon(network.ttfbMs, TYPICAL_FILE_BYTES, network.bytesPerSecond);
+    const predicted = predictView(view, this.#poses, horizon);
     this.latest = predicted ? { ...view, predicted } : view;
     return this.latest;
   }
 
-  /** Where it cannot be had, the head's forward is what is known. */
-  private async open(): Promise<void> {
-    this.opening = true;
-    const code = await import("./gaze.ts").catch(() => null);
-    if (code && !this.disposed)
-      this.reader = new code.GazeReader(this.renderer, this.options.pointer ?? false);
+  /** Uses position and orientation of the active camera. */
+  #readGaze(camera: Camera, presenting: boolean, now: number): Gaze {
+    this.#forward.set(0, 0, -1).applyQuaternion(this.#orientation);
+    const head: Gaze = {
+      source: "head",
+      direction: this.#forward.toArray(),
+      uncertaintyDegrees: HEAD_GAZE_UNCERTAINTY,
+    };
+    if (!this.#readerRequested && (presenting || this.#pointer)) void this.#loadReader();
+    return this.#gazeReader?.read(now, head, camera, this.#orientation) ?? head;
   }
 
-  /** The projection and height in pixels of one eye. */
-  private lens(camera: Camera, presenting: boolean): { projection: Matrix4; height: number } {
+  /** If the code cannot be loaded, the gaze stays the head's forward direction. */
+  async #loadReader(): Promise<void> {
+    this.#readerRequested = true;
+    const code = await import("./gaze.ts").catch(() => null);
+    if (code && !this.#disposed) this.#gazeReader = new code.GazeReader(this.#renderer, this.#pointer);
+  }
+
+  /** The projection and the height in pixels of one eye. */
+  #lens(camera: Camera, presenting: boolean): { projection: Matrix4; height: number } {
     const eye = presenting ? (camera as ArrayCamera).cameras[0] : undefined;
     if (eye) return { projection: eye.projectionMatrix, height: eye.viewport?.w ?? 1000 };
-    return { projection: camera.projectionMatrix, height: this.renderer.getDrawingBufferSize(this.size).y };
+    return { projection: camera.projectionMatrix, height: this.#renderer.getDrawingBufferSize(this.#size).y };
   }
 }

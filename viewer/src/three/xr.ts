@@ -1,8 +1,10 @@
 import type { WebGLRenderer } from "three";
 
 /**
- * Enters and leaves an immersive session. The user starts where the desktop camera stood, feet on the floor,
- * looking the way it looked.
+ * Starts an immersive session. The user stands on the floor where the camera was, and faces the same way.
+ * @param start position on the floor in metres, and yaw in radians
+ * @param onEnd called when the session has ended
+ * @throws Error if the browser has no WebXR or refuses the session
  */
 export async function enterVr(
   renderer: WebGLRenderer,
@@ -13,7 +15,7 @@ export async function enterVr(
   if (!xr) throw new Error("This browser has no WebXR.");
   const session = await xr.requestSession("immersive-vr", {
     requiredFeatures: ["local-floor"],
-    // The gaze has no name in the standard yet: these two are in use, and what a browser does not know it ignores.
+    // The standard has no name for gaze tracking yet: these two are in use, and browsers ignore unknown features.
     optionalFeatures: ["hand-tracking", "bounded-floor", "eye-tracking", "gaze-tracking"],
   });
   session.addEventListener("end", onEnd, { once: true });
@@ -22,7 +24,7 @@ export async function enterVr(
   await renderer.xr.setSession(session);
   const floor = renderer.xr.getReferenceSpace();
   if (!floor) return;
-  // An offset space's origin is given in the space it offsets: the inverse of where the user shall stand.
+  // The offset is the pose of the new origin in the old space: the inverse of the user's place.
   const half = start.yaw / 2;
   const turned = { x: 0, y: Math.sin(half), z: 0, w: Math.cos(half) };
   const place = new XRRigidTransform({ x: start.x, y: 0, z: start.z }, turned);
