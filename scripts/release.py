@@ -96,9 +96,8 @@ def check_wheel(wheel: Path, version: str, folder: Path) -> None:
     (folder / "models").mkdir()
     (folder / "models" / "pyramid.obj").write_text(MODEL, "utf-8")
     # Without the caches and settings of this user, and without this checkout.
-    clean = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV", "XDG_"))
-    }
+    own = ("NUMBA_", "PYTHON", "STREAMXR_", "VIRTUAL_ENV", "XDG_")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(own)}
     clean |= {"HOME": str(folder), "XDG_CACHE_HOME": str(folder / "cache")}
     streamxr, relay = str(bin_folder / "streamxr"), str(bin_folder / "streamxr-relay")
     for command in (streamxr, relay):
