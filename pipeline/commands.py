@@ -87,7 +87,7 @@ def build(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Build every model below SOURCE (.glb, .gltf, .obj, .ply, .stl) into a bundle.
+    """Build every model below SOURCE (.glb, .gltf, .obj, .ply, .stl, .off, .3mf) into a bundle.
 
     Models that did not change since the last build are kept. If a model cannot be built, the command reports it, builds
     the others, keeps its previous version in the bundle, and exits with code 1.

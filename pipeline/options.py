@@ -165,9 +165,9 @@ _SETTINGS = (
     _setting(
         "unit",
         type=click.Choice(["m", "cm", "mm", "in", "ft"]),
-        help="Unit of OBJ, PLY and STL files, which do not state one.",
+        help="Unit of OBJ, PLY, STL and OFF files, which state none.",
     ),
-    _setting("up", type=click.Choice(["y", "z"]), help="Up axis of OBJ, PLY and STL files, which do not state one."),
+    _setting("up", type=click.Choice(["y", "z"]), help="Up axis of OBJ, PLY, STL and OFF files, which state none."),
     _setting(
         "clean",
         "--clean/--no-clean",

@@ -19,7 +19,7 @@ class Settings:
     coarsest_error, finest_error: tiers above the first and below the second are left out; a length in metres
         ("0.002") or in percent of a tree's diagonal ("0.1%").
     keep_nodes: patterns of node names, one a line, as fnmatch reads them: these nodes stay addressable.
-    unit, up: of formats that state none (OBJ, PLY, STL).
+    unit, up: of formats that state none (OBJ, PLY, STL, OFF).
     clean: repair the geometry; None where only scans are (PLY, STL).
     base_triangles: the most triangles the base may have.
     base_bytes: the base shrinks its pictures, and gives away its animations, until it is below this.

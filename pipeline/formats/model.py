@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from ..gltf.document import Document
     from .translated import Translated
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl")
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".3mf")
+SINGLE_FILES = (".ply", ".stl", ".off", ".3mf")  # formats that name no other files
 SCANS = (".ply", ".stl")  # cleaned unless asked otherwise
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
 
@@ -42,7 +43,7 @@ def source_sha256(path: Path) -> str:
         from .obj import obj_files
 
         return sha256_of([content for _, content in obj_files(path)])
-    if suffix in SCANS:
+    if suffix in SINGLE_FILES:
         return sha256_of([read_file(path)])
     return read_document(path).sha256
 
@@ -62,4 +63,12 @@ def _translator(path: Path) -> Callable[[Path], Translated] | None:
         from .stl import read_stl
 
         return read_stl
+    if suffix == ".off":
+        from .off import read_off
+
+        return read_off
+    if suffix == ".3mf":
+        from .threemf import read_3mf
+
+        return read_3mf
     return None

@@ -4,7 +4,6 @@ quads, face colours or colours that are no bytes."""
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +12,8 @@ import numpy as np
 from ..arrays import AnyArray, FloatArray, IntArray
 from ..errors import ModelError
 from ..gltf.source_files import read_file
-from ..mesh.polygons import triangulate
-from ..mesh.weld import weld_corners
-from ..pictures.color import decode_srgb, srgb_to_linear
-from .translated import LINES, PLAIN, POINTS, Part, Translated, corner_normals, require_finite
+from .faces import DAMAGED, add_surface, cut_polygons, linear_colors, parse_numbers
+from .translated import LINES, PLAIN, POINTS, SMOOTH, Part, Translated, require_finite
 
 _TYPES = {"char": "i1", "uchar": "u1", "int8": "i1", "uint8": "u1", "short": "i2", "ushort": "u2", "int16": "i2",
           "uint16": "u2", "int": "i4", "uint": "u4", "int32": "i4", "uint32": "u4", "float": "f4", "float32": "f4",
@@ -26,7 +23,6 @@ _COLORS = (("red", "green", "blue", "alpha"), ("r", "g", "b", "a"), ("diffuse_re
 _INDICES = ("vertex_indices", "vertex_index")
 MAX_HEADER = 1 << 16
 TRUNCATED = "the file is truncated: export or copy it again"
-DAMAGED = "the file is damaged: export it again"
 
 
 @dataclass(frozen=True)
@@ -80,22 +76,10 @@ def read_ply(path: Path) -> Translated:
     if len(faces) == 0:
         result.objects.append((path.stem, [_loose(attributes, found.get("edge", {}))]))
         return result
-    unused = len(positions) - len(np.unique(faces))
-    if unused:
-        noun = "vertex that no face uses is" if unused == 1 else "vertices that no face uses are"
-        result.notes.append(f"{unused:,} {noun} left out")
-    corners: dict[str, AnyArray] = {key: value[faces] for key, value in attributes.items()}
     own = _colors(face)
-    if own is not None and colors is None and not strips:
-        corners["COLOR_0"] = np.repeat(own[face_of][:, None], 3, axis=1)
+    face_colors = own[face_of] if own is not None and colors is None and not strips else None
     normals = _columns(vertex, ("nx", "ny", "nz")) if all(n in vertex for n in ("nx", "ny", "nz")) else None
-    if normals is not None and np.isfinite(normals).all():
-        length = np.linalg.norm(normals, axis=1, keepdims=True)
-        corners["NORMAL"] = (normals / np.where(length > 0, length, 1.0))[faces]
-    else:
-        corners["NORMAL"] = corner_normals(positions, faces, -1.0)
-    vertices, index = weld_corners(corners)
-    result.objects.append((path.stem, [Part(vertices, index, 0)]))
+    add_surface(result, path.stem, attributes, faces, normals=normals, hard_edge=SMOOTH, face_colors=face_colors)
     return result
 
 
@@ -114,37 +98,7 @@ def _triangles(face: _Values, positions: FloatArray) -> tuple[IntArray, IntArray
     lists = next((face[name] for name in _INDICES if name in face), None)
     if not isinstance(lists, tuple):
         return np.zeros((0, 3), np.int64), np.zeros(0, np.int64)
-    lengths, flat = lists[0], lists[1].astype(np.int64)
-    start = np.cumsum(lengths) - lengths
-    bad = np.flatnonzero((flat < 0) | (flat >= len(positions)))
-    if len(bad):
-        number = int(np.searchsorted(start, bad[0], side="right"))
-        raise ModelError(
-            f"names vertex {int(flat[bad[0]]):,} of {len(positions):,}", place=f"face {number:,}", remedy=DAMAGED
-        )
-    cut: list[IntArray] = []
-    whose: list[IntArray] = []
-    for sides in (3, 4):
-        own = np.flatnonzero(lengths == sides)
-        polygons = flat[start[own][:, None] + np.arange(sides)]
-        cut.append(_halved(polygons, positions) if sides == 4 else polygons)
-        whose.append(np.repeat(own, sides - 2))
-    for number in np.flatnonzero(lengths > 4).tolist():
-        polygon = flat[start[number] : start[number] + lengths[number]]
-        cut.append(polygon[np.array(triangulate(positions[polygon].tolist()))])
-        whose.append(np.full(len(cut[-1]), number))
-    triangles, face_of = np.concatenate(cut), np.concatenate(whose)
-    order = np.argsort(face_of, kind="stable")
-    return triangles[order], face_of[order]
-
-
-def _halved(quads: IntArray, positions: FloatArray) -> IntArray:
-    """Two triangles for each quad (q, 4), along the diagonal that lies inside."""
-    p = positions[quads]
-    one = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])
-    other = np.cross(p[:, 2] - p[:, 0], p[:, 3] - p[:, 0])
-    turned = np.where((np.einsum("ij,ij->i", one, other) >= 0)[:, None], quads, np.roll(quads, -1, axis=1))
-    return turned[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3)
+    return cut_polygons(lists[0], lists[1].astype(np.int64), positions)
 
 
 def _strips(strips: _Values, vertices: int) -> IntArray:
@@ -190,15 +144,7 @@ def _colors(values: _Values) -> FloatArray | None:
         else:
             whole = float(np.iinfo(column.dtype).max)
         channels.append(np.clip(np.nan_to_num(column.astype(np.float64) / whole), 0.0, 1.0))
-    colors: FloatArray = np.stack(channels, axis=1)
-    codes = colors[:, :3] * 255
-    exact = np.rint(codes)
-    light = srgb_to_linear(exact.astype(np.uint8)).astype(np.float64)
-    if np.abs(codes - exact).max(initial=0.0) > 1e-3:  # finer than bytes: the transfer function itself
-        light = decode_srgb(colors[:, :3])
-    if colors.shape[1] == 4 and (colors[:, 3] < 1.0).any():
-        return np.concatenate([light, colors[:, 3:]], axis=1)
-    return light
+    return linear_colors(np.stack(channels, axis=1))
 
 
 def _header(raw: bytes) -> tuple[list[_Element], str, str, int]:
@@ -259,12 +205,7 @@ def _body(raw: bytes, start: int, elements: list[_Element], order: str) -> dict[
         for element in elements:
             found[element.name], at = _binary(raw, at, element, order)
         return found
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # NumPy's word for text that is no number
-            numbers: FloatArray = np.fromstring(raw[start:].decode("ascii"), np.float64, sep=" ")
-    except (ValueError, DeprecationWarning):
-        raise ModelError("holds text that is no number", place="body", remedy=DAMAGED) from None
+    numbers = parse_numbers(raw[start:], "body")
     found = {}
     at = 0
     for element in elements:

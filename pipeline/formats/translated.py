@@ -14,6 +14,7 @@ from ..gltf.source_files import sha256_of
 from ..mesh.topology import unique_rows
 
 HARD_EDGE = float(np.cos(np.radians(35.0)))  # sharper edges stay hard where a file has no normals
+SMOOTH = -1.0  # every edge is smooth
 MAX_VALENCE = 64  # corners around one vertex that are compared with each other
 TRANSFORM = "KHR_texture_transform"
 POINTS, LINES = 0, 1  # glTF's primitive modes
@@ -34,6 +35,18 @@ class Part:
     mode: int = POINTS
 
 
+@dataclass(frozen=True)
+class Placement:
+    """An object as it is drawn once. matrix: (4, 4), for column vectors."""
+
+    object: int
+    name: str
+    matrix: FloatArray
+
+    def node(self) -> Json:
+        return {"name": self.name, "mesh": self.object, "matrix": self.matrix.T.reshape(-1).tolist()}
+
+
 @dataclass
 class Translated:
     """What a file of another format holds, in glTF's words.
@@ -46,15 +59,20 @@ class Translated:
     images: list[tuple[str, bytes]] = field(default_factory=list)
     files: list[bytes] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    placements: list[Placement] = field(default_factory=list)
+    metres: float | None = None
+    up: str | None = None
 
     def document(self, name: str, metres: float, up: str) -> Document:
         """The glTF document: a mesh and a node for each object, below a root node that rotates and scales.
 
-        metres: of one unit of length. up: the axis that points up, "y" or "z".
+        metres: of one unit of length. up: the axis that points up, "y" or "z". The format's own come first.
         """
+        metres = metres if self.metres is None else self.metres
+        up = up if self.up is None else self.up
         json: Json = {"asset": {"version": "2.0"}, "scene": 0, "bufferViews": [], "accessors": [], "meshes": []}
         writer = AccessorWriter(json["bufferViews"], json["accessors"])
-        root: Json = {"name": name.rsplit("/", 1)[-1], "children": []}
+        root: Json = {"name": name.rsplit("/", 1)[-1]}
         if metres != 1.0:
             root["scale"] = [metres] * 3
         if up == "z":
@@ -62,8 +80,11 @@ class Translated:
         nodes: list[Json] = [root]
         for title, parts in self.objects:
             json["meshes"].append({"name": title, "primitives": [_primitive(part, writer) for part in parts]})
-            root["children"].append(len(nodes))
-            nodes.append({"name": title, "mesh": len(json["meshes"]) - 1})
+        if self.placements:
+            nodes += [placement.node() for placement in self.placements]
+        else:
+            nodes += [{"name": title, "mesh": index} for index, (title, _) in enumerate(self.objects)]
+        root["children"] = list(range(1, len(nodes)))
         json |= {"nodes": nodes, "scenes": [{"nodes": [0]}]}
         if self.materials:
             json["materials"] = self.materials

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import argparse
 import copy
+import io
 import json
 import random
+import re
 import struct
 import sys
 import tempfile
 import traceback
 import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
+import threemf_maker
 from builds import build_file
 from fuzz_seeds import Files, seeds
 from streamxr.pipeline.bundle.validate import validate
@@ -45,6 +49,11 @@ HOSTILE: list[Any] = [
     {"index": 0}, {"": {}}, {"bufferView": 0},
 ]  # fmt: skip
 WORDS = [b"NaN", b"Infinity", b"1e999", b"-1", b"[", b"{}", b"null", b'"', b"\xff", b"\\ud800", b"1" * 400, b",", b"\0"]
+XML_VALUES = [
+    b"", b"-1", b"0", b"1", b"2", b"4", b"7", b"1e999", b"nan", b"-1e38", b"1e39", b"9" * 20, b"#12", b"&x;", b"<",
+    b"\xff", b"/../a", b"/3D/3dmodel.model", b"/3D/Objects/other.model", b"1 0 0 0 1 0 0 0 1 1e30 0 0", b"0 " * 12,
+    b"<!DOCTYPE a [<!ENTITY x 'y'>]>", b"<components/>", b"<object id='1'>", b"</object>", b"<item objectid='1'/>" * 99,
+]  # fmt: skip
 NUMBERS = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"\0\0\xc0\x7f", b"\0\0\x80\x7f", b"\xff\xff\x7f\x7f", b"\x01\0\0\0"]
 LINES = [
     b"v 1e999 0 0", b"v nan 0 0", b"f 1 2", b"f 0 1 2", b"f -9 -8 -7", b"f 1//9 2 3", b"f 1 1 1", b"usemtl lost",
@@ -83,8 +92,10 @@ def _mutated(file: str, content: bytes, rng: random.Random, among: Sequence[tupl
         ways += [_structure] * 12 + [_words] * 2
         if file.endswith(".glb"):
             ways += [_chunk] * 4
-    elif file.endswith((".obj", ".mtl", ".ply", ".stl")):
+    elif file.endswith((".obj", ".mtl", ".ply", ".stl", ".off")):
         ways += [_lines] * 6
+    elif file.endswith(".3mf"):
+        ways += [_package] * 12
     if rng.random() < 0.03:
         other = rng.choice(among)[1][0][1]
         return content[: rng.randrange(len(content) + 1)] + other[rng.randrange(len(other)) :]
@@ -124,6 +135,33 @@ def _lines(content: bytes, rng: random.Random) -> bytes:
         words[rng.randrange(len(words))] = rng.choice([*WORDS, b"999999999999", b"1e38", b"-2147483648"])
         lines[at] = b" ".join(words)
     return b"\n".join(lines)
+
+
+def _package(content: bytes, rng: random.Random) -> bytes:
+    """Damage a part of a package, and pack it again."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+    except Exception:  # an earlier mutation damaged the package
+        parts = {}
+    if not parts:
+        return _flip(content, rng)
+    name = rng.choice(list(parts))
+    parts[name] = rng.choice((_flip, _cut, _lines, *[_attribute] * 6))(parts[name], rng)
+    if rng.random() < 0.1:
+        parts[rng.choice(("x", "/")) + name] = parts.pop(name)
+    return threemf_maker.package(parts)
+
+
+def _attribute(content: bytes, rng: random.Random) -> bytes:
+    """Replace, delete or repeat an attribute or a tag of XML."""
+    found = list(re.finditer(rb'[\w:]+="([^"]*)"|<[^>]*>', content))
+    if not found:
+        return content
+    match = rng.choice(found)
+    values = [*XML_VALUES, rng.choice(found).group(0), match.group(0) * 2]
+    span = match.span(1) if match.group(1) is not None and rng.random() < 0.8 else match.span()
+    return content[: span[0]] + rng.choice(values) + content[span[1] :]
 
 
 def _parts(content: bytes) -> tuple[bytes, bytes]:

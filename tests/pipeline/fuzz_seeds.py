@@ -8,6 +8,7 @@ import struct
 
 import gltf_maker as make
 import numpy as np
+import threemf_maker
 from gltf_features import bit_of_everything
 from streamxr.pipeline.gltf.document import DRACO
 from streamxr.pipeline.gltf.draco import choose_grid, encode_primitive
@@ -78,6 +79,8 @@ def seeds() -> list[tuple[str, Files]]:
         ("ascii ply", [("model.ply", ply(ascii_=True))]),
         ("stl", [("model.stl", stl())]),
         ("ascii stl", [("model.stl", stl(ascii_=True))]),
+        ("off", [("model.off", off())]),
+        ("3mf", [("model.3mf", threemf())]),
     ]
 
 
@@ -129,6 +132,37 @@ def stl(*, ascii_: bool = False) -> bytes:
         vertices = "".join(f"vertex {x:.9g} {y:.9g} {z:.9g}\n" for x, y, z in corner)
         facets.append(f"facet normal 0 0 0\nouter loop\n{vertices}endloop\nendfacet\n")
     return f"solid ball\n{''.join(facets)}endsolid ball\n".encode()
+
+
+def off() -> bytes:
+    """Triangles, a concave polygon, colours of vertices and of faces."""
+    positions, _, _, triangles = make.bumpy_sphere(6, 8)
+    lines = ["COFF # a ball", f"{len(positions)} {len(triangles) + 1} 0"]
+    lines += [f"{x:.6g} {y:.6g} {z:.6g} 255 128 0 255" for x, y, z in positions.tolist()]
+    lines += [f"3 {a} {b} {c} 0 0 255" for a, b, c in triangles.tolist()] + ["5 0 9 17 26 33"]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def threemf() -> bytes:
+    """Two parts, components, transforms, base materials and a colour group."""
+    positions, _, _, triangles = make.bumpy_sphere(6, 8)
+    ball = threemf_maker.mesh(
+        positions.tolist(), triangles.tolist(), ['pid="7" p1="0" p2="1" p3="0"', 'pid="5" p1="0"']
+    )
+    resources = (
+        '<basematerials id="5"><base name="wax" displaycolor="#FF0000"/><base name="glass" displaycolor="#0000FF80"/>'
+        '</basematerials><m:colorgroup id="7"><m:color color="#00FF00"/><m:color color="#FFFF00"/></m:colorgroup>'
+    )
+    resources += threemf_maker.shape(1, ball, 'name="ball" pid="5" pindex="1"')
+    components = (
+        '<components><component objectid="1" transform="0 1 0 -1 0 0 0 0 1 5 0 0"/>'
+        '<component p:path="/3D/Objects/other.model" objectid="1"/></components>'
+    )
+    resources += threemf_maker.shape(2, components)
+    build = '<item objectid="2"/><item objectid="1" transform="2 0 0 0 2 0 0 0 2 0 9 0"/>'
+    other = threemf_maker.model(threemf_maker.shape(1, threemf_maker.mesh()), "", 'unit="inch"')
+    root = threemf_maker.model(resources, build, 'unit="inch" requiredextensions="p"')
+    return threemf_maker.package({threemf_maker.ROOT: root, "3D/Objects/other.model": other})
 
 
 def _data_uri(content: bytes) -> str:

@@ -191,7 +191,7 @@ def test_two_models_with_one_asset_name_clash_clearly(source: Path, tmp_path: Pa
     [
         (["build", "nowhere"], "nowhere does not exist"),
         (["build", "empty"], "there is no model in empty"),
-        (["build", "note.txt"], "note.txt is no .glb, .gltf, .obj, .ply or .stl file"),
+        (["build", "note.txt"], "note.txt is no .glb, .gltf, .obj, .ply, .stl, .off or .3mf file"),
         (["validate", "empty"], "is not a bundle"),
         (["serve", "empty"], "is not a bundle"),
     ],
