@@ -13,7 +13,8 @@ from streamxr.pipeline.errors import ModelError
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.gltf.accessors import read_accessor
 from streamxr.pipeline.gltf.document import Document
-from streamxr.pipeline.mesh.surface import Surface, face_normals
+from streamxr.pipeline.mesh.geometry import face_normals
+from streamxr.pipeline.mesh.surface import Surface
 from streamxr.pipeline.trees.scene import read_scene
 
 SQUARE = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n"
