@@ -1,136 +1,125 @@
 /**
- * What a session looked like, by numbers that are the same for every policy: they are taken on the leaves of the
- * region trees, whatever is drawn there, and on every picture on them.
+ * Measures a session: what a user would have seen. The measures are the same for every policy: they are taken on the
+ * leaves of the region trees, whatever region is drawn there, and on every picture on them.
  */
 import type { AssetState, Download } from "../src/core/asset.ts";
-import { TreeSight } from "../src/core/demand.ts";
+import { TreeDemand } from "../src/core/demand.ts";
 import type { View } from "../src/core/gaze.ts";
 import type { Scene } from "./scene.ts";
 
 export interface Outcome {
-  /** Until something of what is in view is drawn. */
+  /** Time until anything in view is drawn. */
   readonly firstFrameMs: number;
-  /** Until nothing where the fovea may be is above what can be seen there, for the first time. */
+  /** Time until no error where the fovea may be is visible, for the first time. */
   readonly fovealNeedMs: number;
-  /** All time in which something there was. */
+  /** Total time with a visible error where the fovea may be. */
   readonly fovealMs: number;
-  /** Octaves of visible error × visual weight (square degrees as the fovea counts them), over time: × s. */
+  /** Octaves of visible error × visual weight (square degrees at foveal acuity), integrated over seconds. */
   readonly error: number;
-  /** The same for an eye that is as sharp everywhere: octaves × square degrees × s. */
+  /** The same for an eye that is equally sharp everywhere: octaves × square degrees, integrated over seconds. */
   readonly plainError: number;
   /** Bytes that the link carried. */
   readonly bytes: number;
-  /** Of them, of files that were never drawn inside the view; aborted ones too. */
+  /** Of these, bytes of files that were never drawn inside the view, those of aborted requests included. */
   readonly unseen: number;
+  /** Of these, bytes of aborted requests. */
   readonly aborted: number;
-  /** Milliseconds and average octaves of visible error at each sample, for plots. */
+  /** Milliseconds and mean octaves of visible error at each sample, for plots. */
   readonly series: readonly (readonly [number, number])[];
 }
 
-/** An eye of which nobody knows where it looks must be taken to look everywhere. */
-const EVERYWHERE = 180;
+/** With this gaze uncertainty, the eye is equally sharp everywhere. */
+const EVERYWHERE_DEGREES = 180;
 
 interface Leaf {
   readonly region: number;
-  /** From the leaf up to the root. */
+  /** Regions from the leaf up to the root. */
   readonly path: readonly number[];
-  /** Geometric error that the leaf itself has, in units of the tree's space: nothing gets below. */
-  readonly least: number;
+  /** The finest possible error: that of the leaf itself, in units of the tree's space. */
+  readonly finest: number;
+}
+
+/** Length of a texel now and at the finest level, in units of the tree's space. */
+type TexelLengths = readonly [now: number, finest: number];
+
+/** Sums over all leaves at one moment. */
+interface Sums {
+  error: number;
+  plainError: number;
+  weight: number;
+  isVisibleInFovea: boolean;
 }
 
 export class Judge {
   readonly #assets: readonly AssetState[];
+  /** The same assets with their manifests from the beginning. */
+  readonly #groundTruth: readonly AssetState[];
   /** By asset and tree. */
   readonly #leaves: readonly (readonly (readonly Leaf[])[])[];
-  /** The same assets with everything described: what there is to see, known from the beginning. */
-  readonly #truth: readonly AssetState[];
   readonly #seen = new Set<Download>();
   readonly #series: [number, number][] = [];
   #firstFrame: number | null = null;
   #fovealNeed: number | null = null;
-  #foveal = 0;
+  #fovealMs = 0;
   #error = 0;
-  #plain = 0;
+  #plainError = 0;
   #now = 0;
 
-  constructor(scene: Scene, assets: readonly AssetState[], truth: readonly AssetState[]) {
+  /** @param groundTruth new states of the scene's assets, for the judge alone */
+  constructor(scene: Scene, assets: readonly AssetState[], groundTruth: readonly AssetState[]) {
     this.#assets = assets;
-    this.#truth = truth;
-    truth.forEach((asset, a) => {
+    this.#groundTruth = groundTruth;
+    groundTruth.forEach((asset, a) => {
       asset.setManifest(scene.placed[a]?.manifest ?? fail());
     });
-    this.#leaves = truth.map(({ trees }) =>
-      trees.map(({ tree, halfStep }) =>
+    this.#leaves = groundTruth.map(({ trees }) =>
+      trees.map(({ tree, halfGridStep }) =>
         tree.regions.flatMap(({ children, error }, region) => {
           if (children.length > 0) return [];
           const path: number[] = [];
           for (let r: number | null = region; r !== null; r = tree.regions[r]?.parent ?? null) path.push(r);
-          return [{ region, path, least: Math.max(error, halfStep) }];
+          return [{ region, path, finest: Math.max(error, halfGridStep) }];
         }),
       ),
     );
   }
 
-  /** The moments before this one, since the last, looked as this one does. */
-  look(view: View, now: number): void {
-    const span = (now - this.#now) / 1000;
+  /** Measures one moment, which stands for the time since the last one. */
+  sample(view: View, now: number): void {
+    const seconds = (now - this.#now) / 1000;
     this.#now = now;
-    let [error, plain, weights, unmet] = [0, 0, 0, false];
-    const everywhere: View = { ...view, gazeUncertaintyDegrees: EVERYWHERE };
-    this.#truth.forEach((truth, a) => {
-      const asset = this.#assets[a] as AssetState;
-      const shown = asset.base.loadState === "ready";
-      truth.trees.forEach((state, t) => {
-        const [sight, sharp] = [new TreeSight(truth, state, view), new TreeSight(truth, state, everywhere)];
-        const drawn = asset.trees[t]?.cut.drawn;
-        for (const leaf of this.#leaves[a]?.[t] ?? []) {
-          const { need, weight, scale } = sight.demand(leaf.region);
-          if (weight === 0) continue;
-          const sharpest = sharp.demand(leaf.region);
-          const region = leaf.path.find((each) => drawn?.has(each)) ?? 0;
-          const before = shown ? (state.tree.regions[region]?.error ?? 0) : diagonal(truth);
-          const lengths = this.#texels(truth, asset, t, leaf.region, shown);
-          const octaves = above(before * scale, leaf.least * scale, need) + sum(lengths, scale, need);
-          error += weight * octaves;
-          weights += weight;
-          plain +=
-            sharpest.weight *
-            (above(before * scale, leaf.least * scale, sharpest.need) + sum(lengths, scale, sharpest.need));
-          // As sharp as anywhere: the fovea may be here.
-          if (octaves > 1e-3 && need <= sharpest.need * (1 + 1e-9)) unmet = true;
-          if (shown) this.#note(asset, truth, t, region);
-        }
-      });
-      if (shown && weights > 0) this.#firstFrame ??= now;
+    const sums: Sums = { error: 0, plainError: 0, weight: 0, isVisibleInFovea: false };
+    this.#groundTruth.forEach((_, a) => {
+      this.#measure(a, view, sums);
+      if (this.#assets[a]?.base.loadState === "ready" && sums.weight > 0) this.#firstFrame ??= now;
     });
-    this.#error += error * span;
-    this.#plain += plain * span;
-    if (unmet) this.#foveal += span * 1000;
+    this.#error += sums.error * seconds;
+    this.#plainError += sums.plainError * seconds;
+    if (sums.isVisibleInFovea) this.#fovealMs += seconds * 1000;
     else this.#fovealNeed ??= now;
-    this.#series.push([now, weights > 0 ? error / weights : 0]);
+    this.#series.push([now, sums.weight > 0 ? sums.error / sums.weight : 0]);
   }
 
-  /** @param delivered every file that has arrived */
+  /** @param delivered all files that have arrived */
   outcome(delivered: readonly Download[], carried: number, aborted: number): Outcome {
     let unseen = aborted;
-    const uris = new Map<string, boolean>();
+    const seenByUri = new Map<string, boolean>();
     for (const download of delivered) {
-      const seen = download.kind === "manifest" || this.#seen.has(download);
-      uris.set(download.uri, seen || uris.get(download.uri) === true);
-      if (download.kind === "base" && !uris.get(download.uri)) uris.set(download.uri, false);
+      const isSeen = download.kind === "manifest" || this.#seen.has(download);
+      seenByUri.set(download.uri, isSeen || seenByUri.get(download.uri) === true);
     }
     const counted = new Set<string>();
     for (const { uri, bytes } of delivered) {
-      if (uris.get(uri) || counted.has(uri)) continue;
+      if (seenByUri.get(uri) || counted.has(uri)) continue;
       counted.add(uri);
       unseen += bytes;
     }
     return {
       firstFrameMs: this.#firstFrame ?? this.#now,
       fovealNeedMs: this.#fovealNeed ?? this.#now,
-      fovealMs: this.#foveal,
+      fovealMs: this.#fovealMs,
       error: this.#error,
-      plainError: this.#plain,
+      plainError: this.#plainError,
       bytes: carried,
       unseen,
       aborted,
@@ -138,46 +127,86 @@ export class Judge {
     };
   }
 
-  /** Of each picture on a leaf: what a texel is long now and what it is long at its finest. */
+  /** Adds the errors on all leaves of one asset. */
+  #measure(a: number, view: View, sums: Sums): void {
+    const asset = this.#assets[a] as AssetState;
+    const groundTruth = this.#groundTruth[a] as AssetState;
+    const isShown = asset.base.loadState === "ready";
+    const everywhere: View = { ...view, gazeUncertaintyDegrees: EVERYWHERE_DEGREES };
+    groundTruth.trees.forEach((state, t) => {
+      const demand = new TreeDemand(groundTruth, state, view);
+      const plainDemand = new TreeDemand(groundTruth, state, everywhere);
+      const drawn = asset.trees[t]?.cut.drawn;
+      for (const { region: leaf, path, finest } of this.#leaves[a]?.[t] ?? []) {
+        const { need, weight, scale } = demand.of(leaf);
+        if (weight === 0) continue;
+        const plain = plainDemand.of(leaf);
+        const region = path.find((each) => drawn?.has(each)) ?? 0;
+        const error = isShown ? (state.tree.regions[region]?.error ?? 0) : diagonal(groundTruth);
+        const texels = this.#texels(groundTruth, asset, t, leaf, isShown);
+        const octaves = visibleOctaves(error, finest, texels, need, scale);
+        sums.error += weight * octaves;
+        sums.weight += weight;
+        sums.plainError += plain.weight * visibleOctaves(error, finest, texels, plain.need, scale);
+        // The need is that of an eye that is equally sharp everywhere: the fovea may be here.
+        if (octaves > 1e-3 && need <= plain.need * (1 + 1e-9)) sums.isVisibleInFovea = true;
+        if (isShown) this.#markSeen(asset, groundTruth, t, region);
+      }
+    });
+  }
+
+  /** The texels of each picture on a leaf. */
   #texels(
-    truth: AssetState,
+    groundTruth: AssetState,
     asset: AssetState,
     tree: number,
-    region: number,
-    shown: boolean,
-  ): (readonly [number, number])[] {
-    const state = truth.trees[tree] ?? fail();
-    const length = state.uvLength[region] ?? 0;
-    return (state.textures[region] ?? []).map((texture) => {
-      const levels = truth.manifest?.textures[texture]?.levels ?? fail();
-      const width = shown ? (levels[asset.drawnLevels[texture] ?? 0]?.width ?? 1) : 1;
+    leaf: number,
+    isShown: boolean,
+  ): TexelLengths[] {
+    const state = groundTruth.trees[tree] ?? fail();
+    const length = state.uvLength[leaf] ?? 0;
+    return (state.textures[leaf] ?? []).map((texture) => {
+      const levels = groundTruth.manifest?.textures[texture]?.levels ?? fail();
+      const width = isShown ? (levels[asset.drawnLevels[texture] ?? 0]?.width ?? 1) : 1;
       return [length / width, length / (levels.at(-1)?.width ?? 1)] as const;
     });
   }
 
-  /** What is drawn and seen has earned its bytes. */
-  #note(asset: AssetState, truth: AssetState, tree: number, region: number): void {
+  /** The files that a drawn region needs have been of use. */
+  #markSeen(asset: AssetState, groundTruth: AssetState, tree: number, region: number): void {
     this.#seen.add(asset.base.download);
     for (const file of asset.animations) if (file) this.#seen.add(file.download);
-    const parent = truth.trees[tree]?.tree.regions[region]?.parent ?? null;
+    const parent = groundTruth.trees[tree]?.tree.regions[region]?.parent ?? null;
     const file = parent === null ? null : asset.trees[tree]?.refinements[parent];
     if (file) this.#seen.add(file.download);
-    for (const texture of truth.trees[tree]?.textures[region] ?? []) {
+    for (const texture of groundTruth.trees[tree]?.textures[region] ?? []) {
       const level = asset.textures[texture]?.[asset.drawnLevels[texture] ?? 0];
       if (level) this.#seen.add(level.download);
     }
   }
 }
 
-/** Octaves between what is there and the least that can be seen, or the best that there is. */
-function above(now: number, best: number, need: number): number {
-  return Math.max(0, Math.log2(now / Math.max(best, need, 1e-9)));
+/**
+ * Octaves of the visible errors of geometry and pictures, above the need or the finest possible error.
+ *
+ * @param error geometric error, in units of the tree's space, like `finest` and `texels`
+ * @param need metres
+ * @param scale metres per unit of the tree's space
+ */
+function visibleOctaves(
+  error: number,
+  finest: number,
+  texels: readonly TexelLengths[],
+  need: number,
+  scale: number,
+): number {
+  let texelOctaves = 0;
+  for (const [now, best] of texels) texelOctaves += octavesAbove(now * scale, best * scale, need);
+  return octavesAbove(error * scale, finest * scale, need) + texelOctaves;
 }
 
-function sum(lengths: readonly (readonly [number, number])[], scale: number, need: number): number {
-  let octaves = 0;
-  for (const [now, best] of lengths) octaves += above(now * scale, best * scale, need);
-  return octaves;
+function octavesAbove(error: number, finest: number, need: number): number {
+  return Math.max(0, Math.log2(error / Math.max(finest, need, 1e-9)));
 }
 
 function diagonal({ entry: { bounds } }: AssetState): number {

@@ -1,26 +1,29 @@
 /**
- * One HTTP/2 connection in virtual time, open since the catalogue came over it: responses share the rate of the link, and what was aborted still costs.
+ * One HTTP/2 connection in virtual time, open since the catalogue came over it. Responses share the rate of the link,
+ * and an aborted response still costs bytes.
  *
- * An abort stops a response only when it has reached the server, and what the server's socket already holds comes
- * nevertheless: measured at 5 Mbit/s, one response of 250 KB in flight delays what follows by half a second.
+ * An abort stops a response only when it reaches the server, and the bytes in the server's socket arrive nevertheless:
+ * measured at 5 Mbit/s, one response of 250 KB in flight delays the next by half a second.
  */
 import type { BandwidthEstimator, Transfer } from "../src/core/network/bandwidth.ts";
 import type { NetworkTrace } from "./network.ts";
 
-/** What a server has written into its socket before the network took it. */
+/** Bytes that a server writes into its socket ahead of the network. */
 const SEND_BUFFER_BYTES = 256 * 1024;
-/** What a page sees of a body is chunks. */
+/** A page receives bodies in chunks of this size. */
 const CHUNK_BYTES = 16 * 1024;
+/** Fewer missing bytes than this are rounding errors. */
+const EPSILON_BYTES = 1e-6;
 
-interface Flight {
+interface PendingResponse {
   readonly uri: string;
   readonly transfer: Transfer;
   readonly firstByteAt: number;
-  left: number;
+  missing: number;
   received: number;
-  unsaid: number;
-  /** Aborted: its bytes go nowhere. */
-  dead: boolean;
+  /** Bytes since the last chunk. */
+  unreported: number;
+  aborted: boolean;
 }
 
 export interface Arrival {
@@ -30,13 +33,13 @@ export interface Arrival {
 }
 
 export class Link {
-  /** All bytes that the link carried. */
+  /** All bytes that the link has carried. */
   carried = 0;
-  /** Of those, what belonged to responses that were aborted. */
+  /** Of these, the bytes of aborted responses. */
   aborted = 0;
   readonly #network: NetworkTrace;
   readonly #estimator: BandwidthEstimator;
-  #flights: Flight[] = [];
+  #responses: PendingResponse[] = [];
 
   constructor(network: NetworkTrace, estimator: BandwidthEstimator) {
     this.#network = network;
@@ -44,52 +47,64 @@ export class Link {
   }
 
   request(uri: string, bytes: number, now: number): void {
-    const firstByteAt = now + this.#network.rttMs;
-    const transfer = this.#estimator.opened(now);
-    this.#flights.push({ uri, transfer, firstByteAt, left: bytes, received: 0, unsaid: 0, dead: false });
+    this.#responses.push({
+      uri,
+      transfer: this.#estimator.opened(now),
+      firstByteAt: now + this.#network.rttMs,
+      missing: bytes,
+      received: 0,
+      unreported: 0,
+      aborted: false,
+    });
   }
 
   abort(uri: string, now: number): void {
-    const flight = this.#flights.find((each) => each.uri === uri && !each.dead);
-    if (!flight) return;
-    flight.dead = true;
-    flight.transfer.closed(now);
-    this.aborted += flight.received;
-    // Not even begun: the server drops it before it has sent anything.
-    if (flight.firstByteAt > now + this.#network.rttMs / 2) flight.left = 0;
-    const buffered = this.#flights.reduce((sum, { dead, left }) => sum + (dead ? left : 0), -flight.left);
+    const response = this.#responses.find((each) => each.uri === uri && !each.aborted);
+    if (!response) return;
+    response.aborted = true;
+    response.transfer.closed(now);
+    this.aborted += response.received;
+    // The abort reaches the server before it has sent anything.
+    if (response.firstByteAt > now + this.#network.rttMs / 2) response.missing = 0;
+    const buffered = this.#responses.reduce(
+      (sum, each) => sum + (each.aborted ? each.missing : 0),
+      -response.missing,
+    );
     const onItsWay = this.#network.rate(now) * this.#network.rttMs;
-    flight.left = Math.min(flight.left, onItsWay + Math.max(0, SEND_BUFFER_BYTES - buffered));
+    response.missing = Math.min(response.missing, onItsWay + Math.max(0, SEND_BUFFER_BYTES - buffered));
   }
 
-  /** Lets time pass from one moment to another, a few milliseconds, and returns what a page would have seen. */
-  pass(from: number, to: number): Arrival[] {
-    const streaming = this.#flights.filter(({ firstByteAt, left }) => firstByteAt <= from && left > 0);
+  /** Advances time by a few milliseconds and returns the chunks that a page receives. */
+  advance(from: number, to: number): Arrival[] {
+    const streaming = this.#responses.filter(
+      ({ firstByteAt, missing }) => firstByteAt <= from && missing > 0,
+    );
     let budget = this.#network.rate(from) * (to - from);
-    // The smallest first, so that what they leave goes to the others.
-    streaming.sort((a, b) => a.left - b.left);
+    // The smallest first: the bytes that they do not need go to the others.
+    streaming.sort((a, b) => a.missing - b.missing);
     const arrivals: Arrival[] = [];
-    streaming.forEach((flight, i) => {
-      const bytes = Math.min(flight.left, budget / (streaming.length - i));
+    streaming.forEach((response, i) => {
+      const bytes = Math.min(response.missing, budget / (streaming.length - i));
       budget -= bytes;
-      flight.left -= bytes;
-      flight.received += bytes;
+      response.missing -= bytes;
+      response.received += bytes;
       this.carried += bytes;
-      if (flight.dead) this.aborted += bytes;
-      else this.#tell(flight, bytes, to, arrivals);
+      if (response.aborted) this.aborted += bytes;
+      else this.#report(response, bytes, to, arrivals);
     });
-    this.#flights = this.#flights.filter(({ left }) => left > 1e-6);
+    this.#responses = this.#responses.filter(({ missing }) => missing > EPSILON_BYTES);
     return arrivals;
   }
 
-  #tell(flight: Flight, bytes: number, now: number, arrivals: Arrival[]): void {
-    const complete = flight.left <= 1e-6;
-    flight.unsaid += bytes;
-    flight.transfer.headers(now);
-    if (flight.unsaid < CHUNK_BYTES && !complete) return;
-    flight.transfer.received(now, flight.unsaid);
-    flight.unsaid = 0;
-    if (complete) flight.transfer.closed(now);
-    arrivals.push({ uri: flight.uri, received: Math.round(flight.received), complete });
+  /** Reports bytes to the estimator and the page, chunk by chunk. */
+  #report(response: PendingResponse, bytes: number, now: number, arrivals: Arrival[]): void {
+    const complete = response.missing <= EPSILON_BYTES;
+    response.unreported += bytes;
+    response.transfer.headers(now);
+    if (response.unreported < CHUNK_BYTES && !complete) return;
+    response.transfer.received(now, response.unreported);
+    response.unreported = 0;
+    if (complete) response.transfer.closed(now);
+    arrivals.push({ uri: response.uri, received: Math.round(response.received), complete });
   }
 }

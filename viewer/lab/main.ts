@@ -3,11 +3,11 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { parseArgs } from "node:util";
 import type { RenderCost } from "../src/core/render-budget.ts";
-import { leastError } from "./bound.ts";
+import { errorLowerBound } from "./bound.ts";
 import { generatedHeads, type HeadTrace, recordedHead } from "./head.ts";
 import { generatedNetworks, type NetworkTrace, recordedNetwork } from "./network.ts";
 import { planningTable } from "./planning.ts";
-import { allPolicies, EVERYTHING } from "./policies.ts";
+import { allPolicies, type Policy, UNLIMITED } from "./policies.ts";
 import { replay } from "./replay.ts";
 import { html } from "./report.ts";
 import { type Bundle, oneAsset, readBundle, room, type Scene, tracedScene } from "./scene.ts";
@@ -15,17 +15,19 @@ import { type Pair, summary } from "./summary.ts";
 
 const HELP = `Replays head traces × network traces × policies on a bundle, in virtual time.
 
-  FILE …            instead of the scenes and traces here, traces that the viewer's inspector saved: what was shown,
-                    how the head moved and what the network gave
-  --bundle FOLDER   what scripts/lab_bundle.py builds
-  --traces FOLDER   head/*.json and network/*.json in it are run beside the generated traces
-  --html FILE       writes a report with plots
-  --json FILE       writes every number
-  --only WORD       only what has the word in scene/head/network; may be repeated
-  --triangles N     what a frame draws at most, under every policy; so, too, --draw-calls N
-  --bound           also what no choice of files could get below: slow
-  --planning        only how long the planner takes
-  --policy WORD     only policies with the word in their name; may be repeated
+  FILE …            replay these traces instead of the generated ones: files that the viewer's inspector has saved, with
+                    the assets, the head and the network of a session
+  --bundle FOLDER   a bundle that scripts/lab_bundle.py has built; required
+  --traces FOLDER   replay the traces in FOLDER/head/*.json and FOLDER/network/*.json, too
+  --html FILE       write a report with plots
+  --json FILE       write all numbers
+  --only WORD       replay only pairs with WORD in scene/head/network; if repeated, with every WORD
+  --policy WORD     replay only policies with WORD in their name; if repeated, with any WORD
+  --triangles N     limit the triangles of a frame, under every policy
+  --draw-calls N    limit the draw calls of a frame, under every policy
+  --bound           also compute a lower bound on the visible error of any policy; slow
+  --planning        only measure the planner's time
+  --help            print this text
 `;
 
 const { values, positionals } = parseArgs({
@@ -45,67 +47,75 @@ const { values, positionals } = parseArgs({
   },
 });
 
-if (values.help || !values.bundle) {
-  console.info(HELP);
-} else if (values.planning) {
-  console.info(planningTable(await readBundle(values.bundle)));
-} else {
-  const bundle = await readBundle(values.bundle);
+if (values.help || !values.bundle) console.info(HELP);
+else if (values.planning) console.info(planningTable(await readBundle(values.bundle)));
+else await replayAll(await readBundle(values.bundle));
+
+async function replayAll(bundle: Bundle): Promise<void> {
   const policies = allPolicies().filter(({ name }) => matches(name, values.policy));
   const budget = budgetOf(values.triangles, values["draw-calls"]);
+  const sessions = positionals.length > 0 ? await savedSessions(bundle) : await generatedSessions(bundle);
   const pairs: Pair[] = [];
-  for (const [scene, head, network] of positionals.length > 0
-    ? await saved(bundle)
-    : await generated(bundle)) {
-    const name = `${scene.name}/${head.name}/${network.name}`;
-    if (values.only.every((word) => name.includes(word))) pairs.push(run(scene, head, network));
+  for (const session of sessions) {
+    const name = session.map((part) => part.name).join("/");
+    if (values.only.every((word) => name.includes(word)))
+      pairs.push(replaySession(session, policies, budget));
   }
   console.info(summary(pairs));
   if (values.html) await writeFile(values.html, html(pairs));
   if (values.json) await writeFile(values.json, JSON.stringify(pairs));
-
-  function run(scene: Scene, head: HeadTrace, network: NetworkTrace): Pair {
-    return {
-      scene: scene.name,
-      head: head.name,
-      network: network.name,
-      megabits: network.megabits,
-      ...(values.bound ? { least: leastError(scene, head, network) } : {}),
-      results: policies.map((policy) => ({
-        policy: policy.name,
-        family: policy.family,
-        outcome: replay(scene, head, network, policy, budget),
-      })),
-    };
-  }
 }
 
-function budgetOf(triangles: string | undefined, drawCalls: string | undefined): RenderCost {
-  if (triangles === undefined && drawCalls === undefined) return EVERYTHING;
-  const budget = {
-    triangles: Number(triangles ?? EVERYTHING.triangles),
-    drawCalls: Number(drawCalls ?? EVERYTHING.drawCalls),
+function replaySession(
+  [scene, head, network]: Session,
+  policies: readonly Policy[],
+  budget: RenderCost,
+): Pair {
+  return {
+    scene: scene.name,
+    head: head.name,
+    network: network.name,
+    megabits: network.megabits,
+    ...(values.bound ? { errorLowerBound: errorLowerBound(scene, head, network) } : {}),
+    results: policies.map((policy) => ({
+      policy: policy.name,
+      family: policy.family,
+      outcome: replay(scene, head, network, policy, budget),
+    })),
   };
-  if (!(budget.triangles > 0 && budget.drawCalls > 0))
-    throw new Error("--triangles and --draw-calls are numbers");
+}
+
+/** @throws Error if an option is not a positive number */
+function budgetOf(triangles: string | undefined, drawCalls: string | undefined): RenderCost {
+  if (triangles === undefined && drawCalls === undefined) return UNLIMITED;
+  const budget = {
+    triangles: Number(triangles ?? UNLIMITED.triangles),
+    drawCalls: Number(drawCalls ?? UNLIMITED.drawCalls),
+  };
+  if (!(budget.triangles > 0 && budget.drawCalls > 0)) {
+    throw new Error("--triangles and --draw-calls must be positive numbers");
+  }
   return budget;
 }
 
 type Session = readonly [Scene, HeadTrace, NetworkTrace];
 
-/** Every head and every network, in every scene. */
-async function generated(bundle: Bundle): Promise<Session[]> {
-  const networks = [...generatedNetworks(), ...(await recorded(values.traces, "network", recordedNetwork))];
-  const heads = await recorded(values.traces, "head", recordedHead);
+/** Every head with every network, in every scene. */
+async function generatedSessions(bundle: Bundle): Promise<Session[]> {
+  const networks = [
+    ...generatedNetworks(),
+    ...(await recordedTraces(values.traces, "network", recordedNetwork)),
+  ];
+  const heads = await recordedTraces(values.traces, "head", recordedHead);
   return [oneAsset(bundle, "sculpture"), room(bundle)].flatMap((scene) =>
-    [...generatedHeads(scene.stand), ...heads].flatMap((head) =>
+    [...generatedHeads(scene.standpoint), ...heads].flatMap((head) =>
       networks.map((network): Session => [scene, head, network]),
     ),
   );
 }
 
-/** The sessions that inspectors have saved, one each. */
-async function saved(bundle: Bundle): Promise<Session[]> {
+/** The sessions in the files on the command line, one each. */
+async function savedSessions(bundle: Bundle): Promise<Session[]> {
   return Promise.all(
     positionals.map(async (file): Promise<Session> => {
       const name = basename(file, ".json");
@@ -119,7 +129,7 @@ function matches(name: string, words: readonly string[]): boolean {
   return words.length === 0 || words.some((word) => name.includes(word));
 }
 
-async function recorded<T>(
+async function recordedTraces<T>(
   folder: string | undefined,
   kind: string,
   read: (name: string, json: unknown) => T,

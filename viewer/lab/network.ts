@@ -1,4 +1,4 @@
-/** Networks over time: generated ones, and recorded ones from JSON files. */
+/** Networks over time: generated ones and recorded ones from JSON files. */
 import { seeded } from "./random.ts";
 import { partOf } from "./recorded.ts";
 
@@ -6,17 +6,17 @@ export interface NetworkTrace {
   readonly name: string;
   /** Time from sending a request to its first byte on an idle link, milliseconds. */
   readonly rttMs: number;
-  /** Bytes per millisecond at a time in milliseconds. */
+  /** Bytes per millisecond. @param now milliseconds */
   rate(now: number): number;
-  /** The most that it ever delivers, Mbit/s: for sorting results by how narrow the link is. */
+  /** The highest rate, Mbit/s; results are grouped by it. */
   readonly megabits: number;
 }
 
-/** A file in traces/network: piecewise constant from each time on; repeated after the last time. */
-export interface NetworkFile {
+/** A file in traces/network: rates that hold from each time to the next. It repeats after the last time. */
+interface NetworkFile {
   readonly format: "streamxr/network";
   readonly rttMs: number;
-  /** Pairs of milliseconds, from 0 and rising, and Mbit/s. */
+  /** Pairs of milliseconds, from 0 and rising, and Mbit/s. The last rate is not used. */
   readonly samples: readonly (readonly [number, number])[];
 }
 
@@ -38,18 +38,18 @@ export function generatedNetworks(): NetworkTrace[] {
   ];
 }
 
-/** @throws Error that names the file and what is wrong with it */
+/** @throws Error with the name of the file and the problem if it is not a network trace */
 export function recordedNetwork(name: string, json: unknown): NetworkTrace {
   const { format, rttMs, samples } = partOf(json, "network") as Partial<NetworkFile>;
-  const wrong = (what: string) => new Error(`${name}: ${what}`);
-  if (format !== "streamxr/network") throw wrong('"format" is not "streamxr/network"');
-  if (!(typeof rttMs === "number" && rttMs >= 0)) throw wrong('"rttMs" is no time');
-  if (!Array.isArray(samples) || samples.length < 2) throw wrong('"samples" needs two pairs or more');
+  const problem = (text: string) => new Error(`${name}: ${text}`);
+  if (format !== "streamxr/network") throw problem('"format" is not "streamxr/network"');
+  if (!(typeof rttMs === "number" && rttMs >= 0)) throw problem('"rttMs" is not a time');
+  if (!Array.isArray(samples) || samples.length < 2) throw problem('"samples" needs two pairs or more');
   samples.forEach(([ms, megabits], i) => {
-    const before = samples[i - 1]?.[0] ?? -1;
-    if (!(ms > before && megabits >= 0 && Number.isFinite(megabits))) throw wrong(`sample ${i} is no pair`);
+    const isValid = ms > (samples[i - 1]?.[0] ?? -1) && megabits >= 0 && Number.isFinite(megabits);
+    if (!isValid) throw problem(`sample ${i} is not a later time and a rate`);
   });
-  if (samples[0]?.[0] !== 0) throw wrong("sample 0 is not at 0 ms");
+  if (samples[0]?.[0] !== 0) throw problem("sample 0 is not at 0 ms");
   return steps(name, rttMs, samples, samples.at(-1)?.[0]);
 }
 
@@ -72,7 +72,7 @@ function steps(
   return { name, rttMs, rate, megabits: Math.max(...samples.map(([, megabits]) => megabits)) };
 }
 
-/** Cells are shared and signals fade: a random walk in octaves around 8 Mbit/s, between 1 and 30, twice a second. */
+/** A shared cell with fading: a random walk in octaves around 8 Mbit/s, from 1 to 30 Mbit/s, twice a second. */
 function lte(seed: number): [number, number][] {
   const random = seeded(seed);
   let octave = 3;
@@ -82,7 +82,7 @@ function lte(seed: number): [number, number][] {
   });
 }
 
-/** 8 Mbit/s; every few seconds a loss stops everything for 0.3–1.5 s, and half the rate is left for 2 s after. */
+/** 8 Mbit/s. Every few seconds a loss stops the link for 0.3–1.5 s and halves its rate for another 2 s. */
 function stalls(seed: number): [number, number][] {
   const random = seeded(seed);
   const samples: [number, number][] = [[0, 8]];

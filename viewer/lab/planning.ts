@@ -1,4 +1,4 @@
-/** How long the planner takes: trees of 2,001 regions in all, from the first plan to when nothing is left to fetch. */
+/** Measures the time of a plan for trees of some 2,000 regions, before any file has loaded and after all have. */
 import { AssetState } from "../src/core/asset.ts";
 import type { Region, Tree } from "../src/core/bundle/bundle.ts";
 import type { View } from "../src/core/gaze.ts";
@@ -19,7 +19,7 @@ const NETWORK: NetworkEstimate = {
 };
 const LIMITS = { ...DEFAULT_LIMITS, gpuBytes: 1e12, triangles: 1e12, drawCalls: 1e12 };
 
-/** @param template a bundle whose first manifest lends what is not counted here */
+/** @param bundle whose first manifest is the template for the trees' asset */
 export function planningTable({ catalogue, manifests }: Bundle): string {
   const [name, manifest] = [...manifests][0] ?? fail();
   const entry = catalogue.assets[name] ?? fail();
@@ -40,28 +40,28 @@ export function planningTable({ catalogue, manifests }: Bundle): string {
     near: 0.05,
     frustum: [],
   });
-  const timed = (): number => {
+  const medianPlanMs = (): number => {
     const times: number[] = [];
     for (let i = 0; i < RUNS; i++) {
-      const from = view(i / 100);
-      const began = performance.now();
-      plan([asset], from, NETWORK, LIMITS, 0);
-      times.push(performance.now() - began);
+      const turned = view(i / 100);
+      const start = performance.now();
+      plan([asset], turned, NETWORK, LIMITS, 0);
+      times.push(performance.now() - start);
     }
     return median(times);
   };
-  const first = timed();
+  const beforeLoading = medianPlanMs();
   const files = trees.flatMap((_, t) => (asset.trees[t]?.refinements ?? []).flatMap((file) => file ?? []));
   for (const { download } of files) asset.ready(download, 0);
-  const settled = timed();
-  return `Planning ${regions} regions, all of them in view, median of ${RUNS} plans while the head turns: ${first.toFixed(2)} ms with nothing loaded, ${settled.toFixed(2)} ms when everything is there.`;
+  const afterLoading = medianPlanMs();
+  return `Planning ${regions} regions, all of them in view, median of ${RUNS} plans while the head turns: ${beforeLoading.toFixed(2)} ms with nothing loaded, ${afterLoading.toFixed(2)} ms with all files loaded.`;
 }
 
-/** Four children per region, each a quarter of its parent's place; errors fall fourfold. */
+/** A tree with four children per region, each on a quarter of its parent's area, and errors that fall fourfold. */
 function quadTree(seed: number): Tree {
   const [x, z] = [3 * Math.sin(seed), 3 * Math.cos(seed)];
   const regions: Region[] = [];
-  const add = (parent: number | null, tier: number, cx: number, cz: number, half: number): void => {
+  const addRegion = (parent: number | null, tier: number, cx: number, cz: number, half: number): void => {
     const index = regions.length;
     if (parent !== null) regions[parent]?.children.push(index);
     const uri = `o/00/${(seed * 1000 + index).toString(16).padStart(32, "0")}.glb`;
@@ -86,10 +86,10 @@ function quadTree(seed: number): Tree {
       [1, -1],
       [1, 1],
     ] as const) {
-      add(index, tier + 1, cx + (dx * half) / 2, cz + (dz * half) / 2, half / 2);
+      addRegion(index, tier + 1, cx + (dx * half) / 2, cz + (dz * half) / 2, half / 2);
     }
   };
-  add(null, 0, x, z, 0.5);
+  addRegion(null, 0, x, z, 0.5);
   return {
     kind: "static",
     space: "asset",

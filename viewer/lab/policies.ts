@@ -1,44 +1,43 @@
 /**
- * The policies that the lab compares. All share the fetch layer: an asset's base before what refines it, as much in
- * flight, the same link. They differ in which files they want, in what order, and whether they abort what they no
- * longer want.
+ * The policies that the lab compares. All share the fetch layer: the base of an asset precedes its refinements, and the
+ * link and the limits on bytes in flight are the same. They differ in the files that they want, in their order, and in
+ * whether they abort files that they no longer want.
  */
 import type { AssetFile, AssetState, Download, TreeState } from "../src/core/asset.ts";
-import { eccentricity, insideFrustum, nearestDistance, type View } from "../src/core/gaze.ts";
+import { eccentricity, insideFrustum, type View } from "../src/core/gaze.ts";
 import { InFlight } from "../src/core/in-flight.ts";
 import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
 import type { RenderCost } from "../src/core/render-budget.ts";
-import { DEFAULT_LIMITS, plan, type StreamLimits } from "../src/core/scheduler.ts";
+import { DEFAULT_LIMITS, type PendingPlan, plan, type StreamLimits } from "../src/core/scheduler.ts";
 
 export interface Policy {
   readonly name: string;
-  /** The best of a family is what ours is compared with: distance at several ranges, screen-space error at several. */
+  /** The policy "ours" is compared with the best of each family: distance at several ranges, and so on. */
   readonly family: string;
-  /** @param budget of a frame: `replay` draws no more, whatever has come */
+  /** @param budget of a frame; `replay` draws no more under any policy */
   begin(budget: RenderCost): Decide;
 }
 
-/** What to do now, as the scheduler's plan says it. */
 export type Decide = (
   assets: readonly AssetState[],
   view: View,
   network: NetworkEstimate,
   now: number,
-) => {
+) => Decision;
+
+/** As `Plan`. `waiting` holds at least the first file that does not fit on the link. */
+export interface Decision extends PendingPlan {
   readonly start: readonly { readonly download: Download }[];
   readonly abort: readonly Download[];
   readonly evict: readonly Download[];
-  /** What there is no room for on the link, the first one at least. */
-  readonly waiting: readonly { readonly download: Download }[];
-  readonly awaited: boolean;
-};
+}
 
-/** A device that draws whatever has come. */
-export const EVERYTHING: RenderCost = { triangles: 1e9, drawCalls: 1e6 };
-/** Desktop memory: no policy evicts, so that bytes are compared and not caches. */
-export const LIMITS: StreamLimits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, ...EVERYTHING };
+/** A device that draws all loaded files. */
+export const UNLIMITED: RenderCost = { triangles: 1e9, drawCalls: 1e6 };
+/** The memory of a desktop: no policy evicts, so the comparison is of bytes and not of caches. */
+export const LIMITS: StreamLimits = { ...DEFAULT_LIMITS, gpuBytes: 4 * 1024 ** 3, ...UNLIMITED };
 
-/** What the original project's server decides by: bytes per second, degrees. */
+/** Thresholds of the original project's server: bytes per second, and degrees. */
 const ORIGINAL_BYTES_PER_SECOND = 500_000;
 const ORIGINAL_FOVEA = 15;
 const ORIGINAL_MIDDLE = 60;
@@ -59,59 +58,61 @@ export function allPolicies(): Policy[] {
       begin: (budget) => (assets, view, network, now) =>
         plan(assets, sharpEverywhere(view), network, { ...LIMITS, ...budget }, now),
     },
-    ranked("original", "original", originalWants, byEccentricity, false),
+    rankedPolicy("original", "original", originalSelection, byEccentricity, false),
     ...[1, 2, 4].map((metres) =>
-      ranked(`distance ${metres} m`, "distance", distanceWants(metres), byDistance, true),
+      rankedPolicy(`distance ${metres} m`, "distance", distanceSelection(metres), byDistance, true),
     ),
     ...[1, 2, 4, 16].map((pixels) =>
-      ranked(`SSE ${pixels} px`, "SSE", screenSpaceWants(pixels), byDistance, true),
+      rankedPolicy(`SSE ${pixels} px`, "SSE", screenSpaceErrorSelection(pixels), byDistance, true),
     ),
-    // Bases before everything else: seen at all before seen well.
-    ranked("file order", "file order", fileOrderWants, (_at, index) => index - 1e6, false),
+    // All bases precede all refinements.
+    rankedPolicy("file order", "file order", fileOrderSelection, (_sphere, index) => index - 1e6, false),
   ];
 }
 
 function sharpEverywhere(view: View): View {
   const { predicted, ...rest } = view;
-  const blind = { ...rest, gazeUncertaintyDegrees: 180 };
-  return predicted ? { ...blind, predicted: sharpEverywhere(predicted) } : blind;
+  const sharp = { ...rest, gazeUncertaintyDegrees: 180 };
+  return predicted ? { ...sharp, predicted: sharpEverywhere(predicted) } : sharp;
 }
 
-/** A file that a policy wants; the lowest rank comes first. */
-interface Want {
+/** A file that a policy wants. The lowest rank comes first. */
+interface RankedFile {
   readonly file: AssetFile;
   readonly rank: number;
 }
 
-type Wants = (asset: AssetState, index: number, view: View, network: NetworkEstimate) => Iterable<Want>;
-/** How an asset as a whole ranks among the wants: there come its base and its manifest. */
-type Rank = (at: Place, index: number, view: View) => number;
+/** The refinements and texture levels of an asset that a policy wants. */
+type Selection = (
+  asset: AssetState,
+  index: number,
+  view: View,
+  network: NetworkEstimate,
+) => Iterable<RankedFile>;
+/** The rank of an asset as a whole, which its base, manifest and playing animation have. */
+type AssetRank = (sphere: Sphere, index: number, view: View) => number;
 
-function ranked(name: string, family: string, wants: Wants, rank: Rank, aborts: boolean): Policy {
+function rankedPolicy(
+  name: string,
+  family: string,
+  selection: Selection,
+  assetRank: AssetRank,
+  aborts: boolean,
+): Policy {
   const decide: Decide = (assets, view, network) => {
-    const inFlight = InFlight.of(assets, network, LIMITS.inFlightMs);
-    const flying = assets.flatMap((asset) =>
-      [...asset.files].filter(({ loadState }) => loadState === "loading"),
-    );
-    const wanted = assets.flatMap((asset, index): Want[] => {
-      const own = rank(aroundOf(asset), index, view);
+    const inFlight = new InFlight(assets, network, LIMITS.inFlightMs);
+    const wanted = assets.flatMap((asset, index): RankedFile[] => {
+      const rank = assetRank(assetSphere(asset), index, view);
       const playing = asset.animations.flatMap((file) =>
         file && asset.plays(file.download.animation) ? [file] : [],
       );
-      const basics = [asset.base, asset.manifestFile, ...playing].map((file) => ({ file, rank: own }));
-      return [...basics, ...wants(asset, index, view, network)];
+      const basics = [asset.base, asset.manifestFile, ...playing].map((file) => ({ file, rank }));
+      return [...basics, ...selection(asset, index, view, network)];
     });
-    // A stable sort: at the same rank the base is first.
+    // The sort is stable: among equal ranks the base is first.
     wanted.sort((a, b) => a.rank - b.rank);
-    const abort: Download[] = [];
-    if (aborts) {
-      const keep = new Set(wanted.map(({ file }) => file));
-      for (const file of flying) {
-        if (keep.has(file) || inFlight.nearlyDone(file)) continue;
-        abort.push(file.download);
-        inFlight.remove(file.download);
-      }
-    }
+    const abort = aborts ? unwantedDownloads(assets, wanted, inFlight) : [];
+    for (const download of abort) inFlight.remove(download);
     const start: { download: Download }[] = [];
     const absent = wanted.flatMap(({ file }) => (file.loadState === "absent" ? [file] : []));
     for (const file of absent) {
@@ -119,165 +120,195 @@ function ranked(name: string, family: string, wants: Wants, rank: Rank, aborts: 
       inFlight.add(file.download, file.download.bytes);
       start.push(file);
     }
-    return { start, abort, evict: [], waiting: absent.slice(start.length), awaited: false };
+    return { start, abort, evict: [], waiting: absent.slice(start.length), awaitsManifest: false };
   };
   return { name, family, begin: () => decide };
 }
 
-interface Place {
+/** Downloads in flight that are not wanted and not nearly done. */
+function unwantedDownloads(
+  assets: readonly AssetState[],
+  wanted: readonly RankedFile[],
+  inFlight: InFlight,
+): Download[] {
+  const keep = new Set(wanted.map(({ file }) => file));
+  return assets.flatMap(({ files }) =>
+    [...files].flatMap((file) =>
+      file.loadState === "loading" && !keep.has(file) && !inFlight.nearlyDone(file) ? [file.download] : [],
+    ),
+  );
+}
+
+/** A bounding sphere in world space, metres. */
+interface Sphere {
   readonly x: number;
   readonly y: number;
   readonly z: number;
   readonly radius: number;
+  /** Metres per unit of the asset's space. */
   readonly scale: number;
 }
 
-function placeOf(asset: AssetState, state: TreeState, region: number): Place {
+function regionSphere(asset: AssetState, state: TreeState, region: number): Sphere {
   const [x, y, z, radius] = state.tree.regions[region]?.sphere ?? [0, 0, 0, 0];
-  const m = asset.world;
-  const el = (i: number) => m[i] ?? 0;
-  const at = (row: number) => el(row) * x + el(4 + row) * y + el(8 + row) * z + el(12 + row);
-  const scale = Math.hypot(el(0), el(1), el(2));
-  return { x: at(0), y: at(1), z: at(2), radius: radius * scale, scale };
+  return worldSphere(asset, [x, y, z], radius);
 }
 
 /** The sphere around an asset's bounds. */
-function aroundOf({ entry, world: m }: AssetState): Place {
-  const { min, max } = entry.bounds;
+function assetSphere(asset: AssetState): Sphere {
+  const { min, max } = asset.entry.bounds;
   const centre = [0, 1, 2].map((i) => ((min[i] ?? 0) + (max[i] ?? 0)) / 2);
-  const el = (i: number) => m[i] ?? 0;
-  const at = (row: number) =>
-    centre.reduce((sum, each, column) => sum + el(4 * column + row) * each, el(12 + row));
-  const scale = Math.hypot(el(0), el(1), el(2));
-  const radius = (Math.hypot(...[0, 1, 2].map((i) => (max[i] ?? 0) - (min[i] ?? 0))) / 2) * scale;
-  return { x: at(0), y: at(1), z: at(2), radius, scale };
+  const radius = Math.hypot(...[0, 1, 2].map((i) => (max[i] ?? 0) - (min[i] ?? 0))) / 2;
+  return worldSphere(asset, centre, radius);
 }
 
-/** What is out of view comes after all that is in it. */
-const OUT_OF_VIEW = 1e6;
+function worldSphere({ world: m }: AssetState, centre: readonly number[], radius: number): Sphere {
+  const el = (i: number) => m[i] ?? 0;
+  const [cx = 0, cy = 0, cz = 0] = centre;
+  const coordinate = (row: number) => el(row) * cx + el(4 + row) * cy + el(8 + row) * cz + el(12 + row);
+  const scale = Math.hypot(el(0), el(1), el(2));
+  return { x: coordinate(0), y: coordinate(1), z: coordinate(2), radius: radius * scale, scale };
+}
 
-const byEccentricity: Rank = ({ x, y, z, radius }, _index, view) => eccentricity(view, x, y, z, radius);
+/** Distance from the eye to the nearest point of a sphere, at least that of the near plane. */
+function nearestDistance(view: View, { x, y, z, radius }: Sphere): number {
+  return Math.max(view.near, Math.hypot(x - view.eye[0], y - view.eye[1], z - view.eye[2]) - radius);
+}
 
-const byDistance: Rank = ({ x, y, z, radius }, _index, view) =>
-  nearestDistance(view, x, y, z, radius) + (insideFrustum(view, x, y, z, radius) > 0 ? 0 : OUT_OF_VIEW);
+function isInView(view: View, { x, y, z, radius }: Sphere): boolean {
+  return insideFrustum(view, x, y, z, radius) > 0;
+}
+
+function eccentricityOf(view: View, { x, y, z, radius }: Sphere): number {
+  return eccentricity(view, x, y, z, radius);
+}
+
+/** Assets out of view come after all assets in view. */
+const OUT_OF_VIEW_RANK = 1e6;
+
+const byEccentricity: AssetRank = (sphere, _index, view) => eccentricityOf(view, sphere);
+
+const byDistance: AssetRank = (sphere, _index, view) =>
+  nearestDistance(view, sphere) + (isInView(view, sphere) ? 0 : OUT_OF_VIEW_RANK);
 
 /**
- * Refinements and levels that a rule wants, walking down through what is there or on its way.
+ * The refinements and texture levels that two rules want, from the root of each tree down through all files that are
+ * loaded or in flight.
  *
- * @param rule for a region whose refinement may be next, or that has pictures: how it ranks; null: not wanted
+ * @param refinementRank rank of a region's refinement; null: not wanted
+ * @param levelOf level and rank of a texture on a region; null: not wanted
  */
-function* walk(
+function* selectDownwards(
   asset: AssetState,
-  refine: (state: TreeState, region: number, at: Place) => number | null,
-  paint: (
+  refinementRank: (state: TreeState, region: number, sphere: Sphere) => number | null,
+  levelOf: (
     state: TreeState,
     region: number,
-    at: Place,
+    sphere: Sphere,
     texture: number,
   ) => { readonly level: number; readonly rank: number } | null,
-): Generator<Want> {
-  const best = new Map<number, { level: number; rank: number }>();
+): Generator<RankedFile> {
+  /** By texture: the finest level that any region wants, at the lowest rank. */
+  const levels = new Map<number, { level: number; rank: number }>();
   for (const state of asset.trees) {
-    const open = [0];
-    for (let region = open.pop(); region !== undefined; region = open.pop()) {
-      const at = placeOf(asset, state, region);
+    const pending = [0];
+    for (let region = pending.pop(); region !== undefined; region = pending.pop()) {
+      const sphere = regionSphere(asset, state, region);
       for (const texture of state.textures[region] ?? []) {
-        const want = paint(state, region, at, texture);
-        if (!want) continue;
-        const known = best.get(texture);
-        best.set(texture, {
-          level: Math.max(want.level, known?.level ?? 0),
-          rank: Math.min(want.rank, known?.rank ?? Number.POSITIVE_INFINITY),
+        const wanted = levelOf(state, region, sphere, texture);
+        if (!wanted) continue;
+        const known = levels.get(texture);
+        levels.set(texture, {
+          level: Math.max(wanted.level, known?.level ?? 0),
+          rank: Math.min(wanted.rank, known?.rank ?? Number.POSITIVE_INFINITY),
         });
       }
       const file = state.refinements[region];
       if (!file) continue;
-      const rank = refine(state, region, at);
+      const rank = refinementRank(state, region, sphere);
       if (rank === null) continue;
       yield { file, rank };
-      if (file.loadState !== "absent") open.push(...(state.tree.regions[region]?.children ?? []));
+      if (file.loadState !== "absent") pending.push(...(state.tree.regions[region]?.children ?? []));
     }
   }
-  for (const [texture, { level, rank }] of best) {
+  for (const [texture, { level, rank }] of levels) {
     const file = asset.textures[texture]?.[level];
     if (file && level > (asset.drawnLevels[texture] ?? 0)) yield { file, rank };
   }
 }
 
 /**
- * As CesiumJS selects tiles: in the frustum, refined while error × focal length ÷ distance is over so many pixels,
- * nearest first. Pictures by the same rule, a texel for the error.
+ * The rule of CesiumJS for tiles: a region in the frustum is refined while its screen-space error, error × focal length
+ * ÷ distance, is above a number of pixels, the nearest first. For pictures, the error is a texel.
  */
-function screenSpaceWants(pixels: number): Wants {
+function screenSpaceErrorSelection(pixels: number): Selection {
   return (asset, _index, view) => {
-    const needAt = ({ x, y, z, radius }: Place) =>
-      nearestDistance(view, x, y, z, radius) * Math.tan((pixels / view.pixelsPerDegree) * (Math.PI / 180));
-    const nearness = ({ x, y, z, radius }: Place) => nearestDistance(view, x, y, z, radius);
-    const inView = ({ x, y, z, radius }: Place) => insideFrustum(view, x, y, z, radius) > 0;
-    return walk(
+    const tolerance = (sphere: Sphere) =>
+      nearestDistance(view, sphere) * Math.tan((pixels / view.pixelsPerDegree) * (Math.PI / 180));
+    return selectDownwards(
       asset,
-      (state, region, at) => {
-        const error = (state.tree.regions[region]?.error ?? 0) * at.scale;
-        return inView(at) && error > needAt(at) ? nearness(at) : null;
+      (state, region, sphere) => {
+        const error = (state.tree.regions[region]?.error ?? 0) * sphere.scale;
+        return isInView(view, sphere) && error > tolerance(sphere) ? nearestDistance(view, sphere) : null;
       },
-      (state, region, at, texture) => {
-        if (!inView(at)) return null;
-        const length = (state.uvLength[region] ?? 0) * at.scale;
+      (state, region, sphere, texture) => {
+        if (!isInView(view, sphere)) return null;
+        const length = (state.uvLength[region] ?? 0) * sphere.scale;
         const levels = asset.manifest?.textures[texture]?.levels ?? [];
-        const enough = levels.findIndex(({ width }) => length / width <= needAt(at));
-        return { level: enough < 0 ? levels.length - 1 : enough, rank: nearness(at) };
+        const level = levels.findIndex(({ width }) => length / width <= tolerance(sphere));
+        return { level: level < 0 ? levels.length - 1 : level, rank: nearestDistance(view, sphere) };
       },
     );
   };
 }
 
-/** In the frustum, nearest first; everything nearer than so many metres to the finest, a tier less for each doubling. */
-function distanceWants(metres: number): Wants {
+/** The finest tier up to so many metres, and one tier less for each doubling. In the frustum, the nearest first. */
+function distanceSelection(metres: number): Selection {
   return (asset, _index, view) => {
-    const distance = ({ x, y, z, radius }: Place) => nearestDistance(view, x, y, z, radius);
-    const fewer = (at: Place) => Math.max(0, Math.ceil(Math.log2(distance(at) / metres)));
-    const inView = ({ x, y, z, radius }: Place) => insideFrustum(view, x, y, z, radius) > 0;
-    return walk(
+    const tiersLess = (sphere: Sphere) =>
+      Math.max(0, Math.ceil(Math.log2(nearestDistance(view, sphere) / metres)));
+    return selectDownwards(
       asset,
-      (state, region, at) => {
+      (state, region, sphere) => {
         const finest = Math.max(...state.tree.regions.map(({ tier }) => tier));
         const tier = state.tree.regions[region]?.tier ?? 0;
-        return inView(at) && tier < finest - fewer(at) ? distance(at) : null;
+        const isWanted = isInView(view, sphere) && tier < finest - tiersLess(sphere);
+        return isWanted ? nearestDistance(view, sphere) : null;
       },
-      (_state, _region, at, texture) => {
+      (_state, _region, sphere, texture) => {
         const levels = asset.manifest?.textures[texture]?.levels ?? [];
-        const level = Math.max(0, levels.length - 1 - fewer(at));
-        return inView(at) ? { level, rank: distance(at) } : null;
+        const level = Math.max(0, levels.length - 1 - tiersLess(sphere));
+        return isInView(view, sphere) ? { level, rank: nearestDistance(view, sphere) } : null;
       },
     );
   };
 }
 
-/** Three zones about the gaze and two speeds decide between three qualities: all, half of the tiers, and the base. */
-const originalWants: Wants = (asset, _index, view, network) => {
-  const fast = network.bytesPerSecond >= ORIGINAL_BYTES_PER_SECOND;
-  const qualityAt = ({ x, y, z, radius }: Place) => {
-    const degrees = eccentricity(view, x, y, z, radius);
-    if (degrees < ORIGINAL_FOVEA) return fast ? 1 : 0.5;
-    return degrees < ORIGINAL_MIDDLE && fast ? 0.5 : 0;
+/** Three zones around the gaze and two bandwidths select one of three qualities: all tiers, half of them, the base. */
+const originalSelection: Selection = (asset, _index, view, network) => {
+  const isFast = network.bytesPerSecond >= ORIGINAL_BYTES_PER_SECOND;
+  const qualityAt = (sphere: Sphere) => {
+    const degrees = eccentricityOf(view, sphere);
+    if (degrees < ORIGINAL_FOVEA) return isFast ? 1 : 0.5;
+    return degrees < ORIGINAL_MIDDLE && isFast ? 0.5 : 0;
   };
-  const rank = ({ x, y, z, radius }: Place) => eccentricity(view, x, y, z, radius);
-  return walk(
+  return selectDownwards(
     asset,
-    (state, region, at) => {
+    (state, region, sphere) => {
       const finest = Math.max(...state.tree.regions.map(({ tier }) => tier));
       const tier = state.tree.regions[region]?.tier ?? 0;
-      return tier < Math.ceil(finest * qualityAt(at)) ? rank(at) : null;
+      return tier < Math.ceil(finest * qualityAt(sphere)) ? eccentricityOf(view, sphere) : null;
     },
-    (_state, _region, at, texture) => {
+    (_state, _region, sphere, texture) => {
       const levels = asset.manifest?.textures[texture]?.levels ?? [];
-      return { level: Math.ceil((levels.length - 1) * qualityAt(at)), rank: rank(at) };
+      const level = Math.ceil((levels.length - 1) * qualityAt(sphere));
+      return { level, rank: eccentricityOf(view, sphere) };
     },
   );
 };
 
-/** Everything, asset by asset, as the manifest names it: refinements, then the finest level of each picture. */
-const fileOrderWants: Wants = function* (asset, index) {
+/** All files, asset by asset in the manifest's order: refinements, then the finest level of each picture. */
+const fileOrderSelection: Selection = function* (asset, index) {
   let rank = index * 1e6;
   for (const { refinements } of asset.trees) {
     for (const file of refinements) if (file) yield { file, rank: rank++ };

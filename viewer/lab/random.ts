@@ -1,4 +1,4 @@
-/** Uniform numbers in [0, 1) that are the same for the same seed (Mulberry32, Tommy Ettinger). */
+/** Uniform random numbers in [0, 1), the same sequence for the same seed (Mulberry32, Tommy Ettinger). */
 export function seeded(seed: number): () => number {
   let state = seed | 0;
   return () => {

@@ -1,9 +1,9 @@
-/** A recorded head or network, alone in its file or in the trace that the viewer's inspector saves. */
+/** The recording of a head or a network: a file's whole content, or a part of a trace of the viewer's inspector. */
 export function partOf(json: unknown, part: "head" | "network"): object {
-  const whole = (json ?? {}) as {
+  const file = (json ?? {}) as {
     readonly format?: unknown;
     readonly head?: object;
     readonly network?: object;
   };
-  return (whole.format === "streamxr/trace" ? whole[part] : whole) ?? {};
+  return (file.format === "streamxr/trace" ? file[part] : file) ?? {};
 }

@@ -1,4 +1,4 @@
-/** The lab's report: one HTML file with its tables and plots, and nothing to load beside it. */
+/** The lab's report: one self-contained HTML file with tables and plots. */
 import type { Outcome } from "./judge.ts";
 import {
   fovealTime,
@@ -29,12 +29,12 @@ section { display: grid; grid-template-columns: repeat(auto-fill, minmax(${WIDTH
 figure { margin: 0 } figcaption { font-size: 13px }
 </style>
 <h1>The lab</h1>
-<h2>Others against ours, medians at ≤ ${NARROW_MEGABITS} Mbit/s</h2>
+<h2>Other policies against ours, medians at ≤ ${NARROW_MEGABITS} Mbit/s</h2>
 <section>${bars(pairs, visibleError, "visible error ÷ ours")}${bars(pairs, fovealTime, "foveal time ÷ ours")}</section>
 <h2>Numbers</h2>
 <pre>${escaped(summary(pairs))}</pre>
 <h2>Visible error over time</h2>
-<p>Octaves above what can be seen, weighted by what the eye resolves. Of each family the member that does best.</p>
+<p>Octaves above the visible limit, weighted by the acuity of the eye. Of each family, the best policy is shown.</p>
 <section>${pairs.map(curves).join("\n")}</section>
 </html>
 `;
@@ -43,10 +43,10 @@ figure { margin: 0 } figcaption { font-size: 13px }
 function bars(pairs: readonly Pair[], measure: Measure, title: string): string {
   const narrow = pairs.filter(({ megabits }) => megabits <= NARROW_MEGABITS);
   const policies = (narrow[0]?.results ?? []).map(({ policy }) => policy);
-  const most = 4;
+  const largestRatio = 4;
   const rows = policies.map((policy, i) => {
     const ratio = medianRatio(narrow, policy, measure);
-    const width = (Math.min(most, ratio) / most) * (WIDTH - 190);
+    const width = (Math.min(largestRatio, ratio) / largestRatio) * (WIDTH - 190);
     const y = i * 18;
     return `<text x="120" y="${y + 12}" text-anchor="end">${escaped(policy)}</text><rect x="128" y="${y + 2}" width="${width.toFixed(1)}" height="13" fill="${policy === "ours" ? COLOURS[0] : "#9aa0a6"}"/><text x="${(134 + width).toFixed(1)}" y="${y + 12}">${ratio.toFixed(2)}</text>`;
   });
@@ -79,7 +79,7 @@ function bestOf(pair: Pair): string {
   return pair.results.reduce((a, b) => (visibleError(b.outcome) < visibleError(a.outcome) ? b : a)).policy;
 }
 
-/** Every fourth look: a point for every three pixels or so. */
+/** Every fourth sample: about one point per three pixels. */
 function points({ series }: Outcome, span: number, top: number): string {
   return series
     .filter((_, i) => i % 4 === 0)

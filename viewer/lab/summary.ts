@@ -1,4 +1,4 @@
-/** What the outcomes say, as a table for the terminal. */
+/** The outcomes as tables for the terminal. */
 import type { Outcome } from "./judge.ts";
 
 /** One head and one network in one scene, under every policy. */
@@ -7,8 +7,8 @@ export interface Pair {
   readonly head: string;
   readonly network: string;
   readonly megabits: number;
-  /** The visible error that nobody can get below, where it was asked for. */
-  readonly least?: number;
+  /** With `--bound`: see `errorLowerBound`. */
+  readonly errorLowerBound?: number;
   readonly results: readonly Result[];
 }
 
@@ -18,22 +18,22 @@ export interface Result {
   readonly outcome: Outcome;
 }
 
-/** Outcomes this close are one, and a session has no finer clock than its looks. */
-export const TOLERANCE = 0.02;
+/** Outcomes within this ratio, or within one sample of the judge, count as equal. */
+const TOLERANCE = 0.02;
 const RESOLUTION_MS = 50;
-/** Links on which the goals for ratios are set, Mbit/s. */
+/** The goals for ratios apply to links up to this rate, Mbit/s. */
 export const NARROW_MEGABITS = 10;
 
 export type Measure = (outcome: Outcome) => number;
 export const fovealNeed: Measure = ({ fovealNeedMs }) => fovealNeedMs;
 export const fovealTime: Measure = ({ fovealMs }) => fovealMs;
 export const visibleError: Measure = ({ error }) => error;
-export const plainError: Measure = ({ plainError: each }) => each;
+export const plainError: Measure = ({ plainError: error }) => error;
 
 export const ours = ({ results }: Pair): Outcome | undefined =>
   results.find(({ policy }) => policy === "ours")?.outcome;
 
-/** Whether ours is the best of a pair, or within 2 % of it. */
+/** Whether ours is the best policy of a pair, or within 2 % of it. */
 export function isBest(pair: Pair, measure: Measure): boolean {
   const mine = ours(pair);
   if (!mine) return false;
@@ -42,7 +42,7 @@ export function isBest(pair: Pair, measure: Measure): boolean {
   return measure(mine) <= best * (1 + TOLERANCE) + slack;
 }
 
-/** The median over pairs of a policy's measure ÷ ours. */
+/** Median over pairs of a policy's measure ÷ ours. */
 export function medianRatio(pairs: readonly Pair[], policy: string, measure: Measure): number {
   const ratios = pairs.flatMap((pair) => {
     const mine = ours(pair);
@@ -85,26 +85,26 @@ function table(title: string, pairs: readonly Pair[]): string {
     const outcomes = pairs.flatMap(({ results }) =>
       results.filter((each) => each.policy === policy).map(({ outcome }) => outcome),
     );
-    const mid = (measure: Measure) => median(outcomes.map(measure));
+    const middle = (measure: Measure) => median(outcomes.map(measure));
     const share = (part: Measure) =>
-      `${Math.round(100 * mid((each) => part(each) / Math.max(1, each.bytes)))} %`;
+      `${Math.round(100 * middle((each) => part(each) / Math.max(1, each.bytes)))} %`;
     return [
       policy,
-      `${(mid(({ firstFrameMs }) => firstFrameMs) / 1000).toFixed(2)} s`,
-      `${(mid(fovealNeed) / 1000).toFixed(2)} s`,
-      `${(mid(fovealTime) / 1000).toFixed(2)} s`,
+      `${(middle(({ firstFrameMs }) => firstFrameMs) / 1000).toFixed(2)} s`,
+      `${(middle(fovealNeed) / 1000).toFixed(2)} s`,
+      `${(middle(fovealTime) / 1000).toFixed(2)} s`,
       medianRatio(pairs, policy, fovealTime).toFixed(2),
-      mid(visibleError).toFixed(0),
+      middle(visibleError).toFixed(0),
       medianRatio(pairs, policy, visibleError).toFixed(2),
       medianRatio(pairs, policy, plainError).toFixed(2),
-      (mid(({ bytes }) => bytes) / 1e6).toFixed(2),
+      (middle(({ bytes }) => bytes) / 1e6).toFixed(2),
       share(({ unseen }) => unseen),
       share(({ aborted }) => aborted),
     ];
   });
   const bounds = pairs.flatMap((pair) => {
     const mine = ours(pair);
-    return mine && pair.least !== undefined ? [pair.least / mine.error] : [];
+    return mine && pair.errorLowerBound !== undefined ? [pair.errorLowerBound / mine.error] : [];
   });
   const bound = `No choice of files gets below ${median(bounds).toFixed(2)} of our visible error (median; ${Math.min(...bounds).toFixed(2)} to ${Math.max(...bounds).toFixed(2)}).`;
   const parts = [`${title}: medians over ${pairs.length} pairs of traces`, markdown([header, ...rows])];
@@ -113,13 +113,13 @@ function table(title: string, pairs: readonly Pair[]): string {
 
 function goals(pairs: readonly Pair[]): string {
   const count = (measure: Measure) => pairs.filter((pair) => isBest(pair, measure)).length;
-  const lost = (measure: Measure, what: string) =>
+  const lost = (measure: Measure, name: string) =>
     pairs
       .filter((pair) => !isBest(pair, measure))
       .map((pair) => {
         const best = pair.results.reduce((a, b) => (measure(b.outcome) < measure(a.outcome) ? b : a));
         const ratio = measure(ours(pair) ?? best.outcome) / measure(best.outcome);
-        return `  ${what}: ${pair.scene}, ${pair.head}, ${pair.network}: ${ratio.toFixed(2)} × ${best.policy}`;
+        return `  ${name}: ${pair.scene}, ${pair.head}, ${pair.network}: ${ratio.toFixed(2)} × ${best.policy}`;
       });
   const unseen = pairs.map((pair) => {
     const mine = ours(pair);

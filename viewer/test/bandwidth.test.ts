@@ -20,27 +20,27 @@ const steady = (megabits: number, options: Partial<LinkOptions> = {}): LinkOptio
   ...options,
 });
 
-function within(actual: number, truth: number, share: number): void {
+function within(actual: number, expected: number, share: number): void {
   assert.ok(
-    Math.abs(actual - truth) <= share * truth,
-    `${(actual / 125_000).toFixed(2)} Mbit/s is not within ${share * 100} % of ${truth / 125_000}`,
+    Math.abs(actual - expected) <= share * expected,
+    `${(actual / 125_000).toFixed(2)} Mbit/s is not within ${share * 100} % of ${expected / 125_000}`,
   );
 }
 
-test("before anything is measured it is the guess", () => {
+test("before any measurement the estimate is the guess", () => {
   const network = new BandwidthEstimator().estimate(0);
   assert.equal(network.bytesPerSecond, INITIAL_BYTES_PER_SECOND);
   assert.equal(network.measured, false);
   assert.equal(new BandwidthEstimator(1_000_000).estimate(0).bytesPerSecond, 1_000_000);
 });
 
-test("parallel requests are measured together, not each by its share", () => {
+test("parallel requests are measured together", () => {
   const estimator = new BandwidthEstimator();
   download(estimator, steady(5, { parallel: 6 }), 10_000);
   within(estimator.estimate(10_000).bytesPerSecond, 625_000, 0.05);
 });
 
-test("it is within 10 % of a constant truth, for any link and any files", () => {
+test("the estimate is within 10 % of a constant rate, for any link and any files", () => {
   fc.assert(
     fc.property(
       fc.double({ min: 1, max: 50, noNaN: true }),
@@ -49,7 +49,7 @@ test("it is within 10 % of a constant truth, for any link and any files", () => 
       fc.integer({ min: 1, max: 32 }).map((kilobytes) => kilobytes * 1024),
       fc.array(fc.integer({ min: 200_000, max: 2_000_000 }), { minLength: 1, maxLength: 20 }),
       (megabits, latencyMs, parallel, chunkBytes, sizes) => {
-        // A chunk is what a socket held when the page looked: at most a quarter of a second in all of them.
+        // The chunks of all requests together hold at most a quarter of a second.
         fc.pre(parallel * chunkBytes <= 250 * mbit(megabits));
         const estimator = new BandwidthEstimator();
         const fileBytes = (i: number) => sizes[i % sizes.length] as number;
@@ -68,7 +68,7 @@ for (const [from, to] of [
   [8, 10],
   [50, 1],
 ] as const) {
-  test(`after a step from ${from} to ${to} Mbit/s it settles in under 5 s`, () => {
+  test(`after a step from ${from} to ${to} Mbit/s the estimate settles in under 5 s`, () => {
     const estimator = new BandwidthEstimator();
     const rate = (now: number) => mbit(now < 10_000 ? from : to);
     download(estimator, steady(from, { rate }), 30_000, (now) => {
@@ -78,9 +78,9 @@ for (const [from, to] of [
   });
 }
 
-test("noise of ±40 % moves it by less than a quarter", () => {
+test("noise of ±40 % moves the estimate by less than a quarter", () => {
   const estimator = new BandwidthEstimator();
-  // Uniform in 0.6–1.4, another every 100 ms: the fractions of the golden ratio's powers of a scrambled counter.
+  // Uniform in 0.6–1.4, a new value every 100 ms: a scrambled counter times the golden ratio, modulo 1.
   const noise = (i: number) => 0.6 + 0.8 * ((Math.imul(i ^ (i >>> 3), 0x9e3779b1) >>> 0) / 2 ** 32);
   const rate = (now: number) => mbit(10) * noise(Math.floor(now / 100));
   download(estimator, steady(10, { rate }), 40_000, (now) => {
@@ -88,11 +88,11 @@ test("noise of ±40 % moves it by less than a quarter", () => {
   });
 });
 
-test("small files that leave the link idle between them cannot pull it down", () => {
+test("small files that leave the link idle between them cannot lower the estimate", () => {
   const estimator = new BandwidthEstimator();
   download(estimator, steady(20), 8000);
   const before = estimator.estimate(8000).bytesPerSecond;
-  // One 20 KB file at a time, each after 200 ms: 0.8 Mbit/s over the clock. Times go on where they were.
+  // One 20 KB file after another, each after 200 ms: 0.8 Mbit/s on average.
   let now = 8000;
   for (let i = 0; i < 50; i++) {
     const transfer = estimator.opened(now);
@@ -104,8 +104,8 @@ test("small files that leave the link idle between them cannot pull it down", ()
   assert.equal(estimator.estimate(now).bytesPerSecond, before);
 });
 
-test("small files that leave the link idle can still raise it", () => {
-  // 100 Mbit/s seen through one 100 KB file after another, 20 ms apart: at least 38 Mbit/s.
+test("small files that leave the link idle can raise the estimate", () => {
+  // One 100 KB file after another over 100 Mbit/s, 20 ms apart: at least 38 Mbit/s.
   const estimator = new BandwidthEstimator();
   let now = 0;
   for (let i = 0; i < 200; i++) {
@@ -118,8 +118,8 @@ test("small files that leave the link idle can still raise it", () => {
   assert.ok(estimator.estimate(now).bytesPerSecond > 8 * INITIAL_BYTES_PER_SECOND);
 });
 
-test("what had piled up before the first look does not count as speed", () => {
-  // 1 MB/s; of every file 30 KB had come while the page was busy, and are read in three chunks at once.
+test("bytes that arrived while the page was busy do not raise the estimate", () => {
+  // 1 MB/s. The first 30 KB of every file are read at once, in three chunks.
   const estimator = new BandwidthEstimator();
   let now = 0;
   for (let file = 0; file < 40; file++) {
@@ -133,7 +133,7 @@ test("what had piled up before the first look does not count as speed", () => {
   within(estimator.estimate(now).bytesPerSecond, 1_000_000, 0.1);
 });
 
-test("a cache hit is taken back", () => {
+test("the bytes of a cached response are subtracted", () => {
   const [plain, cached] = [new BandwidthEstimator(), new BandwidthEstimator()];
   for (const estimator of [plain, cached]) download(estimator, steady(5, { parallel: 1 }), 5000);
   const transfer = cached.opened(5000);
@@ -155,7 +155,7 @@ test("the slow start of a connection does not count", () => {
   within(estimator.estimate(2092).bytesPerSecond, 1_000_000, 0.01);
 });
 
-test("silence in the middle of a body lowers it before the next byte comes", () => {
+test("silence in the middle of a body lowers the estimate before the next byte arrives", () => {
   const estimator = new BandwidthEstimator();
   const transfer = estimator.opened(0);
   transfer.headers(50);
@@ -163,18 +163,18 @@ test("silence in the middle of a body lowers it before the next byte comes", () 
   const flowing = estimator.estimate(5000).bytesPerSecond;
   assert.equal(estimator.estimate(5500).bytesPerSecond, flowing);
   assert.ok(estimator.estimate(9000).bytesPerSecond < flowing / 3);
-  assert.equal(estimator.estimate(5000).bytesPerSecond, flowing, "asking changes nothing");
+  assert.equal(estimator.estimate(5000).bytesPerSecond, flowing, "an estimate changes nothing");
 });
 
-test("a pause between requests is no silence", () => {
+test("a pause between requests is not silence", () => {
   const estimator = new BandwidthEstimator();
   download(estimator, steady(5), 3000);
   const before = estimator.estimate(3000).bytesPerSecond;
   estimator.opened(60_000);
-  assert.equal(estimator.estimate(65_000).bytesPerSecond, before, "nor is a server that takes its time");
+  assert.equal(estimator.estimate(65_000).bytesPerSecond, before, "a slow answer is not silence either");
 });
 
-test("time to first byte is the median: one slow answer is not the latency", () => {
+test("time to first byte is the median of the last answers", () => {
   const estimator = new BandwidthEstimator();
   for (const [i, ms] of [40, 42, 900, 41, 39].entries()) {
     const transfer = estimator.opened(i * 1000);
@@ -184,7 +184,7 @@ test("time to first byte is the median: one slow answer is not the latency", () 
   assert.equal(estimator.estimate(6000).ttfbMs, 41);
 });
 
-test("an aborted request leaves no clock running", () => {
+test("aborted and refused requests do not count after they are closed", () => {
   const estimator = new BandwidthEstimator();
   const [aborted, refused] = [estimator.opened(0), estimator.opened(0)];
   aborted.headers(40);

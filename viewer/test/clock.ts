@@ -1,4 +1,4 @@
-/** A clock that stands still until told, and timers that go by it. */
+/** A virtual clock with timers. Time passes only in calls of `pass`. */
 export class VirtualClock {
   #now = 0;
   #timers: { readonly at: number; readonly ring: () => void }[] = [];
@@ -8,25 +8,25 @@ export class VirtualClock {
   readonly wait = (ms: number, signal: AbortSignal): Promise<void> =>
     new Promise((resolve, reject) => {
       if (signal.aborted) return reject(signal.reason);
-      const stop = () => {
+      const onAbort = () => {
         this.#timers = this.#timers.filter((other) => other !== timer);
         reject(signal.reason);
       };
       const ring = () => {
-        signal.removeEventListener("abort", stop);
+        signal.removeEventListener("abort", onAbort);
         resolve();
       };
       const timer = { at: this.#now + ms, ring };
       this.#timers.push(timer);
-      signal.addEventListener("abort", stop);
+      signal.addEventListener("abort", onAbort);
     });
 
-  /** Lets everything happen that happens without time passing. */
+  /** Runs all pending tasks that do not wait for time. */
   async settle(): Promise<void> {
     for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
   }
 
-  /** Lets so much time pass, timer by timer. */
+  /** Advances the clock, timer by timer. */
   async pass(ms: number): Promise<void> {
     const end = this.#now + ms;
     await this.settle();

@@ -2,8 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Cut, type TreeRegion } from "../src/core/cut.ts";
+import { drawnPerPath } from "./worlds.ts";
 
-/** Any tree, parents before children: each region after the first hangs under one before it. */
+/** Any tree, parents before children: each region after the first is the child of one before it. */
 const anyTree = fc.array(fc.nat(), { minLength: 1, maxLength: 40 }).map((picks): TreeRegion[] => {
   const regions: { parent: number | null; children: number[] }[] = [{ parent: null, children: [] }];
   for (const pick of picks) {
@@ -13,18 +14,6 @@ const anyTree = fc.array(fc.nat(), { minLength: 1, maxLength: 40 }).map((picks):
   }
   return regions;
 });
-
-/** How many drawn regions each path from the root to a leaf meets. */
-function meetings(regions: readonly TreeRegion[], drawn: ReadonlySet<number>): number[] {
-  const counts: number[] = [];
-  regions.forEach(({ children }, leaf) => {
-    if (children.length > 0) return;
-    let count = 0;
-    for (let r: number | null = leaf; r !== null; r = regions[r]?.parent ?? null) if (drawn.has(r)) count++;
-    counts.push(count);
-  });
-  return counts;
-}
 
 const NESTED: TreeRegion[] = [
   { parent: null, children: [1, 2] },
@@ -39,7 +28,7 @@ const CHAIN: TreeRegion[] = [
   { parent: 1, children: [] },
 ];
 
-test("the base's region is drawn from the beginning", () => {
+test("region 0 is drawn from the beginning", () => {
   assert.deepEqual([...new Cut(NESTED).drawn], [0]);
 });
 
@@ -49,7 +38,7 @@ test("a region is replaced by all its children at once", () => {
   assert.deepEqual([...change.show].sort(), [1, 2]);
 });
 
-test("a refinement that comes before its parent's waits for it", () => {
+test("a refinement that arrives before its parent's is drawn once that has arrived", () => {
   const cut = new Cut(NESTED);
   assert.deepEqual(cut.arrive(1), { hide: [], show: [] });
   const change = cut.arrive(0);
@@ -62,15 +51,15 @@ test("a tier of a chain may be skipped", () => {
   assert.deepEqual(cut.arrive(0), { hide: [], show: [] });
 });
 
-test("what falls back is drawn by the nearest region that can be", () => {
+test("the nearest available region is the region itself or an ancestor", () => {
   const cut = new Cut(CHAIN);
   cut.arrive(1);
-  assert.deepEqual([cut.shownFor(2), cut.shownFor(1), cut.shownFor(0)], [2, 0, 0]);
+  assert.deepEqual([cut.nearestAvailable(2), cut.nearestAvailable(1), cut.nearestAvailable(0)], [2, 0, 0]);
   cut.arrive(0);
-  assert.equal(cut.shownFor(1), 1);
+  assert.equal(cut.nearestAvailable(1), 1);
 });
 
-test("what is released is replaced by what is above it", () => {
+test("released regions are replaced by their parent", () => {
   const cut = new Cut(NESTED);
   cut.arrive(0);
   cut.arrive(1);
@@ -79,11 +68,11 @@ test("what is released is replaced by what is above it", () => {
   assert.deepEqual(change.show, [1]);
 });
 
-test("a leaf has no refinement to arrive", () => {
+test("the arrival of a leaf's refinement is an error", () => {
   assert.throws(() => new Cut(NESTED).arrive(2), RangeError);
 });
 
-test("for any tree and any arrivals and releases, what is drawn has no holes and no overlaps", () => {
+test("after any arrivals and releases in any tree, the drawn regions form a cut", () => {
   fc.assert(
     fc.property(
       anyTree,
@@ -95,21 +84,18 @@ test("for any tree and any arrivals and releases, what is drawn has no holes and
         for (const { pick, arrive } of steps) {
           const region = inner[pick % inner.length] as number;
           const { hide, show } = arrive ? cut.arrive(region) : cut.release(region);
-          for (const r of hide) assert.ok(shown.delete(r), "hides what was shown");
+          for (const r of hide) assert.ok(shown.delete(r), "only shown regions are hidden");
           for (const r of show) shown.add(r);
-          assert.deepEqual(shown, new Set(cut.drawn), "the changes add up to what is drawn");
-          assert.ok(meetings(regions, cut.drawn).every((count) => count === 1));
-          for (const r of cut.drawn) {
-            const { parent } = regions[r] as TreeRegion;
-            assert.ok(parent === null || cut.refined.has(parent), "only what has arrived is drawn");
-          }
+          assert.deepEqual(shown, new Set(cut.drawn), "the changes add up to the drawn regions");
+          assert.ok(drawnPerPath(regions, cut.drawn).every((count) => count === 1));
+          for (const r of cut.drawn) assert.ok(cut.isAvailable(r), "only available regions are drawn");
         }
       },
     ),
   );
 });
 
-test("when everything has arrived the leaves are drawn, in whatever order it came", () => {
+test("once all refinements have arrived, in any order, the leaves are drawn", () => {
   fc.assert(
     fc.property(anyTree, fc.infiniteStream(fc.nat()), (regions, picks) => {
       const inner = regions.flatMap(({ children }, region) => (children.length > 0 ? [region] : []));

@@ -20,7 +20,7 @@ const BYTES = new Uint8Array(5000).map((_, i) => i);
 const FILE = { uri: uri(BYTES), bytes: BYTES.length };
 const damaged = BYTES.map((byte, i) => (i === 77 ? byte ^ 1 : byte));
 
-/** SHA-256 without a thread: nothing in virtual time may take real time. */
+/** A synchronous SHA-256: nothing in virtual time may wait for a thread. */
 const SHA256 = {
   digest: async (_: unknown, bytes: BufferSource) => {
     const digest = createHash("sha256")
@@ -44,7 +44,7 @@ function setUp(options: Partial<FetcherOptions> = {}) {
   return { clock, server, fetcher };
 }
 
-/** What becomes of a promise, so that time can pass meanwhile. */
+/** The state of a promise after so many milliseconds. */
 async function outcome<T>(
   promise: Promise<T>,
   clock: VirtualClock,
@@ -63,36 +63,36 @@ async function outcome<T>(
   return result;
 }
 
-test("a file arrives whole, in order, with its progress", async () => {
+test("a file arrives whole, and its progress is reported", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, { bytes: BYTES, chunk: 2000 });
   const progress: number[] = [];
-  const heads: number[] = [];
+  const headLengths: number[] = [];
   const result = await outcome(
-    fetcher.fetch(FILE, undefined, (n, soFar) => {
-      progress.push(n);
-      heads.push(soFar?.length ?? 0);
-      assert.deepEqual(soFar, BYTES.subarray(0, n));
+    fetcher.fetch(FILE, undefined, (received, head) => {
+      progress.push(received);
+      headLengths.push(head?.length ?? 0);
+      assert.deepEqual(head, BYTES.subarray(0, received));
     }),
     clock,
     0,
   );
   assert.deepEqual(result, BYTES);
   assert.deepEqual(progress, [2000, 4000, 5000]);
-  assert.deepEqual(heads, progress);
+  assert.deepEqual(headLengths, progress);
 });
 
-test("who asks for a file at the same time shares one request and gets bytes of his own", async () => {
+test("simultaneous calls for a file share one request, and each gets its own copy", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, { bytes: BYTES, msPerChunk: 10 });
   const [a, b] = [fetcher.fetch(FILE), fetcher.fetch(FILE)];
   await clock.pass(1000);
   assert.deepEqual(await a, await b);
   assert.notEqual((await a).buffer, (await b).buffer);
-  assert.deepEqual(server.asked, [FILE.uri]);
+  assert.deepEqual(server.requested, [FILE.uri]);
 });
 
-test("a shared request ends when the last who wanted it has gone", async () => {
+test("a shared request is aborted with its last caller", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, { bytes: BYTES, msPerChunk: 10 });
   const [first, second] = [new AbortController(), new AbortController()];
@@ -108,7 +108,7 @@ test("a shared request ends when the last who wanted it has gone", async () => {
   for (const result of results) await assert.rejects(result, /looks away/);
 });
 
-test("who asks again after an abort gets a request of his own", async () => {
+test("a call after an abort starts a new request", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, { bytes: BYTES, msPerChunk: 10 });
   const stop = new AbortController();
@@ -116,16 +116,16 @@ test("who asks again after an abort gets a request of his own", async () => {
   await clock.pass(15);
   stop.abort();
   assert.deepEqual(await outcome(fetcher.fetch(FILE), clock, 100), BYTES);
-  assert.equal(server.asked.length, 2);
+  assert.equal(server.requested.length, 2);
 });
 
-test("an aborted signal asks for nothing", async () => {
+test("an aborted signal starts no request", async () => {
   const { server, fetcher } = setUp();
   await assert.rejects(fetcher.fetch(FILE, AbortSignal.abort(new Error("no"))), /no/);
-  assert.deepEqual(server.asked, []);
+  assert.deepEqual(server.requested, []);
 });
 
-test("a failure that may pass is tried again, with pauses that double", async () => {
+test("a temporary failure is retried, after pauses that double", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, "refused", { status: 503 }, { status: 429 }, { bytes: BYTES });
   const result = fetcher.fetch(FILE);
@@ -139,7 +139,7 @@ test("a failure that may pass is tried again, with pauses that double", async ()
     [1, 4],
   ] as const) {
     await clock.pass(ms);
-    assert.equal(server.asked.length, requests);
+    assert.equal(server.requested.length, requests);
   }
   assert.deepEqual(await result, BYTES);
 });
@@ -150,14 +150,14 @@ for (const [retryAfter, ms] of [
   ["Fri, 31 Dec 1999 23:59:59 GMT", 0],
   ["-1", 0],
 ] as const) {
-  test(`a server that is busy is left alone as long as it asks: Retry-After ${retryAfter}`, async () => {
+  test(`a busy server determines the pause, up to a minute: Retry-After ${retryAfter}`, async () => {
     const { clock, server, fetcher } = setUp({ random: () => 0 });
     server.put(FILE.uri, { status: 503, retryAfter }, { bytes: BYTES });
     const result = fetcher.fetch(FILE);
     await clock.pass(Math.max(0, ms - 1));
-    assert.equal(server.asked.length, ms === 0 ? 2 : 1);
+    assert.equal(server.requested.length, ms === 0 ? 2 : 1);
     await clock.pass(1);
-    assert.equal(server.asked.length, 2);
+    assert.equal(server.requested.length, 2);
     assert.deepEqual(await result, BYTES);
   });
 }
@@ -168,28 +168,28 @@ test("jitter shortens the pauses", async () => {
   assert.deepEqual(await outcome(fetcher.fetch(FILE), clock, 50), BYTES);
 });
 
-test("after four attempts it is given up for now", async () => {
+test("after four attempts a file is given up for now", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, "refused");
   const error = await outcome(fetcher.fetch(FILE), clock, 60_000);
   assert.ok(error instanceof FetchError);
   assert.equal(error.permanent, false);
   assert.match(error.message, /connection refused/);
-  assert.equal(server.asked.length, ATTEMPTS);
+  assert.equal(server.requested.length, ATTEMPTS);
 });
 
 for (const status of [404, 403, 410]) {
-  test(`a file that answers ${status} is given up at once and for good`, async () => {
+  test(`after status ${status} a file is given up at once and for good`, async () => {
     const { clock, server, fetcher } = setUp();
     server.put(FILE.uri, { status });
     const error = await outcome(fetcher.fetch(FILE), clock, 0);
     assert.ok(error instanceof FetchError && error.permanent);
     assert.match(error.message, new RegExp(`${FILE.uri}: the server answers ${status}`));
-    assert.equal(server.asked.length, 1);
+    assert.equal(server.requested.length, 1);
   });
 }
 
-test("a damaged file is fetched once more past the cache, then given up for good", async () => {
+test("a damaged file is fetched once more, past the cache, and then given up for good", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, { bytes: damaged }, { bytes: BYTES });
   assert.deepEqual(await outcome(fetcher.fetch(FILE), clock, 1000), BYTES);
@@ -197,10 +197,10 @@ test("a damaged file is fetched once more past the cache, then given up for good
   server.put(FILE.uri, { bytes: damaged });
   const error = await outcome(fetcher.fetch(FILE), clock, 60_000);
   assert.ok(error instanceof FetchError && error.permanent);
-  assert.equal(server.asked.length, 4);
+  assert.equal(server.requested.length, 4);
 });
 
-test("without a secure context damage goes unseen", async () => {
+test("without a secure context damage is not detected", async () => {
   const clock = new VirtualClock();
   const server = new Server(clock);
   server.put(FILE.uri, { bytes: damaged });
@@ -208,7 +208,7 @@ test("without a secure context damage goes unseen", async () => {
   assert.deepEqual(await outcome(fetcher.fetch(FILE), clock, 0), damaged);
 });
 
-test("a file that is longer than announced is cut off, not swallowed", async () => {
+test("a body that is longer than announced is not read to its end", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, { bytes: new Uint8Array(1e6), chunk: 3000, msPerChunk: 1 });
   const error = await outcome(fetcher.fetch(FILE), clock, 60_000);
@@ -217,37 +217,37 @@ test("a file that is longer than announced is cut off, not swallowed", async () 
   assert.equal(server.open, 0);
 });
 
-test("a file that is shorter than announced is tried again", async () => {
+test("a body that is shorter than announced is retried", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, { bytes: BYTES.slice(0, 4000) }, { bytes: BYTES });
   assert.deepEqual(await outcome(fetcher.fetch(FILE), clock, 1000), BYTES);
 });
 
 for (const answer of ["silent", "stalls"] as const) {
-  test(`a connection that ${answer === "silent" ? "never answers" : "stalls"} is left for another`, async () => {
+  test(`a connection that ${answer === "silent" ? "never answers" : "stalls"} is replaced by another`, async () => {
     const { clock, server, fetcher } = setUp();
     server.put(FILE.uri, answer, { bytes: BYTES });
     const result = fetcher.fetch(FILE);
     await clock.pass(SILENCE_MS - 1);
-    assert.equal(server.asked.length, 1);
+    assert.equal(server.requested.length, 1);
     assert.deepEqual(await outcome(result, clock, 600), BYTES);
   });
 }
 
-test("a slow body is not silence", async () => {
+test("a slow body is not silent", async () => {
   const { clock, server, fetcher } = setUp();
   server.put(FILE.uri, { bytes: BYTES, msPerChunk: SILENCE_MS - 1 });
   assert.deepEqual(await outcome(fetcher.fetch(FILE), clock, 6 * SILENCE_MS), BYTES);
-  assert.equal(server.asked.length, 1);
+  assert.equal(server.requested.length, 1);
 });
 
-test("a manifest that claims a monstrous size makes the page reserve nothing", async () => {
+test("a file of an impossible size is not requested", async () => {
   const { server, fetcher } = setUp();
   await assert.rejects(fetcher.fetch({ uri: FILE.uri, bytes: 2 ** 50 }), FetchError);
-  assert.deepEqual(server.asked, []);
+  assert.deepEqual(server.requested, []);
 });
 
-test("what streams is measured; what the cache had is not", async () => {
+test("streamed bodies are measured, and cached ones are not", async () => {
   const bytes = new Uint8Array(1_000_000);
   const file = { uri: uri(bytes), bytes: bytes.length };
   for (const cached of [false, true]) {
@@ -261,7 +261,7 @@ test("what streams is measured; what the cache had is not", async () => {
   }
 });
 
-test("over real HTTP with real fetch: whole, missing, and aborted in the middle", async () => {
+test("over real HTTP, a file arrives, a missing file fails, and an abort closes the connection", async () => {
   let closed = 0;
   const server = createServer((request, response) => {
     if (request.url === "/missing.glb") return response.writeHead(404).end("not here");
@@ -304,30 +304,30 @@ test("over real HTTP with real fetch: whole, missing, and aborted in the middle"
   }
 });
 
-test("what fails while there is no network is asked for until it is back, and no attempt is lost", async () => {
-  let back: (() => void) | null = null;
+test("failures while offline are retried and do not count as attempts", async () => {
+  let goOnline = (): void => {};
   let offline: Promise<void> | null = new Promise((resolve) => {
-    back = resolve;
+    goOnline = resolve;
   });
   const { clock, server, fetcher } = setUp({ offline: () => offline });
   server.put(FILE.uri, "refused");
   const bytes = fetcher.fetch(FILE);
   assert.equal(await outcome(bytes, clock, 10 * ATTEMPTS * LONGEST_BACK_OFF_MS), "pending");
   assert.equal(
-    server.asked.length,
+    server.requested.length,
     1 + 10 * ATTEMPTS,
-    "once every longest pause: the browser may be mistaken",
+    "one request per longest back-off: the browser may be wrong",
   );
   offline = null;
   server.put(FILE.uri, "refused", "refused", { bytes: BYTES });
-  (back as (() => void) | null)?.();
+  goOnline();
   assert.deepEqual(await outcome(bytes, clock, ATTEMPTS * LONGEST_BACK_OFF_MS), BYTES);
 });
 
-test("what is not wanted any more is not asked for when the network is back", async () => {
-  let back = (): void => {};
+test("a file that was aborted while offline is not requested again", async () => {
+  let goOnline = (): void => {};
   const offline = new Promise<void>((resolve) => {
-    back = resolve;
+    goOnline = resolve;
   });
   const { clock, server, fetcher } = setUp({ offline: () => offline });
   server.put(FILE.uri, "refused");
@@ -336,7 +336,7 @@ test("what is not wanted any more is not asked for when the network is back", as
   bytes.catch(() => {});
   await clock.settle();
   stop.abort(new Error("turned away"));
-  back();
+  goOnline();
   assert.match(String(await outcome(bytes, clock, 10 * LONGEST_BACK_OFF_MS)), /turned away/);
-  assert.equal(server.asked.length, 1);
+  assert.equal(server.requested.length, 1);
 });

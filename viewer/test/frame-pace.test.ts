@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FramePace } from "../src/core/frame-pace.ts";
 
-/** Draws for so long on a device whose frames take so many milliseconds at a share; returns the shares. */
+/** Draws on a device with a frame time that depends on the share. Returns all shares in order. */
 function draw(pace: FramePace, seconds: number, frameMs: (share: number) => number, from = 0): number[] {
   const shares: number[] = [];
   let now = from;
@@ -14,22 +14,22 @@ function draw(pace: FramePace, seconds: number, frameMs: (share: number) => numb
   return shares;
 }
 
-test("a device in time draws all of its budget", () => {
+test("a device whose frames are in time draws the whole budget", () => {
   assert.deepEqual(
     draw(new FramePace(), 20, () => 1000 / 72),
     [1],
   );
 });
 
-test("frames that come late draw less, until they are in time", () => {
+test("late frames lower the share until they are in time", () => {
   const pace = new FramePace();
-  // At 60 % of the budget the GPU keeps up; beyond, every second frame is missed.
+  // Up to 60 % of the budget the GPU keeps up; above, it misses every second frame.
   const frameMs = (share: number) => (share > 0.6 ? 2000 / 72 : 1000 / 72);
   draw(pace, 5, frameMs);
   assert.ok(pace.share <= 0.6, `${pace.share}`);
 });
 
-test("what was too much is tried again ever more rarely", () => {
+test("a share that was too much is tried again ever more rarely", () => {
   const pace = new FramePace();
   const frameMs = (share: number) => (share > 0.6 ? 2000 / 72 : 1000 / 72);
   const early = draw(pace, 60, frameMs).length;
@@ -37,7 +37,7 @@ test("what was too much is tried again ever more rarely", () => {
   assert.ok(late < early, `${late} changes after ${early}`);
 });
 
-test("a device that recovers draws everything again", () => {
+test("a device that recovers draws the whole budget again", () => {
   const pace = new FramePace();
   draw(pace, 5, () => 40);
   assert.ok(pace.share < 0.5);
@@ -45,13 +45,13 @@ test("a device that recovers draws everything again", () => {
   assert.equal(pace.share, 1);
 });
 
-test("however late frames are, a third of the budget stays", () => {
+test("the share never falls below a third", () => {
   const pace = new FramePace();
   draw(pace, 60, () => 200);
   assert.equal(pace.share, 1 / 3);
 });
 
-test("pauses, and the second renderer of one frame, are no frames", () => {
+test("pauses and the second renderer of a page do not count as frames", () => {
   const pace = new FramePace();
   let now = 0;
   for (let frame = 0; frame < 2000; frame++) {

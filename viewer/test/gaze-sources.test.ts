@@ -12,7 +12,7 @@ import {
 
 const FORWARD: Vec3 = [0, 0, -1];
 
-/** A unit vector so many degrees to the right of −z. */
+/** A unit vector, degrees to the right of −z. */
 function right(degrees: number): Vec3 {
   const angle = (degrees * Math.PI) / 180;
   return [Math.sin(angle), 0, -Math.cos(angle)];
@@ -30,7 +30,7 @@ const ray = (mode: GazeRay["mode"], degrees: number, source: object): GazeRay =>
   direction: right(degrees),
 });
 
-test("without any ray the eyes are about where the head points", () => {
+test("without any ray the gaze is the head's forward", () => {
   const gaze = new GazeTracker().read(0, head(), []);
   assert.deepEqual(gaze, {
     source: "head",
@@ -39,7 +39,7 @@ test("without any ray the eyes are about where the head points", () => {
   });
 });
 
-test("a gaze source that always points where the head does is not taken for an eye", () => {
+test("a gaze source that always follows the head is not an eye tracker", () => {
   const tracker = new GazeTracker();
   const source = {};
   for (let frame = 0; frame < 100; frame++) {
@@ -49,7 +49,7 @@ test("a gaze source that always points where the head does is not taken for an e
   }
 });
 
-test("nor is one that follows a turning head a frame late", () => {
+test("a gaze source that follows a turning head one frame late is not an eye tracker", () => {
   const tracker = new GazeTracker();
   const source = {};
   for (let frame = 0; frame < 100; frame++) {
@@ -58,7 +58,7 @@ test("nor is one that follows a turning head a frame late", () => {
   }
 });
 
-test("one that departs from a resting head is an eye, also while it looks straight ahead again", () => {
+test("a gaze source that departs from a resting head is an eye tracker for the next 10 s", () => {
   const tracker = new GazeTracker();
   const source = {};
   tracker.read(0, head(), [ray("gaze", 0, source)]);
@@ -69,11 +69,15 @@ test("one that departs from a resting head is an eye, also while it looks straig
     uncertaintyDegrees: EYE_TRACKED_UNCERTAINTY,
   });
   assert.equal(tracker.read(1000, head(), [ray("gaze", 0, source)]).source, "eye");
-  assert.equal(tracker.read(60_000, head(), [ray("gaze", 0, source)]).source, "head", "the eyes were lost");
-  assert.equal(tracker.read(60_011, head(), [ray("gaze", 3, {})]).source, "eye", "as soon as they are back");
+  assert.equal(
+    tracker.read(60_000, head(), [ray("gaze", 0, source)]).source,
+    "head",
+    "the tracker may have lost the eyes",
+  );
+  assert.equal(tracker.read(60_011, head(), [ray("gaze", 3, {})]).source, "eye", "it has found them again");
 });
 
-test("a pinch tells where its ray began, and less surely every moment", () => {
+test("a pinch gives the first direction of its ray, with an uncertainty that grows", () => {
   const tracker = new GazeTracker();
   const pinch = {};
   const at = (now: number, degrees: number) =>
@@ -84,21 +88,21 @@ test("a pinch tells where its ray began, and less surely every moment", () => {
     uncertaintyDegrees: EYE_TRACKED_UNCERTAINTY,
   });
   const later = at(PINCH_FADE_MS / 2, 35);
-  assert.deepEqual(later.direction, right(20), "where the hand drags the ray the eyes need not follow");
+  assert.deepEqual(later.direction, right(20), "the hand moves the ray afterwards");
   assert.equal(later.uncertaintyDegrees, (EYE_TRACKED_UNCERTAINTY + HEAD_GAZE_UNCERTAINTY) / 2);
   assert.equal(at(PINCH_FADE_MS, 35).source, "head");
   const next = tracker.read(PINCH_FADE_MS + 11, head(), [ray("transient-pointer", -8, {})]);
   assert.deepEqual(next.direction, right(-8));
 });
 
-test("a pinch that has ended still tells until it has faded", () => {
+test("a pinch that has ended counts until it has faded", () => {
   const tracker = new GazeTracker();
   tracker.read(0, head(), [ray("transient-pointer", 20, {})]);
   assert.equal(tracker.read(PINCH_FADE_MS - 1, head(), []).source, "pinch");
   assert.equal(tracker.read(PINCH_FADE_MS, head(), []).source, "head");
 });
 
-test("a mouse that moves tells roughly, one that rests nothing", () => {
+test("a mouse counts with a higher uncertainty, and not once it rests", () => {
   const tracker = new GazeTracker();
   const gaze = tracker.read(0, head(), [ray("pointer", 10, {})]);
   assert.equal(gaze.source, "pointer");
@@ -106,7 +110,7 @@ test("a mouse that moves tells roughly, one that rests nothing", () => {
   assert.equal(tracker.read(POINTER_FADE_MS, head(), []).source, "head");
 });
 
-test("an eye tracker is believed rather than a pinch", () => {
+test("an eye tracker takes precedence over a pinch", () => {
   const tracker = new GazeTracker();
   const eye = {};
   tracker.read(0, head(), [ray("gaze", 0, eye)]);

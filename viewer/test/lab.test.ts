@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { leastError } from "../lab/bound.ts";
+import { errorLowerBound } from "../lab/bound.ts";
 import { generatedHeads, recordedHead, SESSION_MS } from "../lab/head.ts";
 import { type NetworkTrace, recordedNetwork } from "../lab/network.ts";
 import { allPolicies, OURS } from "../lab/policies.ts";
@@ -24,19 +24,19 @@ function bundle(): Bundle {
   const shape = evenTree("thing", 4, 3, 0.05);
   const primitives: typeof shape.primitives = [{ material: 0, attributes: ["POSITION", "TEXCOORD_0"] }];
   const textures = [texture("a", [64, 256, 1024]), texture("b", [64, 256, 1024])];
-  const what = manifest([{ ...shape, primitives }], textures, [material]);
+  const contents = manifest([{ ...shape, primitives }], textures, [material]);
   const catalogue = {
     format: "streamxr/bundle",
     version: 1,
     generator: "test",
     assets: { thing: entry("thing") },
   } as const;
-  return { catalogue, manifests: new Map([["thing", what]]) };
+  return { catalogue, manifests: new Map([["thing", contents]]) };
 }
 
 const scene = (): Scene => oneAsset(bundle(), "thing");
 
-const heads = generatedHeads(scene().stand);
+const heads = generatedHeads(scene().standpoint);
 
 test("the same head, network and policy give the same outcome", () => {
   for (const head of heads) {
@@ -44,7 +44,7 @@ test("the same head, network and policy give the same outcome", () => {
   }
 });
 
-test("no policy gets more over the link than the link carries", () => {
+test("no policy receives more bytes than the link carries", () => {
   let capacity = 0;
   for (let now = 0; now < SESSION_MS; now++) capacity += NETWORK.rate(now);
   for (const policy of allPolicies()) {
@@ -54,7 +54,7 @@ test("no policy gets more over the link than the link carries", () => {
   }
 });
 
-test("visible error is the least of all policies, or within 2 % of it, for a still and a walking head", () => {
+test("ours has the least visible error of all policies, within 2 %, for a still and a walking head", () => {
   for (const head of [heads[0], heads[2]]) {
     const results = allPolicies().map((policy) => ({
       policy: policy.name,
@@ -66,43 +66,43 @@ test("visible error is the least of all policies, or within 2 % of it, for a sti
   }
 });
 
-test("no policy gets below what no choice of files could, and ours comes within three times of it", () => {
+test("no policy is below the lower bound on the error, and ours is within three times of it", () => {
   for (const head of heads) {
-    const least = leastError(scene(), head, NETWORK);
-    assert.ok(least > 0);
+    const bound = errorLowerBound(scene(), head, NETWORK);
+    assert.ok(bound > 0);
     for (const policy of allPolicies()) {
       const { error } = replay(scene(), head, NETWORK, policy);
-      assert.ok(error >= least, `${head.name}, ${policy.name}: ${error} < ${least}`);
-      if (policy === OURS) assert.ok(error < 3 * least, `${head.name}: ${error} of ${least}`);
+      assert.ok(error >= bound, `${head.name}, ${policy.name}: ${error} < ${bound}`);
+      if (policy === OURS) assert.ok(error < 3 * bound, `${head.name}: ${error} of ${bound}`);
     }
   }
 });
 
-test("a network that is silent shows nothing, and nothing is counted as seen", () => {
+test("over a silent network no frame is drawn and no byte is counted", () => {
   const silent: NetworkTrace = { name: "silent", rttMs: 40, rate: () => 0, megabits: 0 };
   const { firstFrameMs, bytes, unseen } = replay(scene(), heads[0] ?? assert.fail(), silent, OURS);
   assert.deepEqual([bytes, unseen, firstFrameMs], [0, 0, SESSION_MS - 50]);
 });
 
-test("a frame draws no more than its budget allows, whatever has come", () => {
+test("a render budget limits every policy, and ours fetches less under it", () => {
   const head = heads[0] ?? assert.fail();
   for (const policy of allPolicies()) {
     const all = replay(scene(), head, NETWORK, policy);
-    // 85 regions of 100 triangles, of which a frame may draw 15.
+    // The budget is 15 of 85 regions of 100 triangles.
     const some = replay(scene(), head, NETWORK, policy, { triangles: 1500, drawCalls: 100 });
     assert.ok(some.error >= all.error * (1 - 1e-9), policy.name);
     if (policy.name === "SSE 1 px") assert.ok(some.error > 1.2 * all.error && some.bytes === all.bytes);
-    if (policy === OURS) assert.ok(some.bytes < all.bytes, "nor is it fetched");
+    if (policy === OURS) assert.ok(some.bytes < all.bytes, "hidden regions are not fetched");
   }
 });
 
-test("an inspector's trace says what was shown, and where; the bundle must still have it", () => {
+test("an inspector's trace gives the assets and their places, and the bundle must contain them", () => {
   const world = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 2, 0, 0, 1];
   const { uri } = entry("thing").manifest;
   const trace = { format: "streamxr/trace", assets: [{ id: "thing#2", manifest: uri, world }] };
   const { placed } = tracedScene(bundle(), "mine", trace);
   assert.deepEqual(
-    placed.map(({ id, entry: of, world: at }) => [id, of.manifest.uri, at]),
+    placed.map(({ id, entry: catalogueEntry, world: matrix }) => [id, catalogueEntry.manifest.uri, matrix]),
     [["thing#2", uri, world]],
   );
   const other = { ...trace, assets: [{ ...trace.assets[0], manifest: "a/gone/manifest.json" }] };
@@ -110,7 +110,7 @@ test("an inspector's trace says what was shown, and where; the bundle must still
   assert.throws(() => tracedScene(bundle(), "mine", { ...trace, assets: [] }), /mine: "assets"/);
 });
 
-test("a recorded trace is replayed, alone or as the inspector saves it, and a broken one says what is wrong", () => {
+test("a recorded trace is read from its own file or from an inspector's, and an invalid one is an error", () => {
   const head = {
     format: "streamxr/head",
     samples: [
@@ -121,7 +121,7 @@ test("a recorded trace is replayed, alone or as the inspector saves it, and a br
   for (const json of [head, { format: "streamxr/trace", head }]) {
     const trace = recordedHead("mine", json);
     assert.equal(trace.durationMs, 500);
-    assert.deepEqual(trace.moment(600).position, [0, 1, 1]);
+    assert.deepEqual(trace.sampleAt(600).position, [0, 1, 1]);
   }
   assert.throws(() => recordedHead("mine", { ...head, samples: [[0], [1]] }), /mine: sample 0/);
   assert.throws(() => recordedNetwork("mine", { format: "streamxr/head" }), /mine: "format"/);

@@ -1,4 +1,4 @@
-/** A link in virtual time: bodies share its rate, latency is apart, chunks arrive when they are full. */
+/** A link in virtual time. Bodies share its rate, and arrive in chunks after a latency. */
 import type { BandwidthEstimator, Transfer } from "../src/core/network/bandwidth.ts";
 
 export interface LinkOptions {
@@ -6,54 +6,60 @@ export interface LinkOptions {
   readonly rate: (now: number) => number;
   readonly latencyMs: number;
   readonly chunkBytes: number;
-  /** Requests in flight at once. */
+  /** Number of requests in flight at once. */
   readonly parallel: number;
   readonly fileBytes: (index: number) => number;
 }
 
-/** Fetches one file after another for `ms` milliseconds and aborts the last ones, telling the estimator what a page would see. */
+/**
+ * Fetches one file after another for `ms` milliseconds and aborts the last ones. The estimator gets the events of a
+ * page.
+ *
+ * @param onStep called after each millisecond
+ */
 export function download(
   estimator: BandwidthEstimator,
   options: LinkOptions,
   ms: number,
-  each: (now: number) => void = () => {},
+  onStep: (now: number) => void = () => {},
 ): void {
-  interface Flight {
+  interface PendingResponse {
     readonly transfer: Transfer;
     readonly firstByteAt: number;
-    left: number;
-    unsaid: number;
-    headers: boolean;
+    missing: number;
+    /** Bytes since the last chunk. */
+    unreported: number;
+    hasHeaders: boolean;
   }
-  const flights: Flight[] = [];
+  const pending: PendingResponse[] = [];
   let index = 0;
   for (let now = 0; now < ms; now++) {
-    while (flights.length < options.parallel) {
-      flights.push({
+    while (pending.length < options.parallel) {
+      pending.push({
         transfer: estimator.opened(now),
         firstByteAt: now + options.latencyMs,
-        left: options.fileBytes(index++),
-        unsaid: 0,
-        headers: false,
+        missing: options.fileBytes(index++),
+        unreported: 0,
+        hasHeaders: false,
       });
     }
-    const streaming = flights.filter(({ firstByteAt }) => firstByteAt <= now);
-    for (const flight of streaming) {
-      if (!flight.headers) flight.transfer.headers(now);
-      flight.headers = true;
-      const bytes = Math.min(flight.left, options.rate(now) / streaming.length);
-      flight.left -= bytes;
-      flight.unsaid += bytes;
-      if (flight.unsaid >= options.chunkBytes || flight.left <= 0) {
-        flight.transfer.received(now + 1, flight.unsaid);
-        flight.unsaid = 0;
+    const streaming = pending.filter(({ firstByteAt }) => firstByteAt <= now);
+    for (const response of streaming) {
+      if (!response.hasHeaders) response.transfer.headers(now);
+      response.hasHeaders = true;
+      const bytes = Math.min(response.missing, options.rate(now) / streaming.length);
+      response.missing -= bytes;
+      response.unreported += bytes;
+      if (response.unreported >= options.chunkBytes || response.missing <= 0) {
+        response.transfer.received(now + 1, response.unreported);
+        response.unreported = 0;
       }
-      if (flight.left <= 0) {
-        flight.transfer.closed(now + 1);
-        flights.splice(flights.indexOf(flight), 1);
+      if (response.missing <= 0) {
+        response.transfer.closed(now + 1);
+        pending.splice(pending.indexOf(response), 1);
       }
     }
-    each(now + 1);
+    onStep(now + 1);
   }
-  for (const { transfer } of flights) transfer.closed(ms);
+  for (const { transfer } of pending) transfer.closed(ms);
 }

@@ -18,16 +18,16 @@ function valid(name: string): unknown {
   return JSON.parse(readFileSync(join(VECTORS, "valid", `${name}.json`), "utf8"));
 }
 
-/** Reads a document as what its format says it is; anything that is no catalogue is read as a manifest. */
+/** Parses a document by its format. Documents that are not a catalogue are parsed as manifests. */
 function parse(json: unknown): unknown {
   const format = (json as { format?: unknown } | null)?.format;
   return format === "streamxr/bundle" ? parseCatalogue(json) : parseManifest(json);
 }
 
-describe("every valid vector is read", () => {
+describe("every valid vector is accepted", () => {
   for (const { name, json } of vectors("valid")) {
     test(name, () => {
-      // A copy with null prototypes: compared as JSON.
+      // Objects of the copy have no prototype, so both are compared as JSON.
       assert.deepEqual(JSON.parse(JSON.stringify(parse(json))), json);
     });
   }
@@ -42,7 +42,7 @@ describe("every invalid vector is refused", () => {
   }
 });
 
-test("an error says where, what is there, and what should be", () => {
+test("an error names the place, the actual value and the expected one", () => {
   const json = valid("nested-regions") as { trees: { regions: { error: unknown }[] }[] };
   const region = json.trees[0]?.regions[3];
   assert.ok(region);
@@ -54,7 +54,7 @@ test("an error says where, what is there, and what should be", () => {
   });
 });
 
-test("an unknown version is named before anything else is judged", () => {
+test("an unknown version is the first error", () => {
   assert.throws(() => parseManifest({ format: "streamxr/manifest", version: 7, news: true }), {
     path: "$.version",
   });
@@ -68,18 +68,18 @@ test("a long hostile string does not fill the error message", () => {
   );
 });
 
-test("a newline after a good uri is refused", () => {
+test("a newline after a valid uri is refused", () => {
   const json = valid("one-region") as { base: { uri: string } };
   json.base.uri += "\n";
   assert.throws(() => parseManifest(json), { path: "$.base.uri" });
 });
 
-test("a catalogue has no assets by inheritance", () => {
+test("the assets of a catalogue inherit no properties", () => {
   const { assets } = parseCatalogue(valid("catalogue-empty"));
   assert.equal(assets.constructor, undefined);
 });
 
-test("any JSON throws nothing but ManifestError", () => {
+test("no JSON causes another error than ManifestError", () => {
   fc.assert(
     fc.property(fc.jsonValue(), (json) => {
       for (const read of [parseCatalogue, parseManifest]) {
@@ -93,7 +93,7 @@ test("any JSON throws nothing but ManifestError", () => {
   );
 });
 
-test("a good document with any one value replaced is read or refused with ManifestError", () => {
+test("a valid document with any one value replaced is accepted, or refused with ManifestError", () => {
   const documents = vectors("valid").map(({ json }) => json);
   fc.assert(
     fc.property(fc.constantFrom(...documents), fc.nat(), fc.jsonValue(), (document, pick, value) => {
@@ -109,7 +109,7 @@ test("a good document with any one value replaced is read or refused with Manife
   );
 });
 
-test("the committed types are those of the schema", () => {
+test("the committed types match the schema", () => {
   const { status, stderr } = spawnSync(process.execPath, ["types.mjs", "--check"], {
     cwd: join(import.meta.dirname, ".."),
     encoding: "utf8",
@@ -117,7 +117,7 @@ test("the committed types are those of the schema", () => {
   assert.equal(status, 0, stderr);
 });
 
-/** Replaces the value at one of all places of a document, chosen by a number. */
+/** Replaces the value at one place of a document, which a number selects. */
 function replaceOne(json: unknown, pick: number, value: unknown): void {
   const places: [Record<string, unknown>, string][] = [];
   const walk = (node: unknown) => {

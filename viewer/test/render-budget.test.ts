@@ -2,41 +2,38 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { AssetState } from "../src/core/asset.ts";
-import type { Tree } from "../src/core/bundle/bundle.ts";
-import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
 import { DEFAULT_LIMITS, type Plan, plan, type StreamLimits } from "../src/core/scheduler.ts";
-import { arrived, at, evenTree, manifest, tree, turnedAway, view } from "./worlds.ts";
+import {
+  arrived,
+  at,
+  drawnPerPath,
+  evenTree,
+  load,
+  manifest,
+  network,
+  tree,
+  turnedAway,
+  view,
+} from "./worlds.ts";
 
-const NETWORK: NetworkEstimate = {
-  bytesPerSecond: 1e6,
-  fastBytesPerSecond: 1e6,
-  slowBytesPerSecond: 1e6,
-  ttfbMs: 40,
-  measured: true,
-};
-/** Room for so many triangles; a region of these worlds has 100, and is one draw call. */
-const room = (triangles: number, drawCalls = 1e6): StreamLimits => ({
+const NETWORK = network(8);
+/** Limits on a frame. A region of these worlds has 100 triangles and one draw call. */
+const frameLimits = (triangles: number, drawCalls = 1e6): StreamLimits => ({
   ...DEFAULT_LIMITS,
   triangles,
   drawCalls,
 });
 
-/** Every refinement of the asset is there. */
+/** Loads all refinements. */
 function complete(asset: AssetState): AssetState {
   for (const { refinements } of asset.trees) {
-    for (const file of refinements) if (file) ready(asset, file.download);
+    for (const file of refinements) if (file) load(file.download);
   }
   return asset;
 }
 
-function ready(asset: AssetState, download: Parameters<AssetState["begin"]>[0]): void {
-  asset.begin(download, 0);
-  asset.arrive(download, 0);
-  asset.ready(download, 0);
-}
-
-function carryOut({ restrict }: Plan): void {
-  for (const { asset, tree, limit } of restrict) asset.restrict(tree, limit);
+function applyRestrictions({ restrict }: Plan): void {
+  for (const { asset, tree, openable } of restrict) asset.restrict(tree, openable);
 }
 
 function trianglesOf(assets: readonly AssetState[]): number {
@@ -49,130 +46,120 @@ function trianglesOf(assets: readonly AssetState[]): number {
   return sum;
 }
 
-/** How many drawn regions each path from the root to a leaf meets. */
-function meetings({ regions }: Tree, drawn: ReadonlySet<number>): number[] {
-  return regions.flatMap(({ children }, leaf) => {
-    if (children.length > 0) return [];
-    let count = 0;
-    for (let r: number | null = leaf; r !== null; r = regions[r]?.parent ?? null) if (drawn.has(r)) count++;
-    return [count];
-  });
-}
-
-test("with room for all of it, everything that arrived is drawn", () => {
+test("a budget for the finest cut restricts nothing", () => {
   const asset = complete(arrived("a", manifest([evenTree("a", 4, 2)])));
-  const made = plan([asset], view(), NETWORK, room(1600), 0);
+  const made = plan([asset], view(), NETWORK, frameLimits(1600), 0);
   assert.deepEqual(made.restrict, []);
   assert.deepEqual(made.drawn, { triangles: 1600, drawCalls: 16 });
 });
 
-test("a budget of triangles, or of draw calls, makes the cut coarser", () => {
-  for (const limits of [room(700), room(1e6, 7)]) {
+test("a smaller budget of triangles or of draw calls makes the cut coarser", () => {
+  for (const limits of [frameLimits(700), frameLimits(1e6, 7)]) {
     const asset = complete(arrived("a", manifest([evenTree("a", 4, 2)])));
     const made = plan([asset], view(), NETWORK, limits, 0);
-    carryOut(made);
+    applyRestrictions(made);
     assert.equal(trianglesOf([asset]), 700);
     assert.deepEqual(made.drawn, { triangles: 700, drawCalls: 7 });
   }
 });
 
-test("what is looked at is drawn finer than what is beside it", () => {
+test("an asset at the fovea is drawn finer than one beside it", () => {
   const near = complete(at(arrived("near", manifest([evenTree("n", 4, 2)])), 0, 0, 0));
   const far = complete(at(arrived("far", manifest([evenTree("f", 4, 2)])), 8, 0, -8));
-  carryOut(plan([far, near], view(), NETWORK, room(1700), 0));
+  applyRestrictions(plan([far, near], view(), NETWORK, frameLimits(1700), 0));
   assert.equal(trianglesOf([near]), 1600);
   assert.equal(trianglesOf([far]), 100);
 });
 
-test("what is out of view takes nothing of the budget", () => {
+test("an asset out of view costs nothing", () => {
   const asset = complete(arrived("a", manifest([evenTree("a", 4, 2)])));
-  const made = plan([asset], turnedAway(view()), NETWORK, room(200), 0);
+  const made = plan([asset], turnedAway(view()), NETWORK, frameLimits(200), 0);
   assert.deepEqual(made.drawn, { triangles: 0, drawCalls: 0 });
   assert.deepEqual(made.restrict, []);
 });
 
-test("as soon as there is room again, what is still there is drawn", () => {
+test("loaded regions are drawn as soon as the budget allows it again", () => {
   const asset = complete(arrived("a", manifest([evenTree("a", 4, 2)])));
-  carryOut(plan([asset], view(), NETWORK, room(700), 0));
-  const made = plan([asset], view(), NETWORK, room(1600), 50);
-  assert.equal(made.restrict[0]?.limit, null);
-  carryOut(made);
+  applyRestrictions(plan([asset], view(), NETWORK, frameLimits(700), 0));
+  const made = plan([asset], view(), NETWORK, frameLimits(1600), 50);
+  assert.equal(made.restrict[0]?.openable, null);
+  applyRestrictions(made);
   assert.equal(trianglesOf([asset]), 1600);
 });
 
-test("nothing is fetched that a frame has no room for", () => {
+test("a refinement that does not fit into the budget is not fetched", () => {
   const asset = arrived("a", manifest([evenTree("a", 4, 2)]));
-  const all = plan([asset], view(), NETWORK, room(1e6), 0);
+  const all = plan([asset], view(), NETWORK, frameLimits(1e6), 0);
   assert.ok(all.start.some(({ download }) => download.kind === "refinement"));
-  const none = plan([asset], view(), NETWORK, room(100), 0);
+  const none = plan([asset], view(), NETWORK, frameLimits(100), 0);
   assert.deepEqual([...none.start, ...none.waiting], []);
 });
 
-test("what is under something that a frame has no room for is not fetched", () => {
+test("refinements below a region that the budget keeps closed are not fetched", () => {
   const asset = arrived("a", manifest([evenTree("a", 4, 2)]));
   const root = asset.trees[0]?.refinements[0];
   assert.ok(root);
-  ready(asset, root.download);
-  const made = plan([asset], view(), NETWORK, room(200), 0);
-  carryOut(made);
+  load(root.download);
+  const made = plan([asset], view(), NETWORK, frameLimits(200), 0);
+  applyRestrictions(made);
   assert.equal(trianglesOf([asset]), 100);
   assert.deepEqual([...made.start, ...made.waiting], []);
 });
 
-test("a tier of a chain costs no more than it has more, whichever it follows", () => {
-  const asked = (limits: StreamLimits) =>
+test("a tier of a chain costs its additional triangles, also if it skips a tier", () => {
+  const startedKeys = (limits: StreamLimits) =>
     plan([arrived("a", manifest([evenTree("a", 1, 3)]))], view(), NETWORK, limits, 0).start.map(
       ({ download }) => download.key,
     );
-  const all = asked(room(1e6));
+  const all = startedKeys(frameLimits(1e6));
   assert.ok(!all.includes("a/tree/0/0"), "the first tier is skipped");
-  assert.deepEqual(asked(room(100)), all);
+  assert.deepEqual(startedKeys(frameLimits(100)), all);
 });
 
-test("a tier that was skipped is fetched once what replaced it is more than a frame has room for", () => {
+test("a skipped tier is fetched once the tier that replaced it does not fit into the budget", () => {
   const chain = evenTree("a", 1, 2);
   for (const [i, triangles] of [100, 200, 1000].entries())
     Object.assign(chain.regions[i] ?? {}, { triangles });
   const asset = arrived("a", manifest([chain]));
-  ready(asset, asset.trees[0]?.refinements[1]?.download as Parameters<AssetState["begin"]>[0]);
-  const asked = (triangles: number) => {
-    const made = plan([asset], view(), NETWORK, room(triangles), 0);
-    carryOut(made);
+  load((asset.trees[0]?.refinements[1] ?? assert.fail()).download);
+  const startedWith = (triangles: number) => {
+    const made = plan([asset], view(), NETWORK, frameLimits(triangles), 0);
+    applyRestrictions(made);
     return made.start.map(({ download }) => download);
   };
-  assert.deepEqual(asked(1e6), []);
+  assert.deepEqual(startedWith(1e6), []);
   assert.equal(trianglesOf([asset]), 1000);
-  const [skipped, ...others] = asked(400);
+  const [skipped, ...others] = startedWith(400);
   assert.equal(trianglesOf([asset]), 100);
   assert.deepEqual([skipped?.key, others.length], ["a/tree/0/0", 0]);
-  ready(asset, skipped as Parameters<AssetState["begin"]>[0]);
-  assert.deepEqual(asked(400), []);
+  load(skipped ?? assert.fail());
+  assert.deepEqual(startedWith(400), []);
   assert.equal(trianglesOf([asset]), 200);
 });
 
-test("what is fetched never brings more than a frame has room for", () => {
+test("fetched refinements never exceed the budget", () => {
   const asset = arrived("a", manifest([evenTree("a", 4, 3)]));
-  const limits = { ...room(1500), inFlightMs: 1e6 };
+  const limits = { ...frameLimits(1500), inFlightMs: 1e6 };
   for (let now = 0; now < 50; now++) {
     const made = plan([asset], view(), NETWORK, limits, now);
-    carryOut(made);
-    for (const { download } of made.start) ready(asset, download);
-    carryOut(plan([asset], view(), NETWORK, limits, now));
+    applyRestrictions(made);
+    for (const { download } of made.start) load(download);
+    applyRestrictions(plan([asset], view(), NETWORK, limits, now));
     assert.ok(trianglesOf([asset]) <= 1500, `${trianglesOf([asset])} triangles`);
   }
   assert.ok(trianglesOf([asset]) > 1100, `${trianglesOf([asset])} triangles`);
 });
 
-test("bases that fill the budget leave some of it for what is looked at", () => {
+test("bases that fill the budget leave a quarter of it for refinements", () => {
   const assets = Array.from({ length: 20 }, (_, i) =>
     complete(at(arrived(`a${i}`, manifest([evenTree(`a${i}`, 4, 1)])), i % 5, 0, -Math.floor(i / 5))),
   );
-  carryOut(plan(assets, view([2, 0, 3], { frustum: [] }), NETWORK, room(2000), 0));
+  applyRestrictions(plan(assets, view([2, 0, 3], { frustum: [] }), NETWORK, frameLimits(2000), 0));
   assert.ok(trianglesOf(assets) > 2000);
   assert.ok(trianglesOf(assets) <= 2500);
 });
 
-test("a trembling gaze does not change what is drawn", () => {
+test("a trembling gaze does not change the cut", () => {
   const assets = [-0.7, 0.7].map((x, i) =>
     complete(
       at(
@@ -183,21 +170,21 @@ test("a trembling gaze does not change what is drawn", () => {
       ),
     ),
   );
-  carryOut(plan(assets, view(), NETWORK, room(300), 0));
+  applyRestrictions(plan(assets, view(), NETWORK, frameLimits(300), 0));
   for (let i = 1; i <= 10; i++) {
     const x = (i % 2 ? 0.01 : -0.01) as number;
     const trembling = view([0, 0, 3], { gaze: [x, 0, -Math.sqrt(1 - x * x)] });
-    assert.deepEqual(plan(assets, trembling, NETWORK, room(300), 50 * i).restrict, []);
+    assert.deepEqual(plan(assets, trembling, NETWORK, frameLimits(300), 50 * i).restrict, []);
   }
 });
 
-test("for any arrivals, views and budgets the cut is within the budget and has no holes", () => {
+test("for any arrivals, views and budgets, the drawn regions form a cut within the budget", () => {
   const step = fc.record({
     turn: fc.double({ min: -Math.PI, max: Math.PI, noNaN: true }),
     triangles: fc.integer({ min: 400, max: 6000 }),
     drawCalls: fc.integer({ min: 4, max: 60 }),
-    comes: fc.array(fc.nat(200), { maxLength: 6 }),
-    goes: fc.array(fc.nat(200), { maxLength: 2 }),
+    arrivals: fc.array(fc.nat(200), { maxLength: 6 }),
+    releases: fc.array(fc.nat(200), { maxLength: 2 }),
   });
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 8 }), (steps) => {
@@ -207,20 +194,20 @@ test("for any arrivals, views and budgets the cut is within the budget and has n
       const files = assets.flatMap(({ trees }) =>
         trees.flatMap(({ refinements }) => refinements.flatMap((f) => f ?? [])),
       );
-      steps.forEach(({ turn, triangles, drawCalls, comes, goes }, i) => {
-        for (const pick of goes) {
+      steps.forEach(({ turn, triangles, drawCalls, arrivals, releases }, i) => {
+        for (const pick of releases) {
           const file = files[pick % files.length];
           if (file?.loadState === "ready") file.download.asset.drop(file.download, i);
         }
-        for (const pick of comes) {
+        for (const pick of arrivals) {
           const file = files[pick % files.length];
-          if (file?.loadState === "absent") ready(file.download.asset, file.download);
+          if (file?.loadState === "absent") load(file.download);
         }
         const gaze = [Math.sin(turn), 0, -Math.cos(turn)] as const;
-        // All around is in view: every region counts.
+        // An empty frustum: every region is in view.
         const seen = view([1.5, 0, 3], { gaze, frustum: [] });
-        const made = plan(assets, seen, NETWORK, room(triangles, drawCalls), 50 * i);
-        carryOut(made);
+        const made = plan(assets, seen, NETWORK, frameLimits(triangles, drawCalls), 50 * i);
+        applyRestrictions(made);
         const drawn = trianglesOf(assets);
         assert.equal(made.drawn.triangles, drawn);
         assert.ok(drawn <= Math.max(triangles, 400 + triangles / 4), `${drawn} of ${triangles} triangles`);
@@ -230,7 +217,7 @@ test("for any arrivals, views and budgets the cut is within the budget and has n
         );
         for (const { trees } of assets) {
           for (const { tree, cut } of trees)
-            assert.ok(meetings(tree, cut.drawn).every((count) => count === 1));
+            assert.ok(drawnPerPath(tree.regions, cut.drawn).every((count) => count === 1));
         }
       });
     }),

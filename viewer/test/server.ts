@@ -1,8 +1,8 @@
-/** A server for the tests: files by uri, and what goes wrong with them. */
+/** A server in virtual time, with files by uri and faults. */
 import type { FetchResponse, SendRequest } from "../src/core/network/fetcher.ts";
 import type { VirtualClock } from "./clock.ts";
 
-/** What one request gets: bytes, a status, a broken connection, or silence. */
+/** The answer to one request: bytes, a status, a refused connection, no answer, or a body that stalls. */
 export type Answer =
   | { readonly bytes: Uint8Array; readonly chunk?: number; readonly msPerChunk?: number }
   | { readonly status: number; readonly retryAfter?: string }
@@ -11,8 +11,10 @@ export type Answer =
   | "stalls";
 
 export class Server {
-  readonly asked: string[] = [];
+  /** The uris of all requests so far, and whether each bypassed the cache. */
+  readonly requested: string[] = [];
   readonly reloads: boolean[] = [];
+  /** Number of bodies that are being sent. */
   open = 0;
   readonly #clock: VirtualClock;
   readonly #answers = new Map<string, Answer[]>();
@@ -21,18 +23,18 @@ export class Server {
     this.#clock = clock;
   }
 
-  /** The answers to the requests for a file, in order; the last one stays. */
+  /** Sets the answers to the requests for a file, in order. The last one repeats. */
   put(uri: string, ...answers: Answer[]): void {
     this.#answers.set(uri, answers);
   }
 
   readonly request: SendRequest = async (uri, signal, reload): Promise<FetchResponse> => {
-    this.asked.push(uri);
+    this.requested.push(uri);
     this.reloads.push(reload);
     const answers = this.#answers.get(uri) ?? [{ status: 404 }];
     const answer = answers.length > 1 ? answers.shift() : answers[0];
     if (answer === "refused" || answer === undefined) throw new TypeError("connection refused");
-    if (answer === "silent") return await aborted(signal);
+    if (answer === "silent") return await untilAborted(signal);
     if (answer === "stalls") return { status: 200, body: this.#stall(signal) };
     if ("status" in answer) {
       const get = (name: string) => (name === "Retry-After" ? (answer.retryAfter ?? null) : null);
@@ -58,10 +60,11 @@ export class Server {
 
   async *#stall(signal: AbortSignal): AsyncGenerator<Uint8Array> {
     yield new Uint8Array(10);
-    await aborted(signal);
+    await untilAborted(signal);
   }
 }
 
-function aborted(signal: AbortSignal): Promise<never> {
+/** Rejects with the signal's reason. */
+function untilAborted(signal: AbortSignal): Promise<never> {
   return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
 }

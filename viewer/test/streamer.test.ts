@@ -11,14 +11,14 @@ import { VirtualClock } from "./clock.ts";
 import { Server } from "./server.ts";
 import { animation, evenTree, hash, manifest, texture, turnedAway, uri, view } from "./worlds.ts";
 
-/** A page without pictures: what is drawn and what is held, checked at every call. */
-class Page implements Host {
+/** A host that draws nothing. It checks each call against the prepared files and the drawn regions. */
+class FakeHost implements Host {
   readonly prepared = new Set<string>();
   readonly drawn = new Set<string>();
   readonly levels = new Map<string, number>();
   readonly failures: string[] = [];
   readonly bases: string[] = [];
-  /** Bytes that were heard of before a file was whole. */
+  /** Lengths of all heads of bases. */
   readonly heads: string[] = [];
   baseProgress({ id }: AssetState, head: Uint8Array): void {
     this.heads.push(`${id}: ${head.length}`);
@@ -45,7 +45,7 @@ class Page implements Host {
       const parent = asset.manifest?.trees[tree]?.regions[region]?.parent ?? null;
       assert.ok(
         parent === null || this.prepared.has(`${asset.id}/tree/${tree}/${parent}`),
-        "shown and not prepared",
+        "only prepared regions are shown",
       );
       this.drawn.add(`${asset.id}/${tree}/${region}`);
     }
@@ -55,19 +55,19 @@ class Page implements Host {
     this.levels.set(`${asset.id}/${index}`, level);
   }
   release({ key }: Download): void {
-    assert.ok(this.prepared.delete(key), `${key} is released and was not prepared`);
+    assert.ok(this.prepared.delete(key), `${key} is released but not prepared`);
   }
   failed({ key }: Download, error: Error): void {
     this.failures.push(`${key}: ${error.message}`);
   }
 }
 
-/** A page, a server that has the whole of an asset, and a link of so many bytes per millisecond. */
-function setUp(what: Manifest, bytesPerMs = 625) {
+/** A streamer, and a server with all files of an asset on a link of so many bytes per millisecond. */
+function setUp(contents: Manifest, bytesPerMs = 625) {
   const clock = new VirtualClock();
   const server = new Server(clock);
   const bandwidth = new BandwidthEstimator();
-  const page = new Page();
+  const host = new FakeHost();
   const fetcher = new Fetcher({
     request: server.request,
     now: clock.now,
@@ -75,73 +75,75 @@ function setUp(what: Manifest, bytesPerMs = 625) {
     random: () => 0.5,
     bandwidth,
   });
-  const streamer = new Streamer({ host: page, fetcher, bandwidth, limits: DEFAULT_LIMITS });
-  const json = new TextEncoder().encode(JSON.stringify(what));
+  const streamer = new Streamer({ host, fetcher, bandwidth, limits: DEFAULT_LIMITS });
+  const json = new TextEncoder().encode(JSON.stringify(contents));
   const asset = new AssetState("thing", {
     manifest: { uri: `a/thing/manifest-${hash(json)}.json`, bytes: json.length },
-    base: what.base,
-    bounds: what.bounds,
+    base: contents.base,
+    bounds: contents.bounds,
     triangles: 1,
   });
   const put = (name: string, bytes: Uint8Array) =>
     server.put(name, { bytes, chunk: 5000, msPerChunk: 5000 / bytesPerMs });
   put(asset.entry.manifest.uri, json);
   const files = [
-    what.base,
-    ...what.animations.map(({ keyframes }) => keyframes),
-    ...what.textures.flatMap(({ levels }) => levels),
-    ...what.trees.flatMap(({ regions }) => regions.map(({ refinement }) => refinement)),
+    contents.base,
+    ...contents.animations.map(({ keyframes }) => keyframes),
+    ...contents.textures.flatMap(({ levels }) => levels),
+    ...contents.trees.flatMap(({ regions }) => regions.map(({ refinement }) => refinement)),
   ];
   for (const file of files) if (file?.uri) put(file.uri, new Uint8Array(file.bytes));
+  /** Updates the streamer every 20 ms. */
   const run = async (from: View, ms: number) => {
     for (let passed = 0; passed < ms; passed += 20) {
       streamer.update(from, clock.now());
       await clock.pass(20);
     }
   };
-  return { clock, server, bandwidth, page, streamer, asset, run };
+  return { clock, server, bandwidth, host, streamer, asset, run };
 }
 
-const THING = () => {
+/** An asset with one texture and a tree of two tiers. */
+const thing = () => {
   const material = { name: "m", textures: [0], doubleSided: false, alphaMode: "OPAQUE" as const };
   const shape = evenTree("thing", 2, 2, 0.05);
   const primitives: typeof shape.primitives = [{ material: 0, attributes: ["POSITION", "TEXCOORD_0"] }];
   return manifest([{ ...shape, primitives }], [texture("t", [64, 256, 1024])], [material]);
 };
 
-test("base and manifest are asked for together, and everything finer comes after the base", async () => {
-  const { server, page, streamer, asset, run } = setUp(THING());
+test("base and manifest are requested together, and all other files follow the base", async () => {
+  const { server, host, streamer, asset, run } = setUp(thing());
   streamer.add(asset);
   await run(view(), 5000);
   assert.deepEqual(
-    new Set(server.asked.slice(0, 2)),
+    new Set(server.requested.slice(0, 2)),
     new Set([asset.entry.base.uri, asset.entry.manifest.uri]),
   );
-  assert.deepEqual(page.bases, ["thing"]);
-  // Of nothing but the base: in chunks of 5,000 bytes.
+  assert.deepEqual(host.bases, ["thing"]);
+  // Only the base reports its progress, in chunks of 5,000 bytes.
   const chunks = Math.ceil(asset.entry.base.bytes / 5000);
-  const heard = Array.from({ length: chunks }, (_, i) => Math.min(asset.entry.base.bytes, 5000 * (i + 1)));
+  const received = Array.from({ length: chunks }, (_, i) => Math.min(asset.entry.base.bytes, 5000 * (i + 1)));
   assert.deepEqual(
-    page.heads,
-    heard.map((bytes) => `thing: ${bytes}`),
+    host.heads,
+    received.map((bytes) => `thing: ${bytes}`),
   );
-  assert.deepEqual(page.failures, []);
+  assert.deepEqual(host.failures, []);
   const regions = asset.manifest?.trees[0]?.regions ?? [];
   for (const region of asset.cuts[0]?.drawn ?? []) assert.deepEqual(regions[region]?.children, []);
-  assert.deepEqual(page.drawn, new Set([...(asset.cuts[0]?.drawn ?? [])].map((r) => `thing/0/${r}`)));
-  assert.equal(page.levels.get("thing/0"), 2);
+  assert.deepEqual(host.drawn, new Set([...(asset.cuts[0]?.drawn ?? [])].map((r) => `thing/0/${r}`)));
+  assert.equal(host.levels.get("thing/0"), 2);
 });
 
-test("no file is asked for twice, and a coarser level is released for a finer one", async () => {
-  const { server, page, streamer, asset, run } = setUp(THING());
+test("no file is requested twice, and a coarser level is released for a finer one", async () => {
+  const { server, host, streamer, asset, run } = setUp(thing());
   streamer.add(asset);
   await run(view(), 5000);
-  assert.equal(new Set(server.asked).size, server.asked.length);
-  assert.ok(!page.prepared.has("thing/texture/0/1"));
+  assert.equal(new Set(server.requested).size, server.requested.length);
+  assert.ok(!host.prepared.has("thing/texture/0/1"));
 });
 
-test("what is due is asked for in the same frame", async () => {
-  const { clock, bandwidth, streamer, asset } = setUp(THING(), 20);
+test("a request starts in the frame in which it is due", async () => {
+  const { clock, bandwidth, streamer, asset } = setUp(thing(), 20);
   streamer.add(asset);
   const gaps = new Set<number>();
   let last = 0;
@@ -158,18 +160,18 @@ test("what is due is asked for in the same frame", async () => {
   assert.ok(gaps.has(50) && gaps.size > 1);
 });
 
-test("when it is all there nothing more is asked for", async () => {
-  const { server, streamer, asset, run } = setUp(THING());
+test("once all needed files have arrived nothing more is requested", async () => {
+  const { server, streamer, asset, run } = setUp(thing());
   streamer.add(asset);
   await run(view(), 5000);
-  const before = server.asked.length;
+  const before = server.requested.length;
   await run(view(), 5000);
-  assert.equal(server.asked.length, before);
+  assert.equal(server.requested.length, before);
   assert.deepEqual(streamer.loading, []);
 });
 
-test("who looks away stops the downloads, and who looks back has them again", async () => {
-  const { server, streamer, asset, page, run } = setUp(THING(), 20);
+test("downloads stop when the view turns away, and continue when it turns back", async () => {
+  const { server, streamer, asset, host, run } = setUp(thing(), 20);
   streamer.add(asset);
   await run(view(), 3000);
   assert.ok(streamer.loading.length > 0);
@@ -177,96 +179,96 @@ test("who looks away stops the downloads, and who looks back has them again", as
   assert.deepEqual(streamer.loading, []);
   assert.equal(server.open, 0);
   await run(view(), 60_000);
-  assert.equal(page.levels.get("thing/0"), 2);
+  assert.equal(host.levels.get("thing/0"), 2);
 });
 
-test("a refinement that is missing is reported, passed over, and the rest comes", async () => {
-  const what = THING();
-  const { server, streamer, asset, page, run } = setUp(what);
-  const broken = what.trees[0]?.regions[1]?.refinement ?? assert.fail();
+test("a missing refinement is reported, and all other files arrive", async () => {
+  const contents = thing();
+  const { server, streamer, asset, host, run } = setUp(contents);
+  const broken = contents.trees[0]?.regions[1]?.refinement ?? assert.fail();
   server.put(broken.uri, { status: 404 });
   streamer.add(asset);
   await run(view(), 60_000);
-  assert.deepEqual(page.failures, [`thing/tree/0/1: ${broken.uri}: the server answers 404`]);
+  assert.deepEqual(host.failures, [`thing/tree/0/1: ${broken.uri}: the server answers 404`]);
   assert.deepEqual([...(asset.cuts[0]?.drawn ?? [])].sort(), [1, 5, 6]);
-  assert.equal(server.asked.filter((name) => name === broken.uri).length, 1);
+  assert.equal(server.requested.filter((name) => name === broken.uri).length, 1);
 });
 
-test("keyframes that are missing are reported, passed over, and the rest comes", async () => {
+test("a missing animation is reported, and all other files arrive", async () => {
   const missing = uri("animation/dance");
-  const { server, page, streamer, asset, run } = setUp(
+  const { server, host, streamer, asset, run } = setUp(
     manifest([evenTree("thing", 2, 1)], [], [], [animation("dance", [0.5])]),
   );
   server.put(missing, { status: 404 });
   streamer.add(asset);
   await run(view(), 60_000);
-  assert.deepEqual(page.failures, [`thing/animation/0: ${missing}: the server answers 404`]);
+  assert.deepEqual(host.failures, [`thing/animation/0: ${missing}: the server answers 404`]);
   assert.deepEqual([...(asset.cuts[0]?.drawn ?? [])].sort(), [1, 2]);
-  assert.equal(server.asked.filter((name) => name === missing).length, 1);
+  assert.equal(server.requested.filter((name) => name === missing).length, 1);
 });
 
-test("what failed for now is asked for again later", async () => {
-  const what = THING();
-  const { server, streamer, asset, page, run } = setUp(what);
-  const file = what.trees[0]?.regions[1]?.refinement ?? assert.fail();
+test("a file that failed for now is requested again later", async () => {
+  const contents = thing();
+  const { server, streamer, asset, host, run } = setUp(contents);
+  const file = contents.trees[0]?.regions[1]?.refinement ?? assert.fail();
   server.put(file.uri, "refused", "refused", "refused", "refused", { bytes: new Uint8Array(file.bytes) });
   streamer.add(asset);
   await run(view(), RETRY_AFTER_MS / 2);
-  assert.equal(page.failures.length, 1);
+  assert.equal(host.failures.length, 1);
   await run(view(), RETRY_AFTER_MS);
-  assert.ok(page.drawn.has("thing/0/3"));
+  assert.ok(host.drawn.has("thing/0/3"));
 });
 
-test("a manifest that is no manifest is reported, and the base stays", async () => {
-  const what = THING();
-  const { server, streamer, asset, page, run } = setUp(what);
+test("an invalid manifest is reported, and the base stays", async () => {
+  const contents = thing();
+  const { server, streamer, asset, host, run } = setUp(contents);
   const bytes = new Uint8Array(asset.entry.manifest.bytes).fill(0x20);
   server.put(asset.entry.manifest.uri, { bytes });
   streamer.add(asset);
   await run(view(), 2000);
-  assert.deepEqual(page.bases, ["thing"]);
-  assert.equal(page.failures.length, 1);
-  assert.match(page.failures[0] ?? "", /^thing\/manifest: \$: is no JSON/);
+  assert.deepEqual(host.bases, ["thing"]);
+  assert.equal(host.failures.length, 1);
+  assert.match(host.failures[0] ?? "", /^thing\/manifest: \$: is not JSON/);
 });
 
-test("a file that cannot be decoded is reported and not asked for again", async () => {
-  const { server, streamer, asset, page, run } = setUp(THING());
-  page.prepare = async ({ key }) => {
-    if (key === "thing/tree/0/1") throw new Error("no GLB");
-    page.prepared.add(key);
+test("a file that cannot be decoded is reported and not requested again", async () => {
+  const { server, streamer, asset, host, run } = setUp(thing());
+  host.prepare = async ({ key }) => {
+    if (key === "thing/tree/0/1") throw new Error("not a GLB");
+    host.prepared.add(key);
   };
   streamer.add(asset);
   await run(view(), 3 * RETRY_AFTER_MS);
-  assert.deepEqual(page.failures, ["thing/tree/0/1: no GLB"]);
+  assert.deepEqual(host.failures, ["thing/tree/0/1: not a GLB"]);
   const { uri: name } = asset.trees[0]?.refinements[1]?.download ?? assert.fail();
-  assert.equal(server.asked.filter((each) => each === name).length, 1);
+  assert.equal(server.requested.filter((each) => each === name).length, 1);
 });
 
-test("an asset that is removed in the middle is left alone from then on", async () => {
-  const { server, streamer, asset, page, run } = setUp(THING(), 20);
+test("the downloads of a removed asset stop", async () => {
+  const { server, streamer, asset, host, run } = setUp(thing(), 20);
   streamer.add(asset);
   await run(view(), 3000);
   assert.ok(streamer.loading.length > 0);
   streamer.remove(asset);
-  const prepared = new Set(page.prepared);
+  const prepared = new Set(host.prepared);
   await run(view(), 60_000);
   assert.equal(server.open, 0);
-  assert.deepEqual(page.prepared, prepared);
+  assert.deepEqual(host.prepared, prepared);
   assert.deepEqual([streamer.assets, streamer.loading], [[], []]);
 });
 
 test("two assets with one id are refused", () => {
-  const { streamer, asset } = setUp(THING());
+  const { streamer, asset } = setUp(thing());
   streamer.add(asset);
   assert.throws(() => streamer.add(asset), RangeError);
 });
 
-test("two assets that share their files share the requests", async () => {
-  const what = THING();
-  const { server, streamer, asset, page, run } = setUp(what);
+test("two assets that share files share their requests", async () => {
+  const contents = thing();
+  const { server, streamer, asset, host, run } = setUp(contents);
   streamer.add(asset);
   streamer.add(new AssetState("twin", asset.entry));
   await run(view(), 5000);
-  assert.equal(server.asked.filter((name) => name === uri("thing/1")).length, 1);
-  assert.deepEqual(new Set(page.bases), new Set(["thing", "twin"]));
+  assert.equal(server.requested.filter((name) => name === uri("thing/1")).length, 1);
+  assert.deepEqual(new Set(host.bases), new Set(["thing", "twin"]));
 });

@@ -1,6 +1,6 @@
-/** Worlds for the tests: manifests, assets and views built from a few numbers. */
+/** Manifests, assets, views and networks for the tests, built from a few numbers. */
 import { createHash } from "node:crypto";
-import { AssetState } from "../src/core/asset.ts";
+import { AssetState, type Download } from "../src/core/asset.ts";
 import type {
   Animation,
   CatalogueEntry,
@@ -10,8 +10,11 @@ import type {
   Texture,
   Tree,
 } from "../src/core/bundle/bundle.ts";
+import type { TreeRegion } from "../src/core/cut.ts";
 import type { Vec3, View } from "../src/core/gaze.ts";
+import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
 
+/** The first 128 bits of the SHA-256, in hexadecimal. */
 export function hash(text: string | Uint8Array): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 32);
 }
@@ -30,7 +33,7 @@ export interface RegionSketch {
   readonly gpuBytes?: number;
 }
 
-/** A tree in the manifest's form: parents before children, breadth first. */
+/** A tree of a manifest. Regions are in breadth-first order, so parents precede their children. */
 export function tree(name: string, root: RegionSketch, options: Partial<Tree> = {}): Tree {
   const regions: Region[] = [];
   const queue: { sketch: RegionSketch; parent: number | null; tier: number }[] = [
@@ -76,7 +79,10 @@ export function tree(name: string, root: RegionSketch, options: Partial<Tree> = 
   };
 }
 
-/** A tree of `children` per region and so many tiers below the root, split along x; errors fall fourfold. */
+/**
+ * A tree with `children` per region and `tiers` below the root, split along x between −1 and 1. Errors fall fourfold
+ * from tier to tier.
+ */
 export function evenTree(name: string, children: number, tiers: number, error = 0.1): Tree {
   const sketch = (tier: number, from: number, to: number): RegionSketch => ({
     error: error / 4 ** tier,
@@ -91,7 +97,7 @@ export function evenTree(name: string, children: number, tiers: number, error = 
   return tree(name, sketch(0, -1, 1));
 }
 
-/** Levels of a square texture, the first one in the base; file sizes go with the pixels. */
+/** A square texture with its first level in the base. File sizes are in proportion to the pixels. */
 export function texture(name: string, widths: readonly number[]): Texture {
   return {
     name,
@@ -106,7 +112,7 @@ export function texture(name: string, widths: readonly number[]): Texture {
   };
 }
 
-/** An animation in a file of its own, which moves each tree so far. */
+/** An animation with keyframes in a file of its own. */
 export function animation(name: string, reach: readonly number[], bytes = 20_000): Animation {
   return { name, duration: 2, keyframes: { uri: uri(`animation/${name}`), bytes, reach: [...reach] } };
 }
@@ -145,24 +151,27 @@ export function entry(id: string): CatalogueEntry {
 }
 
 /** An asset whose base and manifest have arrived. */
-export function arrived(id: string, what: Manifest): AssetState {
+export function arrived(id: string, contents: Manifest): AssetState {
   const asset = new AssetState(id, entry(id));
-  for (const { download } of [asset.base, asset.manifestFile]) {
-    asset.begin(download, 0);
-    asset.arrive(download, 0);
-    asset.ready(download, 0);
-  }
-  asset.setManifest(what);
+  for (const { download } of [asset.base, asset.manifestFile]) load(download);
+  asset.setManifest(contents);
   return asset;
 }
 
-/** Moves an asset in the world. */
+/** Takes a file from its request to ready. */
+export function load(download: Download, now = 0): void {
+  download.asset.begin(download, now);
+  download.asset.arrive(download, now);
+  download.asset.ready(download, now);
+}
+
+/** Places an asset in the world. */
 export function at(asset: AssetState, x: number, y: number, z: number): AssetState {
   asset.world = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, x, y, z, 1];
   return asset;
 }
 
-/** A view of 90° × 90° along −z, as a headset of 20 pixels per degree has it. */
+/** A view of 90° × 90° along −z, at 20 pixels per degree. */
 export function view(eye: Vec3 = [0, 0, 3], options: Partial<View> = {}): View {
   const s = Math.SQRT1_2;
   const normals: Vec3[] = [
@@ -183,7 +192,7 @@ export function view(eye: Vec3 = [0, 0, 3], options: Partial<View> = {}): View {
   };
 }
 
-/** The view of someone who has turned round. */
+/** The view from the same place in the opposite direction. */
 export function turnedAway(from: View): View {
   const { eye } = from;
   return {
@@ -191,4 +200,25 @@ export function turnedAway(from: View): View {
     gaze: [0, 0, 1],
     frustum: from.frustum.map(([x, y, z]) => [x, y, -z, -(x * eye[0] + y * eye[1] - z * eye[2])] as const),
   };
+}
+
+export function network(megabits: number, ttfbMs = 40): NetworkEstimate {
+  const bytesPerSecond = megabits * 125_000;
+  return {
+    bytesPerSecond,
+    fastBytesPerSecond: bytesPerSecond,
+    slowBytesPerSecond: bytesPerSecond,
+    ttfbMs,
+    measured: true,
+  };
+}
+
+/** By leaf: the number of drawn regions on the path from the root to it. A cut has 1 on every path. */
+export function drawnPerPath(regions: readonly TreeRegion[], drawn: ReadonlySet<number>): number[] {
+  return regions.flatMap(({ children }, leaf) => {
+    if (children.length > 0) return [];
+    let count = 0;
+    for (let r: number | null = leaf; r !== null; r = regions[r]?.parent ?? null) if (drawn.has(r)) count++;
+    return [count];
+  });
 }

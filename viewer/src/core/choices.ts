@@ -1,50 +1,56 @@
-/** What the ways to fetch one thing are made of: candidates, in steps, under what the plan so far makes of each file. */
+/** Types for the alternative download steps of one item, and for the state of a plan that they depend on. */
 import type { AssetFile, Download } from "./asset.ts";
-import type { TreeSight } from "./demand.ts";
-import type { Block, Steps } from "./order.ts";
+import type { TreeDemand } from "./demand.ts";
+import type { Block } from "./order.ts";
+import type { Steps } from "./routes.ts";
 
 /** A file that is worth fetching. */
 export interface Candidate {
   readonly download: Download;
-  /** Visible gain: octaves of error × visual weight. */
+  /** Octaves of visible error × visual weight. */
   readonly gain: number;
-  /** Gain per byte, of the file with what it makes worth fetching: what the plan is ordered by. */
+  /** The order of a plan: gain per byte of the file together with the files that it makes worth fetching. */
   readonly score: number;
 }
 
-/** What the plan so far makes of a file. */
-export interface Outlook {
-  /** It is there or on its way. */
-  isComing(file: AssetFile): boolean;
-  /** It may be asked for. */
-  mayStart(file: AssetFile): boolean;
-  /** A frame has no room for what is there in place of a region. */
-  isClosed(sight: TreeSight, region: number): boolean;
+/** The state of a plan in the making. */
+export interface PlanState {
+  /** Whether a file is loaded, in flight or chosen by the plan, and neither aborted nor evicted. */
+  willBeHeld(file: AssetFile): boolean;
+  /** Whether the plan may start a request for a file. */
+  canStart(file: AssetFile): boolean;
+  /** Whether the render budget keeps finer regions, though they have arrived, from being drawn in a region's place. */
+  isBudgetLimited(treeDemand: TreeDemand, region: number): boolean;
 }
 
 export interface RankedCandidate extends Candidate {
-  /** Still what it was when it was pushed? Wishes for one thing change with each other. */
-  readonly current?: () => boolean;
-  /** Wishes for what can follow it. */
-  readonly taken?: () => void;
-  /** There is no memory for it: wishes for the step before it. */
-  readonly refused?: () => void;
+  /** False if the plan has taken another choice of the same item since; absent: always true. */
+  readonly isCurrent?: () => boolean;
+  /** Adds the candidates that can follow this one. */
+  readonly onTaken?: () => void;
+  /** Memory or render budget is short: adds the choice before this one. */
+  readonly onRefused?: () => void;
 }
 
-/** One thing that can be had at once or in steps: coarse to fine, each instead of those before it. At least one. */
+/**
+ * The alternative steps of one item (a drawn region, a texture), coarse to fine; at least one. The gain of each choice
+ * is over the current state, and it replaces the gains of earlier choices.
+ */
 export type Item = readonly Choice[];
+
 export interface Choice {
   readonly candidate: RankedCandidate;
   /** The first block begins with the candidate. */
   readonly blocks: readonly Block[];
+  /** See `Step.parts`. */
   readonly parts?: readonly Block[];
 }
 
-/** What the options of an item bring; the last one, with what it is to be followed by at once. */
+/** The choices of an item as steps of a route. Only the last step counts with the files that are to follow at once. */
 export function stepsOf(item: Item): Steps {
   return item.map(({ candidate, blocks, parts }, i) =>
     i === item.length - 1
       ? { ...(blocks[0] as Block), ...(parts ? { parts } : {}) }
-      : { gain: candidate.gain, bytes: candidate.download.bytes, foveal: 0 },
+      : { gain: candidate.gain, bytes: candidate.download.bytes, fovealGain: 0 },
   );
 }

@@ -1,18 +1,19 @@
 /**
- * Which regions of one tree are drawn, given which refinements have arrived.
+ * The drawn regions of one tree, given the refinements that have arrived.
  *
- * Region 0 is drawn by the base and can always be shown; the others can be shown once the refinement of their parent
- * has arrived. What is drawn is always a cut: every path from the root to a leaf meets exactly one drawn region. It is
- * the finest one, or, where that is more than a frame can draw, the finest one within a limit.
+ * The base draws region 0, which is always available. Any other region is available once its parent's refinement has
+ * arrived. The drawn regions always form a cut: every path from the root to a leaf meets exactly one of them. To open a
+ * region is to draw finer regions in its place. The cut is the finest one of available regions, or the finest one
+ * within a limit if a frame cannot draw that.
  */
 
-/** The shape of a tree; `Region` of the manifest is one. */
+/** The structure of a tree; a `Region` of the manifest is one. */
 export interface TreeRegion {
   readonly parent: number | null;
   readonly children: readonly number[];
 }
 
-/** What to stop drawing and what to draw instead, in one frame (or one fade). Both empty: nothing changes. */
+/** Regions to hide and regions to show in their place, in one frame (or one fade). Both empty: no change. */
 export interface CutChange {
   readonly hide: readonly number[];
   readonly show: readonly number[];
@@ -20,9 +21,11 @@ export interface CutChange {
 
 export class Cut {
   readonly #regions: readonly TreeRegion[];
+  /** Regions whose refinement has arrived. */
   readonly #refined = new Set<number>();
   #drawn: ReadonlySet<number> = new Set([0]);
-  #limit: ReadonlySet<number> | null = null;
+  #openable: ReadonlySet<number> | null = null;
+  /** See `#computeCoverage`; null after a change. */
   #coverage: boolean[] | null = null;
 
   /** @param regions of a validated manifest: parents before children, both consistent */
@@ -30,73 +33,69 @@ export class Cut {
     this.#regions = regions;
   }
 
-  /** The regions that are drawn. */
   get drawn(): ReadonlySet<number> {
     return this.#drawn;
   }
 
-  /** The regions whose refinement has arrived: their children can be shown. */
-  get refined(): ReadonlySet<number> {
-    return this.#refined;
+  /** Regions that may be opened; null: all. */
+  get openable(): ReadonlySet<number> | null {
+    return this.#openable;
   }
 
   /**
-   * The refinement of `region` has arrived: all its children can be shown from now on. They are not shown at once when
-   * an ancestor's refinement is still missing, nor when finer ones already are in their place.
+   * The refinement of `region` has arrived: its children are available. They stay hidden while an ancestor's refinement
+   * is missing, and where finer regions are drawn already.
+   *
+   * @throws RangeError if the region is a leaf
    */
   arrive(region: number): CutChange {
     if (!this.#regions[region]?.children.length) throw new RangeError(`region ${region} has no refinement`);
     this.#refined.add(region);
     this.#coverage = null;
-    return this.#redraw();
+    return this.#update();
   }
 
-  /** The refinement of `region` was released: its children cannot be shown any more. */
+  /** The refinement of `region` was released: its children are no longer available. */
   release(region: number): CutChange {
     this.#refined.delete(region);
     this.#coverage = null;
-    return this.#redraw();
+    return this.#update();
   }
 
-  /** The regions in whose place finer ones may be drawn; null: all. */
-  get limit(): ReadonlySet<number> | null {
-    return this.#limit;
-  }
-
-  /** From now on only these regions are replaced by finer ones, those that come later included. */
-  restrict(limit: ReadonlySet<number> | null): CutChange {
-    this.#limit = limit;
-    return this.#redraw();
+  /** Allows only these regions to be opened from now on, also by refinements that arrive later; null: all. */
+  restrict(openable: ReadonlySet<number> | null): CutChange {
+    this.#openable = openable;
+    return this.#update();
   }
 
   /** Whether the region itself can be drawn. */
-  isShowable(region: number): boolean {
+  isAvailable(region: number): boolean {
     const parent = this.#regions[region]?.parent ?? null;
     return parent === null || this.#refined.has(parent);
   }
 
-  /** What is drawn in a region's place while nothing finer is: itself, or the nearest ancestor that can be. */
-  shownFor(region: number): number {
-    let shown = region;
-    while (!this.isShowable(shown)) shown = this.#regions[shown]?.parent ?? 0;
-    return shown;
+  /** The region itself if it is available, else its nearest ancestor that is. */
+  nearestAvailable(region: number): number {
+    let nearest = region;
+    while (!this.isAvailable(nearest)) nearest = this.#regions[nearest]?.parent ?? 0;
+    return nearest;
   }
 
-  /** Whether finer regions can be drawn in its place. */
+  /** Whether available descendants cover the region. */
   canOpen(region: number): boolean {
     const children = this.#regions[region]?.children ?? [];
     if (children.length === 0) return false;
-    this.#coverage ??= this.#covered();
+    this.#coverage ??= this.#computeCoverage();
     return children.every((child) => this.#coverage?.[child]);
   }
 
-  /** The finest cut of what can be shown, within the limit. */
-  #redraw(): CutChange {
+  /** Draws the finest cut of available regions within the limit. */
+  #update(): CutChange {
     const drawn = new Set<number>();
-    const open = [0];
-    for (let region = open.pop(); region !== undefined; region = open.pop()) {
-      const mayOpen = this.#limit === null || this.#limit.has(region) || !this.isShowable(region);
-      if (mayOpen && this.canOpen(region)) open.push(...(this.#regions[region]?.children ?? []));
+    const pending = [0];
+    for (let region = pending.pop(); region !== undefined; region = pending.pop()) {
+      const mayOpen = this.#openable === null || this.#openable.has(region) || !this.isAvailable(region);
+      if (mayOpen && this.canOpen(region)) pending.push(...(this.#regions[region]?.children ?? []));
       else drawn.add(region);
     }
     const before = this.#drawn;
@@ -107,14 +106,14 @@ export class Cut {
     };
   }
 
-  /** For each region, whether what can be shown covers it: itself, or all of its children in turn. */
-  #covered(): boolean[] {
+  /** By region: whether it is available, or all of its children are covered in turn. */
+  #computeCoverage(): boolean[] {
     const covered: boolean[] = new Array(this.#regions.length).fill(false);
-    // Children stand after their parents, so backwards they come first.
+    // Children have higher indices than their parents, so this order visits them first.
     for (let region = this.#regions.length - 1; region >= 0; region--) {
       const { children } = this.#regions[region] as TreeRegion;
       covered[region] =
-        this.isShowable(region) || (children.length > 0 && children.every((child) => covered[child]));
+        this.isAvailable(region) || (children.length > 0 && children.every((child) => covered[child]));
     }
     return covered;
   }

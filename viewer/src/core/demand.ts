@@ -1,188 +1,223 @@
-/** What the eye demands of the regions of one asset, seen from one view: the planner's sight of the world. */
+/** Demand of the eye on the regions of an asset, seen from one view, and the gain of refining them. */
 import { type AssetState, IDENTITY, type TreeState } from "./asset.ts";
 import type { Region } from "./bundle/bundle.ts";
-import { facesAway, look, type Matrix4, noSight, type Sight, type View } from "./gaze.ts";
+import {
+  facesAway,
+  type Matrix4,
+  noVisibility,
+  type SphereVisibility,
+  type View,
+  visibilityOf,
+} from "./gaze.ts";
+import { childrenOf } from "./tree.ts";
 
-/** What the eye demands of a region, at the most demanding of all nodes that draw it. */
+/** Demand on one region, at the most demanding of all nodes that draw it. Lengths are metres in world space. */
 export interface Demand {
-  /** Geometric error of the region there, metres. */
+  /** Geometric error of the region. */
   readonly error: number;
-  /** The largest error that nobody sees there, metres. */
+  /** The largest error that is invisible there. */
   readonly need: number;
-  /** How much of what is seen it is (see `Sight.weight`); 0: no node that draws it is seen. */
+  /** Visual weight (see `SphereVisibility.weight`); 0 if no node that draws the region is seen. */
   readonly weight: number;
-  /** Metres per unit of the tree's space at that node. */
+  /** Metres per unit of the tree's space, at the most demanding node. */
   readonly scale: number;
-  /** The same two where the fovea to turn to it: see `Sight.area`. */
-  readonly area: number;
-  readonly leastNeed: number;
-  /** Half the angle under which its sphere is seen at the nearest, radians. */
-  readonly radius: number;
-  /** How many nodes draw it in view, or are about to: what looks away is drawn, too, though nobody sees it. */
-  readonly drawings: number;
-  /** The fovea may be there when the next file has come, or on its way from there. */
+  /** Weight and need if the fovea were on the region; see `SphereVisibility`. */
+  readonly solidAngle: number;
+  readonly fovealNeed: number;
+  /** Half the angle under which the sphere is seen from the nearest node, radians. */
+  readonly angularRadius: number;
+  /** Number of nodes in the view or the predicted view. A node that is culled by its cone counts: it is drawn, too. */
+  readonly visibleInstances: number;
+  /** The fovea may be there when the next file arrives, or on its way from there. */
   readonly foveal: boolean;
 }
+type MutableDemand = { -readonly [K in keyof Demand]: Demand[K] };
 
-/** How likely it is that the head goes on as it moves, until the next file has come; else it stops here. */
-const AHEAD_LIKELIHOOD = 0.5;
-/** The eye jumps several times a second: how likely it is to land on what is in view but not looked at. */
-export const GLANCE_WEIGHT = 0.1;
-/** A texture's need is taken on pieces that are seen under less than this: within them it hardly differs, radians. */
-const PATCH_RADIUS = 0.1;
-/** What is in flight stays wanted this far past the edge of the view (as a share of its distance, 3°) … */
-const EDGE_SLACK = 0.05;
-/** … and past its need, so that a trembling head does not start and abort the same file again and again. */
-const NEED_SLACK = 0.8;
-
-export function demandOf(asset: AssetState, tree: number, region: number, view: View): Demand {
-  const state = asset.trees[tree];
-  if (!state?.tree.regions[region])
-    throw new RangeError(`${asset.id}: there is no region ${region} in tree ${tree}`);
-  return new TreeSight(asset, state, view).demand(region);
-}
-
-/** Octaves of visible error × weight. */
+/** Octaves of visible error × weight that a file removes. */
 export interface Benefit {
   readonly gain: number;
-  /** Of that, where the fovea may be. */
-  readonly foveal: number;
+  /** The part of `gain` where the fovea may be. */
+  readonly fovealGain: number;
 }
 
+/** Probability that the head goes on as predicted until the next file arrives. Otherwise it stops where it is. */
+const PREDICTION_PROBABILITY = 0.5;
+/** The eye jumps several times a second: probability that it lands on a region in view before the next file arrives. */
+const GLANCE_PROBABILITY = 0.1;
+/** Angular radius of a surface patch that is judged as a whole, radians: its need hardly differs within this. */
+const PATCH_RADIUS = 0.1;
+/**
+ * Requests are aborted with hysteresis, so that a trembling head does not start and abort one again and again: not
+ * within this margin outside the view, as a share of the distance (3°), …
+ */
+const EDGE_MARGIN = 0.05;
+/** … and not while the error is above this share of the need. */
+const NEED_MARGIN = 0.8;
+
+/** @throws RangeError if the asset has no such region */
+export function demandOf(asset: AssetState, tree: number, region: number, view: View): Demand {
+  const state = asset.trees[tree];
+  if (!state?.tree.regions[region]) {
+    throw new RangeError(`asset "${asset.id}" has no region ${region} in tree ${tree}`);
+  }
+  return new TreeDemand(asset, state, view).of(region);
+}
+
+/**
+ * Visual weight of the sphere around an asset's bounds. For an asset out of view, the weight it would have in view at
+ * foveal acuity.
+ */
+export function assetWeight(
+  { entry, world }: AssetState,
+  view: View,
+): { readonly weight: number; readonly inView: boolean } {
+  const { min, max } = entry.bounds;
+  const placement = placementOf(world);
+  const centre = [(min[0] + max[0]) / 2, (min[1] + max[1]) / 2, (min[2] + max[2]) / 2] as const;
+  const radius = (Math.hypot(max[0] - min[0], max[1] - min[1], max[2] - min[2]) / 2) * placement.scale;
+  const x = transformed(world, 0, centre);
+  const y = transformed(world, 1, centre);
+  const z = transformed(world, 2, centre);
+  const weightIn = (from: View) => visibilityOf(from, x, y, z, radius).weight;
+  const weight = Math.max(weightIn(view), view.predicted ? weightIn(view.predicted) : 0);
+  if (weight > 0) return { weight, inView: true };
+  return { weight: weightIn({ ...view, frustum: [], gazeUncertaintyDegrees: 180 }), inView: false };
+}
+
+/** Placement of a node that draws a tree. */
 interface Placement {
   readonly matrix: Matrix4;
+  /** Largest scale along an axis. */
   readonly scale: number;
-  /** Without shear or uneven scale the angles of a cone of normals hold. */
+  /** No shear and no uneven scale: the angles of a cone of normals hold. */
   readonly conformal: boolean;
 }
 
-/** One tree seen from one view; remembers what it has looked at. */
-export class TreeSight {
+/** Demands on one tree from one view. Each region is evaluated once. */
+export class TreeDemand {
   readonly state: TreeState;
   readonly #view: View;
   readonly #placements: readonly Placement[];
   readonly #demands: (Demand | undefined)[];
   readonly #patches: (readonly number[] | undefined)[];
-  readonly #sight: Sight = noSight();
-  readonly #sightAhead: Sight = noSight();
-  /** What was looked at last is in the view, whether seen or looking away. */
-  #inView = false;
+  /** Reused by every evaluation. */
+  readonly #visibility = noVisibility();
+  readonly #predictedVisibility = noVisibility();
+  /** The sphere evaluated last is inside the frustum, culled by its cone or not. */
+  #lastInView = false;
 
   constructor(asset: AssetState, state: TreeState, view: View) {
     this.state = state;
     this.#view = view;
-    this.#placements = (state.placements ?? [asset.world]).map(placement);
+    this.#placements = (state.placements ?? [asset.world]).map(placementOf);
     this.#demands = new Array(state.tree.regions.length);
     this.#patches = new Array(state.tree.regions.length);
   }
 
-  demand(region: number): Demand {
+  of(region: number): Demand {
     const known = this.#demands[region];
     if (known) return known;
-    const best = {
+    const { predicted } = this.#view;
+    const demand: MutableDemand = {
       error: 0,
       need: Number.POSITIVE_INFINITY,
       weight: 0,
       scale: this.#placements[0]?.scale ?? 1,
-      area: 0,
-      leastNeed: Number.POSITIVE_INFINITY,
-      radius: 0,
-      drawings: 0,
+      solidAngle: 0,
+      fovealNeed: Number.POSITIVE_INFINITY,
+      angularRadius: 0,
+      visibleInstances: 0,
       foveal: false,
     };
-    const { predicted } = this.#view;
-    for (const at of this.#placements) {
-      const sight = this.#look(region, at, this.#view, 0, this.#sight);
-      let drawn = this.#inView;
+    for (const placement of this.#placements) {
+      const visibility = this.#visibilityOf(region, placement, this.#view, 0, this.#visibility);
+      let inView = this.#lastInView;
       if (predicted) {
-        merge(sight, this.#look(region, at, predicted, 0, this.#sightAhead), predicted.sweeps === true);
-        drawn ||= this.#inView;
+        const later = this.#visibilityOf(region, placement, predicted, 0, this.#predictedVisibility);
+        blendPredicted(visibility, later, predicted.sweeps === true);
+        inView ||= this.#lastInView;
       }
-      if (drawn) best.drawings++;
-      this.#take(best, at, sight);
+      if (inView) demand.visibleInstances++;
+      mergeInstance(demand, placement.scale, visibility);
     }
-    const children = this.state.tree.regions[region]?.children ?? [];
-    // A sphere holds those of all its parts, and much besides: what is seen are the parts.
-    if (best.weight > 0 && children.length > 0 && children.every((part) => this.demand(part).weight === 0)) {
-      best.weight = best.area = 0;
-      best.foveal = false;
+    const children = childrenOf(this.state.tree, region);
+    // The sphere holds all descendants and empty space between them. It is not seen if none of the parts is.
+    if (demand.weight > 0 && children.length > 0 && children.every((child) => this.of(child).weight === 0)) {
+      demand.weight = demand.solidAngle = 0;
+      demand.foveal = false;
     }
-    best.error = (this.state.tree.regions[region]?.error ?? 0) * best.scale;
-    this.#demands[region] = best;
-    return best;
+    demand.error = (this.state.tree.regions[region]?.error ?? 0) * demand.scale;
+    this.#demands[region] = demand;
+    return demand;
   }
 
-  /** What a region gains when a texture of it goes from one width to another, pixels. */
-  textureBenefit(region: number, before: number, after: number): Benefit {
-    const demand = this.demand(region);
+  /** Benefit on one region of a texture level with `widthAfter` pixels over one with `widthBefore`. */
+  textureLevelBenefit(region: number, widthBefore: number, widthAfter: number): Benefit {
+    const demand = this.of(region);
     const length = (this.state.uvLength[region] ?? 0) * demand.scale;
-    const gain = demand.weight === 0 ? 0 : gainOf(demand, length / before, length / after, 0);
-    return { gain, foveal: demand.foveal ? gain : 0 };
+    const gain = demand.weight === 0 ? 0 : gainOf(demand, length / widthBefore, length / widthAfter, 0);
+    return { gain, fovealGain: demand.foveal ? gain : 0 };
   }
 
   /**
-   * Octaves of visible error × weight of a tree that stands still where it should move.
+   * Gain of an animation: octaves of visible error × weight of the tree at rest against the tree in motion.
    *
-   * @param reach how far a point of it gets, in units of the tree's space
+   * @param reach largest distance that a point moves, in units of the tree's space
    */
   motionGain(reach: number): number {
-    const demand = this.demand(0);
+    const demand = this.of(0);
     return demand.weight === 0 ? 0 : gainOf(demand, reach * demand.scale, 0, 0);
   }
 
   /**
-   * Octaves of visible error that the refinement of `file` takes away from where `shown` is drawn, times weight:
-   * log2(max(error, need, half a grid step) before ÷ after). Over the same pieces of surface whatever the tier, so that
-   * a way in two steps gains as much as one.
+   * Benefit of the refinement of `region` while `drawn` is drawn in its place: Σ weight × log2(max(error, need, half a
+   * grid step) before ÷ after). The sum is over the same patches of surface for every tier, so two steps together gain
+   * as much as one step to the same tier.
    *
-   * @param shown the region that is drawn now: `file` itself, or an ancestor in a chain of only children
+   * @param drawn the region itself, or an ancestor in a chain of only children
    */
-  refinementBenefit(shown: number, file: number): Benefit {
-    const { regions } = this.state.tree;
-    const before = regions[shown]?.error ?? 0;
-    let [gain, foveal] = [0, 0];
-    for (const child of regions[file]?.children ?? []) {
-      const after = regions[child]?.error ?? 0;
+  refinementBenefit(drawn: number, region: number): Benefit {
+    const { tree, halfGridStep } = this.state;
+    const before = tree.regions[drawn]?.error ?? 0;
+    let [gain, fovealGain] = [0, 0];
+    for (const child of childrenOf(tree, region)) {
+      const after = tree.regions[child]?.error ?? 0;
       for (const patch of this.patches(child)) {
-        const demand = this.demand(patch);
+        const demand = this.of(patch);
         const { scale } = demand;
-        const each = gainOf(demand, before * scale, after * scale, this.state.halfStep * scale);
-        gain += each;
-        if (demand.foveal) foveal += each;
+        const patchGain = gainOf(demand, before * scale, after * scale, halfGridStep * scale);
+        gain += patchGain;
+        if (demand.foveal) fovealGain += patchGain;
       }
     }
-    return { gain, foveal };
+    return { gain, fovealGain };
   }
 
-  refinementGain(shown: number, file: number): number {
-    return this.refinementBenefit(shown, file).gain;
-  }
-
-  /** Weight of what is seen of the tree where the fovea may be. */
+  /** Sum of the weights of the patches where the fovea may be. */
   fovealWeight(): number {
     let sum = 0;
     for (const patch of this.patches()) {
-      const { weight, foveal } = this.demand(patch);
+      const { weight, foveal } = this.of(patch);
       if (foveal) sum += weight;
     }
     return sum;
   }
 
-  /** Whether a region is seen, and its error with it. Nothing below it is needed where not. */
+  /** Whether the region is seen with a visible error. If not, nothing below it is needed. */
   isTooCoarse(region: number): boolean {
-    const { weight, leastNeed, error, scale } = this.demand(region);
-    return weight > 0 && error > Math.max(leastNeed, this.state.halfStep * scale);
+    const { weight, fovealNeed, error, scale } = this.of(region);
+    return weight > 0 && error > Math.max(fovealNeed, this.state.halfGridStep * scale);
   }
 
-  /** Regions that together cover what is seen of a region, small enough that each is seen as one. */
+  /** Descendants that cover the visible part of a region, each small enough to be judged as a whole. */
   patches(region = 0): readonly number[] {
     const known = this.#patches[region];
     if (known) return known;
     const patches: number[] = [];
-    const { weight, radius } = this.demand(region);
+    const { weight, angularRadius } = this.of(region);
     if (weight > 0) {
-      const { children } = this.state.tree.regions[region] as Region;
-      if (children.length === 0 || radius < PATCH_RADIUS) patches.push(region);
+      const children = childrenOf(this.state.tree, region);
+      if (children.length === 0 || angularRadius < PATCH_RADIUS) patches.push(region);
       else for (const child of children) patches.push(...this.patches(child));
     }
     this.#patches[region] = patches;
@@ -190,97 +225,119 @@ export class TreeSight {
   }
 
   /**
-   * Whether a detail of this size (an error, a texel) in a region is seen, or nearly so: by a little less than what
-   * made it worth asking for.
+   * Whether a detail of this size (an error, a texel) in a region is visible or nearly so, by the margins for aborts.
    *
    * @param size in units of the tree's space
    */
-  nearlySeen(region: number, size: number): boolean {
-    return this.#placements.some((at) =>
+  nearlyVisible(region: number, size: number): boolean {
+    return this.#placements.some((placement) =>
       [this.#view, this.#view.predicted].some((view) => {
         if (!view) return false;
-        const { weight, leastNeed } = this.#look(region, at, view, EDGE_SLACK, this.#sight);
-        return weight > 0 && size * at.scale > NEED_SLACK * leastNeed;
+        const { weight, fovealNeed } = this.#visibilityOf(
+          region,
+          placement,
+          view,
+          EDGE_MARGIN,
+          this.#visibility,
+        );
+        return weight > 0 && size * placement.scale > NEED_MARGIN * fovealNeed;
       }),
     );
   }
 
   /**
-   * The demand of several nodes is the greatest weight and the least need in proportion to its node's scale, even if
-   * they are of two nodes: then nothing that one of them needs is missed.
+   * Visibility of a region's sphere at one node in one view.
+   *
+   * @param margin widens the sphere by this share of its distance
+   * @param result is overwritten and returned
    */
-  #take(best: { -readonly [K in keyof Demand]: Demand[K] }, at: Placement, sight: Sight) {
-    const { weight } = sight;
-    // A node that is not seen says nothing beside one that is; but overlays show a need even of what is not seen.
-    if (weight === 0 && best.weight > 0) return;
-    if ((weight > 0 && best.weight === 0) || sight.need / at.scale < best.need / best.scale) {
-      best.need = sight.need;
-      best.leastNeed = sight.leastNeed;
-      best.scale = at.scale;
-    }
-    best.weight = Math.max(best.weight, weight);
-    best.area = Math.max(best.area, sight.area);
-    best.radius = Math.max(best.radius, sight.radius);
-    best.foveal ||= sight.foveal;
-  }
-
-  /** The sphere of a region, wider by a share of its distance, as one node draws it and one view sees it. */
-  #look(region: number, at: Placement, view: View, slack: number, into: Sight): Sight {
+  #visibilityOf(
+    region: number,
+    { matrix, scale, conformal }: Placement,
+    view: View,
+    margin: number,
+    result: SphereVisibility,
+  ): SphereVisibility {
     const { sphere, cone } = this.state.tree.regions[region] as Region;
-    const m = at.matrix;
-    const x = el(m, 0) * sphere[0] + el(m, 4) * sphere[1] + el(m, 8) * sphere[2] + el(m, 12);
-    const y = el(m, 1) * sphere[0] + el(m, 5) * sphere[1] + el(m, 9) * sphere[2] + el(m, 13);
-    const z = el(m, 2) * sphere[0] + el(m, 6) * sphere[1] + el(m, 10) * sphere[2] + el(m, 14);
-    const distance = slack === 0 ? 0 : Math.hypot(x - view.eye[0], y - view.eye[1], z - view.eye[2]);
-    const radius = sphere[3] * at.scale + slack * distance;
-    const sight = look(view, x, y, z, radius, into);
-    this.#inView = sight.weight > 0;
-    if (sight.weight > 0 && cone && at.conformal && this.state.cullable[region]) {
-      const nx = (el(m, 0) * cone[0] + el(m, 4) * cone[1] + el(m, 8) * cone[2]) / at.scale;
-      const ny = (el(m, 1) * cone[0] + el(m, 5) * cone[1] + el(m, 9) * cone[2]) / at.scale;
-      const nz = (el(m, 2) * cone[0] + el(m, 6) * cone[1] + el(m, 10) * cone[2]) / at.scale;
+    const x = transformed(matrix, 0, sphere);
+    const y = transformed(matrix, 1, sphere);
+    const z = transformed(matrix, 2, sphere);
+    const distance = margin === 0 ? 0 : Math.hypot(x - view.eye[0], y - view.eye[1], z - view.eye[2]);
+    const radius = sphere[3] * scale + margin * distance;
+    visibilityOf(view, x, y, z, radius, result);
+    this.#lastInView = result.weight > 0;
+    if (result.weight > 0 && cone && conformal && this.state.cullable[region]) {
+      const nx = rotated(matrix, 0, cone) / scale;
+      const ny = rotated(matrix, 1, cone) / scale;
+      const nz = rotated(matrix, 2, cone) / scale;
       if (facesAway(view, x, y, z, radius, [nx, ny, nz], cone[3])) {
-        sight.weight = sight.area = 0;
-        sight.foveal = false;
+        result.weight = result.solidAngle = 0;
+        result.foveal = false;
       }
     }
-    return sight;
+    return result;
   }
 }
 
 /**
- * What is seen now and what is about to be seen, as one: when a file has come, the head has moved on or stopped. An
- * eye that jumps in the meantime lands on what is in view either way, and nothing is finished for what it leaves.
+ * Merges the visibility at one more node: the greatest weight, and the least need in proportion to the node's scale,
+ * even if they belong to two nodes. So no node gets less than it needs.
  */
-function merge(now: Sight, ahead: Sight, sweeps: boolean): void {
-  if (ahead.weight > 0 && (now.weight === 0 || ahead.need < now.need)) {
-    now.need = ahead.need;
-    now.leastNeed = ahead.leastNeed;
+function mergeInstance(demand: MutableDemand, scale: number, visibility: SphereVisibility): void {
+  const { weight, need, fovealNeed, solidAngle, angularRadius, foveal } = visibility;
+  // A hidden node counts only if no node is seen: overlays show the need of hidden regions, too.
+  if (weight === 0 && demand.weight > 0) return;
+  if ((weight > 0 && demand.weight === 0) || need / scale < demand.need / demand.scale) {
+    demand.need = need;
+    demand.fovealNeed = fovealNeed;
+    demand.scale = scale;
   }
-  now.weight += AHEAD_LIKELIHOOD * (ahead.weight - now.weight);
-  now.area = sweeps ? Math.min(now.area, ahead.area) : now.area + AHEAD_LIKELIHOOD * (ahead.area - now.area);
-  now.radius = Math.max(now.radius, ahead.radius);
-  now.foveal = ahead.foveal;
+  demand.weight = Math.max(demand.weight, weight);
+  demand.solidAngle = Math.max(demand.solidAngle, solidAngle);
+  demand.angularRadius = Math.max(demand.angularRadius, angularRadius);
+  demand.foveal ||= foveal;
 }
 
-/** Octaves of visible error × weight between two errors, neither counted below `floor`; with a glance's share. */
+/**
+ * Blends the visibility now with the predicted one: by the arrival of a file the head has moved on, or it has stopped.
+ * During a sweep, glances land only on what is in view before and after. Foveal is only what will be foveal: nothing is
+ * finished for a place that the gaze leaves.
+ */
+function blendPredicted(now: SphereVisibility, later: SphereVisibility, sweeps: boolean): void {
+  if (later.weight > 0 && (now.weight === 0 || later.need < now.need)) {
+    now.need = later.need;
+    now.fovealNeed = later.fovealNeed;
+  }
+  now.weight += PREDICTION_PROBABILITY * (later.weight - now.weight);
+  now.solidAngle = sweeps
+    ? Math.min(now.solidAngle, later.solidAngle)
+    : now.solidAngle + PREDICTION_PROBABILITY * (later.solidAngle - now.solidAngle);
+  now.angularRadius = Math.max(now.angularRadius, later.angularRadius);
+  now.foveal = later.foveal;
+}
+
+/**
+ * Octaves of visible error × weight between two errors, plus the same for a glance, with its probability.
+ *
+ * @param floor errors below count as this, metres
+ */
 function gainOf(
-  { weight, need, area, leastNeed }: Demand,
+  { weight, need, solidAngle, fovealNeed }: Demand,
   before: number,
   after: number,
   floor: number,
 ): number {
-  const glance = GLANCE_WEIGHT * area;
-  const glanced = octaves(before, after, Math.max(leastNeed, floor));
-  if (need === leastNeed || glanced === 0) return (weight + glance) * glanced;
-  return weight * octaves(before, after, Math.max(need, floor)) + glance * glanced;
+  const glanceWeight = GLANCE_PROBABILITY * solidAngle;
+  const glanceOctaves = octaves(before, after, Math.max(fovealNeed, floor));
+  if (need === fovealNeed || glanceOctaves === 0) return (weight + glanceWeight) * glanceOctaves;
+  return weight * octaves(before, after, Math.max(need, floor)) + glanceWeight * glanceOctaves;
 }
 
 function octaves(before: number, after: number, floor: number): number {
   return before <= floor ? 0 : Math.log2(before / Math.max(after, floor));
 }
 
-function placement(matrix: Matrix4): Placement {
+function placementOf(matrix: Matrix4): Placement {
   const x = Math.hypot(el(matrix, 0), el(matrix, 1), el(matrix, 2));
   const y = Math.hypot(el(matrix, 4), el(matrix, 5), el(matrix, 6));
   const z = Math.hypot(el(matrix, 8), el(matrix, 9), el(matrix, 10));
@@ -289,6 +346,20 @@ function placement(matrix: Matrix4): Placement {
     Math.abs(columnDot(matrix, 0, 4)) + Math.abs(columnDot(matrix, 4, 8)) + Math.abs(columnDot(matrix, 0, 8));
   const conformal = Math.min(x, y, z) > 0.999 * scale && skew < 0.001 * scale * scale;
   return { matrix, scale, conformal };
+}
+
+/** One coordinate of a transformed point. */
+function transformed(m: Matrix4, row: number, point: ArrayLike<number>): number {
+  return rotated(m, row, point) + el(m, 12 + row);
+}
+
+/** One coordinate of a transformed direction. */
+function rotated(m: Matrix4, row: number, vector: ArrayLike<number>): number {
+  return (
+    el(m, row) * (vector[0] as number) +
+    el(m, 4 + row) * (vector[1] as number) +
+    el(m, 8 + row) * (vector[2] as number)
+  );
 }
 
 function columnDot(m: Matrix4, a: number, b: number): number {

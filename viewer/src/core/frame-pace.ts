@@ -1,69 +1,71 @@
 /**
- * How much of the render budget the device really manages, by the time between its frames.
+ * The share of the render budget that the device can draw in time, by the time between its frames.
  *
- * Less is drawn as soon as frames come late, more only after a while, and after ever longer ones where that was too
- * much: the congestion control of a network, for a GPU.
+ * The share falls as soon as frames are late. It rises again only after a number of windows in time, and this number
+ * doubles whenever a rise turns out to be too much: the congestion control of a network, applied to a GPU.
  */
 
-/** Frames whose median is judged. */
+/** Frames per window. The median of a window is judged. */
 const WINDOW = 24;
-/** A longer pause is no frame: the tab slept, or something was compiled, milliseconds. */
-const LONGEST_MS = 250;
-/** Several renderers of one page may be updated in one frame, milliseconds. */
-const SHORTEST_MS = 2;
-/** Frames that are so many times longer than they should be come late. */
+/** A longer interval is not a frame: the tab slept, or a shader was compiled, milliseconds. */
+const LONGEST_FRAME_MS = 250;
+/** A shorter interval is not a frame: a page may update several renderers in one frame, milliseconds. */
+const SHORTEST_FRAME_MS = 2;
+/** A frame is late if it takes this many times the display's frame time. */
 const LATE = 1.25;
-const LESS = 0.8;
-const MORE = 1.25;
-/** Whatever takes the time: below this, drawing less is no cure. */
-const LEAST_SHARE = 1 / 3;
-/** Windows in time before more is tried, at first and at most. */
+/** Factors on the share. */
+const DECREASE = 0.8;
+const INCREASE = 1.25;
+/** The lowest share: below it, drawing less does not help, whatever takes the time. */
+const MIN_SHARE = 1 / 3;
+/** Windows in time before a rise, at first and at most. */
 const PATIENCE = 4;
-const MOST_PATIENCE = 256;
+const MAX_PATIENCE = 256;
 
 export class FramePace {
-  /** Of the render budget, 1/3 to 1. */
+  /** Share of the render budget, 1/3 to 1. */
   share = 1;
-  #last: number | null = null;
+  #lastFrame: number | null = null;
   #window: number[] = [];
-  #inTime = 0;
+  #windowsInTime = 0;
   #patience = PATIENCE;
-  /** The last change was to more. */
-  #tried = false;
+  /** The last change was a rise. */
+  #rose = false;
 
   /**
-   * A frame begins.
+   * Call at the beginning of each frame.
+   *
    * @param now milliseconds
-   * @param framesPerSecond that should be shown
+   * @param framesPerSecond frame rate of the display
    */
   frame(now: number, framesPerSecond: number): void {
-    const took = now - (this.#last ?? now);
-    if (this.#last !== null && took < SHORTEST_MS) return;
-    this.#last = now;
-    if (took < SHORTEST_MS || took > LONGEST_MS) return;
-    this.#window.push(took);
+    const duration = now - (this.#lastFrame ?? now);
+    if (this.#lastFrame !== null && duration < SHORTEST_FRAME_MS) return;
+    this.#lastFrame = now;
+    if (duration < SHORTEST_FRAME_MS || duration > LONGEST_FRAME_MS) return;
+    this.#window.push(duration);
     if (this.#window.length < WINDOW) return;
     const median = this.#window.sort((a, b) => a - b)[WINDOW / 2] ?? 0;
     this.#window = [];
-    if (median > (LATE * 1000) / framesPerSecond) this.#drawLess();
-    else if (++this.#inTime >= this.#patience) this.#drawMore();
+    if (median > (LATE * 1000) / framesPerSecond) this.#decrease();
+    else if (++this.#windowsInTime >= this.#patience) this.#increase();
   }
 
-  #drawLess(): void {
-    if (this.#tried) this.#patience = Math.min(MOST_PATIENCE, 2 * this.#patience);
-    this.#tried = false;
-    this.#inTime = 0;
-    this.share = Math.max(LEAST_SHARE, LESS * this.share);
+  #decrease(): void {
+    if (this.#rose) this.#patience = Math.min(MAX_PATIENCE, 2 * this.#patience);
+    this.#rose = false;
+    this.#windowsInTime = 0;
+    this.share = Math.max(MIN_SHARE, DECREASE * this.share);
   }
 
-  #drawMore(): void {
-    this.#inTime = 0;
+  #increase(): void {
+    this.#windowsInTime = 0;
     if (this.share === 1) {
       this.#patience = PATIENCE;
-      this.#tried = false;
+      this.#rose = false;
       return;
     }
-    this.share = Math.min(1, MORE * this.share);
-    this.#tried = true;
+    this.share = Math.min(1, INCREASE * this.share);
+    this.#rose = true;
   }
 }

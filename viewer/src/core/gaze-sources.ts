@@ -1,19 +1,20 @@
 /**
- * Where the eyes look, by what the device tells: an eye tracker, a pinch, a pointer, or only the head.
- *
- * Pure, as all of the core: rays and times come in, a gaze and its uncertainty come out.
+ * The gaze and its uncertainty, from the best source that the device has: an eye tracker, a pinch, a pointer, or only
+ * the head.
  */
-import { EYE_TRACKED_UNCERTAINTY, isEyeTracked, type Vec3 } from "./gaze.ts";
+import { dot, EYE_TRACKED_UNCERTAINTY, type Vec3 } from "./gaze.ts";
 
-/** A ray that may say where the eyes look, as a unit vector in world space. */
+/** A ray that may show the gaze. */
 export interface GazeRay {
   /**
-   * `gaze`: a WebXR source that follows the eyes, or the head under that name. `transient-pointer`: where the user
-   * looked when a pinch began; afterwards the hand moves it. `pointer`: the mouse's.
+   * `gaze`: a WebXR input source that follows the eyes, or only the head, depending on the device.
+   * `transient-pointer`: points where the user looked when a pinch began; afterwards the hand moves it.
+   * `pointer`: the mouse.
    */
   readonly mode: "gaze" | "transient-pointer" | "pointer";
-  /** The same object for as long as it is the same source: one pinch, one move of the mouse. */
+  /** Identity of the source: the same object during one pinch or one move of the mouse. */
   readonly source: object;
+  /** Unit vector in world space. */
   readonly direction: Vec3;
 }
 
@@ -25,61 +26,83 @@ export interface Gaze {
   readonly uncertaintyDegrees: number;
 }
 
-/** People look at what they pinch when they pinch it, and elsewhere about a second later, milliseconds. */
+/** Users look at their target when they pinch it, and elsewhere about a second later, milliseconds. */
 export const PINCH_FADE_MS = 1000;
-/** The eye is ahead of the mouse or with it, mostly within this, degrees; a mouse at rest says nothing after 3 s. */
+/** The eye looks at the mouse or ahead of it, mostly within this angle, degrees. */
 export const POINTER_UNCERTAINTY = 8;
+/** A mouse that has rested for this long is no sign of the gaze, milliseconds. */
 export const POINTER_FADE_MS = 3000;
-/** A source that has not departed from the head's forward for so long may have lost the eyes, milliseconds. */
+/** A `gaze` source that has followed the head for this long may have lost the eyes, milliseconds. */
 const TRUST_MS = 10_000;
-/** A head that turns faster outruns a ray that is a frame old, though both are its own, degrees per frame. */
-const STILL_DEGREES = 0.5;
+/** A `gaze` ray within this angle of the head's forward may be the head's, degrees. */
+const HEAD_DIRECTED_DEGREES = 0.5;
+/**
+ * A head that turns by more than this in a frame is not at rest, degrees. Its own ray, one frame late, would seem to
+ * depart from its forward.
+ */
+const RESTING_DEGREES = 0.5;
 
-const STILL_COSINE = Math.cos((STILL_DEGREES * Math.PI) / 180);
+const HEAD_DIRECTED_COSINE = cosine(HEAD_DIRECTED_DEGREES);
+const RESTING_COSINE = cosine(RESTING_DEGREES);
 
-/** Follows the rays of a session over its frames. */
+/** A pinch or a move of the mouse, as it began. */
+interface PointingEvent {
+  readonly mode: GazeRay["mode"];
+  readonly direction: Vec3;
+  /** Milliseconds. */
+  readonly startedAt: number;
+}
+
+/** Follows the rays of a session from frame to frame. */
 export class GazeTracker {
-  #forward: Vec3 | null = null;
-  /** When each `gaze` source was last seen to be no other name of the head. */
-  readonly #departed = new WeakMap<object, number>();
-  /** Pinches and moves of the pointer: where they began, and when. */
-  readonly #begun = new WeakMap<object, { readonly direction: Vec3; readonly at: number }>();
-  #last: { readonly mode: GazeRay["mode"]; readonly direction: Vec3; readonly at: number } | null = null;
+  #lastForward: Vec3 | null = null;
+  /** By `gaze` source: the last time when it departed from the forward of a resting head. */
+  readonly #departedAt = new WeakMap<object, number>();
+  /** The sources of all pinches and mouse moves so far. */
+  readonly #pointed = new WeakSet<object>();
+  #lastPointing: PointingEvent | null = null;
 
   /**
-   * The best guess of the gaze: an eye tracker's ray; else that of the last pinch or move, the less sure the older it
-   * is; else the head's forward.
+   * The best estimate of the gaze: the ray of an eye tracker; else that of the last pinch or mouse move, with an
+   * uncertainty that grows with its age; else the head's forward.
    *
    * @param now milliseconds
-   * @param head what is known without any ray
+   * @param head the estimate without any ray
    */
   read(now: number, head: Gaze, rays: readonly GazeRay[]): Gaze {
     const forward = head.direction;
-    const still = this.#forward !== null && dot(forward, this.#forward) > STILL_COSINE;
-    this.#forward = forward;
+    const isResting = this.#lastForward !== null && dot(forward, this.#lastForward) > RESTING_COSINE;
+    this.#lastForward = forward;
     let eye: GazeRay | null = null;
     for (const ray of rays) {
       if (ray.mode === "gaze") {
-        if (still && isEyeTracked([{ ray: ray.direction, forward }])) this.#departed.set(ray.source, now);
-        if (now - (this.#departed.get(ray.source) ?? Number.NEGATIVE_INFINITY) < TRUST_MS) eye ??= ray;
-      } else if (!this.#begun.has(ray.source)) {
-        const beginning = { mode: ray.mode, direction: ray.direction, at: now };
-        this.#begun.set(ray.source, beginning);
-        this.#last = beginning;
+        if (isResting && dot(ray.direction, forward) < HEAD_DIRECTED_COSINE) {
+          this.#departedAt.set(ray.source, now);
+        }
+        const departedAt = this.#departedAt.get(ray.source) ?? Number.NEGATIVE_INFINITY;
+        if (now - departedAt < TRUST_MS) eye ??= ray;
+      } else if (!this.#pointed.has(ray.source)) {
+        this.#pointed.add(ray.source);
+        this.#lastPointing = { mode: ray.mode, direction: ray.direction, startedAt: now };
       }
     }
     if (eye) return { source: "eye", direction: eye.direction, uncertaintyDegrees: EYE_TRACKED_UNCERTAINTY };
-    if (!this.#last) return head;
-    const { mode, direction, at } = this.#last;
-    const pinch = mode === "transient-pointer";
-    const sure = pinch ? EYE_TRACKED_UNCERTAINTY : POINTER_UNCERTAINTY;
-    const age = (now - at) / (pinch ? PINCH_FADE_MS : POINTER_FADE_MS);
+    return this.#pointing(now, head);
+  }
+
+  /** The gaze by the last pinch or mouse move; by the head once that has faded. */
+  #pointing(now: number, head: Gaze): Gaze {
+    if (!this.#lastPointing) return head;
+    const { mode, direction, startedAt } = this.#lastPointing;
+    const isPinch = mode === "transient-pointer";
+    const initial = isPinch ? EYE_TRACKED_UNCERTAINTY : POINTER_UNCERTAINTY;
+    const age = (now - startedAt) / (isPinch ? PINCH_FADE_MS : POINTER_FADE_MS);
     if (age >= 1) return head;
-    const uncertaintyDegrees = sure + (head.uncertaintyDegrees - sure) * age;
-    return { source: pinch ? "pinch" : "pointer", direction, uncertaintyDegrees };
+    const uncertaintyDegrees = initial + (head.uncertaintyDegrees - initial) * age;
+    return { source: isPinch ? "pinch" : "pointer", direction, uncertaintyDegrees };
   }
 }
 
-function dot(a: Vec3, b: Vec3): number {
-  return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+function cosine(degrees: number): number {
+  return Math.cos((degrees * Math.PI) / 180);
 }

@@ -1,10 +1,10 @@
-/** A binary heap: the first by an order is taken first; equal ones in no particular, but always the same, order. */
+/** A binary heap. Its order among equal items is arbitrary, but the same for the same pushes and pops. */
 export class Heap<T> {
   readonly #items: T[] = [];
-  readonly #before: (a: T, b: T) => boolean;
+  readonly #isBefore: (a: T, b: T) => boolean;
 
-  constructor(before: (a: T, b: T) => boolean) {
-    this.#before = before;
+  constructor(isBefore: (a: T, b: T) => boolean) {
+    this.#isBefore = isBefore;
   }
 
   push(item: T): void {
@@ -13,13 +13,14 @@ export class Heap<T> {
     items.push(item);
     while (i > 0) {
       const parent = (i - 1) >> 1;
-      if (!this.#before(item, items[parent] as T)) break;
+      if (!this.#isBefore(item, items[parent] as T)) break;
       items[i] = items[parent] as T;
       i = parent;
     }
     items[i] = item;
   }
 
+  /** Removes the first item by the heap's order and returns it; undefined if the heap is empty. */
   pop(): T | undefined {
     const items = this.#items;
     const first = items[0];
@@ -27,8 +28,8 @@ export class Heap<T> {
     if (items.length === 0 || last === undefined) return first;
     let i = 0;
     for (let child = 1; child < items.length; child = 2 * i + 1) {
-      if (child + 1 < items.length && this.#before(items[child + 1] as T, items[child] as T)) child++;
-      if (!this.#before(items[child] as T, last)) break;
+      if (child + 1 < items.length && this.#isBefore(items[child + 1] as T, items[child] as T)) child++;
+      if (!this.#isBefore(items[child] as T, last)) break;
       items[i] = items[child] as T;
       i = child;
     }

@@ -1,92 +1,102 @@
-/** GPU memory: what takes it, and what is released first when something else needs it more. */
+/** The GPU memory of files, and the files that are evicted first when a more useful one needs their memory. */
 import type { AssetFile, AssetState, TreeState } from "./asset.ts";
-import type { TreeSight } from "./demand.ts";
+import type { TreeDemand } from "./demand.ts";
 import type { RenderPlan } from "./render-budget.ts";
 import { childrenOf } from "./tree.ts";
 
-/** What is released for something else must be so many times less useful per byte … */
+/** A file is evicted for another only if it is less useful per byte by this factor, … */
 const EVICTION_MARGIN = 1.5;
-/** … and must have been there so long, or two things that do not fit together would chase each other, milliseconds. */
+/** … and has been loaded for this long, milliseconds: else two files that do not fit together would alternate. */
 const RESIDENCE_MS = 2000;
-/** Releases per plan: freeing is work for the host's frame. */
+/** Evictions per plan: freeing memory takes time in the host's frame. */
 export const MAX_EVICTIONS = 16;
 
-/** A loaded file, and the visible gain per byte of GPU memory that goes with it. */
+/** A loaded file, and the visible gain per byte of GPU memory that is lost with it. */
 export interface Resident {
   readonly file: AssetFile;
-  readonly use: number;
+  readonly gainPerByte: number;
 }
 
 /** Whether a file takes GPU memory, now or as soon as it has arrived. */
-export function isHeld(file: AssetFile): boolean {
-  return file.loadState === "loading" || file.loadState === "preparing" || file.loadState === "ready";
+export function isHeld({ loadState }: AssetFile): boolean {
+  return loadState === "loading" || loadState === "preparing" || loadState === "ready";
 }
 
-/** GPU memory of a file, bytes; of a base, once the manifest has told. */
+/** GPU memory of a file, bytes; 0 for a base whose manifest has not arrived. */
 export function gpuBytesOf({ download }: AssetFile): number {
   return download.kind === "base" ? (download.asset.manifest?.base.gpuBytes ?? 0) : download.gpuBytes;
 }
 
-/** Whether a resident is so much less useful than a gain of so many bytes that it should go for it. */
-export function mayMakeWay(resident: Resident, gain: number, gpuBytes: number): boolean {
-  return resident.use * EVICTION_MARGIN < gain / Math.max(1, gpuBytes);
+/** Whether a file may be evicted for one with this gain and GPU memory. */
+export function isWorthEvicting({ gainPerByte }: Resident, gain: number, gpuBytes: number): boolean {
+  return gainPerByte * EVICTION_MARGIN < gain / Math.max(1, gpuBytes);
 }
 
 /**
- * The file whose release loses the least visible detail per byte: a refinement under which nothing finer is held, or
- * a texture's level above the base's. What a frame has no room for loses nothing. Null when nothing may go.
+ * The file whose eviction loses the least visible gain per byte: a refinement without held refinements below it, or a
+ * texture level above the base's. A file that the render budget hides loses nothing. Null if no file may be evicted.
  *
- * @param sights by asset and tree
- * @param isComing whether a file is there or on its way, in the plan so far
+ * @param treeDemands by asset and tree
+ * @param now milliseconds
+ * @param willBeHeld see `PlanState`
  */
-export function leastUseful(
+export function leastUsefulFile(
   assets: readonly AssetState[],
-  sights: readonly (readonly TreeSight[])[],
+  treeDemands: readonly (readonly TreeDemand[])[],
   render: RenderPlan,
   now: number,
-  isComing: (file: AssetFile) => boolean,
+  willBeHeld: (file: AssetFile) => boolean,
 ): Resident | null {
-  const mayGo = (file: AssetFile) =>
-    file.loadState === "ready" && now - file.since >= RESIDENCE_MS && isComing(file);
-  const anyBelow = (state: TreeState, region: number): boolean =>
-    childrenOf(state, region).some((child) => {
-      const file = state.refinements[child];
-      return file ? isComing(file) || anyBelow(state, child) : false;
-    });
-
+  const mayEvict = (file: AssetFile) =>
+    file.loadState === "ready" && now - file.since >= RESIDENCE_MS && willBeHeld(file);
   let least: Resident | null = null;
-  const offer = (file: AssetFile, gain: number) => {
-    const use = gain / Math.max(1, file.download.gpuBytes);
-    if (least === null || use < least.use) least = { file, use };
+  const consider = (file: AssetFile, gain: number) => {
+    const gainPerByte = gain / Math.max(1, file.download.gpuBytes);
+    if (least === null || gainPerByte < least.gainPerByte) least = { file, gainPerByte };
   };
-  for (const sight of sights.flat()) {
-    for (const file of sight.state.refinements) {
-      if (!file || !mayGo(file) || anyBelow(sight.state, file.download.region)) continue;
+  for (const treeDemand of treeDemands.flat()) {
+    const { state } = treeDemand;
+    for (const file of state.refinements) {
+      if (!file || !mayEvict(file)) continue;
       const { region } = file.download;
-      const shown = sight.state.cut.shownFor(region);
-      offer(file, render.isClosed(sight, shown) ? 0 : sight.refinementGain(shown, region));
+      if (hasHeldRefinementBelow(state, region, willBeHeld)) continue;
+      const drawn = state.cut.nearestAvailable(region);
+      const isHidden = render.isBudgetLimited(treeDemand, drawn);
+      consider(file, isHidden ? 0 : treeDemand.refinementBenefit(drawn, region).gain);
     }
   }
   assets.forEach((asset, a) => {
     for (const file of asset.textures.flat()) {
-      if (file && mayGo(file)) offer(file, levelGain(asset, sights[a] ?? [], file.download));
+      if (file && mayEvict(file)) consider(file, levelGain(asset, treeDemands[a] ?? [], file.download));
     }
   });
   return least;
 }
 
-/** What all that is seen would lose by falling back to the base's level. */
+function hasHeldRefinementBelow(
+  state: TreeState,
+  region: number,
+  willBeHeld: (file: AssetFile) => boolean,
+): boolean {
+  return childrenOf(state.tree, region).some((child) => {
+    const file = state.refinements[child];
+    return file ? willBeHeld(file) || hasHeldRefinementBelow(state, child, willBeHeld) : false;
+  });
+}
+
+/** Gain of a texture level over the base's level, on all visible patches. */
 function levelGain(
   asset: AssetState,
-  sights: readonly TreeSight[],
+  treeDemands: readonly TreeDemand[],
   { texture, level }: { readonly texture: number; readonly level: number },
 ): number {
   const levels = asset.manifest?.textures[texture]?.levels;
+  const [baseWidth, width] = [levels?.[0]?.width ?? 1, levels?.[level]?.width ?? 1];
   let gain = 0;
-  for (const sight of sights) {
-    for (const region of sight.patches()) {
-      if (!sight.state.textures[region]?.includes(texture)) continue;
-      gain += sight.textureBenefit(region, levels?.[0]?.width ?? 1, levels?.[level]?.width ?? 1).gain;
+  for (const treeDemand of treeDemands) {
+    for (const patch of treeDemand.patches()) {
+      if (!treeDemand.state.textures[patch]?.includes(texture)) continue;
+      gain += treeDemand.textureLevelBenefit(patch, baseWidth, width).gain;
     }
   }
   return gain;

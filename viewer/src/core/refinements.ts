@@ -1,177 +1,206 @@
-/** The refinements that are worth fetching, and which tiers they may skip: see docs/streaming.md. */
+/** The refinements that are worth fetching, and the tiers that they may skip; see docs/streaming.md. */
 import type { AssetFile, RefinementDownload, TreeState } from "./asset.ts";
-import type { Choice, Item, Outlook, RankedCandidate } from "./choices.ts";
-import type { Benefit, TreeSight } from "./demand.ts";
+import type { Choice, Item, PlanState, RankedCandidate } from "./choices.ts";
+import type { Benefit, TreeDemand } from "./demand.ts";
 import { type Block, blocksOf, EPSILON, type Job, ratioOf } from "./order.ts";
 import { childrenOf } from "./tree.ts";
 
-export class Refinements {
-  readonly #outlook: Outlook;
-  readonly #offer: (item: Item) => void;
+type RefinementFile = AssetFile<RefinementDownload>;
 
-  /** @param offer hears what can follow something that is taken */
-  constructor(outlook: Outlook, offer: (item: Item) => void) {
-    this.#outlook = outlook;
-    this.#offer = offer;
+export class Refinements {
+  readonly #plan: PlanState;
+  readonly #addItem: (item: Item) => void;
+
+  /** @param addItem receives the items that can follow a chosen refinement */
+  constructor(plan: PlanState, addItem: (item: Item) => void) {
+    this.#plan = plan;
+    this.#addItem = addItem;
   }
 
-  *items(all: readonly (readonly TreeSight[])[]): Generator<Item> {
-    for (const sights of all) {
-      for (const sight of sights) {
-        for (const region of this.#open(sight, 0)) {
-          const item = this.#refinement(sight, region);
-          if (item) yield item;
-        }
-      }
+  /** @param treeDemands by asset and tree */
+  *items(treeDemands: readonly (readonly TreeDemand[])[]): Generator<Item> {
+    for (const treeDemand of treeDemands.flat()) yield* this.#itemsBelow(treeDemand, 0);
+  }
+
+  *#itemsBelow(treeDemand: TreeDemand, region: number): Generator<Item> {
+    for (const drawn of this.#coarseRegions(treeDemand, region)) {
+      const item = this.#item(treeDemand, drawn);
+      if (item) yield item;
     }
   }
 
-  /** The regions that will be drawn, by what is there or on its way, and that are seen too coarse. */
-  *#open(sight: TreeSight, region: number): Generator<number> {
-    if (!sight.isTooCoarse(region)) return;
-    // What has arrived for it is more than may be drawn: a tier that was skipped may be less.
-    if (this.#outlook.isClosed(sight, region)) yield region;
-    else if (!goesDeeper(sight.state, region, this.#outlook)) yield region;
-    else for (const child of childrenOf(sight.state, region)) yield* this.#open(sight, child);
+  /** The regions at or below `region` that will be drawn when all held files have arrived, and are too coarse. */
+  *#coarseRegions(treeDemand: TreeDemand, region: number): Generator<number> {
+    if (!treeDemand.isTooCoarse(region)) return;
+    const { state } = treeDemand;
+    // The tier that has arrived for a limited region is too much for a frame. A tier that it skipped may be less.
+    const isLimited = this.#plan.isBudgetLimited(treeDemand, region);
+    if (isLimited || !willBeRefined(state, region, this.#plan)) yield region;
+    else for (const child of childrenOf(state.tree, region)) yield* this.#coarseRegions(treeDemand, child);
   }
 
   /**
-   * Tiers may be skipped, as what lies between two of them is a waste on a fast link: of only children always; those of
-   * several when the refinements of all of them are wanted anyway.
+   * The choices for a drawn region, down a chain of only children. A tier that lies between two others is a waste on a
+   * fast link, so tiers may be skipped: a tier of one region always, a tier of several regions when the refinements of
+   * all of them are wanted anyway.
    */
-  #refinement(sight: TreeSight, shown: number): Item | null {
-    const { refinements } = sight.state;
-    const options: Choice[] = [];
-    const closed = this.#outlook.isClosed(sight, shown);
-    let followers: () => readonly Job[] = () => NONE;
-    // A tier that nobody can tell from the one before it is no reason to skip that one.
-    const isFiner = ({ gain }: Benefit) => gain > (options.at(-1)?.candidate.gain ?? 0) + EPSILON;
-    for (let region: number | undefined = shown; region !== undefined; ) {
-      const file: AssetFile<RefinementDownload> | null = refinements[region] ?? null;
-      if (!file || (closed && this.#outlook.isComing(file))) break;
-      const children = childrenOf(sight.state, region);
-      let benefit = sight.refinementBenefit(shown, region);
-      const missing: AssetFile<RefinementDownload>[] = [];
-      for (const child of closed ? [] : children) {
-        const below = refinements[child];
-        if (!below) continue;
-        // What is there of the tier below is drawn as soon as this one is.
-        if (this.#outlook.isComing(below)) benefit = sumOf(benefit, blockOf(sight, below.download));
-        else missing.push(below);
+  #item(treeDemand: TreeDemand, drawn: number): Item | null {
+    const { tree, refinements } = treeDemand.state;
+    const isLimited = this.#plan.isBudgetLimited(treeDemand, drawn);
+    const choices: Choice[] = [];
+    /** Regions that can be refined after the last choice. */
+    let next: readonly number[] = [];
+    // A tier that looks the same as the one before it is not worth skipping that one.
+    const isFiner = (gain: number) => gain > (choices.at(-1)?.candidate.gain ?? 0) + EPSILON;
+    for (let region: number | undefined = drawn; region !== undefined; ) {
+      const file: RefinementFile | null = refinements[region] ?? null;
+      if (!file || (isLimited && this.#plan.willBeHeld(file))) break;
+      const children = childrenOf(tree, region);
+      const { benefit, missing } = this.#tier(treeDemand, drawn, region, isLimited);
+      const hasOwnChoice = this.#plan.canStart(file) && isFiner(benefit.gain);
+      if (hasOwnChoice) {
+        choices.push(this.#choice(treeDemand, drawn, [file], benefit, children));
+        next = children;
       }
-      const may = this.#outlook.mayStart(file) && isFiner(benefit);
-      if (may) {
-        options.push(this.#refinementOption(sight, shown, [file], benefit, children));
-        followers = () => this.#followers(sight, children);
-      }
-      if (this.#mayTogether(sight, children, missing)) {
-        const block = new Map(missing.map((each) => [each, blockOf(sight, each.download)]));
-        missing.sort((a, b) => ratioOf(block.get(b) as Block) - ratioOf(block.get(a) as Block));
-        const parts = [...block.values()];
-        const all = parts.reduce(sumOf, benefit);
-        if (isFiner(all)) {
-          const option = this.#refinementOption(sight, shown, missing, all, [shown]);
-          options.push(may ? { ...option, parts } : option);
-          const grandchildren = children.flatMap((child) => childrenOf(sight.state, child));
-          followers = () => this.#followers(sight, grandchildren);
+      if (this.#canSkip(treeDemand, children, missing)) {
+        const { parts, ...choice } = this.#jointChoice(treeDemand, drawn, missing, benefit);
+        if (isFiner(choice.candidate.gain)) {
+          choices.push(hasOwnChoice ? { ...choice, parts } : choice);
+          next = children.flatMap((child) => childrenOf(tree, child));
         }
       }
       region = children.length === 1 ? children[0] : undefined;
     }
-    const last = options.pop();
+    const last = choices.pop();
     if (!last) return null;
-    const [block] = last.blocks;
-    return [...options, { ...last, blocks: blocksOf({ ...(block as Block), followers: followers() }) }];
+    const root: Job = { ...(last.blocks[0] as Block), successors: this.#successors(treeDemand, next) };
+    return [...choices, { ...last, blocks: blocksOf(root) }];
   }
 
   /**
-   * Whether the tier of several regions may be skipped: the refinements of all of them are wanted, and can be had. Only
-   * where the fovea may be is all that is to come worth more than some of it sooner.
-   *
-   * @param missing of these refinements
+   * Benefit of the refinement of `region`, and the refinements of its children that are missing. A child's refinement
+   * that will be held adds its benefit: it is drawn as soon as this one has arrived.
    */
-  #mayTogether(
-    sight: TreeSight,
-    regions: readonly number[],
-    missing: readonly AssetFile<RefinementDownload>[],
-  ): boolean {
-    const { refinements } = sight.state;
+  #tier(
+    treeDemand: TreeDemand,
+    drawn: number,
+    region: number,
+    isLimited: boolean,
+  ): { readonly benefit: Benefit; readonly missing: RefinementFile[] } {
+    const { tree, refinements } = treeDemand.state;
+    let benefit = treeDemand.refinementBenefit(drawn, region);
+    const missing: RefinementFile[] = [];
+    if (isLimited) return { benefit, missing };
+    for (const child of childrenOf(tree, region)) {
+      const file = refinements[child];
+      if (!file) continue;
+      if (this.#plan.willBeHeld(file)) benefit = sumOf(benefit, blockOf(treeDemand, file.download));
+      else missing.push(file);
+    }
+    return { benefit, missing };
+  }
+
+  /**
+   * Whether a tier of several regions may be skipped: the refinements of all of them are wanted and can be had. Only
+   * where the fovea may be is the finest state worth more than a coarser one sooner.
+   *
+   * @param missing those of the refinements that will not be held
+   */
+  #canSkip(treeDemand: TreeDemand, regions: readonly number[], missing: readonly RefinementFile[]): boolean {
+    const { refinements } = treeDemand.state;
     return (
       regions.length > 1 &&
       missing.length > 0 &&
-      regions.some((region) => sight.demand(region).foveal) &&
+      regions.some((region) => treeDemand.of(region).foveal) &&
       regions.every((region) => refinements[region]) &&
-      missing.every((file) => this.#outlook.mayStart(file) && sight.isTooCoarse(file.download.region))
+      missing.every((file) => this.#plan.canStart(file) && treeDemand.isTooCoarse(file.download.region))
     );
   }
 
   /**
-   * @param files of which none is useful without the others: the first is asked for first
-   * @param next regions that may be refined then
+   * The choice of all missing refinements of a tier together.
+   *
+   * @param benefit of the tier itself
    */
-  #refinementOption(
-    sight: TreeSight,
-    shown: number,
-    files: readonly AssetFile<RefinementDownload>[],
+  #jointChoice(
+    treeDemand: TreeDemand,
+    drawn: number,
+    missing: readonly RefinementFile[],
+    benefit: Benefit,
+  ): Choice & { readonly parts: readonly Block[] } {
+    const blocks = new Map(missing.map((file) => [file, blockOf(treeDemand, file.download)]));
+    const parts = [...blocks.values()];
+    const files = [...missing].sort(
+      (a, b) => ratioOf(blocks.get(b) as Block) - ratioOf(blocks.get(a) as Block),
+    );
+    return { ...this.#choice(treeDemand, drawn, files, parts.reduce(sumOf, benefit), [drawn]), parts };
+  }
+
+  /**
+   * @param files are of use only together; they are requested in this order
+   * @param next regions that can be refined afterwards
+   */
+  #choice(
+    treeDemand: TreeDemand,
+    drawn: number,
+    files: readonly RefinementFile[],
     benefit: Benefit,
     next: readonly number[],
   ): Choice {
-    const { state } = sight;
-    const { gain, foveal } = benefit;
+    const { gain, fovealGain } = benefit;
     const bytes = files.reduce((sum, { download }) => sum + download.bytes, 0);
-    const { download } = files[0] as AssetFile<RefinementDownload>;
+    const { download } = files[0] as RefinementFile;
     const candidate: RankedCandidate = {
       download,
       gain,
       score: gain / bytes,
-      current: () => this.#outlook.isClosed(sight, shown) || !goesDeeper(state, shown, this.#outlook),
-      taken: () => {
+      isCurrent: () =>
+        this.#plan.isBudgetLimited(treeDemand, drawn) || !willBeRefined(treeDemand.state, drawn, this.#plan),
+      onTaken: () => {
         if (files.length > 1) {
-          this.#offer([this.#refinementOption(sight, shown, files.slice(1), benefit, next)]);
+          this.#addItem([this.#choice(treeDemand, drawn, files.slice(1), benefit, next)]);
           return;
         }
         for (const region of next) {
-          for (const open of this.#open(sight, region)) {
-            const item = this.#refinement(sight, open);
-            if (item) this.#offer(item);
-          }
+          for (const item of this.#itemsBelow(treeDemand, region)) this.#addItem(item);
         }
       },
     };
-    return { candidate, blocks: [{ gain, bytes, foveal }] };
+    return { candidate, blocks: [{ gain, bytes, fovealGain }] };
   }
 
-  /** The refinements of regions, each with what can follow it. */
-  #followers(sight: TreeSight, regions: readonly number[]): readonly Job[] {
+  /** The refinements of regions as jobs, each with its own successors. */
+  #successors(treeDemand: TreeDemand, regions: readonly number[]): readonly Job[] {
     let jobs: Job[] | null = null;
     for (const region of regions) {
-      const file = sight.state.refinements[region];
-      if (!file || !this.#outlook.mayStart(file) || !sight.isTooCoarse(region)) continue;
-      const { gain, foveal } = sight.refinementBenefit(region, region);
-      const followers = this.#followers(sight, childrenOf(sight.state, region));
+      const file = treeDemand.state.refinements[region];
+      if (!file || !this.#plan.canStart(file) || !treeDemand.isTooCoarse(region)) continue;
+      const { gain, bytes, fovealGain } = blockOf(treeDemand, file.download);
+      const successors = this.#successors(treeDemand, childrenOf(treeDemand.state.tree, region));
       jobs ??= [];
-      jobs.push({ gain, bytes: file.download.bytes, foveal, followers });
+      jobs.push({ gain, bytes, fovealGain, successors });
     }
-    return jobs ?? NONE;
+    return jobs ?? NO_JOBS;
   }
 }
 
-const NONE: readonly Job[] = [];
+/** Shared by all leaves: a plan builds thousands of jobs. */
+const NO_JOBS: readonly Job[] = [];
 
-/** Whether a region is, or will be, covered by something finer than itself. */
-function goesDeeper(state: TreeState, region: number, outlook: Outlook): boolean {
+/** Whether finer regions will cover a region when all held files have arrived. */
+function willBeRefined(state: TreeState, region: number, plan: PlanState): boolean {
   const file = state.refinements[region];
   if (!file) return false;
-  if (outlook.isComing(file)) return true;
-  return childrenOf(state, region).every((child) => goesDeeper(state, child, outlook));
+  if (plan.willBeHeld(file)) return true;
+  return childrenOf(state.tree, region).every((child) => willBeRefined(state, child, plan));
 }
 
-/** Of a refinement where its region is drawn. */
-function blockOf(sight: TreeSight, { region, bytes }: RefinementDownload): Block {
-  const { gain, foveal } = sight.refinementBenefit(region, region);
-  return { gain, bytes, foveal };
+/** A refinement as a block, where its own region is drawn. */
+function blockOf(treeDemand: TreeDemand, { region, bytes }: RefinementDownload): Block {
+  const { gain, fovealGain } = treeDemand.refinementBenefit(region, region);
+  return { gain, bytes, fovealGain };
 }
 
 function sumOf(a: Benefit, b: Benefit): Benefit {
-  return { gain: a.gain + b.gain, foveal: a.foveal + b.foveal };
+  return { gain: a.gain + b.gain, fovealGain: a.fovealGain + b.fovealGain };
 }

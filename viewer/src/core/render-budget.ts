@@ -1,112 +1,122 @@
 /**
- * What a frame may draw: the finest cut of all trees within a number of triangles and of draw calls.
+ * The render budget: the finest cut of all trees within a number of triangles and of draw calls per frame.
  *
- * Most pages never come near it, and then every region is as fine as what has arrived. Beyond it the regions compete:
- * from the bases down, whatever brings most visible detail for its share of the budget is opened, until nothing fits.
- * What lost stays in memory, and is drawn as soon as the eye turns to it. docs/streaming.md has the formula.
+ * Most pages stay below it, and every region is as fine as its loaded files allow. Above it the regions compete: from
+ * the bases down, regions are opened in the order of their gain per share of the budget, until none fits. Regions that
+ * stay closed keep their files in memory, and open as soon as the eye turns to them. docs/streaming.md has the formula.
  */
 import type { AssetFile, RefinementDownload } from "./asset.ts";
-import type { TreeSight } from "./demand.ts";
+import type { TreeDemand } from "./demand.ts";
 import { Heap } from "./heap.ts";
 import { childrenOf } from "./tree.ts";
 
-/** Per frame; of both eyes' pictures together where they are drawn as one. */
+/** Per frame. The pictures of both eyes count once where they are drawn together. */
 export interface RenderCost {
   readonly triangles: number;
   readonly drawCalls: number;
 }
 
-/** What is drawn finer stays so unless something else is this many times more worth its place. */
+/** Hysteresis: an open region closes only for another one that is more efficient by this factor. */
 const KEEP_MARGIN = 1.5;
-/** So much of the budget, and no more, is for what is on its way and will take the place of something else. */
-const TURNOVER = 0.25;
-/** Bases are always drawn; where they alone take the budget, so much of it is still left for what is looked at. */
-const LEAST_SHARE = 0.25;
+/** Share of the budget that may be in flight to displace regions that are open. */
+const TURNOVER_SHARE = 0.25;
+/** Bases are always drawn. If they alone fill the budget, this share of it is added for refinements. */
+const MIN_REFINEMENT_SHARE = 0.25;
 
-/** A region that can be drawn finer, and the regions that will then be drawn in its place. */
+const NOTHING: RenderCost = { triangles: 0, drawCalls: 0 };
+
+/** A region that can be opened. */
 interface Opening {
-  readonly sight: TreeSight;
+  readonly treeDemand: TreeDemand;
+  /** The region itself and all regions below it that are not available. */
   readonly opened: readonly number[];
-  readonly shown: readonly number[];
+  /** The regions that are drawn in its place. */
+  readonly drawn: readonly number[];
+  /** The additional cost. */
   readonly cost: RenderCost;
-  /** Visible gain ÷ share of the budget. */
-  readonly worth: number;
+  /** Gain ÷ share of the budget. */
+  readonly efficiency: number;
 }
 
-/** What is drawn of what is there, where not all of it can be. */
-interface Choice {
-  /** By tree: the regions that are opened. */
-  readonly limits: ReadonlyMap<TreeSight, ReadonlySet<number>>;
+/** A cut of all trees within the budget. */
+interface CutSelection {
+  /** By tree: the open regions. */
+  readonly openable: ReadonlyMap<TreeDemand, ReadonlySet<number>>;
   readonly drawn: RenderCost;
-  /** The least that anything opened is worth. */
-  readonly marginal: number;
+  /** The lowest efficiency of an open region. */
+  readonly marginalEfficiency: number;
 }
 
-/** The budget as one plan divides it. */
+/** The division of the budget in one plan. */
 export class RenderPlan {
-  readonly #sights: readonly TreeSight[];
+  readonly #treeDemands: readonly TreeDemand[];
   readonly #budget: RenderCost;
-  readonly #roots: RenderCost;
-  /** Whether everything that has arrived is drawn. */
-  readonly #all: boolean;
-  /** Of what is drawn. */
+  readonly #basesCost: RenderCost;
+  /** Whether the finest cut fits, so that nothing has to be closed. */
+  readonly #allFits: boolean;
+  /** Cost of all that is drawn. */
   readonly drawn: RenderCost;
-  #choice: Choice | null = null;
-  #comingTriangles = 0;
-  #comingDrawCalls = 0;
+  #cachedSelection: CutSelection | null = null;
+  /** Cost of the refinements in flight. */
+  #pendingTriangles = 0;
+  #pendingDrawCalls = 0;
 
-  constructor(sights: readonly TreeSight[], budget: RenderCost, isComing: (file: AssetFile) => boolean) {
-    const roots = total(sights.map((sight) => costOf(sight, 0)));
-    this.#sights = sights;
-    this.#roots = roots;
+  constructor(
+    treeDemands: readonly TreeDemand[],
+    budget: RenderCost,
+    willBeHeld: (file: AssetFile) => boolean,
+  ) {
+    const bases = total(treeDemands.map((treeDemand) => costOf(treeDemand, 0)));
+    this.#treeDemands = treeDemands;
+    this.#basesCost = bases;
     this.#budget = {
-      triangles: Math.max(budget.triangles, roots.triangles + LEAST_SHARE * budget.triangles),
-      drawCalls: Math.max(budget.drawCalls, roots.drawCalls + LEAST_SHARE * budget.drawCalls),
+      triangles: Math.max(budget.triangles, bases.triangles + MIN_REFINEMENT_SHARE * budget.triangles),
+      drawCalls: Math.max(budget.drawCalls, bases.drawCalls + MIN_REFINEMENT_SHARE * budget.drawCalls),
     };
-    const finest = total(sights.map(costOfFinest));
-    for (const sight of sights) {
-      for (const file of sight.state.refinements) {
-        if (file && file.loadState !== "ready" && isComing(file)) this.take(sight, file.download);
+    const finest = total(treeDemands.map(costOfFinestCut));
+    for (const treeDemand of treeDemands) {
+      for (const file of treeDemand.state.refinements) {
+        if (file && file.loadState !== "ready" && willBeHeld(file)) this.reserve(treeDemand, file.download);
       }
     }
-    this.#all = this.#fits(finest, this.#coming);
-    this.drawn = this.#all ? finest : this.#chosen.drawn;
+    this.#allFits = this.#fits(finest, this.#pending);
+    this.drawn = this.#allFits ? finest : this.#selection.drawn;
   }
 
-  /** The regions of a tree that may be drawn finer; null: all. */
-  limit(sight: TreeSight): ReadonlySet<number> | null {
-    return this.#all ? null : (this.#chosen.limits.get(sight) ?? null);
+  /** The regions of a tree that may be opened; null: all. */
+  openable(treeDemand: TreeDemand): ReadonlySet<number> | null {
+    return this.#allFits ? null : (this.#selection.openable.get(treeDemand) ?? null);
   }
 
-  /** Whether what has arrived for a region is not drawn. */
-  isClosed(sight: TreeSight, region: number): boolean {
-    const limit = this.limit(sight);
-    return limit !== null && !limit.has(region) && sight.state.cut.canOpen(region);
+  /** Whether the budget keeps a region closed that could be opened. */
+  isBudgetLimited(treeDemand: TreeDemand, region: number): boolean {
+    const openable = this.openable(treeDemand);
+    return openable !== null && !openable.has(region) && treeDemand.state.cut.canOpen(region);
   }
 
-  /** Whether a refinement that is still to come could be drawn: there is room, or it is worth the place of others. */
-  mayTake(sight: TreeSight, file: RefinementDownload, gain: number): boolean {
-    const cost = extraCost(sight, file);
+  /** Whether a refinement could be drawn: it fits, or it is worth displacing open regions. */
+  hasRoomFor(treeDemand: TreeDemand, refinement: RefinementDownload, gain: number): boolean {
+    const cost = refinementCost(treeDemand, refinement);
     const share = this.#share(cost);
-    if (share <= 0 || this.#fits(this.drawn, this.#coming, cost)) return true;
-    if (!this.#fits(this.#roots, cost) || this.#share(this.#coming) > TURNOVER) return false;
-    return gain / share > KEEP_MARGIN * this.#chosen.marginal;
+    if (share <= 0 || this.#fits(this.drawn, this.#pending, cost)) return true;
+    if (!this.#fits(this.#basesCost, cost) || this.#share(this.#pending) > TURNOVER_SHARE) return false;
+    return gain / share > KEEP_MARGIN * this.#selection.marginalEfficiency;
   }
 
-  /** It is on its way. */
-  take(sight: TreeSight, file: RefinementDownload): void {
-    const cost = extraCost(sight, file);
-    this.#comingTriangles += cost.triangles;
-    this.#comingDrawCalls += cost.drawCalls;
+  /** Counts a refinement as in flight. */
+  reserve(treeDemand: TreeDemand, refinement: RefinementDownload): void {
+    const cost = refinementCost(treeDemand, refinement);
+    this.#pendingTriangles += cost.triangles;
+    this.#pendingDrawCalls += cost.drawCalls;
   }
 
-  get #chosen(): Choice {
-    this.#choice ??= this.#choose();
-    return this.#choice;
+  get #selection(): CutSelection {
+    this.#cachedSelection ??= this.#select();
+    return this.#cachedSelection;
   }
 
-  get #coming(): RenderCost {
-    return { triangles: this.#comingTriangles, drawCalls: this.#comingDrawCalls };
+  get #pending(): RenderCost {
+    return { triangles: this.#pendingTriangles, drawCalls: this.#pendingDrawCalls };
   }
 
   #fits(...costs: readonly RenderCost[]): boolean {
@@ -118,99 +128,96 @@ export class RenderPlan {
     return triangles / this.#budget.triangles + drawCalls / this.#budget.drawCalls;
   }
 
-  /** Opens the best first. */
-  #choose(): Choice {
-    const limits = new Map(this.#sights.map((sight) => [sight, new Set<number>()]));
-    const heap = new Heap<Opening>((a, b) => a.worth > b.worth);
-    const offer = (sight: TreeSight, region: number): void => {
-      const opening = this.#opening(sight, region);
+  /** Opens regions in the order of efficiency, while they fit. */
+  #select(): CutSelection {
+    const openable = new Map(this.#treeDemands.map((treeDemand) => [treeDemand, new Set<number>()]));
+    const heap = new Heap<Opening>((a, b) => a.efficiency > b.efficiency);
+    const add = (treeDemand: TreeDemand, region: number): void => {
+      const opening = this.#opening(treeDemand, region);
       if (opening) heap.push(opening);
     };
-    for (const sight of this.#sights) offer(sight, 0);
-    let drawn = this.#roots;
-    let marginal = Number.POSITIVE_INFINITY;
+    for (const treeDemand of this.#treeDemands) add(treeDemand, 0);
+    let drawn = this.#basesCost;
+    let marginalEfficiency = Number.POSITIVE_INFINITY;
     for (let best = heap.pop(); best; best = heap.pop()) {
-      const { sight, cost, worth } = best;
+      const { treeDemand, cost, efficiency } = best;
       if (!this.#fits(drawn, cost)) continue;
       drawn = total([drawn, cost]);
-      // What costs nothing takes nobody's place.
-      if (this.#share(cost) > 0) marginal = Math.min(marginal, worth);
-      for (const region of best.opened) limits.get(sight)?.add(region);
-      for (const region of best.shown) offer(sight, region);
+      // Displacing an opening without cost would free nothing.
+      if (this.#share(cost) > 0) marginalEfficiency = Math.min(marginalEfficiency, efficiency);
+      for (const region of best.opened) openable.get(treeDemand)?.add(region);
+      for (const region of best.drawn) add(treeDemand, region);
     }
-    return { limits, drawn, marginal };
+    return { openable, drawn, marginalEfficiency };
   }
 
-  #opening(sight: TreeSight, region: number): Opening | null {
-    const { cut } = sight.state;
+  #opening(treeDemand: TreeDemand, region: number): Opening | null {
+    const { tree, cut } = treeDemand.state;
     if (!cut.canOpen(region)) return null;
     const opened: number[] = [];
-    const shown: number[] = [];
+    const drawn: number[] = [];
     let gain = 0;
-    const open = [region];
-    for (let each = open.pop(); each !== undefined; each = open.pop()) {
+    const pending = [region];
+    for (let each = pending.pop(); each !== undefined; each = pending.pop()) {
       opened.push(each);
-      gain += sight.refinementGain(region, each);
-      for (const child of childrenOf(sight.state, each)) (cut.isShowable(child) ? shown : open).push(child);
+      gain += treeDemand.refinementBenefit(region, each).gain;
+      for (const child of childrenOf(tree, each)) (cut.isAvailable(child) ? drawn : pending).push(child);
     }
-    const wasOpen = cut.limit === null || cut.limit.has(region);
-    const after = total(shown.map((child) => costOf(sight, child)));
-    const before = costOf(sight, region);
+    const wasOpen = cut.openable === null || cut.openable.has(region);
+    const after = total(drawn.map((child) => costOf(treeDemand, child)));
+    const before = costOf(treeDemand, region);
     const cost = {
       triangles: after.triangles - before.triangles,
       drawCalls: after.drawCalls - before.drawCalls,
     };
     const share = this.#share(cost);
-    // Out of view nothing is drawn, and nothing changes.
+    // Out of view nothing is drawn, so the region is left as it is.
     if (share <= 0 && gain === 0 && !wasOpen) return null;
-    // What nobody can tell from what it replaces is opened where there is room, after all else.
-    const worth = share <= 0 ? Number.POSITIVE_INFINITY : (gain * (wasOpen ? KEEP_MARGIN : 1)) / share;
-    return { sight, opened, shown, cost, worth };
+    // An opening without gain is taken last, if there is room.
+    const efficiency = share <= 0 ? Number.POSITIVE_INFINITY : (gain * (wasOpen ? KEEP_MARGIN : 1)) / share;
+    return { treeDemand, opened, drawn, cost, efficiency };
   }
 }
 
-/** What a region costs where it is in view. */
-function costOf(sight: TreeSight, region: number): RenderCost {
-  const about = sight.state.tree.regions[region];
-  const { drawings } = sight.demand(region);
-  return {
-    triangles: drawings * (about?.triangles ?? 0),
-    drawCalls: drawings * (about?.primitives.length ?? 0),
-  };
+/** Cost of a region, at all nodes in view. */
+function costOf(treeDemand: TreeDemand, region: number): RenderCost {
+  const { triangles = 0, primitives = [] } = treeDemand.state.tree.regions[region] ?? {};
+  const { visibleInstances } = treeDemand.of(region);
+  return { triangles: visibleInstances * triangles, drawCalls: visibleInstances * primitives.length };
 }
 
-/** Of the finest cut of what has arrived. */
-function costOfFinest(sight: TreeSight): RenderCost {
+/** Cost of the finest cut of available regions. */
+function costOfFinestCut(treeDemand: TreeDemand): RenderCost {
   let triangles = 0;
   let drawCalls = 0;
-  const { cut } = sight.state;
-  const open = [0];
-  for (let region = open.pop(); region !== undefined; region = open.pop()) {
-    // A sphere holds those of all descendants: nothing of what is out of view is in view.
-    if (sight.demand(region).drawings === 0) continue;
+  const { tree, cut } = treeDemand.state;
+  const pending = [0];
+  for (let region = pending.pop(); region !== undefined; region = pending.pop()) {
+    // The sphere holds all descendants: none of them is in view if it is not.
+    if (treeDemand.of(region).visibleInstances === 0) continue;
     if (cut.canOpen(region)) {
-      open.push(...childrenOf(sight.state, region));
+      pending.push(...childrenOf(tree, region));
       continue;
     }
-    const cost = costOf(sight, region);
+    const cost = costOf(treeDemand, region);
     triangles += cost.triangles;
     drawCalls += cost.drawCalls;
   }
   return { triangles, drawCalls };
 }
 
-/** What the children of a region cost more than what is drawn in their place until they come. */
-function extraCost(sight: TreeSight, { region }: RefinementDownload): RenderCost {
-  const { cut } = sight.state;
-  let shown = region;
+/** Additional cost of a refinement over the region that is drawn in its place until then. */
+function refinementCost(treeDemand: TreeDemand, { region }: RefinementDownload): RenderCost {
+  const { tree, cut } = treeDemand.state;
+  let drawn = region;
   let isChain = true;
-  while (!cut.isShowable(shown)) {
-    shown = sight.state.tree.regions[shown]?.parent ?? 0;
-    isChain &&= childrenOf(sight.state, shown).length === 1;
+  while (!cut.isAvailable(drawn)) {
+    drawn = tree.regions[drawn]?.parent ?? 0;
+    isChain &&= childrenOf(tree, drawn).length === 1;
   }
-  const after = total(childrenOf(sight.state, region).map((child) => costOf(sight, child)));
-  // Of a region that is drawn as a whole, and has several parts, only one is replaced.
-  const before = isChain ? costOf(sight, shown) : { triangles: 0, drawCalls: 0 };
+  const after = total(childrenOf(tree, region).map((child) => costOf(treeDemand, child)));
+  // The drawn region covers several parts, and the refinement replaces only one of them.
+  const before = isChain ? costOf(treeDemand, drawn) : NOTHING;
   return {
     triangles: Math.max(0, after.triangles - before.triangles),
     drawCalls: Math.max(0, after.drawCalls - before.drawCalls),

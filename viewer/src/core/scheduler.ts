@@ -1,73 +1,80 @@
 /**
- * What to fetch next: a pure function of what is there, what is seen, and how fast the network is.
+ * The plan: the requests to start, to abort and to hold back, and the files to evict. It is a pure function of the
+ * assets' states, the view and the network estimate.
  *
- * The wish with the most visible gain per byte, over bases, animations, refinements and texture levels alike, until
- * enough bytes are in flight. docs/streaming.md has the formulas.
+ * Files of all kinds (bases, manifests, animations, refinements, texture levels) compete by visible gain per byte,
+ * until enough bytes are in flight. docs/streaming.md has the formulas.
  */
+import { filesToAbort } from "./aborts.ts";
 import type { AssetFile, AssetState, Download, RefinementDownload } from "./asset.ts";
-import { Candidates, movesTrees } from "./candidates.ts";
-import type { Candidate, Outlook } from "./choices.ts";
-import { TreeSight } from "./demand.ts";
+import { Candidates } from "./candidates.ts";
+import type { Candidate, PlanState, RankedCandidate } from "./choices.ts";
+import { TreeDemand } from "./demand.ts";
 import type { View } from "./gaze.ts";
 import { InFlight } from "./in-flight.ts";
-import { gpuBytesOf, isHeld, leastUseful, MAX_EVICTIONS, mayMakeWay } from "./memory.ts";
+import {
+  gpuBytesOf,
+  isHeld,
+  isWorthEvicting,
+  leastUsefulFile,
+  MAX_EVICTIONS,
+  type Resident,
+} from "./memory.ts";
 import type { NetworkEstimate } from "./network/bandwidth.ts";
 import { type RenderCost, RenderPlan } from "./render-budget.ts";
 
 export interface StreamLimits {
   /** GPU memory for geometry and textures of all assets, bytes. */
   readonly gpuBytes: number;
-  /** Triangles and draw calls of a frame, of what is streamed. */
+  /** Triangles and draw calls of the streamed assets, per frame. */
   readonly triangles: number;
   readonly drawCalls: number;
   /** Bytes in flight, as time at the estimated bandwidth, milliseconds. */
   readonly inFlightMs: number;
-  /** How many further wishes the plan names, for the HUD and the trace. */
+  /** Number of further candidates that a plan lists, for the HUD and the trace. */
   readonly lookahead: number;
 }
 
 export const DEFAULT_LIMITS: StreamLimits = {
-  // What a standalone headset's browser can spare beside its own buffers; to be set by device class.
+  // The memory that the browser of a standalone headset can spare beside its own buffers. A page sets it by device class.
   gpuBytes: 512 * 1024 * 1024,
-  // A standalone headset at 72 pictures a second; by device class, too.
+  // A standalone headset at 72 frames per second. A page sets them by device class, too.
   triangles: 750_000,
   drawCalls: 200,
-  // Over HTTP/2 the bytes of an aborted request are still on their way: half a second of them is what a turn costs.
+  // Over HTTP/2 the bytes of an aborted request still arrive, so a turn of the head costs up to this time.
   inFlightMs: 500,
   lookahead: 8,
 };
 
 export interface Plan {
-  /** To be started now, in this order. */
+  /** Requests to start now, in this order. */
   readonly start: readonly Candidate[];
-  /** In flight and not wanted any more: to be aborted now, before the starts. */
+  /** Requests to abort now, before the starts. */
   readonly abort: readonly Download[];
-  /** Loaded and less useful than what is started: to be released now, before the starts. */
+  /** Loaded files to release now, before the starts: they are less useful than the started ones. */
   readonly evict: readonly Download[];
-  /** The next wishes in order, held back by the cap on bytes in flight. */
+  /** The next candidates in order. The limit on bytes in flight holds them back. */
   readonly waiting: readonly Candidate[];
-  /** The first of them waits for something better that is about to be known. */
-  readonly awaited: boolean;
-  /** What of a tree may from now on be drawn finer, of trees where that changes. */
+  /** The first waiting candidate also waits for a manifest in flight, which will reveal better files. */
+  readonly awaitsManifest: boolean;
+  /** Trees whose cut is limited in another way from now on. */
   readonly restrict: readonly Restriction[];
-  /** What a frame draws with these. */
+  /** Cost of a frame with these restrictions. */
   readonly drawn: RenderCost;
-  /** GPU bytes of everything that is loaded or being loaded, after this plan. */
+  /** GPU memory of all files that are loaded or loading after this plan, bytes. */
   readonly gpuBytes: number;
 }
 
-/** Of one tree: the regions in whose place finer ones may be drawn; null: all. */
+/** The limit on the cut of one tree; see `Cut.restrict`. */
 export interface Restriction {
   readonly asset: AssetState;
   readonly tree: number;
-  readonly limit: ReadonlySet<number> | null;
+  readonly openable: ReadonlySet<number> | null;
 }
 
 /**
- * What to start, abort and release now.
- *
- * @param view of every asset that has none of its own; with `ahead`, also what is about to be seen counts
- * @param now milliseconds, of the same clock as the assets' states
+ * @param view applies to each asset without a view of its own; `view.predicted` counts, too
+ * @param now milliseconds, of the same clock as the assets' load states
  */
 export function plan(
   assets: readonly AssetState[],
@@ -79,42 +86,40 @@ export function plan(
   return new Planning(assets, view, network, limits, now).plan();
 }
 
-/** Whether so much has come since a plan that what it held back can be asked for: time for a new one. */
+/** The part of a plan that says when the next one is due. */
+export interface PendingPlan {
+  readonly waiting: readonly { readonly download: Download }[];
+  readonly awaitsManifest: boolean;
+}
+
+/** Whether enough bytes have arrived since a plan for its first waiting candidate to start: it is time for a new plan. */
 export function isDue(
-  {
-    waiting: [next],
-    awaited,
-  }: Pick<Plan, "awaited"> & { readonly waiting: readonly Pick<Candidate, "download">[] },
+  { waiting: [next], awaitsManifest }: PendingPlan,
   assets: readonly AssetState[],
   network: NetworkEstimate,
   { inFlightMs }: Pick<StreamLimits, "inFlightMs">,
 ): boolean {
-  return next !== undefined && InFlight.of(assets, network, inFlightMs).fits(next.download, awaited);
+  return next !== undefined && new InFlight(assets, network, inFlightMs).fits(next.download, awaitsManifest);
 }
 
 /** The working state of one call of `plan`. */
-class Planning {
+class Planning implements PlanState {
   readonly #assets: readonly AssetState[];
   readonly #view: View;
   readonly #limits: StreamLimits;
   readonly #now: number;
-
+  readonly #inFlight: InFlight;
+  /** By asset and tree; empty for an asset that cannot be refined yet. */
+  readonly #treeDemands: readonly (readonly TreeDemand[])[];
   readonly #start: Candidate[] = [];
   readonly #waiting: Candidate[] = [];
   readonly #abort = new Set<Download>();
   readonly #evict = new Set<Download>();
-  /** In `#start` or `#waiting`. */
+  /** The downloads in `#start` and `#waiting`. */
   readonly #taken = new Set<Download>();
-  readonly #inFlight: InFlight;
-  #awaited = false;
+  readonly #render: RenderPlan;
+  #awaitsManifest = false;
   #gpuBytes = 0;
-  #sights: TreeSight[][] = [];
-  #render = new RenderPlan([], DEFAULT_LIMITS, () => false);
-  readonly #outlook: Outlook = {
-    isClosed: (sight, region) => this.#render.isClosed(sight, region),
-    isComing: (file) => this.#isComing(file),
-    mayStart: (file) => this.#mayStart(file),
-  };
 
   constructor(
     assets: readonly AssetState[],
@@ -127,199 +132,144 @@ class Planning {
     this.#view = view;
     this.#limits = limits;
     this.#now = now;
-    this.#inFlight = InFlight.of(assets, network, limits.inFlightMs);
+    this.#inFlight = new InFlight(assets, network, limits.inFlightMs);
     for (const asset of assets) {
       for (const file of asset.files) if (isHeld(file)) this.#gpuBytes += gpuBytesOf(file);
     }
+    this.#treeDemands = assets.map((asset) =>
+      asset.rendererReady && asset.refinable
+        ? asset.trees.map((state) => new TreeDemand(asset, state, asset.view ?? view))
+        : [],
+    );
+    for (const file of filesToAbort(assets, this.#treeDemands, this.#inFlight)) this.#abortFile(file);
+    this.#render = new RenderPlan(this.#treeDemands.flat(), limits, (file) => this.willBeHeld(file));
   }
 
   plan(): Plan {
-    this.#sights = this.#assets.map((asset) =>
-      asset.rendererReady && asset.refinable
-        ? asset.trees.map((state) => new TreeSight(asset, state, asset.view ?? this.#view))
-        : [],
-    );
-    this.#abortUnseenAnimations();
-    this.#abortUnseenRefinements();
-    this.#abortUnseenTextures();
-    this.#render = new RenderPlan(this.#sights.flat(), this.#limits, (file) => this.#isComing(file));
     this.#shrinkToBudget();
-    this.#takeWishes();
+    this.#takeCandidates();
     return {
       start: this.#start,
       abort: [...this.#abort],
       evict: [...this.#evict],
       waiting: this.#waiting,
-      awaited: this.#awaited,
-      restrict: this.#restrict(),
+      awaitsManifest: this.#awaitsManifest,
+      restrict: this.#restrictions(),
       drawn: this.#render.drawn,
       gpuBytes: this.#gpuBytes,
     };
   }
 
-  #restrict(): Restriction[] {
+  willBeHeld(file: AssetFile): boolean {
+    if (this.#taken.has(file.download)) return true;
+    return isHeld(file) && !this.#abort.has(file.download) && !this.#evict.has(file.download);
+  }
+
+  canStart(file: AssetFile): boolean {
+    if (this.#taken.has(file.download)) return false;
+    return file.loadState === "absent" || (file.loadState === "failed" && file.retryAt <= this.#now);
+  }
+
+  isBudgetLimited(treeDemand: TreeDemand, region: number): boolean {
+    return this.#render.isBudgetLimited(treeDemand, region);
+  }
+
+  /** The trees whose limit changes. */
+  #restrictions(): Restriction[] {
     return this.#assets.flatMap((asset, a) =>
-      (this.#sights[a] ?? []).flatMap((sight, tree) => {
-        const limit = this.#render.limit(sight);
-        return sameRegions(limit, sight.state.cut.limit) ? [] : [{ asset, tree, limit }];
+      (this.#treeDemands[a] ?? []).flatMap((treeDemand, tree) => {
+        const openable = this.#render.openable(treeDemand);
+        return sameRegions(openable, treeDemand.state.cut.openable) ? [] : [{ asset, tree, openable }];
       }),
     );
   }
 
-  #abortUnseenAnimations(): void {
-    this.#assets.forEach((asset, a) => {
-      for (const file of asset.animations) {
-        if (file?.loadState !== "loading" || this.#inFlight.nearlyDone(file)) continue;
-        const { animation, reach } = file.download;
-        const seen = this.#sights[a]?.some((sight, tree) => sight.nearlySeen(0, reach[tree] ?? 0));
-        if (!asset.plays(animation) || (movesTrees(reach) && !seen)) this.#abortNow(file);
-      }
-    });
-  }
-
-  #abortUnseenRefinements(): void {
-    for (const sights of this.#sights) {
-      for (const sight of sights) {
-        for (const file of sight.state.refinements) {
-          if (file?.loadState !== "loading" || this.#inFlight.nearlyDone(file)) continue;
-          const { region } = file.download;
-          const error = sight.state.tree.regions[region]?.error ?? 0;
-          if (!sight.nearlySeen(region, error)) this.#abortNow(file);
-        }
-      }
-    }
-  }
-
-  /** Levels that are finer than needed, or that nobody sees. */
-  #abortUnseenTextures(): void {
-    this.#assets.forEach((asset, a) => {
-      asset.textures.forEach((levels, texture) => {
-        let coarser = asset.drawnLevels[texture] ?? 0;
-        for (const file of levels) {
-          if (!file || !isHeld(file)) continue;
-          const { level } = file.download;
-          if (file.loadState === "loading" && !this.#inFlight.nearlyDone(file)) {
-            const width = asset.manifest?.textures[texture]?.levels[coarser]?.width ?? 1;
-            if (level <= coarser || !this.#nearlySeen(this.#sights[a] ?? [], texture, width)) {
-              this.#abortNow(file);
-              continue;
-            }
-          }
-          coarser = Math.max(coarser, level);
-        }
-      });
-    });
-  }
-
-  /** Whether somewhere the texels of a level are seen, or nearly so. */
-  #nearlySeen(sights: readonly TreeSight[], texture: number, width: number): boolean {
-    return sights.some((sight) => {
-      const { textures, uvLength } = sight.state;
-      return [...sight.state.cut.drawn].some(
-        (region) =>
-          textures[region]?.includes(texture) && sight.nearlySeen(region, (uvLength[region] ?? 0) / width),
-      );
-    });
-  }
-
-  #abortNow(file: AssetFile): void {
+  #abortFile(file: AssetFile): void {
     this.#abort.add(file.download);
     this.#inFlight.remove(file.download);
     this.#gpuBytes -= gpuBytesOf(file);
   }
 
-  /** Takes wishes by score: first into `start` while the cap allows, then some into `waiting`. */
-  #takeWishes(): void {
-    const wishes = new Candidates(this.#assets, this.#sights, this.#view, this.#outlook);
-    let full = false;
-    for (let wish = wishes.next(); wish; wish = wishes.next()) {
-      if (full && this.#waiting.length >= this.#limits.lookahead) break;
-      const { download, gain, score } = wish;
-      // What does not fit holds up everything after it, or small files would starve a large one for ever.
-      if (!full) {
-        this.#awaited = score < wishes.promised;
-        full = !this.#inFlight.fits(download, this.#awaited);
+  /** Takes candidates by score: into `start` while they fit, then into `waiting` up to the lookahead. */
+  #takeCandidates(): void {
+    const candidates = new Candidates(this.#assets, this.#treeDemands, this.#view, this);
+    let isFull = false;
+    for (let candidate = candidates.next(); candidate; candidate = candidates.next()) {
+      if (isFull && this.#waiting.length >= this.#limits.lookahead) break;
+      // The first candidate that does not fit holds back all others, or small files would starve a large one.
+      if (!isFull) {
+        this.#awaitsManifest = candidate.score < candidates.revealedScoreLowerBound;
+        isFull = !this.#inFlight.fits(candidate.download, this.#awaitsManifest);
       }
-      if (full) {
-        this.#waiting.push({ download, gain, score });
-      } else {
-        if (!this.#mayDraw(wish) || !this.#makeRoom(wish)) {
-          wish.refused?.();
-          continue;
-        }
-        if (download.kind === "refinement") {
-          const sight = this.#sightOf(download);
-          if (sight) this.#render.take(sight, download);
-        }
-        this.#start.push({ download, gain, score });
-        this.#gpuBytes += download.gpuBytes;
-        this.#inFlight.add(download, download.bytes);
-      }
+      const { download, gain, score } = candidate;
+      if (isFull) this.#waiting.push({ download, gain, score });
+      else if (!this.#tryStart(candidate)) continue;
       this.#taken.add(download);
-      wish.taken?.();
+      candidate.onTaken?.();
     }
   }
 
-  /** Whether a frame could draw what a file brings. */
-  #mayDraw({ download, gain }: Candidate): boolean {
-    if (download.kind !== "refinement") return true;
-    const sight = this.#sightOf(download);
-    return !sight || this.#render.mayTake(sight, download, gain);
+  /** Starts a request if a frame has room for the file and memory has, too; else its item falls back. */
+  #tryStart({ download, gain, score, onRefused }: RankedCandidate): boolean {
+    const treeDemand = download.kind === "refinement" ? this.#treeDemandOf(download) : undefined;
+    const refinement = download as RefinementDownload;
+    const isDrawable = !treeDemand || this.#render.hasRoomFor(treeDemand, refinement, gain);
+    if (!isDrawable || !this.#makeRoom(download, gain)) {
+      onRefused?.();
+      return false;
+    }
+    if (treeDemand) this.#render.reserve(treeDemand, refinement);
+    this.#start.push({ download, gain, score });
+    this.#gpuBytes += download.gpuBytes;
+    this.#inFlight.add(download, download.bytes);
+    return true;
   }
 
-  #sightOf({ asset, tree }: RefinementDownload): TreeSight | undefined {
-    return this.#sights[this.#assets.indexOf(asset)]?.[tree];
+  #treeDemandOf({ asset, tree }: RefinementDownload): TreeDemand | undefined {
+    return this.#treeDemands[this.#assets.indexOf(asset)]?.[tree];
   }
 
-  /** Whether a file may take its memory, after releasing what is far less useful. What takes none, or bases, always may. */
-  #makeRoom({ download, gain }: Candidate): boolean {
+  /** Evicts files until a download fits into memory. False, and no eviction, if they are about as useful. */
+  #makeRoom(download: Download, gain: number): boolean {
+    // Manifests, animations and bases always fit.
     if (download.gpuBytes === 0) return true;
-    const released: AssetFile[] = [];
+    const evicted: AssetFile[] = [];
     while (this.#gpuBytes + download.gpuBytes > this.#limits.gpuBytes) {
-      const least =
-        download.gpuBytes <= this.#limits.gpuBytes && this.#evict.size < MAX_EVICTIONS
-          ? this.#leastUseful()
-          : null;
-      if (!least || !mayMakeWay(least, gain, download.gpuBytes)) {
-        for (const file of released) {
-          this.#evict.delete(file.download);
-          this.#gpuBytes += gpuBytesOf(file);
-        }
+      const canFit = download.gpuBytes <= this.#limits.gpuBytes && this.#evict.size < MAX_EVICTIONS;
+      const least = canFit ? this.#leastUsefulFile() : null;
+      if (!least || !isWorthEvicting(least, gain, download.gpuBytes)) {
+        for (const file of evicted) this.#undoEviction(file);
         return false;
       }
-      this.#release(least.file);
-      released.push(least.file);
+      this.#evictFile(least.file);
+      evicted.push(least.file);
     }
     return true;
   }
 
-  /** The budget has shrunk, or bases took more than was there: the least useful go, whatever else is wanted. */
+  /** Evicts the least useful files if the budget was lowered, or if bases have taken more than it. */
   #shrinkToBudget(): void {
     while (this.#gpuBytes > this.#limits.gpuBytes && this.#evict.size < MAX_EVICTIONS) {
-      const least = this.#leastUseful();
+      const least = this.#leastUsefulFile();
       if (!least) return;
-      this.#release(least.file);
+      this.#evictFile(least.file);
     }
   }
 
-  #leastUseful() {
-    return leastUseful(this.#assets, this.#sights, this.#render, this.#now, (file) => this.#isComing(file));
+  #leastUsefulFile(): Resident | null {
+    return leastUsefulFile(this.#assets, this.#treeDemands, this.#render, this.#now, (file) =>
+      this.willBeHeld(file),
+    );
   }
 
-  #release(file: AssetFile): void {
+  #evictFile(file: AssetFile): void {
     this.#evict.add(file.download);
     this.#gpuBytes -= gpuBytesOf(file);
   }
 
-  #mayStart(file: AssetFile): boolean {
-    if (this.#taken.has(file.download)) return false;
-    return file.loadState === "absent" || (file.loadState === "failed" && file.retryAt <= this.#now);
-  }
-
-  /** Whether a file is there or will be. */
-  #isComing(file: AssetFile): boolean {
-    if (this.#taken.has(file.download)) return true;
-    return isHeld(file) && !this.#abort.has(file.download) && !this.#evict.has(file.download);
+  #undoEviction(file: AssetFile): void {
+    this.#evict.delete(file.download);
+    this.#gpuBytes += gpuBytesOf(file);
   }
 }
 

@@ -1,8 +1,8 @@
 /**
- * One streamer per page: it asks the planner what is worth fetching, has it fetched, and hands it to the host.
+ * One streamer per page: it makes the plans, fetches the files that they start and hands them to the host.
  *
- * It owns no timer: the host calls `update` once per frame (or whenever it likes) with the view and the time, of the
- * clock that the fetcher has.
+ * It owns no timer: the host calls `update` once per frame, or as often as it likes, with the view and the time of the
+ * fetcher's clock.
  */
 import type { AssetFile, AssetState, Download, ManifestDownload } from "./asset.ts";
 import { ManifestError, parseManifest } from "./bundle/manifest.ts";
@@ -12,31 +12,31 @@ import type { BandwidthEstimator } from "./network/bandwidth.ts";
 import { FetchError, type Fetcher } from "./network/fetcher.ts";
 import { isDue, type Plan, plan, type StreamLimits } from "./scheduler.ts";
 
-/** What the host (the three.js side) does for the streamer. None of it may throw; `prepare` may reject. */
+/** The drawing side (three.js). None of its methods may throw; `prepare` may reject. */
 export interface Host {
   /**
-   * Decode a file and upload it; resolve when it can be drawn in the next frame, and return before it is drawn. A
-   * rejection marks the file as failed for good, and what is shown stays. The signal is aborted when the asset was
-   * removed meanwhile: then nothing more is called for it, and what was made of it is the host's to free.
+   * Decodes and uploads a file. Resolves when the file can be drawn in the next frame, and before it is drawn. If it
+   * rejects, the file counts as failed for good, and the drawn state stays. The signal aborts when the asset is
+   * removed: no further call follows, and the host frees what it has made of the file.
    */
   prepare(
     download: Exclude<Download, ManifestDownload>,
     bytes: Uint8Array,
     signal: AbortSignal,
   ): Promise<void>;
-  /** So much of a base has come; nothing of it is checked yet. */
+  /** More bytes of a base have arrived. @param head all bytes so far, not checked yet */
   baseProgress?(asset: AssetState, head: Uint8Array): void;
-  /** The manifest has arrived and is valid: `asset.manifest`, `asset.trees` and `asset.levels` are there. */
+  /** A manifest has arrived and is valid: `asset.manifest`, `asset.trees` and `asset.drawnLevels` are set. */
   manifestReady?(asset: AssetState): void;
-  /** Draw the base, from now on. */
+  /** Draws the base from now on. */
   showBase(asset: AssetState): void;
-  /** Draw other regions of a tree: all of `show` are prepared (or are region 0, the base's). */
+  /** Changes the drawn regions of a tree. All regions to show are prepared (or are region 0, the base's). */
   showRegions(asset: AssetState, tree: number, change: CutChange): void;
-  /** Use a level of a texture; level 0 is the base's. Called after the level was prepared, and on eviction. */
+  /** Draws a level of a texture: a prepared one, or level 0, the base's. */
   showLevel(asset: AssetState, texture: number, level: number): void;
-  /** Free what `prepare` made of a file: it is not drawn any more and will be fetched anew if it is wanted again. */
+  /** Frees a prepared file. It is not drawn any more, and may be fetched again later. */
   release(download: Download): void;
-  /** A file was given up (or will be tried again much later): for the log and the HUD. */
+  /** A file was given up, for good or until a later retry. For the log and the HUD. */
   failed?(download: Download, error: Error): void;
 }
 
@@ -47,26 +47,27 @@ export interface StreamerOptions {
   readonly limits: StreamLimits;
 }
 
-/** Gaze moves on this scale (a saccade and a fixation take longer); planning more often changes nothing. */
+/** The gaze moves on this scale (a saccade and a fixation take longer), so more frequent plans change nothing. */
 export const PLAN_INTERVAL_MS = 50;
-/** How often `update` should be called: as headsets draw frames. */
+/** How often `update` should be called: at the frame rate of a headset. */
 export const FRAME_MS = 15;
-/** A file that failed for now, after all of the fetcher's attempts, is asked for again after this long. */
+/** Time until a file is requested again after all attempts of the fetcher have failed. */
 export const RETRY_AFTER_MS = 15_000;
 
 export class Streamer {
   limits: StreamLimits;
-  /** Of the triangles and draw calls that the limits allow; less than 1 where frames take too long. */
+  /** Share of the render budget in `limits`; below 1 where frames are late. */
   renderShare = 1;
-  /** Hears of every plan, before it is carried out: several may be made between two frames. */
+  /** Receives every plan before it is carried out. There may be several in one frame. */
   onPlan: ((plan: Plan, now: number) => void) | null = null;
   readonly #options: StreamerOptions;
   readonly #assets: AssetState[] = [];
-  /** What is being fetched or prepared. */
+  /** Downloads that are being fetched or prepared. */
   readonly #running = new Map<Download, AbortController>();
   #plan: Plan | null = null;
   #plannedAt = Number.NEGATIVE_INFINITY;
-  #stale = true;
+  /** Something has changed since the last plan. */
+  #isStale = true;
 
   constructor(options: StreamerOptions) {
     this.#options = options;
@@ -82,43 +83,43 @@ export class Streamer {
     return this.#plan;
   }
 
-  /** Files that are being fetched, with the bytes that have arrived. */
+  /** The files that are being fetched. */
   get loading(): readonly AssetFile[] {
     return [...this.#running.keys()]
       .map((download) => download.asset.file(download))
       .filter(({ loadState }) => loadState === "loading");
   }
 
-  /** @throws RangeError when there is one with the same id */
+  /** @throws RangeError if there is an asset with the same id */
   add(asset: AssetState): void {
     if (this.#assets.some(({ id }) => id === asset.id)) {
-      throw new RangeError(`there already is an asset "${asset.id}"`);
+      throw new RangeError(`there is already an asset "${asset.id}"`);
     }
     this.#assets.push(asset);
-    this.#stale = true;
+    this.#isStale = true;
   }
 
-  /** Aborts what is in flight for an asset; the host frees what it has made for it. */
+  /** Aborts the asset's requests. The host frees the files that it has prepared. */
   remove(asset: AssetState): void {
     const index = this.#assets.indexOf(asset);
     if (index < 0) return;
     this.#assets.splice(index, 1);
-    for (const [download, stop] of this.#running) {
+    for (const [download, controller] of this.#running) {
       if (download.asset !== asset) continue;
       this.#running.delete(download);
-      stop.abort(new DOMException("the asset was removed", "AbortError"));
+      controller.abort(new DOMException("the asset was removed", "AbortError"));
       asset.drop(download, this.#options.fetcher.now());
     }
-    this.#stale = true;
+    this.#isStale = true;
   }
 
   /**
-   * Plans (every `PLAN_INTERVAL_MS`, when something has arrived, or when the next request is due), then aborts, releases
-   * and starts.
+   * Makes a plan if one is due (every `PLAN_INTERVAL_MS`, after an arrival, or when the next request can start), and
+   * carries it out.
    */
   update(view: View, now: number): void {
-    if (!this.#stale && now - this.#plannedAt < PLAN_INTERVAL_MS && !this.#isDue(now)) return;
-    this.#stale = false;
+    if (!this.#isStale && now - this.#plannedAt < PLAN_INTERVAL_MS && !this.#isDue(now)) return;
+    this.#isStale = false;
     this.#plannedAt = now;
     const network = this.#options.bandwidth.estimate(now);
     const { triangles, drawCalls } = this.limits;
@@ -127,13 +128,13 @@ export class Streamer {
     const next = plan(this.#assets, view, network, limits, now);
     this.#plan = next;
     this.onPlan?.(next, now);
-    for (const download of next.abort) this.#cancel(download, now);
+    for (const download of next.abort) this.#abort(download, now);
     for (const download of next.evict) this.#evict(download, now);
-    for (const { asset, tree, limit } of next.restrict) {
-      this.#showRegions(asset, tree, asset.restrict(tree, limit));
+    for (const { asset, tree, openable } of next.restrict) {
+      this.#showRegions(asset, tree, asset.restrict(tree, openable));
     }
     for (const { download } of next.start) {
-      // A file of this name may still be on its way to an aborted end.
+      // An aborted request for the same file may still be running.
       if (!this.#running.has(download)) void this.#run(download, now);
     }
   }
@@ -143,8 +144,8 @@ export class Streamer {
     return this.#plan !== null && isDue(this.#plan, this.#assets, network, this.limits);
   }
 
-  #cancel(download: Download, now: number): void {
-    this.#running.get(download)?.abort(new DOMException("no longer wanted", "AbortError"));
+  #abort(download: Download, now: number): void {
+    this.#running.get(download)?.abort(new DOMException("the file is no longer needed", "AbortError"));
     this.#running.delete(download);
     download.asset.drop(download, now);
   }
@@ -160,44 +161,50 @@ export class Streamer {
     host.release(download);
   }
 
-  async #run(download: Download, started: number): Promise<void> {
+  /** Takes a file through all its load states. Never rejects. */
+  async #run(download: Download, startedAt: number): Promise<void> {
     const { fetcher, host } = this.#options;
-    const now = () => fetcher.now();
     const { asset } = download;
-    const stop = new AbortController();
-    this.#running.set(download, stop);
-    asset.begin(download, started);
+    const controller = new AbortController();
+    const { signal } = controller;
+    this.#running.set(download, controller);
+    asset.begin(download, startedAt);
     try {
-      const bytes = await fetcher.fetch(download, stop.signal, (received, soFar) => {
-        if (stop.signal.aborted) return;
+      const bytes = await fetcher.fetch(download, signal, (received, head) => {
+        if (signal.aborted) return;
         asset.progress(download, received);
-        if (download.kind === "base" && soFar) host.baseProgress?.(asset, soFar);
+        if (download.kind === "base" && head) host.baseProgress?.(asset, head);
       });
-      if (stop.signal.aborted) return;
-      asset.arrive(download, now());
-      this.#stale = true;
-      if (download.kind === "manifest") this.#describe(asset, bytes);
-      else await host.prepare(download, bytes, stop.signal);
-      if (stop.signal.aborted) return;
+      if (signal.aborted) return;
+      asset.arrive(download, fetcher.now());
+      this.#isStale = true;
+      if (download.kind === "manifest") this.#readManifest(asset, bytes);
+      else await host.prepare(download, bytes, signal);
+      if (signal.aborted) return;
       this.#running.delete(download);
-      this.#stale = true;
-      this.#show(download, asset.ready(download, now()));
+      this.#isStale = true;
+      this.#show(download, asset.ready(download, fetcher.now()));
     } catch (error) {
-      if (stop.signal.aborted) return;
-      this.#running.delete(download);
-      this.#stale = true;
-      const mayPass = error instanceof FetchError && !error.permanent;
-      asset.fail(download, now(), mayPass ? now() + RETRY_AFTER_MS : Number.POSITIVE_INFINITY);
-      host.failed?.(download, error instanceof Error ? error : new Error(String(error)));
+      if (!signal.aborted) this.#fail(download, error);
     }
   }
 
-  #describe(asset: AssetState, bytes: Uint8Array): void {
+  #fail(download: Download, error: unknown): void {
+    this.#running.delete(download);
+    this.#isStale = true;
+    const now = this.#options.fetcher.now();
+    const isTemporary = error instanceof FetchError && !error.permanent;
+    download.asset.fail(download, now, isTemporary ? now + RETRY_AFTER_MS : Number.POSITIVE_INFINITY);
+    this.#options.host.failed?.(download, error instanceof Error ? error : new Error(String(error)));
+  }
+
+  /** @throws ManifestError if the bytes are not a valid manifest */
+  #readManifest(asset: AssetState, bytes: Uint8Array): void {
     let json: unknown;
     try {
       json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
     } catch (error) {
-      throw new ManifestError("$", `is no JSON: ${error instanceof Error ? error.message : error}`);
+      throw new ManifestError("$", `is not JSON: ${error instanceof Error ? error.message : error}`);
     }
     asset.setManifest(parseManifest(json));
     this.#options.host.manifestReady?.(asset);
@@ -209,8 +216,8 @@ export class Streamer {
     if (download.kind === "base") host.showBase(asset);
     if (download.kind === "refinement") this.#showRegions(asset, download.tree, change);
     if (download.kind !== "texture") return;
-    const finest = asset.drawnLevels[download.texture] ?? 0;
-    if (finest === download.level) host.showLevel(asset, download.texture, finest);
+    const drawn = asset.drawnLevels[download.texture] ?? 0;
+    if (drawn === download.level) host.showLevel(asset, download.texture, drawn);
     for (const replaced of asset.replacedLevels(download.texture)) {
       asset.drop(replaced, fetcher.now());
       host.release(replaced);

@@ -1,84 +1,91 @@
-/** The levels of textures that are worth fetching. */
+/** The texture levels that are worth fetching. */
 import type { AssetFile, AssetState, TextureDownload } from "./asset.ts";
-import type { Choice, Item, Outlook, RankedCandidate } from "./choices.ts";
-import type { Benefit, TreeSight } from "./demand.ts";
+import type { Choice, Item, PlanState, RankedCandidate } from "./choices.ts";
+import type { Benefit, TreeDemand } from "./demand.ts";
 import { type Block, EPSILON, ratioOf } from "./order.ts";
 
-export class TextureLevels {
-  readonly #outlook: Outlook;
-  readonly #offer: (item: Item) => void;
+/** The levels of one texture; null for the base's. */
+type Levels = readonly (AssetFile<TextureDownload> | null)[];
 
-  /** @param offer hears what can follow something that is taken */
-  constructor(outlook: Outlook, offer: (item: Item) => void) {
-    this.#outlook = outlook;
-    this.#offer = offer;
+export class TextureLevels {
+  readonly #plan: PlanState;
+  readonly #addItem: (item: Item) => void;
+
+  /** @param addItem receives the item that can follow a chosen level */
+  constructor(plan: PlanState, addItem: (item: Item) => void) {
+    this.#plan = plan;
+    this.#addItem = addItem;
   }
 
-  *items(assets: readonly AssetState[], all: readonly (readonly TreeSight[])[]): Generator<Item> {
+  /** @param treeDemands by asset and tree */
+  *items(assets: readonly AssetState[], treeDemands: readonly (readonly TreeDemand[])[]): Generator<Item> {
     for (const [a, asset] of assets.entries()) {
-      if (!asset.textures.some((levels) => this.#finer(levels).length > 0)) continue;
-      const benefits = textureBenefits(asset, all[a] ?? []);
+      if (!asset.textures.some((levels) => this.#finerLevels(levels).length > 0)) continue;
+      const benefits = benefitsByLevel(asset, treeDemands[a] ?? []);
       for (const texture of asset.textures.keys()) {
-        const options = this.#levelOptions(asset.textures[texture] ?? [], benefits[texture] ?? []);
-        if (options.length > 0) yield options;
+        const choices = this.#choices(asset.textures[texture] ?? [], benefits[texture] ?? []);
+        if (choices.length > 0) yield choices;
       }
     }
   }
 
-  #levelOptions(
-    levels: readonly (AssetFile<TextureDownload> | null)[],
-    benefits: readonly Benefit[],
-  ): Choice[] {
-    const coming = this.#finestComing(levels);
-    const now = benefits[coming] ?? NOTHING;
-    const options: Choice[] = [];
-    for (const { download } of this.#finer(levels)) {
-      const level = benefits[download.level] ?? NOTHING;
-      const gain = level.gain - now.gain;
-      if (gain <= (options.at(-1)?.candidate.gain ?? 0) + EPSILON) continue;
-      const block: Block = { gain, bytes: download.bytes, foveal: level.foveal - now.foveal };
+  /** @param benefits by level, over the base's level */
+  #choices(levels: Levels, benefits: readonly Benefit[]): Choice[] {
+    const current = this.#finestHeld(levels);
+    const currentBenefit = benefits[current] ?? NO_BENEFIT;
+    const choices: Choice[] = [];
+    for (const { download } of this.#finerLevels(levels)) {
+      const benefit = benefits[download.level] ?? NO_BENEFIT;
+      const gain = benefit.gain - currentBenefit.gain;
+      if (gain <= (choices.at(-1)?.candidate.gain ?? 0) + EPSILON) continue;
+      const fovealGain = benefit.fovealGain - currentBenefit.fovealGain;
+      const block: Block = { gain, bytes: download.bytes, fovealGain };
       const candidate: RankedCandidate = {
         download,
         gain,
         score: ratioOf(block),
-        current: () => this.#finestComing(levels) === coming,
-        taken: () => this.#offer(this.#levelOptions(levels, benefits)),
+        isCurrent: () => this.#finestHeld(levels) === current,
+        onTaken: () => this.#addItem(this.#choices(levels, benefits)),
       };
-      options.push({ candidate, blocks: [block] });
+      choices.push({ candidate, blocks: [block] });
     }
-    return options;
+    return choices;
   }
 
-  /** Levels that may be asked for and are finer than the finest that is coming. */
-  #finer(levels: readonly (AssetFile<TextureDownload> | null)[]): AssetFile<TextureDownload>[] {
-    const coming = this.#finestComing(levels);
+  /** Levels that may be requested and are finer than the finest one that will be held. */
+  #finerLevels(levels: Levels): AssetFile<TextureDownload>[] {
+    const current = this.#finestHeld(levels);
     return levels.flatMap((file) =>
-      file && file.download.level > coming && this.#outlook.mayStart(file) ? [file] : [],
+      file && file.download.level > current && this.#plan.canStart(file) ? [file] : [],
     );
   }
 
-  #finestComing(levels: readonly (AssetFile<TextureDownload> | null)[]): number {
+  #finestHeld(levels: Levels): number {
     let finest = 0;
-    for (const file of levels) if (file && this.#outlook.isComing(file)) finest = file.download.level;
+    for (const file of levels) if (file && this.#plan.willBeHeld(file)) finest = file.download.level;
     return finest;
   }
 }
 
-const NOTHING: Benefit = { gain: 0, foveal: 0 };
+const NO_BENEFIT: Benefit = { gain: 0, fovealGain: 0 };
 
-/** By texture and level: what all that is seen of an asset gains over the base's level. */
-function textureBenefits(asset: AssetState, sights: readonly TreeSight[]): readonly (readonly Benefit[])[] {
-  const benefits = asset.textures.map((levels) => levels.map(() => ({ gain: 0, foveal: 0 })));
-  for (const sight of sights) {
-    for (const region of sight.patches()) {
-      for (const texture of sight.state.textures[region] ?? []) {
+/** By texture and level: the benefit over the base's level, on all visible patches of an asset. */
+function benefitsByLevel(
+  asset: AssetState,
+  treeDemands: readonly TreeDemand[],
+): readonly (readonly Benefit[])[] {
+  const benefits = asset.textures.map((levels) => levels.map(() => ({ gain: 0, fovealGain: 0 })));
+  for (const treeDemand of treeDemands) {
+    for (const patch of treeDemand.patches()) {
+      for (const texture of treeDemand.state.textures[patch] ?? []) {
         const levels = asset.manifest?.textures[texture]?.levels ?? [];
-        const width = levels[0]?.width ?? 1;
+        const baseWidth = levels[0]?.width ?? 1;
         benefits[texture]?.forEach((sum, level) => {
           if (level === 0) return;
-          const { gain, foveal } = sight.textureBenefit(region, width, levels[level]?.width ?? 1);
+          const width = levels[level]?.width ?? 1;
+          const { gain, fovealGain } = treeDemand.textureLevelBenefit(patch, baseWidth, width);
           sum.gain += gain;
-          sum.foveal += foveal;
+          sum.fovealGain += fovealGain;
         });
       }
     }

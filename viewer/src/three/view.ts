@@ -7,17 +7,10 @@ import {
   Vector3,
   type WebGLRenderer,
 } from "three";
-import {
-  frustumPlanes,
-  HEAD_GAZE_UNCERTAINTY,
-  type HeadPose,
-  pixelsPerDegree,
-  predictionHorizon,
-  predictView,
-  type View,
-} from "../core/gaze.ts";
+import { frustumPlanes, HEAD_GAZE_UNCERTAINTY, pixelsPerDegree, type View } from "../core/gaze.ts";
 import type { Gaze } from "../core/gaze-sources.ts";
 import type { NetworkEstimate } from "../core/network/bandwidth.ts";
+import { type HeadPose, predictionHorizon, predictView } from "../core/prediction.ts";
 import type { GazeReader } from "./gaze.ts";
 
 /** Poses kept, milliseconds: enough for the velocity over 0.1 s at any frame rate at which prediction is useful. */

@@ -1,8 +1,8 @@
 /**
- * Strict reading of the bundle's two JSON documents: docs/manifest.md in code. Everything that the planner and the
- * renderer rely on later is checked here, once: types, ranges, indices, the shape of the trees, names of files.
+ * Strict readers for the two JSON documents of a bundle, as docs/manifest.md specifies them. All properties that the
+ * planner and the renderer rely on are checked here, once: types, ranges, indices, the structure of trees, file names.
  *
- * A document is copied field by field, so nothing unread gets through.
+ * The readers copy the documents field by field, so that no unchecked field remains.
  */
 import type {
   Animation,
@@ -22,65 +22,65 @@ import type {
   Tree,
   Vec3,
 } from "./bundle.ts";
-import { checkAnimations, checkShape, refuseSharedNodes, refuseTwoSizes } from "./consistency.ts";
+import { checkAnimations, checkFileSizes, checkNodes, checkRegions } from "./consistency.ts";
 import {
-  above0,
   anyRecord,
-  atLeast0,
   boolean,
+  checkDistinct,
   count,
-  distinct,
   finite,
   indexInto,
   integer,
   list,
   ManifestError,
   matching,
+  nonEmptyList,
+  nonNegative,
   nullOr,
   oneOf,
+  positive,
+  quoted,
   record,
-  shown,
-  someOf,
   string,
 } from "./json.ts";
 
 export { ManifestError };
 
 const ASSET_ID = /^[a-z0-9][a-z0-9._-]{0,127}$/;
-// No uri can leave the bundle: neither a scheme nor a host nor `..` fits these.
+// These patterns allow no scheme, host or `..`, so no uri can lead out of the bundle.
 const GLB_URI = /^o\/[0-9a-f]{2}\/[0-9a-f]{32}\.glb$/;
 const PICTURE_URI = /^o\/[0-9a-f]{2}\/[0-9a-f]{32}\.(webp|png|jpg|ktx2)$/;
 const MANIFEST_URI = /^a\/[a-z0-9][a-z0-9._-]{0,127}\/manifest-[0-9a-f]{32}\.json$/;
 const SHA256 = /^[0-9a-f]{64}$/;
-/** A cone's axis may be off unit length by what a few written decimals lose. */
+/** Tolerance for the length of a cone's axis, which is written with a few decimals. */
 const UNIT_TOLERANCE = 0.01;
 
 /**
- * Checks bundle.json and returns a copy whose `assets` inherits nothing. Fetches and resolves nothing.
+ * Checks bundle.json and returns a copy, whose `assets` has no prototype. Fetches nothing.
  *
- * @throws ManifestError, and nothing else, whatever JSON it gets
+ * @throws ManifestError if the document is not a valid catalogue; no other error for any JSON
  */
 export function parseCatalogue(json: unknown): Catalogue {
-  const top = version(json, "streamxr/bundle", ["format", "version", "generator", "assets"]);
+  const top = versionedRecord(json, "streamxr/bundle", ["format", "version", "generator", "assets"]);
   const assets: Record<string, CatalogueEntry> = Object.create(null);
   for (const [id, value] of Object.entries(anyRecord(top.assets, "$.assets"))) {
-    if (!ASSET_ID.test(id)) throw new ManifestError("$.assets", `${shown(id)} is no asset id`);
-    assets[id] = catalogueEntry(value, `$.assets[${shown(id)}]`, id);
+    if (!ASSET_ID.test(id)) throw new ManifestError("$.assets", `${quoted(id)} is not an asset id`);
+    assets[id] = catalogueEntry(value, `$.assets[${quoted(id)}]`, id);
   }
   return { format: "streamxr/bundle", version: 1, generator: generator(top.generator), assets };
 }
 
 /**
- * Checks the manifest of one asset and returns a copy. Fetches and resolves nothing.
+ * Checks the manifest of one asset and returns a copy. Fetches nothing.
  *
- * Beyond the schema: indices are in range, parents stand before their children and both agree, a region has children
- * if and only if it has a refinement, errors strictly fall, texture levels strictly grow, boxes are not inside out, no
- * node is drawn by two trees, the base has the first animation or none, and one file name has one size.
+ * Beyond the schema it checks that indices are in range, parents precede their children and both agree, a region has
+ * children if and only if it has a refinement, errors strictly fall, texture levels strictly grow, boxes are not
+ * inverted, no node is drawn by two trees, the base has the first animation or none, and each file name has one size.
  *
- * @throws ManifestError, and nothing else, whatever JSON it gets
+ * @throws ManifestError if the document is not a valid manifest; no other error for any JSON
  */
 export function parseManifest(json: unknown): Manifest {
-  const top = version(json, "streamxr/manifest", [
+  const top = versionedRecord(json, "streamxr/manifest", [
     "format",
     "version",
     "generator",
@@ -118,19 +118,19 @@ export function parseManifest(json: unknown): Manifest {
     trees,
   };
   checkAnimations(manifest);
-  refuseSharedNodes(trees);
-  refuseTwoSizes(manifest);
+  checkNodes(trees);
+  checkFileSizes(manifest);
   return manifest;
 }
 
-/** Format and version come first: a reader that does not know them cannot judge anything else. */
-function version(json: unknown, format: string, fields: readonly string[]): Record<string, unknown> {
+/** Checks format and version first: the other fields depend on them. */
+function versionedRecord(json: unknown, format: string, fields: readonly string[]): Record<string, unknown> {
   const top = anyRecord(json, "$");
-  if (top.format !== format) throw new ManifestError("$.format", `is ${shown(top.format)}, not "${format}"`);
+  if (top.format !== format) throw new ManifestError("$.format", `is ${quoted(top.format)}, not "${format}"`);
   if (top.version !== 1) {
     throw new ManifestError(
       "$.version",
-      `is ${shown(top.version)}, and this viewer reads version 1: update the viewer, or build again`,
+      `is ${quoted(top.version)}, but this viewer reads version 1: update the viewer, or build the bundle again`,
     );
   }
   return record(json, "$", fields);
@@ -138,7 +138,7 @@ function version(json: unknown, format: string, fields: readonly string[]): Reco
 
 function generator(value: unknown): string {
   const text = string(value, "$.generator");
-  // Code points, as JSON Schema counts.
+  // In code points, as in JSON Schema.
   if ([...text].length > 200) throw new ManifestError("$.generator", "is longer than 200 characters");
   return text;
 }
@@ -148,7 +148,7 @@ function catalogueEntry(value: unknown, path: string, id: string): CatalogueEntr
   const manifest = record(entry.manifest, `${path}.manifest`, ["uri", "bytes"]);
   const uri = matching(manifest.uri, `${path}.manifest.uri`, MANIFEST_URI, "a/<asset>/manifest-<hash>.json");
   if (!uri.startsWith(`a/${id}/`)) {
-    throw new ManifestError(`${path}.manifest.uri`, `is ${shown(uri)}, which belongs to another asset`);
+    throw new ManifestError(`${path}.manifest.uri`, `is ${quoted(uri)}, which belongs to another asset`);
   }
   const base = record(entry.base, `${path}.base`, ["uri", "bytes"]);
   return {
@@ -171,11 +171,11 @@ function source(value: unknown, path: string): Source {
 function settings(value: unknown, path: string): Manifest["settings"] {
   const result: Manifest["settings"] = Object.create(null);
   for (const [name, setting] of Object.entries(anyRecord(value, path))) {
-    const place = `${path}[${shown(name)}]`;
+    const place = `${path}[${quoted(name)}]`;
     if (typeof setting === "number") result[name] = finite(setting, place);
     else if (setting === null || typeof setting === "string" || typeof setting === "boolean") {
       result[name] = setting;
-    } else throw new ManifestError(place, `is ${shown(setting)}, not a plain value`);
+    } else throw new ManifestError(place, `is ${quoted(setting)}, not a plain value`);
   }
   return result;
 }
@@ -184,7 +184,7 @@ function animation(value: unknown, path: string): Animation {
   const fields = record(value, path, ["name", "duration", "keyframes"]);
   return {
     name: string(fields.name, `${path}.name`),
-    duration: atLeast0(fields.duration, `${path}.duration`),
+    duration: nonNegative(fields.duration, `${path}.duration`),
     keyframes: nullOr(keyframes)(fields.keyframes, `${path}.keyframes`),
   };
 }
@@ -194,14 +194,14 @@ function keyframes(value: unknown, path: string): Keyframes {
   return {
     uri: glbUri(fields.uri, `${path}.uri`),
     bytes: count(fields.bytes, `${path}.bytes`),
-    reach: list(fields.reach, `${path}.reach`, atLeast0),
+    reach: list(fields.reach, `${path}.reach`, nonNegative),
   };
 }
 
 function material(value: unknown, path: string, textures: number): Material {
   const fields = record(value, path, ["name", "textures", "doubleSided", "alphaMode"]);
   const used = list(fields.textures, `${path}.textures`, indexInto(textures, "textures"));
-  distinct(used, `${path}.textures`);
+  checkDistinct(used, `${path}.textures`);
   return {
     name: string(fields.name, `${path}.name`),
     textures: used,
@@ -212,7 +212,7 @@ function material(value: unknown, path: string, textures: number): Material {
 
 function texture(value: unknown, path: string): Texture {
   const fields = record(value, path, ["name", "role", "levels"]);
-  const levels = someOf(fields.levels, `${path}.levels`, textureLevel);
+  const levels = nonEmptyList(fields.levels, `${path}.levels`, textureLevel);
   levels.forEach((level, i) => {
     const place = `${path}.levels[${i}]`;
     if ((level.uri === null) !== (i === 0)) {
@@ -248,26 +248,28 @@ function tree(value: unknown, path: string, materials: number): Tree {
   const fields = record(value, path, ["kind", "space", "nodes", "scale", "grid", "primitives", "regions"]);
   const kind = oneOf(fields.kind, `${path}.kind`, ["static", "rigid", "skinned", "morphed"]);
   const space = oneOf(fields.space, `${path}.space`, ["asset", "mesh"]);
-  if ((kind === "static" || kind === "skinned") !== (space === "asset")) {
-    throw new ManifestError(`${path}.space`, `is "${space}", which a ${kind} tree is not in`);
+  const expectedSpace = kind === "static" || kind === "skinned" ? "asset" : "mesh";
+  if (space !== expectedSpace) {
+    const problem = `is "${space}", but the space of a ${kind} tree is "${expectedSpace}"`;
+    throw new ManifestError(`${path}.space`, problem);
   }
-  const nodes = someOf(fields.nodes, `${path}.nodes`, count);
-  distinct(nodes, `${path}.nodes`);
+  const nodes = nonEmptyList(fields.nodes, `${path}.nodes`, count);
+  checkDistinct(nodes, `${path}.nodes`);
   if (kind === "static" && nodes.length > 1) {
     throw new ManifestError(`${path}.nodes`, `has ${nodes.length} nodes, but one draws a static tree`);
   }
-  const primitives = someOf(fields.primitives, `${path}.primitives`, (item, place) =>
+  const primitives = nonEmptyList(fields.primitives, `${path}.primitives`, (item, place) =>
     primitiveKind(item, place, materials),
   );
-  const regions = someOf(fields.regions, `${path}.regions`, (item, place) =>
+  const regions = nonEmptyList(fields.regions, `${path}.regions`, (item, place) =>
     region(item, place, primitives.length),
   );
-  checkShape(regions, `${path}.regions`);
+  checkRegions(regions, `${path}.regions`);
   return {
     kind,
     space,
     nodes,
-    scale: above0(fields.scale, `${path}.scale`),
+    scale: positive(fields.scale, `${path}.scale`),
     grid: grid(fields.grid, `${path}.grid`),
     primitives,
     regions,
@@ -286,7 +288,7 @@ function grid(value: unknown, path: string): Grid {
   const fields = record(value, path, ["origin", "range", "bits"]);
   return {
     origin: vec3(fields.origin, `${path}.origin`),
-    range: above0(fields.range, `${path}.range`),
+    range: positive(fields.range, `${path}.range`),
     bits: integer(fields.bits, `${path}.bits`, 1, 30),
   };
 }
@@ -315,8 +317,8 @@ function region(value: unknown, path: string, kinds: number): Region {
     primitives: list(fields.primitives, `${path}.primitives`, indexInto(kinds, "kinds of primitive")),
     triangles: count(fields.triangles, `${path}.triangles`),
     vertices: count(fields.vertices, `${path}.vertices`),
-    error: atLeast0(fields.error, `${path}.error`),
-    metresPerUv: nullOr(above0)(fields.metresPerUv, `${path}.metresPerUv`),
+    error: nonNegative(fields.error, `${path}.error`),
+    metresPerUv: nullOr(positive)(fields.metresPerUv, `${path}.metresPerUv`),
     gpuBytes: count(fields.gpuBytes, `${path}.gpuBytes`),
     refinement: nullOr(payload)(fields.refinement, `${path}.refinement`),
   };
@@ -339,10 +341,10 @@ function pictureUri(value: unknown, path: string): string {
   return hashedUri(value, path, PICTURE_URI, "o/<hh>/<hash>.webp, png, jpg or ktx2");
 }
 
-function hashedUri(value: unknown, path: string, pattern: RegExp, what: string): string {
-  const uri = matching(value, path, pattern, what);
+function hashedUri(value: unknown, path: string, pattern: RegExp, expected: string): string {
+  const uri = matching(value, path, pattern, expected);
   if (uri.slice(2, 4) !== uri.slice(5, 7)) {
-    throw new ManifestError(path, `is ${shown(uri)}, whose folder is not its hash's first two digits`);
+    throw new ManifestError(path, `is ${quoted(uri)}, whose folder is not the first two digits of its hash`);
   }
   return uri;
 }
@@ -352,7 +354,7 @@ function box(value: unknown, path: string): Box {
   const min = vec3(fields.min, `${path}.min`);
   const max = vec3(fields.max, `${path}.max`);
   if (min[0] > max[0] || min[1] > max[1] || min[2] > max[2]) {
-    throw new ManifestError(path, "is inside out: min is above max");
+    throw new ManifestError(path, "has a min above its max");
   }
   return { min, max };
 }
@@ -371,7 +373,7 @@ function vec4(value: unknown, path: string): [number, number, number, number] {
 
 function sphere(value: unknown, path: string): Region["sphere"] {
   const items = vec4(value, path);
-  atLeast0(items[3], `${path}[3]`);
+  nonNegative(items[3], `${path}[3]`);
   return items;
 }
 
@@ -381,6 +383,6 @@ function cone(value: unknown, path: string): NonNullable<Region["cone"]> {
   if (Math.abs(length - 1) > UNIT_TOLERANCE) {
     throw new ManifestError(path, `has an axis of length ${length}, not 1`);
   }
-  if (Math.abs(items[3]) > 1) throw new ManifestError(`${path}[3]`, `is ${items[3]}, which is no cosine`);
+  if (Math.abs(items[3]) > 1) throw new ManifestError(`${path}[3]`, `is ${items[3]}, which is not a cosine`);
   return items;
 }

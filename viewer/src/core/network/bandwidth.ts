@@ -1,120 +1,106 @@
 /**
- * How fast the network delivers, from the arrival of body bytes of all requests together.
+ * The bandwidth of the network, from the arrival of the body bytes of all requests together.
  *
- * Per-request throughput is wrong as soon as requests run in parallel (each sees its share of the link), so bytes of
- * all bodies are counted over the time in which bodies stream. Two time-weighted exponential averages, a fast and a
- * slow one, and the smaller counts, as in hls.js and dash.js; an average is divided by the weight it has seen so far
- * (the bias correction of Adam, Kingma and Ba 2015). docs/streaming.md explains the rest.
+ * The throughput of one request is misleading as soon as requests run in parallel, since each has only a share of the
+ * link. So the bytes of all bodies are counted over the time in which bodies stream. docs/streaming.md explains the
+ * rest.
  *
  * Times are milliseconds of one monotonic clock, passed in; rates are bytes per second.
  */
+import {
+  type Averages,
+  fastRate,
+  isMeasured,
+  NO_AVERAGES,
+  rateOf,
+  type Sample,
+  slowRate,
+  withSample,
+} from "./averages.ts";
 
 export interface NetworkEstimate {
-  /** The estimate: the smaller of both averages; before the first, the initial guess or what surely is there. */
+  /** The smaller of both averages; before the first measurement, the initial guess or a greater lower bound. */
   readonly bytesPerSecond: number;
   readonly fastBytesPerSecond: number;
   readonly slowBytesPerSecond: number;
-  /** Median time from request to headers of the last requests. */
+  /** Median time from request to response headers, of the last requests. */
   readonly ttfbMs: number;
-  /** False while there is only a guess. */
+  /** False as long as the rates are a guess. */
   readonly measured: boolean;
 }
 
-/** Busy time per sample: long enough to hold several packets' round trips, short enough to see a step at once. */
-export const WINDOW_MS = 200;
-/** And bytes per sample, or a second: bodies arrive in chunks, and one of up to 64 KB may fall to either side. */
+/** Streaming time per window: long enough for the round trips of several packets, short enough to show a step soon. */
+const WINDOW_MS = 200;
+/**
+ * Bytes per window: bodies arrive in chunks of up to 64 KB, and one chunk may fall into either of two windows. A window
+ * with fewer bytes ends after a second.
+ */
 const WINDOW_BYTES = 65_536;
 const LONGEST_WINDOW_MS = 1000;
-export const FAST_HALF_LIFE_MS = 1500;
-export const SLOW_HALF_LIFE_MS = 6000;
 /** The first bytes of a connection show its slow start, not the link: about two initial windows of 10 packets. */
 export const WARM_UP_BYTES = 32_768;
-/** After an idle second or more TCP starts slowly again (RFC 5681 §4.1; the least timeout of RFC 6298). */
-export const IDLE_RESTART_MS = 1000;
-/** Before anything is measured: 4 Mbit/s, slow LTE. Too low costs a second, too high congests a slow link for many. */
+/** After this idle time TCP starts slowly again (RFC 5681 §4.1; the least timeout of RFC 6298). */
+const IDLE_RESTART_MS = 1000;
+/** Guess before any measurement: 4 Mbit/s, slow LTE. A low guess costs a second, a high one congests a slow link. */
 export const INITIAL_BYTES_PER_SECOND = 500_000;
-/** Before anything is measured: a mobile round trip and a cache in the same country, milliseconds. */
-export const INITIAL_TTFB_MS = 100;
-/** Bodies are streaming but nothing has arrived for so long: the estimate sinks before the next byte comes. */
+/** Guess before any measurement: a mobile round trip and a cache in the same country, milliseconds. */
+const INITIAL_TTFB_MS = 100;
+/** After this silence in the middle of a body, the estimate falls before the next byte arrives. */
 const STALL_MS = 1000;
-/** Chunks this close after one that is left out were sent in the same, unmeasured, time. */
+/** Chunks that arrive this soon after an excluded chunk were sent in the same, unmeasured, time. */
 const BURST_MS = 5;
-/** A step of the link: at least so many windows and so long in a row further than this to one side of the estimate. */
-const STEP_WINDOWS = 3;
-const STEP_MS = 1000;
-const STEP_RATIO = 1.15;
-/** Windows that can still be corrected when a request turns out to have come from the cache: 6 s or more. */
+/** Windows that can be corrected when a request turns out to have come from the cache: 6 s or more. */
 const CORRECTABLE_WINDOWS = 32;
 /** Odd, so that the median is a sample. */
 const TTFB_SAMPLES = 9;
 
-/** One request, from sending to its end. Every method takes the time now. */
+/** Events of one request. Each method takes the present time. */
 export interface Transfer {
   headers(now: number): void;
   received(now: number, bytes: number): void;
-  /** The body's end, a failure or an abort. A cache hit says nothing about the network: it is taken back. */
+  /** The body ended, failed or was aborted. The bytes of a cached response are subtracted again. */
   closed(now: number, options?: { readonly cached?: boolean }): void;
 }
 
-interface Window {
+interface Window extends Sample {
   bytes: number;
   ms: number;
-  /** The link may have stood idle meanwhile, since we had asked for too little: a lower bound, which may only raise. */
-  floor: boolean;
-  /** Who brought the bytes. */
-  readonly parts: Map<Transfer, number>;
+  isLowerBound: boolean;
+  readonly bytesByTransfer: Map<Transfer, number>;
 }
-
-interface Average {
-  readonly sum: number;
-  readonly ms: number;
-}
-
-interface Averages {
-  /** The greatest lower bound while there is nothing better, bytes per second. */
-  readonly bound: number;
-  readonly fast: Average;
-  readonly slow: Average;
-  /** The windows in a row on one side of the estimate. */
-  readonly run: {
-    readonly side: number;
-    readonly windows: number;
-    readonly bytes: number;
-    readonly ms: number;
-  };
-}
-
-const UNKNOWN: Average = { sum: 0, ms: 0 };
-const NO_RUN = { side: 0, windows: 0, bytes: 0, ms: 0 };
 
 export class BandwidthEstimator {
   readonly #initial: number;
-  /** Folded windows too old to be corrected. */
-  #settled: Averages = { bound: 0, fast: UNKNOWN, slow: UNKNOWN, run: NO_RUN };
-  /** Closed windows that can still be corrected, and what they make of `#settled`. */
+  /** The averages of all windows that are too old to be corrected. */
+  #settled: Averages = NO_AVERAGES;
+  /** Closed windows that can still be corrected. */
   #recent: Window[] = [];
-  #averages: Averages = this.#settled;
-  /** Only the time in which some body streamed throughout. */
-  #exact: Window = emptyWindow();
-  /** All time in which something was asked for. */
-  #asked: Window = emptyWindow();
-  /** Since the last arrival: time with a body streaming, and time with requests but no body. */
+  /** The averages of all closed windows. */
+  #averages: Averages = NO_AVERAGES;
+  /** The open window of time in which a body streamed throughout. */
+  #streamingWindow: Window = emptyWindow();
+  /** The open window of all time with requests. It counts only as a lower bound. */
+  #requestWindow: Window = emptyWindow();
+  /** Time since the last arrival, with a body streaming and with requests but no body. */
   #gap = { streaming: 0, waiting: 0 };
   #clock = 0;
   #lastArrival = 0;
-  #leftOutAt = Number.NEGATIVE_INFINITY;
+  /** The last arrival that was not measured exactly. */
+  #excludedAt = Number.NEGATIVE_INFINITY;
+  /** Bytes of the slow start that are still to come. */
   #warmUp = WARM_UP_BYTES;
+  /** Numbers of requests without and with response headers. */
   #waiting = 0;
   #streaming = 0;
   #ttfbs: { readonly transfer: Transfer; readonly ms: number }[] = [];
   #total = 0;
 
-  /** @param initial bytes per second before anything is measured, e.g. `navigator.connection.downlink` */
+  /** @param initial guess before any measurement, bytes per second, e.g. of `navigator.connection.downlink` */
   constructor(initial: number = INITIAL_BYTES_PER_SECOND) {
     this.#initial = initial;
   }
 
-  /** All body bytes so far, cache hits included. */
+  /** All body bytes so far, cached responses included. */
   get totalBytes(): number {
     return this.#total;
   }
@@ -148,29 +134,19 @@ export class BandwidthEstimator {
         else this.#streaming--;
         state = "closed";
         if (this.#waiting + this.#streaming === 0) this.#gap = { streaming: 0, waiting: 0 };
-        if (cached) this.#takeBack(transfer);
+        if (cached) this.#subtract(transfer);
       },
     };
     return transfer;
   }
 
-  /** What is known of the network now. Changes nothing. */
+  /** The estimate at a time. Changes nothing. */
   estimate(now: number): NetworkEstimate {
-    let averages = this.#averages;
-    if (isFull(this.#exact)) averages = absorb(averages, this.#exact);
-    const silence = now - this.#lastArrival;
-    if (this.#streaming > 0 && silence >= STALL_MS) {
-      const stalled = absorb(this.#averages, {
-        bytes: this.#exact.bytes,
-        ms: this.#exact.ms + silence,
-        floor: false,
-      });
-      if (rate(stalled) < rate(averages)) averages = stalled;
-    }
-    const measured = averages.slow.ms > 0;
-    const fast = mean(averages.fast, FAST_HALF_LIFE_MS);
-    const slow = mean(averages.slow, SLOW_HALF_LIFE_MS);
-    const guess = Math.max(this.#initial, averages.bound);
+    const averages = this.#averagesAt(now);
+    const measured = isMeasured(averages);
+    const fast = fastRate(averages);
+    const slow = slowRate(averages);
+    const guess = Math.max(this.#initial, averages.lowerBound);
     return {
       bytesPerSecond: measured ? Math.min(fast, slow) : guess,
       fastBytesPerSecond: measured ? fast : guess,
@@ -178,6 +154,18 @@ export class BandwidthEstimator {
       ttfbMs: median(this.#ttfbs.map(({ ms }) => ms)) ?? INITIAL_TTFB_MS,
       measured,
     };
+  }
+
+  /** The averages with the open window, or with the silence in the middle of a body if that lowers the rate. */
+  #averagesAt(now: number): Averages {
+    const { bytes, ms } = this.#streamingWindow;
+    const averages = isFull(this.#streamingWindow)
+      ? withSample(this.#averages, this.#streamingWindow)
+      : this.#averages;
+    const silence = now - this.#lastArrival;
+    if (this.#streaming === 0 || silence < STALL_MS) return averages;
+    const stalled = withSample(this.#averages, { bytes, ms: ms + silence, isLowerBound: false });
+    return rateOf(stalled) < rateOf(averages) ? stalled : averages;
   }
 
   #advance(now: number): void {
@@ -195,107 +183,58 @@ export class BandwidthEstimator {
     this.#total += bytes;
     if (this.#warmUp > 0) {
       this.#warmUp -= bytes;
-      this.#leftOutAt = this.#clock;
+      this.#excludedAt = this.#clock;
       return;
     }
-    // Chunks that arrive together belong together: a window ends before the first that comes later.
-    if (streaming + waiting >= 1) this.#closeFull();
-    add(this.#asked, transfer, bytes, streaming + waiting);
+    // Chunks that arrive together stay together: a window ends before the first chunk that arrives later.
+    if (streaming + waiting >= 1) this.#closeFullWindows();
+    add(this.#requestWindow, transfer, bytes, streaming + waiting);
     if (waiting > 0) {
-      // The first chunk after a gap without a body was sent in a time we did not measure.
-      this.#asked.floor = true;
-      this.#leftOutAt = this.#clock;
-    } else if (this.#clock - this.#leftOutAt >= BURST_MS) {
-      add(this.#exact, transfer, bytes, streaming);
+      // The first chunk after a gap without a body was sent in a time that was not measured.
+      this.#requestWindow.isLowerBound = true;
+      this.#excludedAt = this.#clock;
+    } else if (this.#clock - this.#excludedAt >= BURST_MS) {
+      add(this.#streamingWindow, transfer, bytes, streaming);
     }
   }
 
-  #closeFull(): void {
-    if (isFull(this.#exact)) {
-      this.#close(this.#exact);
-      this.#exact = emptyWindow();
+  #closeFullWindows(): void {
+    if (isFull(this.#streamingWindow)) {
+      this.#close(this.#streamingWindow);
+      this.#streamingWindow = emptyWindow();
     }
-    if (isFull(this.#asked)) {
-      if (this.#asked.floor) this.#close(this.#asked);
-      this.#asked = emptyWindow();
+    if (isFull(this.#requestWindow)) {
+      if (this.#requestWindow.isLowerBound) this.#close(this.#requestWindow);
+      this.#requestWindow = emptyWindow();
     }
   }
 
   #close(window: Window): void {
     this.#recent.push(window);
-    this.#averages = absorb(this.#averages, window);
+    this.#averages = withSample(this.#averages, window);
     if (this.#recent.length > CORRECTABLE_WINDOWS) {
-      this.#settled = absorb(this.#settled, this.#recent.shift() as Window);
+      this.#settled = withSample(this.#settled, this.#recent.shift() as Window);
     }
   }
 
-  #takeBack(transfer: Transfer): void {
+  /** Removes a cached response from all windows that can be corrected. */
+  #subtract(transfer: Transfer): void {
     this.#ttfbs = this.#ttfbs.filter((sample) => sample.transfer !== transfer);
-    for (const window of [this.#exact, this.#asked, ...this.#recent]) {
-      const bytes = window.parts.get(transfer);
+    for (const window of [this.#streamingWindow, this.#requestWindow, ...this.#recent]) {
+      const bytes = window.bytesByTransfer.get(transfer);
       if (bytes === undefined) continue;
-      window.parts.delete(transfer);
+      window.bytesByTransfer.delete(transfer);
       window.bytes -= bytes;
-      // How much of its time was the cache's is unknown: what is left is a lower bound.
-      window.floor = true;
-      if (window.parts.size === 0) {
+      // The cache's share of the window's time is unknown, so the rest is a lower bound.
+      window.isLowerBound = true;
+      if (window.bytesByTransfer.size === 0) {
         window.bytes = 0;
         window.ms = 0;
       }
     }
-    this.#recent = this.#recent.filter((window) => window.parts.size > 0);
-    this.#averages = this.#recent.reduce(absorb, this.#settled);
+    this.#recent = this.#recent.filter((window) => window.bytesByTransfer.size > 0);
+    this.#averages = this.#recent.reduce(withSample, this.#settled);
   }
-}
-
-function absorb(averages: Averages, window: Pick<Window, "bytes" | "ms" | "floor">): Averages {
-  const { fast, slow, run, bound } = averages;
-  const known = slow.ms > 0;
-  const before = rate(averages);
-  const seen = (1000 * window.bytes) / window.ms;
-  if (window.floor && !known) return { ...averages, bound: Math.max(bound, seen) };
-  if (window.floor && seen <= before) return averages;
-
-  const side = !known ? 0 : seen > before * STEP_RATIO ? 1 : seen < before / STEP_RATIO ? -1 : 0;
-  const begun = side !== 0 && side === run.side ? run : NO_RUN;
-  const next =
-    side === 0
-      ? NO_RUN
-      : {
-          side,
-          windows: begun.windows + 1,
-          bytes: begun.bytes + window.bytes,
-          ms: begun.ms + window.ms,
-        };
-  if (next.windows >= STEP_WINDOWS && next.ms >= STEP_MS) {
-    const level = (1000 * next.bytes) / next.ms;
-    return {
-      bound,
-      fast: blend(UNKNOWN, level, next.ms, FAST_HALF_LIFE_MS),
-      slow: blend(UNKNOWN, level, next.ms, SLOW_HALF_LIFE_MS),
-      run: NO_RUN,
-    };
-  }
-  return {
-    bound,
-    fast: blend(fast, seen, window.ms, FAST_HALF_LIFE_MS),
-    slow: blend(slow, seen, window.ms, SLOW_HALF_LIFE_MS),
-    run: next,
-  };
-}
-
-function blend(average: Average, seen: number, ms: number, halfLife: number): Average {
-  const keep = 0.5 ** (ms / halfLife);
-  return { sum: keep * average.sum + (1 - keep) * seen, ms: average.ms + ms };
-}
-
-/** The average of what was seen so far, free of the zero it began with. */
-function mean(average: Average, halfLife: number): number {
-  return average.ms === 0 ? 0 : average.sum / (1 - 0.5 ** (average.ms / halfLife));
-}
-
-function rate({ fast, slow }: Averages): number {
-  return Math.min(mean(fast, FAST_HALF_LIFE_MS), mean(slow, SLOW_HALF_LIFE_MS));
 }
 
 function isFull({ ms, bytes }: Window): boolean {
@@ -303,13 +242,13 @@ function isFull({ ms, bytes }: Window): boolean {
 }
 
 function emptyWindow(): Window {
-  return { bytes: 0, ms: 0, floor: false, parts: new Map() };
+  return { bytes: 0, ms: 0, isLowerBound: false, bytesByTransfer: new Map() };
 }
 
 function add(window: Window, transfer: Transfer, bytes: number, ms: number): void {
   window.bytes += bytes;
   window.ms += ms;
-  window.parts.set(transfer, (window.parts.get(transfer) ?? 0) + bytes);
+  window.bytesByTransfer.set(transfer, (window.bytesByTransfer.get(transfer) ?? 0) + bytes);
 }
 
 function median(samples: number[]): number | undefined {

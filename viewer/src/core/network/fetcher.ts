@@ -1,12 +1,12 @@
 /**
- * Fetches the files of a bundle: streaming into the bandwidth estimate, retried with back-off, checked against the
- * size and the hash that are known before, and each at most once at a time.
+ * Fetches the files of a bundle. Bodies are measured by the bandwidth estimator, failures are retried with back-off,
+ * size and hash are checked, and simultaneous requests for one file are shared.
  *
- * It owns no clock, no chance and no network: all are passed in, so that it runs in virtual time as it does in a page.
+ * Clock, random numbers and network are passed in, so the fetcher runs in virtual time as it does in a page.
  */
 import type { BandwidthEstimator, Transfer } from "./bandwidth.ts";
 
-/** What the fetcher needs of a response; a `fetch` Response is one. */
+/** The used part of a `fetch` Response. */
 export interface FetchResponse {
   readonly status: number;
   readonly headers?: { get(name: string): string | null };
@@ -14,14 +14,14 @@ export interface FetchResponse {
 }
 
 /**
- * Sends one GET: `(uri, signal, reload) => fetch(new URL(uri, bundle), { signal, cache: reload ? "reload" : "default" })`
- * in a page. Both the promise and the body must fail when the signal is aborted.
+ * Sends one GET. In a page: `(uri, signal, reload) => fetch(new URL(uri, bundle), { signal, cache: reload ? "reload" :
+ * "default" })`. The promise and the body must both fail when the signal aborts.
  *
- * @param reload what the cache holds is damaged: go past it
+ * @param reload bypass the cache, which has a damaged copy
  */
 export type SendRequest = (uri: string, signal: AbortSignal, reload: boolean) => Promise<FetchResponse>;
 
-/** A file of a bundle: its name holds its hash, and its size is known before. */
+/** A file of a bundle. Its name contains its hash, and its size is known in advance. */
 export interface BundleFile {
   readonly uri: string;
   readonly bytes: number;
@@ -31,51 +31,50 @@ export interface FetcherOptions {
   readonly request: SendRequest;
   /** Milliseconds of a monotonic clock. */
   readonly now: () => number;
-  /** Uniform in [0, 1): jitter of the back-off. */
+  /** Uniform in [0, 1): the jitter of the back-off. */
   readonly random: () => number;
-  /** Resolves after so many milliseconds; rejects when the signal is aborted. */
+  /** Resolves after so many milliseconds; rejects when the signal aborts. */
   readonly wait: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly bandwidth?: BandwidthEstimator;
-  /** `crypto.subtle`; absent where the page is not a secure context: then hashes go unchecked. */
+  /** `crypto.subtle`. Absent where the page is not a secure context: hashes are not checked there. */
   readonly subtle?: Pick<SubtleCrypto, "digest">;
-  /** Whether a finished request came out of the browser's cache (Resource Timing); its bytes are then not counted. */
+  /** Whether a finished request was answered by the browser's cache (Resource Timing). Its bytes are not measured. */
   readonly fromCache?: (uri: string) => boolean;
-  /** Where it can be told that there is no network at all: what resolves once there is one again, else null. */
+  /** While the browser is offline: a promise that resolves when it is online again; else null. */
   readonly offline?: () => Promise<void> | null;
 }
 
-/** Requests for one file, the first included, before it is given up for now. */
+/** Requests for one file before it is given up for now, the first one included. */
 export const ATTEMPTS = 4;
-/** The first pause is up to this long, each further one up to twice as long, milliseconds. */
-export const BACK_OFF_MS = 500;
+/** Longest pause before the first retry; each further one may be twice as long, milliseconds. */
+const BACK_OFF_MS = 500;
 export const LONGEST_BACK_OFF_MS = 8000;
-/** A server that is busy may ask for a pause of up to this long (`Retry-After`), milliseconds. */
-export const LONGEST_RETRY_AFTER_MS = 60_000;
-/** No answer, or no further byte, for this long: the connection is taken for dead and another is tried. */
+/** Longest pause that a busy server may ask for (`Retry-After`), milliseconds. */
+const LONGEST_RETRY_AFTER_MS = 60_000;
+/** After this time without any byte, the connection counts as lost and another one is tried, milliseconds. */
 export const SILENCE_MS = 20_000;
+/** A manifest may claim any size. No file of a bundle comes near this one, and no page could hold it, bytes. */
+const LARGEST_FILE = 512 * 1024 * 1024;
 
-/** A manifest may claim any size; no file of a bundle is near this one, and a page could not hold it, bytes. */
-export const LARGEST_FILE = 512 * 1024 * 1024;
-
-/** Not on the server, or not for us: 403 is what some stores answer an anonymous reader for a missing object. */
-const PERMANENT = new Set([400, 401, 403, 404, 405, 406, 410, 414, 451]);
+/** The server does not have the file, or not for us: some stores answer 403 for a missing object. */
+const PERMANENT_STATUS = new Set([400, 401, 403, 404, 405, 406, 410, 414, 451]);
 /** The last 32 hexadecimal digits before the extension. */
 const HASH = /([0-9a-f]{32})\.[a-z0-9]+$/;
 
-/** A file was not fetched. */
+/** A file could not be fetched. */
 export class FetchError extends Error {
   readonly uri: string;
-  /** Asking again is useless: the server does not have it, or what it has is not the file. */
+  /** A further request is useless: the server does not have the file, or has another one under its name. */
   readonly permanent: boolean;
-  /** How long the server asks to be left alone, milliseconds. */
+  /** The pause that the server asks for, milliseconds. */
   readonly retryAfterMs: number;
   constructor(
     uri: string,
-    what: string,
+    problem: string,
     permanent: boolean,
     options: { readonly cause?: unknown; readonly retryAfterMs?: number } = {},
   ) {
-    super(`${uri}: ${what}`, options);
+    super(`${uri}: ${problem}`, options);
     this.name = "FetchError";
     this.uri = uri;
     this.permanent = permanent;
@@ -83,15 +82,21 @@ export class FetchError extends Error {
   }
 }
 
-/** Not the file of that name. It may be a damaged copy in a cache on the way, so it is worth one more request. */
+/** The body is not the file of that name. A cache on the way may have a damaged copy, so one more request follows. */
 class DamagedError extends FetchError {}
 
-/** Hears how many bytes of the current attempt have arrived, and which: they are not checked yet. */
-export type ProgressListener = (received: number, soFar?: Uint8Array) => void;
+/**
+ * Receives the progress of the current attempt.
+ *
+ * @param received bytes so far
+ * @param head those bytes, not checked yet; absent when an attempt starts, or for the second caller of a request
+ */
+export type ProgressListener = (received: number, head?: Uint8Array) => void;
 
-interface Shared {
+/** A request that several callers wait for. */
+interface SharedRequest {
   readonly bytes: Promise<Uint8Array>;
-  readonly stop: AbortController;
+  readonly controller: AbortController;
   readonly listeners: Set<ProgressListener>;
   received: number;
   callers: number;
@@ -99,27 +104,27 @@ interface Shared {
 
 export class Fetcher {
   readonly #options: FetcherOptions;
-  readonly #shared = new Map<string, Shared>();
+  readonly #requests = new Map<string, SharedRequest>();
 
   constructor(options: FetcherOptions) {
     this.#options = options;
   }
 
-  /** The clock it runs on, milliseconds. */
+  /** Milliseconds of the fetcher's clock. */
   now(): number {
     return this.#options.now();
   }
 
   /**
-   * The bytes of a file. Callers that ask for the same uri at the same time share one request, which is aborted when
-   * the last of them has aborted. Each gets bytes of its own.
+   * Resolves with the bytes of a file. Simultaneous calls with the same uri share one request, which is aborted when the
+   * last of them is aborted. Each call gets its own copy of the bytes.
    *
-   * Failures that may pass (no answer, silence, 408, 425, 429, 5xx, a body cut short) are tried again up to
-   * `ATTEMPTS` times, after a random pause of up to `BACK_OFF_MS` × 2ⁿ ("full jitter": clients that failed together do
-   * not come back together), on top of the pause that the server asks for. A body that is not the file of that name is fetched once more, past the cache, and then
-   * given up.
+   * Temporary failures (no answer, silence, 408, 425, 429, 5xx, a body cut short) are retried up to `ATTEMPTS` times,
+   * after a random pause of up to `BACK_OFF_MS` × 2ⁿ ("full jitter": clients that failed together do not return
+   * together), plus the pause that the server asks for. A body that is not the file of that name is fetched once more,
+   * past the cache, and then given up.
    *
-   * @throws FetchError; or the signal's reason when it was aborted
+   * @throws FetchError if the file is given up, or the signal's reason if it was aborted
    */
   fetch(file: BundleFile, signal?: AbortSignal, progress?: ProgressListener): Promise<Uint8Array> {
     if (signal?.aborted) return Promise.reject(signal.reason);
@@ -128,7 +133,7 @@ export class Fetcher {
         new FetchError(file.uri, `claims ${file.bytes} bytes, more than a page can hold`, true),
       );
     }
-    const shared = this.#shared.get(file.uri) ?? this.#begin(file);
+    const shared = this.#requests.get(file.uri) ?? this.#share(file);
     shared.callers++;
     if (progress) {
       shared.listeners.add(progress);
@@ -136,39 +141,39 @@ export class Fetcher {
     }
     return new Promise((resolve, reject) => {
       const leave = () => {
-        signal?.removeEventListener("abort", aborted);
+        signal?.removeEventListener("abort", onAbort);
         if (progress) shared.listeners.delete(progress);
       };
-      const aborted = () => {
+      const onAbort = () => {
         leave();
         shared.callers--;
         if (shared.callers === 0) {
-          // Gone at once, so that who asks again in the same moment gets a request of its own.
-          if (this.#shared.get(file.uri) === shared) this.#shared.delete(file.uri);
-          shared.stop.abort(signal?.reason);
+          // Forgotten at once, so that another call in the same moment starts a new request.
+          if (this.#requests.get(file.uri) === shared) this.#requests.delete(file.uri);
+          shared.controller.abort(signal?.reason);
         }
         reject(signal?.reason);
       };
-      signal?.addEventListener("abort", aborted, { once: true });
+      signal?.addEventListener("abort", onAbort, { once: true });
       shared.bytes
         .finally(leave)
-        // Bytes may be moved to a worker: only a single caller gets the very buffer.
+        // A caller may transfer its buffer to a worker, so only a single caller gets the original.
         .then((bytes) => resolve(shared.callers > 1 ? bytes.slice() : bytes), reject);
     });
   }
 
-  #begin(file: BundleFile): Shared {
-    const stop = new AbortController();
+  #share(file: BundleFile): SharedRequest {
+    const controller = new AbortController();
     const listeners = new Set<ProgressListener>();
-    const progress: ProgressListener = (received, soFar) => {
+    const progress: ProgressListener = (received, head) => {
       shared.received = received;
-      for (const listener of listeners) listener(received, soFar);
+      for (const listener of listeners) listener(received, head);
     };
-    const bytes = this.#fetchWithRetries(file, stop.signal, progress).finally(() => {
-      if (this.#shared.get(file.uri) === shared) this.#shared.delete(file.uri);
+    const bytes = this.#fetchWithRetries(file, controller.signal, progress).finally(() => {
+      if (this.#requests.get(file.uri) === shared) this.#requests.delete(file.uri);
     });
-    const shared: Shared = { bytes, stop, listeners, received: 0, callers: 0 };
-    this.#shared.set(file.uri, shared);
+    const shared: SharedRequest = { bytes, controller, listeners, received: 0, callers: 0 };
+    this.#requests.set(file.uri, shared);
     return shared;
   }
 
@@ -177,52 +182,50 @@ export class Fetcher {
     signal: AbortSignal,
     progress: ProgressListener,
   ): Promise<Uint8Array> {
-    let damaged = false;
+    let wasDamaged = false;
     for (let attempt = 1; ; attempt++) {
       try {
-        const bytes = await this.#attempt(file, signal, damaged, progress);
+        const bytes = await this.#attempt(file, signal, wasDamaged, progress);
         if (await this.#isGenuine(file, bytes)) return bytes;
-        throw new DamagedError(file.uri, "is damaged: its SHA-256 is not the one in its name", damaged);
+        throw new DamagedError(file.uri, "is damaged: its SHA-256 is not the one in its name", wasDamaged);
       } catch (error) {
         if (signal.aborted) throw signal.reason;
-        const failure =
-          error instanceof FetchError
-            ? error
-            : new FetchError(file.uri, reason(error), false, { cause: error });
+        const failure = asFetchError(file, error);
         if (failure.permanent) throw failure;
-        const back = this.#options.offline?.() ?? null;
-        if (back) attempt--;
+        const online = this.#options.offline?.() ?? null;
+        // A failure without a network is not an attempt.
+        if (online) attempt--;
         else if (attempt >= ATTEMPTS) throw failure;
-        damaged ||= failure instanceof DamagedError;
+        wasDamaged ||= failure instanceof DamagedError;
         progress(0);
-        await (back
-          ? this.#reunion(back, signal)
-          : this.#options.wait(failure.retryAfterMs + this.#pause(attempt), signal));
+        await (online
+          ? this.#waitUntilOnline(online, signal)
+          : this.#options.wait(failure.retryAfterMs + this.#backOff(attempt), signal));
       }
     }
   }
 
   /**
-   * The network is back, as far as one can tell: a page that only reaches its own machine counts as offline to
-   * browsers, so it is tried now and then.
+   * Waits until the browser is online again, or for the longest back-off: browsers call a page offline that can still
+   * reach its own machine.
    */
-  async #reunion(back: Promise<void>, signal: AbortSignal): Promise<void> {
-    const stop = new AbortController();
-    const forward = () => stop.abort(signal.reason);
-    signal.addEventListener("abort", forward, { once: true });
+  async #waitUntilOnline(online: Promise<void>, signal: AbortSignal): Promise<void> {
+    const controller = new AbortController();
+    const forwardAbort = () => controller.abort(signal.reason);
+    signal.addEventListener("abort", forwardAbort, { once: true });
     try {
-      await Promise.race([back, this.#options.wait(LONGEST_BACK_OFF_MS, stop.signal)]);
+      await Promise.race([online, this.#options.wait(LONGEST_BACK_OFF_MS, controller.signal)]);
     } finally {
-      signal.removeEventListener("abort", forward);
-      stop.abort();
+      signal.removeEventListener("abort", forwardAbort);
+      controller.abort();
     }
   }
 
-  #pause(attempt: number): number {
+  #backOff(attempt: number): number {
     return this.#options.random() * Math.min(LONGEST_BACK_OFF_MS, BACK_OFF_MS * 2 ** (attempt - 1));
   }
 
-  /** One request, ended when it falls silent. */
+  /** One request, aborted after `SILENCE_MS` without a byte. */
   async #attempt(
     file: BundleFile,
     signal: AbortSignal,
@@ -230,25 +233,27 @@ export class Fetcher {
     progress: ProgressListener,
   ): Promise<Uint8Array> {
     const { now, wait } = this.#options;
-    const stop = new AbortController();
-    const forward = () => stop.abort(signal.reason);
-    signal.addEventListener("abort", forward, { once: true });
-    let heard = now();
-    const watch = async () => {
-      for (let left = SILENCE_MS; left > 0; left = heard + SILENCE_MS - now()) await wait(left, stop.signal);
-      stop.abort(new FetchError(file.uri, `nothing has arrived for ${SILENCE_MS / 1000} s`, false));
+    const controller = new AbortController();
+    const forwardAbort = () => controller.abort(signal.reason);
+    signal.addEventListener("abort", forwardAbort, { once: true });
+    let lastByteAt = now();
+    const watchSilence = async () => {
+      for (let left = SILENCE_MS; left > 0; left = lastByteAt + SILENCE_MS - now()) {
+        await wait(left, controller.signal);
+      }
+      controller.abort(new FetchError(file.uri, `nothing has arrived for ${SILENCE_MS / 1000} s`, false));
     };
-    watch().catch(() => {});
+    watchSilence().catch(() => {});
     try {
-      return await this.#request(file, stop.signal, reload, (received, soFar) => {
-        heard = now();
-        progress(received, soFar);
+      return await this.#request(file, controller.signal, reload, (received, head) => {
+        lastByteAt = now();
+        progress(received, head);
       });
     } catch (error) {
-      throw stop.signal.aborted ? stop.signal.reason : error;
+      throw controller.signal.aborted ? controller.signal.reason : error;
     } finally {
-      signal.removeEventListener("abort", forward);
-      stop.abort();
+      signal.removeEventListener("abort", forwardAbort);
+      controller.abort();
     }
   }
 
@@ -266,8 +271,8 @@ export class Fetcher {
       transfer?.headers(now());
       if (status !== 200) {
         if (body) discard(body);
-        const retryAfterMs = retryAfter(headers?.get("Retry-After") ?? null);
-        throw new FetchError(file.uri, `the server answers ${status}`, PERMANENT.has(status), {
+        const retryAfterMs = parseRetryAfter(headers?.get("Retry-After") ?? null);
+        throw new FetchError(file.uri, `the server answers ${status}`, PERMANENT_STATUS.has(status), {
           retryAfterMs,
         });
       }
@@ -291,7 +296,7 @@ export class Fetcher {
     let received = 0;
     for await (const chunk of chunksOf(body)) {
       transfer?.received(this.#options.now(), chunk.byteLength);
-      // Never more than was announced: a hostile server could send for ever.
+      // A hostile server could send without end.
       if (received + chunk.byteLength > file.bytes) {
         throw new DamagedError(file.uri, `is longer than the ${file.bytes} bytes announced`, reload);
       }
@@ -305,22 +310,29 @@ export class Fetcher {
     return bytes;
   }
 
+  /** Whether the bytes have the hash that is in the file's name. */
   async #isGenuine(file: BundleFile, bytes: Uint8Array): Promise<boolean> {
-    const named = HASH.exec(file.uri)?.[1];
-    if (!this.#options.subtle || named === undefined) return true;
+    const expected = HASH.exec(file.uri)?.[1];
+    if (!this.#options.subtle || expected === undefined) return true;
     const digest = await this.#options.subtle.digest("SHA-256", bytes as Uint8Array<ArrayBuffer>);
     const first16 = [...new Uint8Array(digest, 0, 16)];
-    return first16.map((byte) => byte.toString(16).padStart(2, "0")).join("") === named;
+    return first16.map((byte) => byte.toString(16).padStart(2, "0")).join("") === expected;
   }
 }
 
-/** The header in seconds, as milliseconds. Its other form, a date, would need the server's clock. */
-function retryAfter(header: string | null): number {
+function asFetchError(file: BundleFile, error: unknown): FetchError {
+  if (error instanceof FetchError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new FetchError(file.uri, message, false, { cause: error });
+}
+
+/** The header's seconds as milliseconds. Its other form, a date, would need the server's clock and counts as 0. */
+function parseRetryAfter(header: string | null): number {
   if (header === null || !/^\d{1,9}$/.test(header)) return 0;
   return Math.min(LONGEST_RETRY_AFTER_MS, 1000 * Number(header));
 }
 
-/** Safari's ReadableStream is not iterable; leaving early cancels either kind. */
+/** Safari's ReadableStream is not iterable. Leaving the loop early cancels either kind of body. */
 async function* chunksOf(body: NonNullable<FetchResponse["body"]>): AsyncGenerator<Uint8Array> {
   if (!("getReader" in body)) {
     yield* body;
@@ -343,8 +355,4 @@ async function* chunksOf(body: NonNullable<FetchResponse["body"]>): AsyncGenerat
 
 function discard(body: NonNullable<FetchResponse["body"]>): void {
   if ("getReader" in body) body.cancel().catch(() => {});
-}
-
-function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
