@@ -107,7 +107,7 @@ def mapped_bound(pieces: MapPieces, piece: int, target: Target, room: MapScratch
         return np.inf
     if near[0] == near[1] and near[1] == near[2]:
         a, b, c = pieces.feet[piece]
-        _book(target, room.booked, near[0], a, b, c)
+        _book(target, room.booked, near[0], a, b, c, 1.0)
         return furthest
     least = np.inf
     for k in range(3 if len(target.neighbours) else 0):
@@ -215,7 +215,7 @@ def book_by_thirds(pieces: MapPieces, piece: int, target: Target, booked: FloatA
 
 
 @compiled_inner
-def _book(target: Target, booked: FloatArray, triangle: int, a: Point, b: Point, c: Point, share: float = 1.0) -> None:
+def _book(target: Target, booked: FloatArray, triangle: int, a: Point, b: Point, c: Point, share: float) -> None:
     """Book that share of the signed area of an image (a, b, c), as seen along a triangle's unit normal."""
     if len(target.normals) == 0:
         return

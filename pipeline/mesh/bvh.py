@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray, IntArray
-from .compiled import compiled
+from .compiled import compiled, int64
 from .median_split import part_at_median, partition_scratch, sort_along_axes
 
 LEAF = 4  # triangles in a leaf
@@ -49,7 +49,7 @@ def build_bvh(positions: FloatArray, triangles: IntArray) -> BVH:
     first[0], last[0] = 0, count
     nodes, node = 1, 0
     while node < nodes:  # level by level: parents stand before their children
-        low, high = first[node], last[node]
+        low, high = int64(first[node]), int64(last[node])
         if high - low > LEAF:
             half = (low + high) >> 1
             part_at_median(middles, orders, parting, low, half, high)

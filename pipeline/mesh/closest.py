@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .bvh import BVH, build_bvh
-from .compiled import compiled, compiled_inner
+from .compiled import compiled, compiled_inner, int64
 
 STACK_DEPTH = 128  # entries of a search's stack: one for each level, and halves of 2⁶³ triangles have 61
 
@@ -69,7 +69,7 @@ def weights_within(points: FloatArray, positions: FloatArray, triangles: IntArra
 
 @compiled_inner
 def nearest(
-    x: float, y: float, z: float, hint: int, tree: BVH, stack: AnyArray, distances: FloatArray, enough: float = 0.0
+    x: float, y: float, z: float, hint: int, tree: BVH, stack: AnyArray, distances: FloatArray, enough: float
 ) -> tuple[int, float, float, float, float]:
     """The triangle nearest to a point (its place in `tree.corners`), the squared distance, and the nearest point.
 
@@ -193,7 +193,7 @@ def _beyond(points: FloatArray, tree: BVH, reach: float) -> BoolArray:
         np.empty(STACK_DEPTH, np.int32),
         np.empty(STACK_DEPTH),
         np.empty(len(points), np.bool_),
-        -1,
+        int64(-1),
     )
     for i in range(len(points)):
         found = nearest(points[i, 0], points[i, 1], points[i, 2], who, tree, stack, distances, reach * reach)
@@ -212,8 +212,8 @@ def nearest_of_each(
     distances: FloatArray,
 ) -> None:
     """As `nearest`, for each of (q, 3) points: place, nearest point and distance."""
-    who = -1
+    who = int64(-1)
     for i in range(len(points)):
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        who, squared, feet[i, 0], feet[i, 1], feet[i, 2] = nearest(x, y, z, who, tree, stack, distances)
+        who, squared, feet[i, 0], feet[i, 1], feet[i, 2] = nearest(x, y, z, who, tree, stack, distances, 0.0)
         places[i], lengths[i] = who, np.sqrt(squared)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import BoolArray, FloatArray
-from .compiled import compiled, compiled_inner
+from .compiled import compiled, compiled_inner, int64
 from .edge_queue import Queue, clear, fresh, pop, push, queue_with_room
 from .quadrics import MEMBERS, Group, Mesh, State, evaluate, find_groups, set_texture, start
 
@@ -40,12 +40,12 @@ def _collapse_until(
         clear(queue)
         for v in range(len(mesh.positions)):
             if not state.gone[v]:
-                _push_edges(mesh, state, queue, v, True, group, place)
+                _push_edges(mesh, state, queue, v, v, group, place)
         while live > target:
             entry = pop(queue)
             if entry < 0:
                 break
-            a, b = queue.ends[entry, 0], queue.ends[entry, 1]
+            a, b = int64(queue.ends[entry, 0]), int64(queue.ends[entry, 1])
             if not fresh(queue, entry, state) or (topology and not _keeps_topology(mesh, state, a, b)):
                 continue
             if mesh.locked[b]:  # the one that is left is the one that stays
@@ -57,20 +57,20 @@ def _collapse_until(
                 continue
             live -= _merge(mesh, state, a, b, group, place)
             moved[a] |= not mesh.locked[a]
-            _push_edges(mesh, state, queue, a, False, group, place)
+            _push_edges(mesh, state, queue, a, int64(0), group, place)
         if live <= target:
             break
 
 
 @compiled_inner
-def _push_edges(mesh: Mesh, state: State, queue: Queue, v: int, first: bool, group: Group, place: FloatArray) -> None:
-    """Put the edges of a vertex into the queue; with `first` those to later vertices."""
+def _push_edges(mesh: Mesh, state: State, queue: Queue, v: int, least: int, group: Group, place: FloatArray) -> None:
+    """Put the edges from `v` to vertices from `least` on into the queue."""
     state.mark[-1] += 1
     corner = state.head[v]
     while corner >= 0:
         for k in range(3):
-            u = mesh.triangles[corner // 3, k]
-            if u == v or state.mark[u] == state.mark[-1] or (first and u < v) or (mesh.locked[v] and mesh.locked[u]):
+            u = int64(mesh.triangles[corner // 3, k])
+            if u == v or state.mark[u] == state.mark[-1] or u < least or (mesh.locked[v] and mesh.locked[u]):
                 continue
             state.mark[u] = state.mark[-1]
             push(queue, evaluate(mesh, state, v, u, group, place), v, u, state)

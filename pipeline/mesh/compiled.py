@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 
 from . import code_cache
 
@@ -152,3 +153,9 @@ def _set_aside(path: Path, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
         print(f"compiled code in {path.parent} is damaged ({reason}); compiling it again", file=sys.stderr)
     _told.append(path)
+
+
+@compiled_inner
+def int64(number: int) -> int:
+    """Convert to 64 bits. Functions that are called with several integer types are compiled once for each."""
+    return np.int64(number)  # type: ignore[return-value]

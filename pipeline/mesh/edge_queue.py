@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..arrays import AnyArray
-from .compiled import compiled, compiled_inner
+from .compiled import compiled, compiled_inner, int64
 from .quadrics import State
 
 FINER = 16  # bits of a float32 that a bucket does not see: sign and exponent are nine of the others
@@ -65,15 +65,15 @@ def push(queue: Queue, cost: float, a: int, b: int, state: State) -> None:
     """Put an edge where its cost belongs. Without room, stale entries go; if there are none, the edge does."""
     if queue.unused[0] < 0:
         _drop_stale(queue, state)
-    entry = queue.unused[0]
+    entry = int64(queue.unused[0])
     if entry < 0:
         return
     queue.unused[0] = queue.following[entry]
     ends = queue.ends[entry]
     ends[0], ends[1], ends[2], ends[3] = a, b, state.stamp[a], state.stamp[b]
     queue.cost[0] = cost
-    bucket = queue.cost.view(np.uint32)[0] >> np.uint32(FINER)
-    _put_last(queue, int(bucket), entry)
+    bucket = int64(queue.cost.view(np.uint32)[0] >> np.uint32(FINER))
+    _put_last(queue, bucket, entry)
 
 
 @compiled_inner
@@ -116,9 +116,9 @@ def _take_first(queue: Queue, bucket: int) -> int:
 @compiled_inner
 def _drop_stale(queue: Queue, state: State) -> None:
     for bucket in range(BUCKETS):
-        entry, queue.first[bucket] = queue.first[bucket], -1
+        entry, queue.first[bucket] = int64(queue.first[bucket]), -1
         while entry >= 0:
-            after = queue.following[entry]
+            after = int64(queue.following[entry])
             if fresh(queue, entry, state):
                 _put_last(queue, bucket, entry)
             else:

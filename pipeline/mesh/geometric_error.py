@@ -34,7 +34,7 @@ from .affine_maps import (
 )
 from .bvh import BVH
 from .closest import STACK_DEPTH, ClosestPoints, nearest, nearest_of_each
-from .compiled import compiled, compiled_inner
+from .compiled import compiled, compiled_inner, int64
 from .geometry import centroids
 from .surface import Surface, part
 from .topology import break_vertices
@@ -215,7 +215,7 @@ def _halve(pieces: MapPieces, piece: int, tree: BVH, work: _ErrorScratch) -> flo
         (corners[piece, start, 1] + corners[piece, end, 1]) * 0.5,
         (corners[piece, start, 2] + corners[piece, end, 2]) * 0.5,
     )
-    found = nearest(x, y, z, pieces.nearest[piece, start], tree, work.stack, work.distances)
+    found = nearest(x, y, z, int64(pieces.nearest[piece, start]), tree, work.stack, work.distances, 0.0)
     distance: float = np.sqrt(found[1])
     for half, corner in ((piece, end), (other, start)):
         corners[half, corner, 0], corners[half, corner, 1], corners[half, corner, 2] = x, y, z

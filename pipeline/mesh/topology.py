@@ -35,8 +35,7 @@ def _edges_of(corners: IntArray) -> tuple[IntArray, IntArray]:
     for v in range(len(start) - 1):
         first, end = start[v], start[v + 1]
         if end - first > FEW_SIDES:  # the middle of a fan
-            sorting = np.argsort(others[first:end], kind="mergesort")
-            others[first:end], order[first:end] = others[first:end][sorting], order[first:end][sorting]
+            _sort_sides(others, order, first, end)
         for i in range(first, end):
             same = i - 1
             while same >= first and others[same] != others[i] and (end - first <= FEW_SIDES):
@@ -50,35 +49,43 @@ def _edges_of(corners: IntArray) -> tuple[IntArray, IntArray]:
     return edge, users[:count].copy()
 
 
-@compiled
+@compiled_inner
+def _sort_sides(others: IntArray, order: IntArray, first: int, end: int) -> None:
+    """Sort a range of both arrays by the first one: heapsort, since Numba's own sorts take 4 s to compile."""
+    count = end - first
+    for root in range(count // 2 - 1, -1, -1):
+        _sift_down(others, order, first, root, count)
+    for last in range(count - 1, 0, -1):
+        _swap(others, order, first, first + last)
+        _sift_down(others, order, first, 0, last)
+
+
+@compiled_inner
+def _sift_down(others: IntArray, order: IntArray, first: int, root: int, count: int) -> None:
+    """Restore the heap of `count` entries from `first` on, of which only `root` may be smaller than its children."""
+    while 2 * root + 1 < count:
+        child = 2 * root + 1
+        if child + 1 < count and others[first + child] < others[first + child + 1]:
+            child += 1
+        if others[first + root] >= others[first + child]:
+            return
+        _swap(others, order, first + root, first + child)
+        root = child
+
+
+@compiled_inner
+def _swap(others: IntArray, order: IntArray, i: int, j: int) -> None:
+    others[i], others[j] = others[j], others[i]
+    order[i], order[j] = order[j], order[i]
+
+
 def break_vertices(triangles: IntArray, vertices: int) -> BoolArray:
     """Which vertices are ends of edges that do not belong to exactly two triangles."""
-    start = np.zeros(vertices + 1, np.int32)
-    for t in range(len(triangles)):
-        for k in range(3):
-            start[min(triangles[t, k], triangles[t, (k + 1) % 3]) + 1] += 1
-    for v in range(vertices):
-        start[v + 1] += start[v]
-    place, others = start.copy(), np.empty(3 * len(triangles), np.int32)
-    for t in range(len(triangles)):
-        for k in range(3):
-            a, b = triangles[t, k], triangles[t, (k + 1) % 3]
-            low = min(a, b)
-            others[place[low]] = max(a, b)
-            place[low] += 1
+    edge, users = edges_of(triangles)
+    sides = (users != 2)[edge]
     broken = np.zeros(vertices, np.bool_)
-    for v in range(vertices):
-        first, end = start[v], start[v + 1]
-        if end - first > FEW_SIDES:  # the middle of a fan
-            others[first:end] = np.sort(others[first:end])
-        for i in range(first, end):
-            users, low, high = 0, first, end
-            if end - first > FEW_SIDES:
-                low, high = max(first, i - 2), min(end, i + 3)
-            for j in range(low, high):
-                users += others[j] == others[i]
-            if users != 2:
-                broken[v] = broken[others[i]] = True
+    broken[triangles[sides]] = True
+    broken[triangles[:, [1, 2, 0]][sides]] = True
     return broken
 
 
