@@ -11,8 +11,9 @@ from pathlib import Path
 from .asset_pictures import Pictures, begin_pictures
 from .asset_report import AssetReport
 from .bundle.files import Bundle
-from .errors import ModelError
+from .errors import ModelError, os_reason, shown
 from .formats.model import SCANS, read_model
+from .gltf.document import Document
 from .gltf.links import check_links
 from .gltf.sizes import check_sizes
 from .jobs.tasks import StartTasks
@@ -27,7 +28,7 @@ def build_asset(
 
     name: the model's path below the source folder. Raises ModelError when the model cannot be used.
     """
-    document = read_model(path, name, unit=settings.unit, up=settings.up)
+    document = _read(path, name, settings)
     check_links(document.json)
     check_sizes(document)
     pictures: Pictures | ModelError
@@ -40,3 +41,13 @@ def build_asset(
 
     clean = path.suffix.lower() in SCANS if settings.clean is None else settings.clean
     return assemble(document, pictures, asset, bundle, settings, start_tasks, clean=clean)
+
+
+def _read(path: Path, name: str, settings: Settings) -> Document:
+    """Read the model. Raises ModelError, with the name of the file, for any that the system does not let it read."""
+    try:
+        return read_model(path, name, unit=settings.unit, up=settings.up)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise ModelError(f"cannot read {shown(Path(error.filename).name)}: {os_reason(error)}") from error

@@ -15,16 +15,17 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from .bundle.files import Bundle
-from .errors import ModelError
+from .errors import ModelError, os_reason
 from .events import Event, Failure, Job, StageProgress
 from .jobs.interrupts import STOPS
-from .jobs.limits import ModelLimits, confine
+from .jobs.limits import ModelLimits, ProcessStartError, confine
 from .jobs.pool import JobTokens, Pool, prepare_process
 from .jobs.tasks import Dependencies, LocalTasks, Result, StartedTasks
 from .settings import Settings
 
 # A stage with fewer tasks than this runs in the asset's own process: to start another one takes half a second.
 WORTH_A_POOL = 3
+REPORT = "report it with the output of --verbose"
 
 
 def run_asset_process(
@@ -46,11 +47,11 @@ def run_asset_process(
     tokens.take(wait=True)
     closes_pool = sys.platform == "win32"  # elsewhere the parent kills the process group
     try:
-        connection.send(StageProgress(job.asset, "reading", 0, 1))
+        connection.send(StageProgress(job.asset, stages.current, 0, 1))
         event: Event = build_asset(job.path, job.name, job.asset, Bundle(root), settings, stages.start_tasks)
         closes_pool = True
     except Exception as error:
-        event = failure_of(error, job, limits)
+        event = failure_of(error, job, limits, stages.current)
         # Before Python 3.11.5, closing a broken pool waits for ever (python/cpython#94777).
         closes_pool = closes_pool and not isinstance(error, BrokenProcessPool)
     if closes_pool:
@@ -61,26 +62,35 @@ def run_asset_process(
     os._exit(0)  # without Python's clean-up: to free the compiled loops alone would take 0.2 s
 
 
-def failure_of(error: Exception, job: Job, limits: ModelLimits) -> Failure:
-    """The failure that the artist reads for an exception in the build of a model."""
+def failure_of(error: Exception, job: Job, limits: ModelLimits, stage: str) -> Failure:
+    """The failure that the artist reads for an exception in the build of a model.
+
+    stage: the last stage that was started. It is in the message of an error of the operating system that no code
+    expected: such a one does not tell what it interrupted.
+    """
     trace = ""
     match error:
-        case ModelError():
+        case ModelError() | ProcessStartError():
             text = str(error)
         case MemoryError():
             text = limits.too_large()
         case BrokenProcessPool():
             text = "a mesh operation crashed (its geometry is damaged: clean and export it; or memory ran out)"
         case OSError():
-            text = f"cannot write the bundle: {error.strerror or error}"
+            reason = f"{error.filename}: {os_reason(error)}" if error.filename else os_reason(error)
+            text = f'a file or system operation failed after the start of stage "{stage}": {reason} ({REPORT})'
+            trace = "".join(traceback.format_exception(error))
         case _:
-            text = f"unexpected {type(error).__name__}: {error} (this is a bug: please report it with --verbose)"
+            text = f"unexpected {type(error).__name__}: {error} (this is a bug: {REPORT})"
             trace = "".join(traceback.format_exception(error))
     return Failure(job.asset, job.name, text, trace)
 
 
 class _Stages:
-    """Runs the stages of an asset: in this process, or in a pool that the first large stage starts."""
+    """Runs the stages of an asset: in this process, or in a pool that the first large stage starts.
+
+    current: the name of the stage that was started last.
+    """
 
     def __init__(self, asset: str, workers: int, tokens: JobTokens, connection: Connection) -> None:
         self._asset = asset
@@ -88,6 +98,7 @@ class _Stages:
         self._tokens = tokens
         self._connection = connection
         self._pool: Pool | None = None
+        self.current = "reading"
 
     def start_tasks(
         self,
@@ -97,6 +108,8 @@ class _Stages:
         dependencies: Dependencies = (),
     ) -> StartedTasks[Result]:
         """Start a stage and report its progress to the parent; see `StartTasks`."""
+
+        self.current = stage
 
         def on_done(done: int) -> None:
             self._connection.send(StageProgress(self._asset, stage, done, len(tasks)))

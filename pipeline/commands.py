@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .errors import ModelError
+from .errors import ModelError, os_reason
 from .jobs.interrupts import interrupts_held
-from .jobs.limits import ModelLimits
+from .jobs.limits import ModelLimits, ProcessStartError
 from .options import limit_options, setting_options
 from .settings import Settings
 
@@ -216,8 +216,12 @@ def _one_line_errors(*, interrupted: str = "") -> Iterator[None]:
     """Exit with one line for an error that the artist can act on, and quietly or with `interrupted` after Ctrl-C."""
     try:
         yield
-    except ModelError as error:
+    except (ModelError, ProcessStartError) as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise click.ClickException(f"cannot use {error.filename}: {os_reason(error)}") from None
     except KeyboardInterrupt:
         if interrupted:
             _stderr().print(interrupted, style="yellow")

@@ -29,6 +29,11 @@ class ModelError(Exception):
         return f"{text} ({self.remedy})" if self.remedy else text
 
 
+def os_reason(error: OSError) -> str:
+    """Why the operating system refused an operation, such as "No space left on device"."""
+    return error.strerror or str(error) or type(error).__name__
+
+
 def printable(text: str) -> str:
     """One line of at most MAX_TEXT characters that no terminal takes for anything but text."""
     if len(text) > MAX_TEXT:

@@ -25,8 +25,8 @@ from typing import cast
 from .asset_process import run_asset_process
 from .events import Event, Failure, Job, StageProgress
 from .jobs.interrupts import interrupts_held
-from .jobs.limits import ONE_THREAD, ModelLimits, tree_memory
-from .jobs.pool import JobTokens
+from .jobs.limits import ONE_THREAD, ModelLimits, ProcessStartError, tree_memory
+from .jobs.pool import JobTokens, start_errors
 from .settings import Settings
 
 WATCH_SECONDS = 0.2  # between two checks of time and memory; a process can fill a few hundred megabytes in it
@@ -48,23 +48,18 @@ def build_in_processes(
 
     jobs: iterated while the first process starts, since to find out what must be built may take as long.
     on_start: called when the first models are at work.
+
+    Raises ProcessStartError if the first process cannot be started.
     """
     processes = _AssetProcesses(root, settings, workers, limits)
-    postponed: list[Job] = []
     try:
         processes.launch()
-        waiting = deque(jobs)
-        processes.start_next(waiting)
+        processes.waiting.extend(jobs)
+        processes.start_next()
         on_start()
-        while waiting or postponed or processes.running:
-            processes.start_next(waiting)
-            if not processes.running:
-                processes.start(postponed.pop())
-            for model, event in processes.receive():
-                if model.postponed and isinstance(event, Failure):
-                    postponed.append(model.job)
-                else:
-                    yield event
+        while processes.have_work:
+            processes.start_next()
+            yield from processes.receive()
             enforce_limits(processes.running, limits)
     finally:
         processes.end()
@@ -88,32 +83,63 @@ class RunningModel:
 
 
 class _AssetProcesses:
-    """The asset processes of a build: those that are started ahead of their job, and those at work."""
+    """The jobs of a build and its asset processes: those that wait for a job, and those at work.
+
+    waiting: jobs that have not been started. Methods raise ProcessStartError if the operating system gives no process.
+    """
 
     def __init__(self, root: Path, settings: Settings, workers: int, limits: ModelLimits) -> None:
-        _start_quiet_tracker()
         self._context = get_context("spawn")
-        self._free_tokens = self._context.BoundedSemaphore(workers)
-        self._workers = workers
+        with start_errors():
+            _start_quiet_tracker()
+            self._free_tokens = self._context.BoundedSemaphore(workers)
         self._arguments = (root, settings, workers, limits)
+        self._max_running = workers
         self._idle: dict[Connection, tuple[SpawnProcess, JobTokens]] = {}
         self._running: dict[Connection, RunningModel] = {}
+        self._postponed: list[Job] = []
+        self._unstarted: list[Failure] = []
+        self.waiting: deque[Job] = deque()
 
     @property
     def running(self) -> list[RunningModel]:
         return list(self._running.values())
 
-    def launch(self) -> None:
-        """Start a process that loads its libraries and waits for a job."""
-        own_end, child_end = self._context.Pipe()
-        tokens = JobTokens(self._free_tokens, self._context.RawValue(c_int, 0))
-        process = self._context.Process(target=run_asset_process, args=(*self._arguments, tokens, child_end))
-        with interrupts_held(), _environment(ONE_THREAD):
-            process.start()
-            self._idle[own_end] = process, tokens
-        child_end.close()
+    @property
+    def have_work(self) -> bool:
+        return bool(self.waiting or self._running or self._postponed or self._unstarted)
 
-    def start(self, job: Job) -> None:
+    def launch(self) -> None:
+        """Start a process that loads its libraries and waits for a job. Raises ProcessStartError if it cannot."""
+        with start_errors():
+            own_end, child_end = self._context.Pipe()
+            tokens = JobTokens(self._free_tokens, self._context.RawValue(c_int, 0))
+            process = self._context.Process(target=run_asset_process, args=(*self._arguments, tokens, child_end))
+            with interrupts_held(), _environment(ONE_THREAD):
+                process.start()
+                self._idle[own_end] = process, tokens
+            child_end.close()
+
+    def start_next(self) -> None:
+        """Start waiting jobs until enough models run; if there are none, start a postponed one, alone.
+
+        If no further process can be started, fewer models run at a time.
+        """
+        while self.waiting and len(self._running) < self._max_running:
+            try:
+                self._start(self.waiting[0])
+            except ProcessStartError as error:
+                if self._running:
+                    self._max_running = len(self._running)
+                    return
+                job = self.waiting[0]
+                self._unstarted.append(Failure(job.asset, job.name, str(error)))
+            self.waiting.popleft()
+        if self._postponed and not self._running:
+            self.waiting.append(self._postponed.pop())
+            self.start_next()
+
+    def _start(self, job: Job) -> None:
         """Give a job to an idle process, or to a new one."""
         if not self._idle:
             self.launch()
@@ -123,14 +149,10 @@ class _AssetProcesses:
             with contextlib.suppress(OSError):  # if the process has died, `receive` reports it
                 connection.send(job)
 
-    def start_next(self, waiting: deque[Job]) -> None:
-        """Start the next jobs until as many models run as there are workers."""
-        while waiting and len(self._running) < self._workers:
-            self.start(waiting.popleft())
-
-    def receive(self) -> list[tuple[RunningModel, Event]]:
+    def receive(self) -> list[Event]:
         """Wait up to WATCH_SECONDS for events. A model whose last event has come no longer runs, nor does its pool."""
-        events: list[tuple[RunningModel, Event]] = []
+        events: list[Event] = [*self._unstarted]
+        self._unstarted.clear()
         for connection in cast("list[Connection]", wait(list(self._running), WATCH_SECONDS)):
             model = self._running[connection]
             event = _next_event(connection, model)
@@ -142,7 +164,10 @@ class _AssetProcesses:
                 _kill(model.process)
                 model.process.join()
                 model.tokens.give_back(model.tokens.held)
-            events.append((model, event))
+            if model.postponed and isinstance(event, Failure):
+                self._postponed.append(model.job)
+            else:
+                events.append(event)
         return events
 
     def end(self) -> None:

@@ -1,11 +1,12 @@
-"""The bundle on disk: content-addressed files, manifests, and the one mutable catalogue.
+"""The bundle on disk: content-addressed files, manifests, and the catalogue, its only mutable file.
 
-Every file is written beside its place and renamed into it, so that a reader, or a build that is killed,
-sees the whole file or none; the catalogue comes last, so it never names a file that is not there.
+Each file is written beside its place and renamed into it, so that a reader sees the whole file or none, even if the
+build is killed. The catalogue is written last, so all files that it names exist.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import json
@@ -15,19 +16,38 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError
+from ..errors import ModelError, os_reason
 
 if TYPE_CHECKING:
     from ..gltf.document import Json
 
 CATALOGUE = "bundle.json"
-HASH_DIGITS = 32  # 128 bits of SHA-256: no two files ever collide by accident, and names stay short
+HASH_DIGITS = 32  # 128 bits of SHA-256: short names, and no collision by accident
 FORMAT = "streamxr/bundle"
 VERSION = 1
 
+_FREE_SPACE = "free space on its disk and build again"
+_MAKE_WRITABLE = "make the folder writable, or build into another one with --output"
+_REMEDIES = {
+    errno.ENOSPC: _FREE_SPACE,
+    errno.EDQUOT: _FREE_SPACE,
+    errno.EACCES: _MAKE_WRITABLE,
+    errno.EPERM: _MAKE_WRITABLE,
+    errno.EROFS: _MAKE_WRITABLE,
+    errno.EFBIG: "its file system, or this shell's ulimit -f, does not allow files of this size",
+}
+
+
+class BundleWriteError(ModelError):
+    """A file of the bundle that could not be written: the disk is full, or the folder is not writable."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        remedy = _REMEDIES.get(error.errno or 0, "build into another folder with --output")
+        super().__init__(f"cannot write {path}: {os_reason(error)}", remedy=remedy)
+
 
 class Bundle:
-    """A folder that holds a bundle."""
+    """A folder that holds a bundle. Methods that write raise BundleWriteError if the file cannot be written."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -48,20 +68,22 @@ class Bundle:
         return {"uri": uri, "bytes": len(content)}
 
     def read_catalogue(self) -> Json:
-        """The catalogue; an empty one when there is none yet. Raises ModelError when it is broken."""
+        """The catalogue; an empty one if the bundle has none yet. Raises ModelError if it is damaged."""
         path = self.root / CATALOGUE
         if not path.exists():
             return {"format": FORMAT, "version": VERSION, "generator": "", "assets": {}}
         try:
             catalogue = json.loads(path.read_bytes())
-        except (ValueError, OSError) as error:
-            raise ModelError(f"cannot be read: {error}", place=CATALOGUE, remedy="delete it and build again") from None
+        except OSError as error:
+            raise ModelError(f"cannot be read: {os_reason(error)}", place=str(path)) from None
+        except ValueError as error:
+            raise ModelError(f"is not JSON: {error}", place=CATALOGUE, remedy="delete it and build again") from None
         check(catalogue, "Catalogue", CATALOGUE)
         result: Json = catalogue
         return result
 
     def write_catalogue(self, generator: str, assets: Json) -> None:
-        """Replace the catalogue: from now on readers see the new bundle."""
+        """Replace the catalogue; from now on readers see the new bundle."""
         catalogue = {
             "format": FORMAT,
             "version": VERSION,
@@ -73,7 +95,10 @@ class Bundle:
         self._write(CATALOGUE, content, replace=True)
 
     def write_site(self) -> None:
-        """Copy the prebuilt page, library and Draco decoder into the bundle."""
+        """Copy the built page, library and Draco decoder into the bundle, and remove older files of the viewer.
+
+        Raises ModelError if a file of the installation cannot be read.
+        """
         site = _site()
         if site is None:
             return  # a source tree whose viewer is not built; `make setup` builds it
@@ -81,47 +106,25 @@ class Bundle:
         for path in sorted(p for p in site.rglob("*") if p.is_file()):
             relative = path.relative_to(site).as_posix()
             keep.add(relative)
-            self._write(relative, path.read_bytes(), replace=True)
+            self._write(relative, _read_installed(path), replace=True)
         folder = self.root / "viewer"
         for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
             if path.is_file() and path.relative_to(self.root).as_posix() not in keep:
                 path.unlink()
 
     def sweep(self) -> None:
-        """Remove what a process that is gone left half written."""
+        """Remove unfinished files of processes that no longer run."""
         for path in self.root.glob(".writing-*"):
             if not _alive(path.name.split("-")[1]):
                 path.unlink(missing_ok=True)
 
     def _write(self, relative: str, content: bytes, *, replace: bool = False) -> None:
         path = self.root / relative
-        if not replace and path.is_file() and path.stat().st_size == len(content):
-            return
-        if replace and path.is_file() and path.read_bytes() == content:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.root / f".writing-{os.getpid()}-{path.name}"
         try:
-            with temporary.open("wb") as out:
-                out.write(content)
-                out.flush()
-                os.fsync(out.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-
-def _alive(pid: str) -> bool:
-    """Whether a process, by its number, still runs. Windows has no harmless way to ask."""
-    if sys.platform == "win32" or not pid.isdigit():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
+            if not _holds(path, content, compare=replace):
+                _replace(path, content, self.root / f".writing-{os.getpid()}-{path.name}")
+        except OSError as error:
+            raise BundleWriteError(path, error) from None
 
 
 def content_hash(content: bytes) -> str:
@@ -130,7 +133,7 @@ def content_hash(content: bytes) -> str:
 
 
 def read_manifest(root: Path, file: Json) -> Json:
-    """A manifest whose hash, size and schema are right, or a ModelError."""
+    """The manifest at {uri, bytes}. Raises ModelError if its hash, size or schema is wrong."""
     content = read_hashed(root, file)
     try:
         manifest = json.loads(content)
@@ -142,22 +145,24 @@ def read_manifest(root: Path, file: Json) -> Json:
 
 
 def read_hashed(root: Path, file: Json) -> bytes:
-    """The content of {uri, bytes}; raises ModelError when it is missing or not what its name says."""
+    """The content of {uri, bytes}. Raises ModelError if the file cannot be read, or its size or hash is wrong."""
     try:
         content: bytes = (root / file["uri"]).read_bytes()
-    except OSError:
+    except FileNotFoundError:
         raise ModelError("is missing", place=file["uri"], remedy="build again") from None
+    except OSError as error:
+        raise ModelError(f"cannot be read: {os_reason(error)}", place=file["uri"]) from None
     if len(content) != file["bytes"]:
         problem = f"has {len(content):,} bytes instead of {file['bytes']:,}"
         raise ModelError(problem, place=file["uri"], remedy="build again with --force")
-    digest = hashlib.sha256(content).hexdigest()[:HASH_DIGITS]
+    digest = content_hash(content)
     if digest not in file["uri"]:
         raise ModelError(f"has the hash {digest}", place=file["uri"], remedy="build again with --force")
     return content
 
 
 def check(document: Any, definition: str, name: str) -> None:
-    """Check a document against one definition of the bundle's schema; raises ModelError."""
+    """Check a document against one definition of the bundle's schema. Raises ModelError if it does not conform."""
     import jsonschema  # here, since it takes long to load, and a first build starts without it
 
     schema = load_schema()
@@ -177,11 +182,44 @@ def load_schema() -> Json:
 
 
 def free_bytes(root: Path) -> int:
-    """Free space of the disk that holds the bundle."""
+    """Free bytes on the disk of a bundle, whose folder need not exist yet."""
     place = root
     while not place.exists():
         place = place.parent
     return shutil.disk_usage(place).free
+
+
+def _holds(path: Path, content: bytes, *, compare: bool) -> bool:
+    """Whether a file has this content; unless `compare`, whether it has its size, since its name is its hash."""
+    if not path.is_file() or path.stat().st_size != len(content):
+        return False
+    return not compare or path.read_bytes() == content
+
+
+def _replace(path: Path, content: bytes, temporary: Path) -> None:
+    """Write a file and sync it to the disk, then rename it to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _alive(pid: str) -> bool:
+    """Whether the process of this number runs. False on Windows, where a signal to find out would end it."""
+    if sys.platform == "win32" or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _compact(document: Json) -> bytes:
@@ -195,3 +233,11 @@ def _site() -> Path | None:
         if (Path(location) / "index.html").is_file():
             return Path(location)
     return None
+
+
+def _read_installed(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        problem = f"cannot read {path}, a file of the viewer: {os_reason(error)}"
+        raise ModelError(problem, remedy="install streamxr again") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ..errors import ModelError, shown
+from ..errors import ModelError, os_reason, shown
 from .document import DRACO, Document, Json, integer, items, label
 from .strict_json import parse_json
 
@@ -104,8 +104,12 @@ def read_uri(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
     try:
         target = (folder / unquote(uri)).resolve()
         exists = target.is_file()
-    except (OSError, ValueError):
+    except ValueError:
         raise ModelError(f'"{name}" is not a file name', place=place) from None
+    except OSError as error:
+        raise ModelError(f'"{name}" cannot be read: {os_reason(error)}', place=place) from None
+    except RuntimeError:  # Python before 3.13 raises it for a circle of symbolic links
+        raise ModelError(f'"{name}" cannot be read: it is a circle of symbolic links', place=place) from None
     if not target.is_relative_to(folder):
         raise ModelError(f'"{name}" leaves the model\'s folder', place=place, remedy=REMEDY_MISSING)
     if not exists:
@@ -113,7 +117,7 @@ def read_uri(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
     try:
         return target.read_bytes(), True
     except OSError as error:
-        raise ModelError(f'"{name}" cannot be read: {error.strerror}', place=place) from None
+        raise ModelError(f'"{name}" cannot be read: {os_reason(error)}', place=place) from None
 
 
 def read_file(path: Path) -> bytes:
@@ -121,7 +125,7 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ModelError(f"cannot be read: {error.strerror}") from None
+        raise ModelError(f"cannot be read: {os_reason(error)}") from None
 
 
 def sha256_of(contents: Sequence[bytes]) -> str:

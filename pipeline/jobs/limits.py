@@ -22,6 +22,10 @@ _LIBRARIES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VEC
 ONE_THREAD = dict.fromkeys(_LIBRARIES, "1")
 
 
+class ProcessStartError(Exception):
+    """The operating system does not give a process, or the pipes and semaphores that it needs."""
+
+
 @dataclass(frozen=True)
 class ModelLimits:
     """seconds: wall time of one model, from the moment it is at work.

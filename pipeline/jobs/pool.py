@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from ctypes import c_int
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -16,6 +17,7 @@ from multiprocessing.synchronize import Semaphore
 from threading import Condition, Lock
 from typing import Generic, cast
 
+from .limits import ProcessStartError
 from .tasks import Dependencies, Result, run_task
 
 LOOK_SECONDS = 1.0  # between two looks whether all processes are alive
@@ -88,11 +90,12 @@ class PoolStage(Generic[Result]):
         self._spawned = spawned
 
     def start(self, number: int, needed: Sequence[Result] | None) -> Future[Result]:
-        """needed: see `run_task`."""
-        if self._spawned:
-            return self._spawned.submit(run_task, self._function, self._tasks[number], needed)
-        if self._forked:
-            return cast("Future[Result]", self._forked.submit(_run_inherited, number, needed))
+        """needed: see `run_task`. Raises ProcessStartError if a process cannot be started."""
+        with start_errors():
+            if self._spawned:
+                return self._spawned.submit(run_task, self._function, self._tasks[number], needed)
+            if self._forked:
+                return cast("Future[Result]", self._forked.submit(_run_inherited, number, needed))
         raise RuntimeError("the stage is closed")
 
     def has_lost(self) -> bool:
@@ -186,6 +189,10 @@ class PoolTasks(Generic[Result]):
             except RuntimeError:  # the pool is closed or broken; whoever waits for results hears of it
                 self._waiting.clear()
                 break
+            except ProcessStartError as error:
+                self._waiting.clear()
+                self._failures[number] = error
+                break
             self._waiting.remove(number)
             self._at_work[started] = number
             started.add_done_callback(self._finish)
@@ -234,7 +241,8 @@ class Pool:
         self._tokens = tokens
         self._limit = limit
         self._private = private
-        self._spawned = None if FORKS else ProcessPoolExecutor(limit, get_context("spawn"), prepare_process)
+        with start_errors():
+            self._spawned = None if FORKS else ProcessPoolExecutor(limit, get_context("spawn"), prepare_process)
         self._close_stages: list[Callable[[], None]] = []
 
     def start(
@@ -245,7 +253,8 @@ class Pool:
         on_done: Callable[[int], object] = lambda _: None,
     ) -> PoolTasks[Result]:
         """Start what free tokens allow. Whoever asks for results holds a token already."""
-        stage = PoolStage(function, tasks, self._limit, self._private, self._spawned)
+        with start_errors():
+            stage = PoolStage(function, tasks, self._limit, self._private, self._spawned)
         self._close_stages.append(stage.close)
         return PoolTasks(stage, self._tokens, dependencies, on_done)
 
@@ -254,6 +263,16 @@ class Pool:
             close_stage()
         if self._spawned:
             self._spawned.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def start_errors() -> Iterator[None]:
+    """Raise ProcessStartError for an error of the operating system."""
+    try:
+        yield
+    except OSError as error:
+        remedy = "build with fewer --jobs, or allow more processes and open files: ulimit -u, ulimit -n"
+        raise ProcessStartError(f"cannot start a process: {error.strerror or error} ({remedy})") from None
 
 
 def prepare_process() -> None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ModelError
+from ..errors import ModelError, os_reason
 from ..settings import Role
 
 MAX_PIXELS = 12 << 20  # of one picture: what the encoder takes within WebAssembly's memory
@@ -36,8 +37,7 @@ def find_encoder() -> tuple[str, str]:
     node, npm = shutil.which("node"), shutil.which("npm")
     package = HERE.parents[1] / "viewer" / "node_modules" / PACKAGE
     if npm is not None and not package.is_dir():
-        asked = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=False)
-        package = Path(asked.stdout.strip()) / PACKAGE
+        package = Path(_run([npm, "root", "--global"]).stdout.decode(errors="replace").strip()) / PACKAGE
     if node is not None and package.is_dir():
         return node, str(package)
     raise ModelError("KTX2 pictures need an encoder that is not installed", remedy=REMEDY)
@@ -49,11 +49,20 @@ def encode(pixels: npt.NDArray[np.uint8], role: Role) -> bytes:
     height, width, channels = pixels.shape
     opaque = np.full((height, width, 4 - channels), 255, np.uint8)
     command = [node, str(HERE / "ktx2_encoder.mjs"), package, json.dumps([width, height, role])]
-    done = subprocess.run(command, input=np.dstack([pixels, opaque]).tobytes(), capture_output=True, check=False)
+    done = _run(command, np.dstack([pixels, opaque]).tobytes())
     if done.returncode != 0 or not done.stdout.startswith(IDENTIFIER):
         said = done.stderr.decode(errors="replace").strip().splitlines() or [f"code {done.returncode}"]
         raise ModelError(f"the KTX2 encoder failed on {width}×{height} pixels: {said[-1][:200]}", remedy=REMEDY)
     return done.stdout
+
+
+def _run(command: Sequence[str], content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    """Run a program of Node.js. Raises ModelError if it cannot be started."""
+    try:
+        return subprocess.run(command, input=content, capture_output=True, check=False)
+    except OSError as error:
+        problem = f"cannot run {command[0]} for the KTX2 encoder: {os_reason(error)}"
+        raise ModelError(problem, remedy=REMEDY) from None
 
 
 def gpu_bytes(width: int, height: int, role: Role, alpha: bool) -> int:

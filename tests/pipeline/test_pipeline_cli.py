@@ -1,4 +1,4 @@
-"""`streamxr` as an artist runs it: real processes, good models beside broken ones."""
+"""`streamxr` as an artist runs it: in real processes, on sound and broken models."""
 
 from __future__ import annotations
 
@@ -13,21 +13,8 @@ from pathlib import Path
 
 import gltf_maker as make
 import pytest
-from builds import BUNDLES
+from command import STREAMXR, alive, descendants, run, worker_processes
 from gltf_features import bit_of_everything
-
-STREAMXR = str(Path(sys.executable).with_name("streamxr"))
-
-
-def run(
-    *arguments: object, cwd: Path | None = None, environment: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    command = [STREAMXR, *map(str, arguments)]
-    variables = {**os.environ, **(environment or {})}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200, env=variables)
-    if "-o" in arguments:
-        BUNDLES.add(Path(str(arguments[arguments.index("-o") + 1])))
-    return done
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -61,7 +48,7 @@ def test_a_wrong_texture_size_is_refused(source: Path, sizes: list[str], problem
     assert problem in done.stderr
 
 
-def test_texture_sizes_of_roles_go_before_one_of_all(source: Path, tmp_path: Path) -> None:
+def test_a_texture_size_for_one_role_wins_over_the_one_for_all_roles(source: Path, tmp_path: Path) -> None:
     (source / "ribbon.glb").unlink()
     sizes = ("--max-texture", "normal=64", "--max-texture", "128")
     done = run("build", source, "-o", tmp_path / "build", *sizes)
@@ -72,7 +59,7 @@ def test_texture_sizes_of_roles_go_before_one_of_all(source: Path, tmp_path: Pat
 
 
 def with_external_files(folder: Path) -> Path:
-    """A .gltf whose buffer and picture are files of their own."""
+    """Save a .gltf whose buffer and picture are files of their own."""
     document, chunk = make.unpack(make.textured_sphere(8, 12).glb())
     document["buffers"] = [{"byteLength": len(chunk), "uri": "sphere%20data.bin"}]
     document["images"] = [{"uri": "Picture.png"}]
@@ -94,7 +81,7 @@ def test_a_folder_becomes_a_valid_bundle(source: Path, tmp_path: Path) -> None:
     assert (checked.returncode, checked.stdout.split(":")[0]) == (0, "valid")
 
 
-def test_broken_models_cost_only_themselves(source: Path, tmp_path: Path) -> None:
+def test_a_broken_model_keeps_its_last_version_and_the_others_are_built(source: Path, tmp_path: Path) -> None:
     build = tmp_path / "build"
     with_external_files(source)
     assert run("build", source, "-o", build).returncode == 0
@@ -118,7 +105,7 @@ def test_broken_models_cost_only_themselves(source: Path, tmp_path: Path) -> Non
     assert run("validate", build).returncode == 0
 
 
-def test_the_json_report_is_for_scripts(source: Path, tmp_path: Path) -> None:
+def test_the_json_report_lists_assets_tiers_and_failures(source: Path, tmp_path: Path) -> None:
     (source / "letter.glb").write_text("Dear artist,\n")
     done = run("build", source, "-o", tmp_path / "build", "--json")
     report = json.loads(done.stdout)
@@ -130,7 +117,7 @@ def test_the_json_report_is_for_scripts(source: Path, tmp_path: Path) -> None:
     assert ball["bytes"] == sum(t["bytes"] for t in ball["tiers"])
 
 
-def test_a_second_run_changes_nothing(source: Path, tmp_path: Path) -> None:
+def test_a_second_build_changes_no_file(source: Path, tmp_path: Path) -> None:
     run("build", source, "-o", tmp_path / "build")
     before = files_of(tmp_path / "build")
     done = run("build", source, "-o", tmp_path / "build")
@@ -138,25 +125,25 @@ def test_a_second_run_changes_nothing(source: Path, tmp_path: Path) -> None:
     assert files_of(tmp_path / "build") == before
 
 
-@pytest.mark.parametrize("what", ["source", "setting", "lost file"])
-def test_what_changed_is_built_again(source: Path, tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("change", ["source", "setting", "missing file"])
+def test_a_model_is_built_again_after_a_change(source: Path, tmp_path: Path, change: str) -> None:
     build = tmp_path / "build"
     run("build", source, "-o", build)
     options = []
-    if what == "source":
+    if change == "source":
         make.save(make.textured_sphere(40, 60, seed=9), source, "Good Ball")
-    elif what == "setting":
+    elif change == "setting":
         options = ["--base-triangles", "700"]
     else:
         manifest = json.loads((build / "bundle.json").read_text())["assets"]["good-ball"]["manifest"]["uri"]
         refinement = json.loads((build / manifest).read_text())["trees"][0]["regions"][0]["refinement"]["uri"]
         (build / refinement).unlink()
     done = run("build", source, "-o", build, *options)
-    assert f"{2 if what == 'setting' else 1} built" in done.stderr
+    assert f"{2 if change == 'setting' else 1} built" in done.stderr
     assert run("validate", build).returncode == 0
 
 
-def test_neither_workers_nor_hash_seed_nor_locale_change_a_byte(source: Path, tmp_path: Path) -> None:
+def test_jobs_hash_seed_locale_and_thread_counts_do_not_change_a_byte(source: Path, tmp_path: Path) -> None:
     make.save(make.textured_sphere(90, 120), source, "large")
     make.save(bit_of_everything(), source, "everything")
     shape = make.textured_sphere(50, 60, two_materials=False)
@@ -179,7 +166,7 @@ def test_neither_workers_nor_hash_seed_nor_locale_change_a_byte(source: Path, tm
     assert bundles[0] == bundles[1] == bundles[2]
 
 
-def test_two_models_with_one_asset_name_clash_clearly(source: Path, tmp_path: Path) -> None:
+def test_two_models_with_the_same_asset_name_are_both_named(source: Path, tmp_path: Path) -> None:
     shutil.copy(source / "ribbon.glb", source / "Ribbon!.glb")
     done = run("build", source, "-o", tmp_path / "build")
     assert done.returncode == 1
@@ -196,7 +183,7 @@ def test_two_models_with_one_asset_name_clash_clearly(source: Path, tmp_path: Pa
         (["serve", "empty"], "is not a bundle"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, arguments: list[str], problem: str) -> None:
+def test_a_wrong_path_is_reported_in_one_line(tmp_path: Path, arguments: list[str], problem: str) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "note.txt").write_text("hello")
     done = run(*arguments, cwd=tmp_path)
@@ -206,10 +193,10 @@ def test_what_cannot_be_done_is_said_in_one_line(tmp_path: Path, arguments: list
 
 
 @pytest.mark.parametrize(
-    ("end", "after"), [(signal.SIGINT, 2.5), (signal.SIGTERM, 0.3), (signal.SIGKILL, 1.0)], ids=lambda v: str(v)
+    ("end", "delay"), [(signal.SIGINT, 2.5), (signal.SIGTERM, 0.3), (signal.SIGKILL, 1.0)], ids=lambda v: str(v)
 )
-def test_a_build_that_is_ended_leaves_the_old_bundle_and_no_process(
-    source: Path, tmp_path: Path, end: signal.Signals, after: float
+def test_an_interrupted_build_leaves_the_old_bundle_and_no_process(
+    source: Path, tmp_path: Path, end: signal.Signals, delay: float
 ) -> None:
     build = tmp_path / "build"
     run("build", source, "-o", build)
@@ -224,16 +211,16 @@ def test_a_build_that_is_ended_leaves_the_old_bundle_and_no_process(
     )
     while not (workers := descendants(process.pid)):
         time.sleep(0.05)
-    time.sleep(after)
+    time.sleep(delay)
     workers = descendants(process.pid) or workers
     if end == signal.SIGINT:
         os.killpg(process.pid, end)  # as a terminal does
     else:
         os.kill(process.pid, end)
-    _, said = process.communicate(timeout=60)
+    _, messages = process.communicate(timeout=60)
     assert process.returncode == (-end if end == signal.SIGKILL else 130)
-    assert "stopped" in said or end == signal.SIGKILL
-    assert "Traceback" not in said
+    assert "stopped" in messages or end == signal.SIGKILL
+    assert "Traceback" not in messages
     assert (build / "bundle.json").read_bytes() == before
     deadline = time.monotonic() + 20
     while any(alive(pid) for pid in workers) and time.monotonic() < deadline:
@@ -246,7 +233,7 @@ def test_a_build_that_is_ended_leaves_the_old_bundle_and_no_process(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files")
-def test_a_disk_that_takes_no_more_leaves_the_old_bundle(source: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_whole_leaves_the_old_bundle(source: Path, tmp_path: Path) -> None:
     build = tmp_path / "build"
     run("build", source, "-o", build)
     before = files_of(build)
@@ -257,10 +244,12 @@ def test_a_disk_that_takes_no_more_leaves_the_old_bundle(source: Path, tmp_path:
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    command = [STREAMXR, "build", str(source), "-o", str(build)]
-    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files, timeout=200)
+    done = run("build", source, "-o", build, before=small_files)
     assert done.returncode == 1
-    assert "Good Ball.glb: cannot write the bundle" in done.stderr
+    assert f"Good Ball.glb: cannot write {build}/o/" in done.stderr
+    assert (
+        "File too large (its file system, or this shell's ulimit -f, does not allow files of this size)" in done.stderr
+    )
     assert "Traceback" not in done.stderr
     assert files_of(build)["bundle.json"] == before["bundle.json"]
     assert list(build.glob(".writing-*")) == []
@@ -268,43 +257,21 @@ def test_a_disk_that_takes_no_more_leaves_the_old_bundle(source: Path, tmp_path:
 
 
 @pytest.mark.parametrize("option", [("--memory", "12"), ("--memory", "100M"), ("--timeout", "0"), ("--timeout", "no")])
-def test_a_limit_that_makes_no_sense_is_refused(source: Path, option: tuple[str, str]) -> None:
+def test_an_impossible_limit_is_refused(source: Path, option: tuple[str, str]) -> None:
     done = run("build", source, *option)
     assert done.returncode == 2
     assert f"Invalid value for '{option[0]}'" in done.stderr
 
 
-def test_a_killed_worker_is_its_models_failure_and_the_rest_is_built(source: Path, tmp_path: Path) -> None:
+def test_a_killed_process_fails_its_model_and_the_others_are_built(source: Path, tmp_path: Path) -> None:
     make.save(make.textured_sphere(300, 400), source, "A large one")
     command = [STREAMXR, "build", str(source), "-o", str(tmp_path / "build"), "--jobs", "1"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    # With one job the only asset process is the one of the first model.
-    while not (workers := [pid for pid in descendants(process.pid) if "multiprocessing.spawn" in command_line(pid)]):
+    # With one job, the only asset process has the first model.
+    while not (workers := worker_processes(process.pid)):
         time.sleep(0.02)
     os.kill(workers[0], signal.SIGKILL)
-    _, said = process.communicate(timeout=120)
+    _, messages = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "A large one.glb: the build of this model was killed by SIGKILL" in said
+    assert "A large one.glb: the build of this model was killed by SIGKILL" in messages
     assert list(json.loads((tmp_path / "build/bundle.json").read_text())["assets"]) == ["good-ball", "ribbon"]
-
-
-def descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in map(int, task.read_text().split()):
-            found += [child, *descendants(child)]
-    return found
-
-
-def command_line(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-    except OSError:
-        return ""
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return False

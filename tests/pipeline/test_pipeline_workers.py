@@ -1,4 +1,4 @@
-"""Processes: as many at work as allowed, and whatever dies costs one model."""
+"""Processes of a build: no more of them work than allowed, and one that dies fails one model."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import gltf_maker as make
 import pytest
+from command import STREAMXR, alive, worker_processes
 from streamxr.pipeline import workers
 from streamxr.pipeline.asset_report import AssetReport
 from streamxr.pipeline.events import Failure, Job
@@ -24,11 +25,9 @@ from streamxr.pipeline.jobs.pool import JobTokens, Pool
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.workers import RunningModel, build_in_processes
 
-STREAMXR = str(Path(sys.executable).with_name("streamxr"))
-
 
 def tokens_of(count: int) -> tuple[JobTokens, Callable[[], int]]:
-    """JobTokens with one taken already, and how many are free."""
+    """Tokens of which one is taken, and a function that returns how many are free."""
     context = get_context("spawn")
     free = context.BoundedSemaphore(count)
     tokens = JobTokens(free, context.RawValue(c_int, 0))
@@ -41,7 +40,7 @@ def square(value: int) -> int:
 
 
 def count_at_work(task: tuple[Path, int]) -> int:
-    """How many tasks are at work while this one is."""
+    """The number of tasks that run at the same time as this one."""
     folder, number = task
     mark = folder / str(number)
     mark.touch()
@@ -65,22 +64,22 @@ def die(number: int) -> int:
     return number
 
 
-def test_results_come_in_order() -> None:
+def test_results_have_the_order_of_their_tasks() -> None:
     tokens, free = tokens_of(3)
     pool = Pool(tokens, 3)
-    heard: list[int] = []
+    reported: list[int] = []
     try:
-        begun = pool.start(square, range(40), on_done=heard.append)
-        assert begun.results() == [i * i for i in range(40)]
+        started = pool.start(square, range(40), on_done=reported.append)
+        assert started.results() == [i * i for i in range(40)]
     finally:
         pool.close()
-    assert heard == sorted(set(heard))
-    assert heard[-1] == 40
+    assert reported == sorted(set(reported))
+    assert reported[-1] == 40
     assert (tokens.held, free()) == (1, 2)
 
 
 @pytest.mark.parametrize("allowed", [1, 2])
-def test_no_more_tasks_are_at_work_than_tokens_allow(tmp_path: Path, allowed: int) -> None:
+def test_no_more_tasks_run_than_tokens_allow(tmp_path: Path, allowed: int) -> None:
     tokens, _ = tokens_of(allowed)
     pool = Pool(tokens, 4)
     try:
@@ -91,34 +90,34 @@ def test_no_more_tasks_are_at_work_than_tokens_allow(tmp_path: Path, allowed: in
 
 
 def add(task: tuple[Path, int], needed: Sequence[int]) -> int:
-    """The number and what is needed for it; a file tells how many were at work meanwhile."""
+    """The sum of the task's number and the results that it depends on; a file records how many tasks ran with it."""
     folder, number = task
     found = count_at_work((folder / "now", number))
     (folder / "seen" / str(number)).write_text(str(found))
     return number + sum(needed)
 
 
-def test_tasks_get_what_they_need_and_later_ones_wait_for_none_of_it(tmp_path: Path) -> None:
-    """Beside a caller that works again, tasks that nobody waits for yet never use the token that it had lent."""
+def test_tasks_get_the_results_they_depend_on_and_run_only_with_free_tokens(tmp_path: Path) -> None:
+    """After the caller has its first result and works again, tasks that it does not wait for never use its token."""
     for name in ("now", "seen"):
         (tmp_path / name).mkdir()
     tokens, free = tokens_of(2)
     pool = Pool(tokens, 4)
-    needs = [(), (), (0, 1), (), (), (2, 4)]
+    dependencies = [(), (), (0, 1), (), (), (2, 4)]
     try:
-        begun = pool.start(add, [(tmp_path, i) for i in range(6)], needs)
-        assert begun.results(range(2, 3)) == [3]
+        started = pool.start(add, [(tmp_path, i) for i in range(6)], dependencies)
+        assert started.results(range(2, 3)) == [3]
         (tmp_path / "now" / "caller").touch()
         time.sleep(0.1)
         (tmp_path / "now" / "caller").unlink()
-        assert begun.results() == [0, 1, 3, 3, 4, 12]
+        assert started.results() == [0, 1, 3, 3, 4, 12]
     finally:
         pool.close()
     assert max(int(seen.read_text()) for seen in (tmp_path / "seen").iterdir()) <= 2
     assert (tokens.held, free()) == (1, 1)
 
 
-def test_of_several_failures_the_first_tasks_is_raised() -> None:
+def test_of_several_failures_that_of_the_first_task_is_raised() -> None:
     tokens, free = tokens_of(2)
     pool = Pool(tokens, 2)
     try:
@@ -162,16 +161,16 @@ if __name__ == "__main__":
         pool.start(die, range(4)).results()
     except BrokenProcessPool:
         print("broken", flush=True)
-    os.killpg(os.getpgrp(), signal.SIGKILL)  # as a build ends what is left
+    os.killpg(os.getpgrp(), signal.SIGKILL)  # as a build ends a pool
 """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kills as POSIX does")
-def test_who_is_killed_in_the_middle_of_an_answer_hangs_nobody(tmp_path: Path) -> None:
+def test_a_process_killed_in_the_middle_of_its_result_breaks_the_pool(tmp_path: Path) -> None:
     script = tmp_path / "half.py"
     script.write_text(HALF_A_MESSAGE)
     paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, str(script)],
         env=os.environ | {"PYTHONPATH": paths},
         capture_output=True,
@@ -179,31 +178,12 @@ def test_who_is_killed_in_the_middle_of_an_answer_hangs_nobody(tmp_path: Path) -
         timeout=60,
         check=False,
     )
-    assert said.stdout.split() == ["broken"]
-
-
-def workers_of(pid: int) -> list[int]:
-    """The worker processes that a process has started."""
-    children = [int(child) for thread in Path(f"/proc/{pid}/task").glob("*/children") for child in read(thread).split()]
-    return [child for child in children if "spawn_main" in read(Path(f"/proc/{child}/cmdline"))]
-
-
-def read(path: Path) -> str:
-    """A file of /proc; empty when its process is gone."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
-
-
-def alive(pid: int) -> bool:
-    fields = read(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
-    return bool(fields) and fields[0] != "Z"
+    assert done.stdout.split() == ["broken"]
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
 @pytest.mark.parametrize("victim", ["pool", "asset"])
-def test_a_native_crash_costs_one_model_and_hangs_none(tmp_path: Path, victim: str) -> None:
+def test_a_native_crash_fails_one_model_and_the_others_are_built(tmp_path: Path, victim: str) -> None:
     source = tmp_path / "src"
     source.mkdir()
     make.save(make.textured_sphere(250, 300), source, "a large one")
@@ -215,18 +195,18 @@ def test_a_native_crash_costs_one_model_and_hangs_none(tmp_path: Path, victim: s
         stdout=subprocess.DEVNULL,
         text=True,
     )
-    # The first model's process is the one with a pool of its own.
+    # Only the first model is large enough to start a pool.
     pools: dict[int, list[int]] = {}
     while not pools and process.poll() is None:
-        pools = {asset: pool for asset in workers_of(process.pid) if (pool := workers_of(asset))}
+        pools = {asset: pool for asset in worker_processes(process.pid) if (pool := worker_processes(asset))}
         time.sleep(0.01)
     ((asset, pool),) = pools.items()
     os.kill(pool[0] if victim == "pool" else asset, signal.SIGSEGV)
-    _, said = process.communicate(timeout=120)
+    _, messages = process.communicate(timeout=120)
     assert process.returncode == 1
     reason = "a mesh operation crashed" if victim == "pool" else "the build of this model was killed by SIGSEGV"
-    assert f"a large one.glb: {reason}" in said
-    assert "resource_tracker" not in said
+    assert f"a large one.glb: {reason}" in messages
+    assert "resource_tracker" not in messages
     assert list(json.loads((tmp_path / "build/bundle.json").read_text())["assets"]) == ["ball", "cone", "dome"]
     deadline = time.monotonic() + 10
     while any(map(alive, pool)) and time.monotonic() < deadline:
@@ -241,27 +221,27 @@ def jobs_of(folder: Path, *names: str) -> list[Job]:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds processes in /proc")
-def test_geometry_that_fails_beside_pictures_in_the_making_hangs_nothing(tmp_path: Path) -> None:
+def test_geometry_that_fails_while_pictures_are_encoded_ends_all_processes(tmp_path: Path) -> None:
     maker = make.textured_sphere(20, 30, picture=2048)
     maker.json["materials"][0]["normalTexture"] = {"index": maker.picture(make.noise(2048), "bumps")}
     maker.json["nodes"][0]["scale"] = [1, 2]
     make.save(maker, tmp_path, "broken")
     jobs = [Job(tmp_path / "broken.glb", "broken.glb", "broken"), *jobs_of(tmp_path, "well")]
-    made: set[int] = set()
+    processes: set[int] = set()
     last: dict[str, str] = {}
     for event in build_in_processes(jobs, tmp_path / "build", Settings(), 2):
-        made |= {pid for asset in workers_of(os.getpid()) for pid in (asset, *workers_of(asset))}
+        processes |= {pid for asset in worker_processes(os.getpid()) for pid in (asset, *worker_processes(asset))}
         if isinstance(event, Failure | AssetReport):
             last[event.asset] = event.text if isinstance(event, Failure) else "built"
     assert last["well"] == "built"
     assert "3 finite numbers" in last["broken"]
-    assert made
-    assert not any(map(alive, made))
+    assert processes
+    assert not any(map(alive, processes))
 
 
 @pytest.fixture
-def holding() -> Iterator[int]:
-    """The process of one that holds 60 MB and whose child holds 80 MB."""
+def memory_holder() -> Iterator[int]:
+    """A process that holds 60 MB, with a child that holds 80 MB."""
     child = "x = bytearray(b'x' * 80_000_000); print(flush=True); input()"
     parent = f"import subprocess, sys\nx = b'x' * 60_000_000\nsubprocess.run([sys.executable, '-c', {child!r}])"
     process = subprocess.Popen(
@@ -275,15 +255,15 @@ def holding() -> Iterator[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-def test_the_memory_of_a_model_is_that_of_all_its_processes(holding: int) -> None:
-    whole = machine_memory()
-    assert whole is not None
-    assert 140_000_000 < tree_memory(holding) < min(whole, 240_000_000)
-    assert group_memory(holding) >= tree_memory(holding) * 0.9 or not Path("/bin/ps").exists()
+def test_the_memory_of_a_model_is_the_sum_of_its_processes(memory_holder: int) -> None:
+    total = machine_memory()
+    assert total is not None
+    assert 140_000_000 < tree_memory(memory_holder) < min(total, 240_000_000)
+    assert group_memory(memory_holder) >= tree_memory(memory_holder) * 0.9 or not Path("/bin/ps").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is watched through /proc")
-def test_a_model_whose_processes_hold_too_much_is_ended(tmp_path: Path) -> None:
+def test_a_model_over_its_memory_limit_is_ended(tmp_path: Path) -> None:
     context = get_context("spawn")
     tokens, _ = tokens_of(1)
     process = context.Process(target=time.sleep, args=(60,))
@@ -297,8 +277,8 @@ def test_a_model_whose_processes_hold_too_much_is_ended(tmp_path: Path) -> None:
     assert process.exitcode == -signal.SIGKILL
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not hold a process to its memory")
-def test_an_allocation_past_the_memory_of_a_model_fails_at_once(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not enforce a limit")
+def test_an_allocation_over_the_memory_limit_fails_at_once(tmp_path: Path) -> None:
     # Five million empty arrays take 400 MB once parsed.
     (tmp_path / "bomb.gltf").write_text('{"asset":{"version":"2.0"},"extras":[' + "[]," * 5_000_000 + "0]}")
     job = Job(tmp_path / "bomb.gltf", "bomb.gltf", "bomb")
@@ -319,7 +299,7 @@ def test_a_model_that_hangs_is_ended_and_the_others_are_built(tmp_path: Path) ->
         elif isinstance(event, AssetReport):
             built.append(event.asset)
         elif event.asset == "hung" and not pids:
-            pids = workers_of(os.getpid())
+            pids = worker_processes(os.getpid())
             os.kill(pids[0], signal.SIGSTOP)
     assert failed == [("hung", "took longer than 6 s (allow more with --timeout, or export it with less detail)")]
     assert built == ["well"]
@@ -327,7 +307,7 @@ def test_a_model_that_hangs_is_ended_and_the_others_are_built(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is watched through /proc")
-def test_models_that_have_no_room_together_are_built_one_after_the_other(
+def test_models_too_large_together_are_built_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     postponed: set[str] = set()
