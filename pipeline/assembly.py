@@ -22,8 +22,9 @@ from .jobs.tasks import StartTasks
 from .pictures.levels import Level, Pyramid
 from .settings import Settings
 from .trees.deforming import build_deforming
-from .trees.regions import Tree, build_tree
+from .trees.regions import build_tree
 from .trees.scene import Scene, read_scene
+from .trees.tree import Tree
 from .warm_up import loading
 
 MAX_BASE_BYTES = 500_000

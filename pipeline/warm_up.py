@@ -21,8 +21,9 @@ from .mesh.code_cache import is_ready, note_use
 from .mesh.surface import PrimitiveKind, Source, Surface
 from .settings import Settings
 from .trees.region_finish import FinishTask, TreeEncoding, finish_region
-from .trees.regions import build_tree, tree_grid
-from .trees.scene import TreeSource
+from .trees.regions import build_tree
+from .trees.tiers import tree_grid
+from .trees.tree import TreeSource
 
 SIDE = 40  # vertices along the sides of the sheet
 

@@ -9,7 +9,8 @@ import peers
 from streamxr.pipeline.jobs.tasks import start_locally
 from streamxr.pipeline.mesh.closest import ClosestPoints, weights_within
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.trees.regions import Region, build_tree
+from streamxr.pipeline.trees.regions import build_tree
+from streamxr.pipeline.trees.tree import Region
 from subjects import Model
 from surface_distance import Floats, distance, sample
 from table import Table

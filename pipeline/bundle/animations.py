@@ -19,7 +19,7 @@ from ..gltf.glb import GENERATOR, GlbWriter
 from ..gltf.node_transforms import rest_value
 from ..gltf.primitives import primitives_of, read_attributes, read_targets
 from ..gltf.skinning import read_deformable, read_mesh_poses
-from ..trees.scene import TreeSource
+from ..trees.tree import TreeSource
 from .keyframes import compact_keys
 
 SMALL = 4096  # bytes: shorter animations than this stay in the base beside the first

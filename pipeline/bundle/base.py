@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..gltf.accessors import read_accessor
+from ..gltf.animation_pointer import POINTER, pointed_element
 from ..gltf.document import DRACO, Document, Json, item, items, label, texture_slots
 from ..gltf.draco import EncodedPrimitive
 from ..gltf.glb import GENERATOR, GlbWriter
@@ -23,7 +24,7 @@ from ..gltf.primitives import POINTS_AND_LINES, carried
 from ..gltf.texture_uses import slot_role
 from ..pictures.levels import Level
 from ..settings import Role
-from ..trees.scene import POINTER, Scene, pointed_at
+from ..trees.scene import Scene
 from .animations import pack_animations
 
 STATIC_NODE = "StreamXR static geometry"
@@ -202,7 +203,7 @@ def _point_at_meshes(out: Json, where: dict[int, int]) -> None:
     """Animations that point at a mesh point at where it went."""
     for animation in items(out, "animations"):
         for channel in items(animation, "channels"):
-            mesh = pointed_at(channel["target"], "meshes")
+            mesh = pointed_element(channel["target"], "meshes")
             if mesh in where:
                 holder = channel["target"]["extensions"][POINTER]
                 holder["pointer"] = "/".join(["", "meshes", str(where[mesh]), *holder["pointer"].split("/")[3:]])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from ..gltf.document import Document
 from ..pictures.levels import SMALLEST, Level, Pyramid
 from ..settings import Role, Settings
-from ..trees.regions import Tree
 from ..trees.scene import Scene
+from ..trees.tree import Tree
 from .animations import movable_animations
 from .base import Base, BaseMesh, build_base
 

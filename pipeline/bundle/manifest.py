@@ -13,8 +13,8 @@ from ..gltf.draco import Grid
 from ..gltf.texture_uses import slot_role
 from ..mesh.surface import PrimitiveKind
 from ..settings import Role
-from ..trees.regions import Region, Tree
 from ..trees.scene import Scene
+from ..trees.tree import Region, Tree
 from .animations import animation_name
 
 

@@ -1,9 +1,9 @@
-"""How far a tier of a skinned or morphed mesh is from its source in every pose, and the sphere that holds it.
+"""The error of a tier of a skinned or morphed mesh over all poses, and the sphere that holds it in all poses.
 
-Points of both are mapped onto each other before anything moves, where limbs are apart: each to the nearest point of
-the other surface. In a pose the distance of a point to its image bounds its distance to the posed surface; the points
-for which that is the largest so far are asked for their true nearest point. What lies between the points is allowed
-for twice: by how much the bound at rest exceeds what they show there, stretched as the matrices stretch, and by the
+Sample points of both surfaces are mapped onto each other at rest, where limbs are apart: each to the nearest point of
+the other surface. In a pose, the distance from a point to its image bounds its distance to the posed surface. Only the
+points with the largest bounds so far are searched for their true nearest point. Two margins cover the surface between
+the points: the excess of the bound at rest over the distances at the points, stretched as the matrices stretch, and the
 tolerance that errors have anyway.
 """
 
@@ -22,148 +22,152 @@ from ..mesh.geometric_error import TOLERANCE, GeometricError, geometric_error
 from ..mesh.surface import Surface, without_degenerates
 from ..mesh.topology import unique_rows
 
-POINTS = 20_000  # of a surface that are followed, or its vertices if those are more
-FINEST_CUT = 12  # parts of an edge between points
-MANY_TARGETS = 6  # morph targets of which every combination is looked at
+SAMPLE_POINTS = 20_000  # of a surface; a surface with more vertices is sampled at its vertices
+MAX_EDGE_PARTS = 12  # of a triangle's edge between sample points
+MAX_COMBINED_TARGETS = 6  # morph targets; of more, not every combination is tried
 
 
 @dataclass(frozen=True)
 class PosedSurface:
-    """A body and the triangles (m, 3) between its vertices."""
+    """Deformable vertices and the triangles (m, 3) between them."""
 
-    body: DeformableVertices
+    vertices: DeformableVertices
     triangles: IntArray
 
     def welded(self) -> Surface:
-        """The surface at rest, one vertex for each position."""
-        positions, inverse = unique_rows(self.body.positions)
+        """The surface at rest, with one vertex for each position."""
+        positions, inverse = unique_rows(self.vertices.positions)
         triangles = inverse[self.triangles]
-        none = np.zeros(len(triangles), np.int64)
-        return without_degenerates(Surface(positions, triangles, none, np.zeros((len(triangles), 3, 2))))
+        kinds = np.zeros(len(triangles), np.int64)
+        return without_degenerates(Surface(positions, triangles, kinds, np.zeros((len(triangles), 3, 2))))
 
 
 @dataclass(frozen=True)
-class _Points:
-    """Points of a surface: the vertices (n, s) around each and their weights."""
+class _SamplePoints:
+    """Points of a surface: the vertices (n, s) around each, and their weights (n, s)."""
 
     vertices: IntArray
     weights: FloatArray
 
-    def of(self, values: FloatArray) -> FloatArray:
-        """What values (…, m, 3) of the surface's vertices are at the points."""
-        image: FloatArray = np.einsum("ns,...nsj->...nj", self.weights, values[..., self.vertices, :])
-        return image
+    def interpolate(self, values: FloatArray) -> FloatArray:
+        """Values (…, n, 3) at the points from values (…, m, 3) at the surface's vertices."""
+        result: FloatArray = np.einsum("ns,...nsj->...nj", self.weights, values[..., self.vertices, :])
+        return result
 
 
-def posed_error(
-    source: PosedSurface, tier: PosedSurface, drawings: Sequence[MeshPoses], floor: float
-) -> GeometricError:
-    """Bound the two-sided distance in the space that the drawings draw in, over all their poses and with every
-    morph target applied from zero to one, or as far as an animation does.
+def posed_error(source: PosedSurface, tier: PosedSurface, poses: Sequence[MeshPoses], floor: float) -> GeometricError:
+    """Bound the two-sided distance, in the space that the nodes draw into, over all their poses and morph weights.
 
-    What weights do to the way from a point to its image is affine, so it is longest with each target at an end of its
-    range: all such ends are looked at, or, of many targets, each alone, all but one, and all.
+    Each morph weight ranges from zero to one, or as far as an animation sets it. The vector from a point to its image
+    is affine in the weights, so that it is longest with each weight at an end of its range. All combinations of ends
+    are tried; of many targets only: none, each alone, all but one, and all.
 
-    floor: the quantisation step, as for `geometric_error`.
+    poses: of each node that draws the mesh. floor: the quantisation step, as for `geometric_error`.
     """
     rest = geometric_error(source.welded(), tier.welded(), floor)
-    fine, coarse = _points(source), _points(tier)
-    on_tier, on_source = _images(fine, source, tier), _images(coarse, tier, source)
-    at_rest = max(
-        float(_distances(fine.of(source.body.positions), on_tier.of(tier.body.positions)).max()),
-        float(_distances(coarse.of(tier.body.positions), on_source.of(source.body.positions)).max()),
-    )
-    worst = mean = 0.0
-    drawings = [*drawings, *_with_targets(drawings, len(source.body.deltas))]
-    for drawing in drawings:
-        poses = drawing.sampled(len(fine.weights) + len(coarse.weights))
-        for pose in poses:
-            ours, theirs = source.body.posed(drawing, pose), tier.body.posed(drawing, pose)
-            far, points = _distances(fine.of(ours), on_tier.of(theirs)), fine.of(ours)
-            mean += float(far.mean()) / (len(poses) * len(drawings))
-            worst = _furthest(worst, far, points, theirs, tier.triangles)
-            far, points = _distances(coarse.of(theirs), on_source.of(ours)), coarse.of(theirs)
-            worst = _furthest(worst, far, points, ours, source.triangles)
-    between = max(0.0, rest.bound - at_rest)
-    stretch = max(stretched(d) for d in drawings)
-    return GeometricError(worst * (1.0 + TOLERANCE) + stretch * between, mean)
+    fine, coarse = _sample(source), _sample(tier)
+    fine_images, coarse_images = _nearest_at_rest(fine, source, tier), _nearest_at_rest(coarse, tier, source)
+
+    def distances(of_source: FloatArray, of_tier: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """From the fine and from the coarse points to their images, for posed vertices of both surfaces."""
+        return (
+            _lengths(fine.interpolate(of_source) - fine_images.interpolate(of_tier)),
+            _lengths(coarse.interpolate(of_tier) - coarse_images.interpolate(of_source)),
+        )
+
+    largest_at_rest = max(float(d.max()) for d in distances(source.vertices.positions, tier.vertices.positions))
+    largest = mean = 0.0
+    poses = [*poses, *_extreme_weights(poses, len(source.vertices.deltas))]
+    for node_poses in poses:
+        sampled = node_poses.sampled(len(fine.weights) + len(coarse.weights))
+        for pose in sampled:
+            of_source, of_tier = source.vertices.posed(node_poses, pose), tier.vertices.posed(node_poses, pose)
+            to_tier, to_source = distances(of_source, of_tier)
+            mean += float(to_tier.mean()) / (len(sampled) * len(poses))
+            largest = _largest_distance(largest, to_tier, fine.interpolate(of_source), of_tier, tier.triangles)
+            largest = _largest_distance(largest, to_source, coarse.interpolate(of_tier), of_source, source.triangles)
+    between_points = max(0.0, rest.bound - largest_at_rest)
+    stretch = max(_largest_stretch(p) for p in poses)
+    return GeometricError(largest * (1.0 + TOLERANCE) + stretch * between_points, mean)
 
 
-def motion_sphere(
-    bodies: Sequence[DeformableVertices], drawings: Sequence[MeshPoses]
-) -> tuple[float, float, float, float]:
-    """Centre and radius of a sphere around the bodies in all poses, morph targets applied as for `posed_error`."""
-    total = sum(len(body.positions) for body in bodies)
-    clouds = [(b, d, pose) for b in bodies for d in drawings for pose in d.sampled(total)]
-    boxes = [(p.min(axis=0), p.max(axis=0)) for p in (b.posed(d, pose) for b, d, pose in clouds)]
+def motion_sphere(parts: Sequence[DeformableVertices], poses: Sequence[MeshPoses]) -> tuple[float, float, float, float]:
+    """Centre and radius of a sphere around all vertices in all poses, with morph weights as for `posed_error`."""
+    total = sum(len(part.positions) for part in parts)
+    posed = [(part, p, pose) for part in parts for p in poses for pose in p.sampled(total)]
+    boxes = [(x.min(axis=0), x.max(axis=0)) for x in (part.posed(p, pose) for part, p, pose in posed)]
     centre = (np.min([low for low, _ in boxes], axis=0) + np.max([high for _, high in boxes], axis=0)) * 0.5
-    radius = max(float(np.linalg.norm(b.posed(d, pose) - centre, axis=1).max()) for b, d, pose in clouds)
-    morphs = max(_reach(b.deltas, drawings) for b in bodies) * max(stretched(d) for d in drawings)
+    radius = max(float(np.linalg.norm(part.posed(p, pose) - centre, axis=1).max()) for part, p, pose in posed)
+    morphed = max(_largest_morph(part.deltas, poses) for part in parts) * max(_largest_stretch(p) for p in poses)
     x, y, z = (float(v) for v in centre)
-    return x, y, z, radius + morphs
+    return x, y, z, radius + morphed
 
 
-def stretched(drawing: MeshPoses) -> float:
-    """How much a drawing's matrices stretch the direction they stretch most."""
-    return max(float(np.linalg.svd(drawing.matrices[:, :, :3, :3], compute_uv=False).max()), 1e-12)
+def _largest_stretch(poses: MeshPoses) -> float:
+    """The largest factor by which the matrices stretch any direction."""
+    return max(float(np.linalg.svd(poses.matrices[:, :, :3, :3], compute_uv=False).max()), 1e-12)
 
 
-def _with_targets(drawings: Sequence[MeshPoses], targets: int) -> list[MeshPoses]:
-    """The ends of the weights' ranges, as poses."""
+def _extreme_weights(poses: Sequence[MeshPoses], targets: int) -> list[MeshPoses]:
+    """Poses with the morph weights at the ends of their ranges."""
     if targets == 0:
         return []
-    low, high = _ranges(drawings, targets)
-    if targets <= MANY_TARGETS:
-        ends = np.array(list(product((0, 1), repeat=targets)))
+    low, high = _weight_ranges(poses, targets)
+    if targets <= MAX_COMBINED_TARGETS:
+        at_high = np.array(list(product((0, 1), repeat=targets)))
     else:
-        one = np.eye(targets, dtype=np.int64)
-        ends = np.concatenate([0 * one[:1], one, 1 - one, 0 * one[:1] + 1])
-    return [MeshPoses(drawings[0].matrices[:1], np.where(ends == 1, high, low))]
+        each = np.eye(targets, dtype=np.int64)
+        at_high = np.concatenate([0 * each[:1], each, 1 - each, 0 * each[:1] + 1])
+    return [MeshPoses(poses[0].matrices[:1], np.where(at_high == 1, high, low))]
 
 
-def _ranges(drawings: Sequence[MeshPoses], targets: int) -> tuple[FloatArray, FloatArray]:
-    """The least and the largest weight (k,) of each morph target: zero and one, or what an animation applies."""
-    used = np.concatenate([d.weights[:, :targets] for d in drawings])
-    return np.minimum(used.min(axis=0), 0.0), np.maximum(used.max(axis=0), 1.0)
+def _weight_ranges(poses: Sequence[MeshPoses], targets: int) -> tuple[FloatArray, FloatArray]:
+    """The least and the largest weight (k,) of each morph target: zero and one, or further if an animation goes
+    further."""
+    animated = np.concatenate([p.weights[:, :targets] for p in poses])
+    return np.minimum(animated.min(axis=0), 0.0), np.maximum(animated.max(axis=0), 1.0)
 
 
-def _points(surface: PosedSurface) -> _Points:
-    """A triangular grid on every triangle, or, of many triangles, their corners."""
+def _sample(surface: PosedSurface) -> _SamplePoints:
+    """A triangular grid of points on every triangle; the corners if there are many triangles."""
     count = len(surface.triangles)
-    parts = int(min((2 * POINTS / count) ** 0.5, FINEST_CUT))
+    parts = int(min((2 * SAMPLE_POINTS / count) ** 0.5, MAX_EDGE_PARTS))
     if parts < 2:
-        own = np.unique(surface.triangles)
-        return _Points(own[:, None], np.ones((len(own), 1)))
+        used = np.unique(surface.triangles)
+        return _SamplePoints(used[:, None], np.ones((len(used), 1)))
     grid = np.array([(i, j, parts - i - j) for i in range(parts + 1) for j in range(parts + 1 - i)]) / parts
-    return _Points(np.repeat(surface.triangles, len(grid), axis=0), np.tile(grid, (count, 1)))
+    return _SamplePoints(np.repeat(surface.triangles, len(grid), axis=0), np.tile(grid, (count, 1)))
 
 
-def _images(points: _Points, surface: PosedSurface, other: PosedSurface) -> _Points:
+def _nearest_at_rest(points: _SamplePoints, surface: PosedSurface, other: PosedSurface) -> _SamplePoints:
     """The nearest points of the other surface at rest."""
-    found = ClosestPoints(other.body.positions, other.triangles).query(points.of(surface.body.positions))
-    weights = weights_within(found.points, other.body.positions, other.triangles, found.triangles)
-    return _Points(other.triangles[found.triangles], weights)
+    closest = ClosestPoints(other.vertices.positions, other.triangles)
+    found = closest.query(points.interpolate(surface.vertices.positions))
+    weights = weights_within(found.points, other.vertices.positions, other.triangles, found.triangles)
+    return _SamplePoints(other.triangles[found.triangles], weights)
 
 
-def _distances(points: FloatArray, images: FloatArray) -> FloatArray:
-    length: FloatArray = np.linalg.norm(points - images, axis=1)
-    return length
+def _lengths(vectors: FloatArray) -> FloatArray:
+    lengths: FloatArray = np.linalg.norm(vectors, axis=1)
+    return lengths
 
 
-def _furthest(worst: float, far: FloatArray, points: FloatArray, other: FloatArray, triangles: IntArray) -> float:
-    """The largest of `worst` and the distances of points to a posed surface, of which `far` are bounds."""
-    candidates = far > worst
+def _largest_distance(
+    largest: float, bounds: FloatArray, points: FloatArray, other: FloatArray, triangles: IntArray
+) -> float:
+    """The largest of `largest` and of the points' distances to a posed surface, given upper bounds (n,) of these."""
+    candidates = bounds > largest
     if not candidates.any():
-        return worst
-    true = ClosestPoints(other, triangles).query(points[candidates]).distances
-    return max(worst, float(np.minimum(true, far[candidates]).max()))
+        return largest
+    exact = ClosestPoints(other, triangles).query(points[candidates]).distances
+    return max(largest, float(np.minimum(exact, bounds[candidates]).max()))
 
 
-def _reach(deltas: FloatArray, drawings: Sequence[MeshPoses]) -> float:
-    """The longest sum of deltas (k, n, 3), each applied from zero to one or as far as a drawing does."""
+def _largest_morph(deltas: FloatArray, poses: Sequence[MeshPoses]) -> float:
+    """The length of the longest sum of deltas (k, n, 3) within the ranges of their weights."""
     if len(deltas) == 0:
         return 0.0
-    low, high = _ranges(drawings, len(deltas))
+    low, high = _weight_ranges(poses, len(deltas))
     ends = np.stack([low[:, None, None] * deltas, high[:, None, None] * deltas])
     box = np.maximum(-ends.min(axis=0).sum(axis=0), ends.max(axis=0).sum(axis=0))
     return float(np.linalg.norm(box, axis=1).max())

@@ -1,4 +1,4 @@
-"""Finish a region: its attributes, its streams, and the error of what a decoder will see."""
+"""Finish a region: transfer its attributes, encode its primitives, and measure the error that a decoder will see."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..mesh.surface import PrimitiveKind, Source, Surface, merge, without_degene
 from ..mesh.topology import unique_rows
 from ..mesh.weld import weld_corners
 from ..settings import Settings
-from .region_bounds import Shape
+from .region_bounds import BoundGeometry
 
 
 @dataclass(frozen=True)
 class TreeEncoding:
-    """How all regions of a tree are encoded."""
+    """The encoding that all regions of a tree share."""
 
     kinds: Sequence[PrimitiveKind]
     grid: Grid
@@ -33,7 +33,7 @@ class TreeEncoding:
 class FinishTask:
     """A region to finish.
 
-    source: the piece of the source that this region stands for; exact: whether `surface` is that piece.
+    source: the piece of the source that this region stands for. exact: whether `surface` is that piece.
     """
 
     surface: Surface
@@ -43,60 +43,41 @@ class FinishTask:
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What a worker returns for one region. mean_error: of the source's vertices."""
+class FinishedRegion:
+    """The result of a FinishTask. Errors are in the tree's units; mean_error is that of the source's vertices."""
 
     primitives: tuple[tuple[int, EncodedPrimitive], ...]
-    shape: Shape
+    bound_geometry: BoundGeometry
     error: float
     mean_error: float
     metres_per_uv: float | None
 
 
-def finish_region(task: FinishTask) -> Finished:
+def finish_region(task: FinishTask) -> FinishedRegion:
     """Transfer the attributes, encode the primitives, and measure the error of the decoded surface."""
-    surface, source = task.surface, task.source
-    kinds, grid, settings = task.encoding.kinds, task.encoding.grid, task.encoding.settings
-    on_source = None if task.exact else ClosestPoints(source.surface.positions, source.surface.triangles)
-    if on_source:
-        corners = transfer(source, surface, list(kinds), on_source)
+    surface, source, encoding = task.surface, task.source, task.encoding
+    if task.exact:
+        primitives = _encoded(surface, {name: source.corners(name) for name in source.attributes}, encoding)
+        error = _rounding_error(surface, encoding.grid)
     else:
-        corners = {name: source.corners(name) for name in source.attributes}
-    # The collapse may place a vertex a little outside of the source's box; Draco refuses one off its grid.
-    low = np.array(grid.origin)
-    on_grid = np.clip(surface.positions, low, low + grid.range)
-    primitives = []
-    for index, kind in enumerate(kinds):
-        mine = surface.kinds == index
-        if not mine.any():
-            continue
-        named: dict[str, FloatArray] = {"POSITION": on_grid[surface.triangles[mine]]}
-        for name in kind.attributes:
-            if name != "POSITION":
-                named[name] = surface.uv[mine] if name == "TEXCOORD_0" else corners[name][mine]
-        primitive = encode_primitive(
-            *weld_corners(named), grid, settings, texels=kind.texels, deep_colors=kind.deep_colors
-        )
-        primitives.append((index, primitive))
-    if on_source is None:
-        # Same triangles, each corner moved by rounding alone: half a step on every axis.
-        bound = grid.step * 0.5 * 3**0.5 + float(np.abs(surface.positions).max(initial=0.0)) * 2.0**-22
-        error = GeometricError(bound, grid.step * 0.25)
-    else:
-        seen = merge([_decoded_surface(primitive, index) for index, primitive in primitives])
-        error = geometric_error(source.surface, without_degenerates(seen), grid.step, on_source)
-    finished = tuple(primitives)
-    return Finished(finished, Shape.of(finished), error.bound, error.mean, metres_per_uv(surface, kinds))
-
-
-def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:
-    positions, inverse = unique_rows(primitive.attributes["POSITION"].values.astype(np.float64))
-    triangles = inverse[primitive.triangles]
-    return Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))
+        on_source = ClosestPoints(source.surface.positions, source.surface.triangles)
+        primitives = _encoded(surface, transfer(source, surface, list(encoding.kinds), on_source), encoding)
+        decoded = merge([_decoded_surface(primitive, index) for index, primitive in primitives])
+        error = geometric_error(source.surface, without_degenerates(decoded), encoding.grid.step, on_source)
+    return FinishedRegion(
+        primitives,
+        BoundGeometry.of(primitives),
+        error.bound,
+        error.mean,
+        metres_per_uv(surface, encoding.kinds),
+    )
 
 
 def metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | None:
-    """Square root of surface area over texture area, of all textured triangles, as the pictures see it."""
+    """The length on the surface of one unit of texture coordinates, after KHR_texture_transform.
+
+    It is the square root of surface area over texture area, both summed over all textured triangles; None without.
+    """
     textured = np.isin(surface.kinds, [i for i, k in enumerate(kinds) if k.textured])
     _, area = face_normals(surface.positions, surface.triangles[textured])
     uv = surface.uv[textured]
@@ -105,3 +86,43 @@ def metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | N
     texture_area = float((np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) * scale**2).sum()) * 0.5
     total = float(area.sum())
     return float(np.sqrt(total / texture_area)) if texture_area > 1e-12 and total > 0 else None
+
+
+def _encoded(
+    surface: Surface, corners: dict[str, FloatArray], encoding: TreeEncoding
+) -> tuple[tuple[int, EncodedPrimitive], ...]:
+    """One Draco stream for each kind that has triangles. corners: attributes (m, 3, k) but positions and TEXCOORD_0."""
+    grid = encoding.grid
+    # The collapse may place a vertex a little outside of the source's box; Draco refuses positions off its grid.
+    low = np.array(grid.origin)
+    positions = np.clip(surface.positions, low, low + grid.range)
+    primitives = []
+    for index, kind in enumerate(encoding.kinds):
+        of_kind = surface.kinds == index
+        if not of_kind.any():
+            continue
+        named: dict[str, FloatArray] = {"POSITION": positions[surface.triangles[of_kind]]}
+        for name in kind.attributes:
+            if name != "POSITION":
+                named[name] = surface.uv[of_kind] if name == "TEXCOORD_0" else corners[name][of_kind]
+        primitive = encode_primitive(
+            *weld_corners(named), grid, encoding.settings, texels=kind.texels, deep_colors=kind.deep_colors
+        )
+        primitives.append((index, primitive))
+    return tuple(primitives)
+
+
+def _rounding_error(surface: Surface, grid: Grid) -> GeometricError:
+    """The error of an encoded surface whose triangles stay the same.
+
+    Quantisation moves a corner by at most half a step on each axis; float32 arithmetic adds a few units in the last
+    place.
+    """
+    bound = grid.step * 0.5 * 3**0.5 + float(np.abs(surface.positions).max(initial=0.0)) * 2.0**-22
+    return GeometricError(bound, grid.step * 0.25)
+
+
+def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:
+    positions, inverse = unique_rows(primitive.attributes["POSITION"].values.astype(np.float64))
+    triangles = inverse[primitive.triangles]
+    return Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))

@@ -1,4 +1,4 @@
-"""The vertices of a skinned or morphed mesh as the artist made them, and their weights as files hold them."""
+"""A skinned or morphed mesh at rest, with the artist's own vertices."""
 
 from __future__ import annotations
 
@@ -11,27 +11,34 @@ from ..arrays import AnyArray, FloatArray, IntArray
 from ..errors import ModelError
 from ..gltf.document import Document, Json, item, label
 from ..gltf.primitives import (
-    POINTS_AND_LINES,
     SHAPES,
+    is_triangles,
     needs_tangents,
     primitive_kind,
     read_attributes,
     read_targets,
     read_triangles,
 )
-from ..gltf.skinning import read_deformable
+from ..gltf.skinning import DeformableVertices, read_deformable
 from ..gltf.texture_uses import texels_per_uv
-from ..mesh.surface import PrimitiveKind
+from ..mesh.surface import PrimitiveKind, Source, Surface
 from ..mesh.topology import non_degenerate, unique_rows
 from ..settings import Settings
+from .gather import stack_attribute
 from .scene import DeformingMesh
+from .skin_weights import skin_sets
+
+MAX_CUSTOM_WIDTH = 4  # components of an application's own attribute that Draco holds
+# Attributes that a simplified surface takes from its source's surface, by name without the set's number. The others
+# belong to the rig, or to an application.
+SURFACE_ATTRIBUTES = ("NORMAL", "TANGENT", "TEXCOORD", "COLOR")
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A primitive as the artist made it, welded where vertices agree in everything.
+class RestPrimitive:
+    """A primitive as the artist made it, with vertices welded if they agree in everything.
 
-    attributes: (n, k) each; targets: deltas (n, 3) by attribute; triangles: (m, 3).
+    attributes: (n, k) by name; targets: the deltas (n, 3) of each morph target by name; triangles: (m, 3).
     """
 
     kind: PrimitiveKind
@@ -39,113 +46,138 @@ class Shape:
     targets: tuple[dict[str, AnyArray], ...]
     triangles: IntArray
 
+    @property
+    def vertices(self) -> int:
+        return len(self.attributes["POSITION"])
 
-def read_shapes(document: Document, mesh: DeformingMesh, settings: Settings) -> tuple[list[Shape], str]:
-    """Every triangle primitive of a mesh. Raises ModelError for broken attributes, targets and weights."""
+    @property
+    def position_deltas(self) -> list[AnyArray]:
+        """(n, 3) of each morph target; zero if it moves no positions."""
+        return [t.get("POSITION", np.zeros_like(self.attributes["POSITION"])) for t in self.targets]
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The vertices of all primitives of a mesh, one primitive after the other.
+
+    corners: the vertex (m, 3) at each corner.
+    """
+
+    primitives: tuple[RestPrimitive, ...]
+    vertices: DeformableVertices
+    corners: IntArray
+
+
+def read_rest_primitives(
+    document: Document, mesh: DeformingMesh, settings: Settings
+) -> tuple[list[RestPrimitive], str]:
+    """Every triangle primitive of a mesh, and the mesh's name in errors.
+
+    Raises ModelError for broken attributes, morph targets and weights.
+    """
     holder: Json = item(document.json, "meshes", mesh.mesh, "meshes")
-    place = label("mesh", mesh.mesh, holder)
-    shapes: list[Shape] = []
+    mesh_place = label("mesh", mesh.mesh, holder)
+    primitives: list[RestPrimitive] = []
     for number, primitive in enumerate(holder["primitives"]):
-        if primitive.get("mode", 4) in POINTS_AND_LINES:
+        if not is_triangles(primitive):
             continue
-        where = f"{place}, primitive {number}"
-        attributes = read_attributes(document, primitive, where)
-        directed = needs_tangents(document, primitive.get("material"))
-        attributes = {n: v for n, v in attributes.items() if _known(n, v) and (n != "TANGENT" or directed)}
-        triangles = read_triangles(document, primitive, len(attributes["POSITION"]), where)
-        targets = read_targets(document, primitive, len(attributes["POSITION"]), where)
-        if shapes and len(targets) != len(shapes[0].targets):
+        place = f"{mesh_place}, primitive {number}"
+        attributes = read_attributes(document, primitive, place)
+        keeps_tangents = needs_tangents(document, primitive.get("material"))
+        attributes = {n: v for n, v in attributes.items() if _is_kept(n, v) and (n != "TANGENT" or keeps_tangents)}
+        triangles = read_triangles(document, primitive, len(attributes["POSITION"]), place)
+        targets = read_targets(document, primitive, len(attributes["POSITION"]), place)
+        if primitives and len(targets) != len(primitives[0].targets):
             raise ModelError(
-                f"has {len(targets)} morph targets, another primitive {len(shapes[0].targets)}", place=where
+                f"has {len(targets)} morph targets, another primitive {len(primitives[0].targets)}", place=place
             )
-        _check_joints(document, attributes, mesh, where)
-        _check_sets(attributes, where)
+        _check_joints(document, attributes, mesh, place)
+        attributes = _with_paired_sets(attributes, place)
         kind = primitive_kind(document, primitive, attributes)
         kind = replace(kind, texels=texels_per_uv(document, kind.material, settings))
-        shape = _welded(kind, attributes, targets, triangles)
-        if len(shape.triangles) == 0:
-            raise ModelError("has no triangle with an area", place=where, remedy="remove it and export again")
-        shapes.append(shape)
-    return shapes, place
+        welded = _welded(RestPrimitive(kind, attributes, tuple(targets), triangles))
+        if len(welded.triangles) == 0:
+            raise ModelError("has no triangle with an area", place=place, remedy="remove it and export again")
+        primitives.append(welded)
+    return primitives, mesh_place
 
 
-def encodable(attributes: dict[str, AnyArray]) -> dict[str, FloatArray]:
-    """The artist's own attributes as they are encoded."""
-    sets = skin_sets(attributes)
-    result = {name: values.astype(np.float64) for name, values in attributes.items()}
-    if sets:
-        joints, weights = (
-            np.concatenate([attributes[f"{n}_{s}"] for s in sets], axis=1) for n in ("JOINTS", "WEIGHTS")
-        )
-        result |= skin_bytes(sets, joints, weights)
-    return result
+def read_rig(primitives: Sequence[RestPrimitive], joints: int, place: str) -> Rig:
+    """The rig of all primitives of a mesh. joints: as for `read_deformable`."""
+    starts = np.cumsum([0, *(p.vertices for p in primitives)])
+    vertices = [read_deformable(p.attributes, p.position_deltas, joints, place) for p in primitives]
+    corners = [p.triangles + start for p, start in zip(primitives, starts, strict=False)]
+    return Rig(tuple(primitives), stack_vertices(vertices), np.concatenate(corners))
 
 
-def skin_bytes(sets: Sequence[str], joints: AnyArray, weights: AnyArray) -> dict[str, FloatArray]:
-    """Joints and weights (n, 4 per set) as files hold them: weights as bytes; a joint without weight must be
-    joint 0, says the validator."""
-    small = quantise_weights(weights)
-    held = np.where(small > 0, joints, 0)
-    return {
-        f"{name}_{group}": values[:, 4 * k : 4 * k + 4].astype(np.float64)
-        for k, group in enumerate(sets)
-        for name, values in (("JOINTS", held), ("WEIGHTS", small))
-    }
+def rest_source(rig: Rig) -> Source:
+    """All primitives as one surface at rest; the kind of a triangle is the index of its primitive."""
+    primitives, corners = rig.primitives, rig.corners
+    positions, inverse = unique_rows(rig.vertices.positions)
+    kinds = np.repeat(np.arange(len(primitives)), [len(p.triangles) for p in primitives])
+    names = sorted({n for p in primitives for n in p.attributes if n.split("_")[0] in SURFACE_ATTRIBUTES})
+    attributes: dict[str, FloatArray] = {name: stack_rest_attribute(name, primitives) for name in names}
+    uv = attributes.pop("TEXCOORD_0")[corners] if "TEXCOORD_0" in attributes else np.zeros((len(corners), 3, 2))
+    return Source(Surface(positions, inverse[corners], kinds, uv), corners, attributes)
 
 
-def quantise_weights(weights: AnyArray) -> AnyArray:
-    """Weights (n, k) as bytes whose rows sum to 255: rounded down, the rest given to the largest
-    remainders. A vertex without weight hangs on its first joint."""
-    positive = np.maximum(weights.astype(np.float64), 0.0)
-    total = positive.sum(axis=1, keepdims=True)
-    first = np.zeros_like(positive)
-    first[:, 0] = 1.0
-    share = np.where(total > 0, positive / np.where(total > 0, total, 1.0), first) * 255
-    floor = np.floor(share + 1e-9)
-    missing = np.rint(255 - floor.sum(axis=1)).astype(np.int64)
-    rank = np.argsort(np.argsort(-(share - floor), axis=1, kind="stable"), axis=1, kind="stable")
-    result: AnyArray = (floor + (rank < missing[:, None])).astype(np.uint8)
-    return result
+def stack_rest_attribute(name: str, primitives: Sequence[RestPrimitive]) -> FloatArray:
+    """The values of an attribute at all vertices of a rig; see `stack_attribute`."""
+    stacked = stack_attribute(name, [p.attributes for p in primitives], [p.vertices for p in primitives])
+    values: FloatArray = stacked.astype(np.float64)
+    return values
 
 
-def skin_sets(attributes: dict[str, AnyArray]) -> list[str]:
-    """The numbers of the JOINTS and WEIGHTS that come in pairs."""
-    names = sorted(n.removeprefix("JOINTS_") for n in attributes if n.startswith("JOINTS_"))
-    return [n for n in names if f"WEIGHTS_{n}" in attributes]
+def stack_vertices(parts: Sequence[DeformableVertices]) -> DeformableVertices:
+    """The vertices of all parts, one part after the other."""
+    width = max(p.joints.shape[1] for p in parts)
+    padding = [((0, 0), (0, width - p.joints.shape[1])) for p in parts]
+    return DeformableVertices(
+        np.concatenate([p.positions for p in parts]),
+        np.concatenate([np.pad(p.joints, pad) for p, pad in zip(parts, padding, strict=True)]),
+        np.concatenate([np.pad(p.weights, pad) for p, pad in zip(parts, padding, strict=True)]),
+        np.concatenate([p.deltas for p in parts], axis=1),
+    )
 
 
-def _check_sets(attributes: dict[str, AnyArray], place: str) -> None:
-    """Drop JOINTS and WEIGHTS that come without the other."""
-    sets = skin_sets(attributes)
-    for name in [n for n in attributes if n.startswith(("JOINTS_", "WEIGHTS_")) and n.split("_")[1] not in sets]:
-        del attributes[name]
-    if any(attributes[f"{n}_{s}"].shape[1] != 4 for s in sets for n in ("JOINTS", "WEIGHTS")):
-        raise ModelError("JOINTS and WEIGHTS must be VEC4", place=place)
+def _is_kept(name: str, values: AnyArray) -> bool:
+    """Whether glTF defines the attribute, or it is an application's own and Draco holds it."""
+    return name.split("_")[0] in SHAPES or (name.startswith("_") and values.shape[1] <= MAX_CUSTOM_WIDTH)
 
 
 def _check_joints(document: Document, attributes: dict[str, AnyArray], mesh: DeformingMesh, place: str) -> None:
+    """Raise ModelError if a vertex refers to a joint that the skin of one of the mesh's nodes lacks."""
     for node in mesh.nodes:
         skin = item(document.json, "nodes", node, f"node {node}").get("skin")
         if skin is not None:
             read_deformable(attributes, (), len(item(document.json, "skins", skin, place)["joints"]), place)
 
 
-def _known(name: str, values: AnyArray) -> bool:
-    """Whether glTF knows the attribute, or it is an application's own of a shape that Draco holds."""
-    return name.split("_")[0] in SHAPES or (name.startswith("_") and values.shape[1] <= 4)
+def _with_paired_sets(attributes: dict[str, AnyArray], place: str) -> dict[str, AnyArray]:
+    """The attributes without JOINTS that lack WEIGHTS, and the reverse. Raises ModelError unless both are VEC4."""
+    sets = skin_sets(attributes)
+    if any(attributes[f"{n}_{s}"].shape[1] != 4 for s in sets for n in ("JOINTS", "WEIGHTS")):
+        raise ModelError("JOINTS and WEIGHTS must be VEC4", place=place)
+    return {
+        name: values
+        for name, values in attributes.items()
+        if not name.startswith(("JOINTS_", "WEIGHTS_")) or name.split("_")[1] in sets
+    }
 
 
-def _welded(
-    kind: PrimitiveKind, attributes: dict[str, AnyArray], targets: Sequence[dict[str, AnyArray]], triangles: IntArray
-) -> Shape:
-    """Join vertices that agree in everything, and drop the unused ones and triangles that became lines."""
+def _welded(primitive: RestPrimitive) -> RestPrimitive:
+    """Weld vertices that agree in everything; drop unused vertices, and triangles that use one vertex twice."""
+    attributes, targets = primitive.attributes, primitive.targets
     columns = [*attributes.values(), *(v for t in targets for v in t.values())]
     rows, inverse = unique_rows(np.concatenate([c.astype(np.float64) for c in columns], axis=1))
-    triangles = inverse[triangles]
+    triangles = inverse[primitive.triangles]
     triangles = triangles[non_degenerate(triangles)]
     used, compact = np.unique(triangles, return_inverse=True)
     split = np.split(rows[used], np.cumsum([c.shape[1] for c in columns])[:-1], axis=1)
     restored = iter(s.astype(c.dtype) for s, c in zip(split, columns, strict=True))
-    welded = {name: next(restored) for name in attributes}
-    moved = tuple({name: next(restored) for name in t} for t in targets)
-    return Shape(kind, welded, moved, compact.reshape(-1, 3))
+    return RestPrimitive(
+        primitive.kind,
+        {name: next(restored) for name in attributes},
+        tuple({name: next(restored) for name in t} for t in targets),
+        compact.reshape(-1, 3),
+    )

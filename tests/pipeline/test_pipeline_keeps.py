@@ -14,7 +14,7 @@ from streamxr.pipeline.gltf.accessors import read_accessor
 from streamxr.pipeline.gltf.document import Document
 from streamxr.pipeline.gltf.primitives import read_triangles
 from streamxr.pipeline.mesh.geometry import face_normals
-from streamxr.pipeline.trees.rig import quantise_weights
+from streamxr.pipeline.trees.skin_weights import quantise_weights
 
 Build = Callable[..., Built]
 

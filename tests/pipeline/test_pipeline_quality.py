@@ -18,8 +18,10 @@ from streamxr.pipeline.mesh.simplify import simplify, stray_share
 from streamxr.pipeline.mesh.surface import PrimitiveKind, Source, Surface, merge
 from streamxr.pipeline.mesh.topology import unique_rows
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.trees.regions import STRAY_SHARE, build_tree
-from streamxr.pipeline.trees.scene import TreeSource, read_scene
+from streamxr.pipeline.trees.regions import build_tree
+from streamxr.pipeline.trees.scene import read_scene
+from streamxr.pipeline.trees.tiers import STRAY_SHARE
+from streamxr.pipeline.trees.tree import TreeSource
 
 Build = Callable[..., Built]
 

@@ -1,0 +1,124 @@
+"""The nodes of the default scene: their world matrices, the meshes they draw, and which must stay addressable."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Any
+
+import numpy as np
+
+from ..arrays import FloatArray
+from ..errors import ModelError
+from ..gltf.animation_pointer import pointed_element
+from ..gltf.document import Json, item, items, label
+from ..gltf.node_transforms import node_matrix
+from ..gltf.primitives import MAX_EXTENT
+
+MAX_NODE_DEPTH = 1000  # viewers follow the hierarchy by recursion
+VISIBILITY = "KHR_node_visibility"
+MESH_INDEPENDENT = {"KHR_lights_punctual"}  # node extensions that do not concern the node's mesh
+
+
+def world_matrices(json: Json) -> dict[int, FloatArray]:
+    """The rest matrix (4, 4), from node to asset space, of each node of the default scene, in node order.
+
+    Raises ModelError if nodes form a cycle, share a child, lie too deep, or are scaled or moved past MAX_EXTENT.
+    """
+    world: dict[int, FloatArray] = {}
+    stack: list[tuple[Any, FloatArray, int]] = [(root, np.eye(4), 1) for root in _roots(json)]
+    while stack:
+        index, parent_matrix, depth = stack.pop()
+        node = item(json, "nodes", index, "scene")
+        place = label("node", index, node)
+        if index in world:
+            raise ModelError(
+                "is reached twice: nodes form a cycle or share a child", place=place, remedy="export it again"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            world[index] = parent_matrix @ node_matrix(node, place)
+        if not np.abs(world[index]).max() < MAX_EXTENT:  # also true for NaN
+            raise ModelError("is scaled or moved past any real size", place=place, remedy="check its scale")
+        if depth > MAX_NODE_DEPTH:
+            remedy = "flatten the hierarchy: viewers cannot draw it"
+            raise ModelError(f"is more than {MAX_NODE_DEPTH:,} levels deep", place=place, remedy=remedy)
+        stack.extend((child, world[index], depth + 1) for child in node.get("children", []))
+    return dict(sorted(world.items()))
+
+
+def mesh_users(json: Json, world: dict[int, FloatArray]) -> dict[int, tuple[int, ...]]:
+    """The nodes of the default scene that draw each mesh, by mesh. Raises ModelError if a mesh does not exist."""
+    nodes = items(json, "nodes")
+    users: dict[int, list[int]] = {}
+    for index in world:
+        mesh = nodes[index].get("mesh")
+        if mesh is not None:
+            item(json, "meshes", mesh, label("node", index, nodes[index]))
+            users.setdefault(mesh, []).append(index)
+    return {mesh: tuple(drawing) for mesh, drawing in users.items()}
+
+
+def addressable_nodes(json: Json, patterns: str) -> set[int]:
+    """Nodes whose mesh must not be flattened, since an animation or an application refers to them.
+
+    patterns: node names to keep, one pattern a line.
+    """
+    nodes = items(json, "nodes")
+    return _animated(json, nodes) | _kept(json, nodes, patterns)
+
+
+def _roots(json: Json) -> list[Any]:
+    """The root nodes of the default scene; without scenes, the nodes that are no children."""
+    if items(json, "scenes"):
+        roots: list[Any] = item(json, "scenes", json.get("scene", 0), "scene").get("nodes", [])
+        return roots
+    nodes = items(json, "nodes")
+    children = {c for n in nodes for c in n.get("children", [])}
+    return [i for i in range(len(nodes)) if i not in children]
+
+
+def _animated(json: Json, nodes: list[Json]) -> set[int]:
+    """Nodes that an animation moves, with their descendants."""
+    animated: set[int] = set()
+    for animation in items(json, "animations"):
+        for channel in items(animation, "channels"):
+            target = channel["target"]
+            if target.get("node") is not None:
+                animated.add(target["node"])
+            if (node := pointed_element(target, "nodes")) is not None and node < len(nodes):
+                animated.add(node)
+            if (mesh := pointed_element(target, "meshes")) is not None:
+                animated |= {index for index, node in enumerate(nodes) if node.get("mesh") == mesh}
+    return _with_descendants(nodes, animated)
+
+
+def _kept(json: Json, nodes: list[Json], patterns: str) -> set[int]:
+    """Nodes that an application may look for.
+
+    These are the nodes that have extras or extensions, or whose mesh has. Nodes that match a pattern, or that an
+    extension may hide, are kept with their descendants.
+    """
+    listed = [p for p in patterns.splitlines() if p]
+    named = {
+        index
+        for index, node in enumerate(nodes)
+        if VISIBILITY in (node.get("extensions") or {})
+        or any(fnmatchcase(str(node.get("name", "")), pattern) for pattern in listed)
+    }
+    meshes = items(json, "meshes")
+    described = set()
+    for index, node in enumerate(nodes):
+        mesh = meshes[node["mesh"]] if node.get("mesh") is not None else {}
+        if any(h.get("extras") or set(h.get("extensions") or {}) - MESH_INDEPENDENT for h in (node, mesh)):
+            described.add(index)
+    return described | _with_descendants(nodes, named)
+
+
+def _with_descendants(nodes: list[Json], chosen: set[int]) -> set[int]:
+    found = set(chosen)
+    stack = list(chosen)
+    while stack:
+        for child in nodes[stack.pop()].get("children", []):
+            if child not in found:
+                found.add(child)
+                stack.append(child)
+    return found

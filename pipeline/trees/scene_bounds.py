@@ -1,0 +1,104 @@
+"""The bounding box of an asset in all its poses."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+
+from ..arrays import FloatArray
+from ..errors import ModelError
+from ..gltf.animation_sampling import Motion
+from ..gltf.document import Document, Json
+from ..gltf.primitives import MAX_EXTENT, is_triangles, primitives_of, read_attributes, read_targets
+from ..gltf.skinning import read_deformable, read_mesh_poses
+from ..mesh.geometry import bounding_box
+from .tree import TreeSource
+
+# Positions of one mesh, in all poses of all its nodes, that take about a second to bound.
+MAX_EXACT_POSITIONS = 5_000_000
+MIN_HULL_POINTS = 64  # with fewer points, a convex hull saves no time
+
+
+def scene_bounds(
+    document: Document,
+    trees: Sequence[TreeSource],
+    deforming: Collection[int],
+    users: Mapping[int, Sequence[int]],
+    motion: Motion,
+) -> tuple[FloatArray, FloatArray]:
+    """The lowest and the highest corner (3,) of the box that holds everything in every pose.
+
+    deforming: the skinned and morphed meshes. users: the nodes that draw each mesh.
+    Raises ModelError if there is no geometry, or if it reaches past MAX_EXTENT.
+    """
+    corners: list[FloatArray] = []
+    for tree in trees:
+        positions = tree.source.surface.positions
+        if tree.mesh is None:
+            corners += bounding_box(positions)
+        else:
+            corners += _swept_corners(positions, [motion.world[node] for node in tree.nodes])
+    for mesh, drawn_by in users.items():
+        for place, primitive in primitives_of(document, mesh):
+            if mesh in deforming:
+                corners += _deformed_corners(document, primitive, drawn_by, motion, place)
+            elif not is_triangles(primitive):
+                positions = read_attributes(document, primitive, place)["POSITION"].astype(np.float64)
+                if len(positions):
+                    corners += _swept_corners(positions, [motion.world[node] for node in drawn_by])
+    if not corners:
+        raise ModelError("holds no geometry", remedy="export at least one object with vertices")
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0)
+    if not (np.isfinite(low).all() and np.isfinite(high).all() and np.abs([low, high]).max() < MAX_EXTENT):
+        raise ModelError(
+            f"reaches {np.abs([low, high]).max():.3g} m from its origin", remedy="check the scale of its nodes"
+        )
+    return low, high
+
+
+def _deformed_corners(
+    document: Document, primitive: Json, nodes: Sequence[int], motion: Motion, place: str
+) -> list[FloatArray]:
+    """The corners of the boxes around a skinned or morphed primitive, one box for each node and pose."""
+    attributes = read_attributes(document, primitive, place)
+    positions = attributes["POSITION"].astype(np.float64)
+    if len(positions) == 0:
+        return []
+    targets = read_targets(document, primitive, len(positions), place)
+    deltas = [t.get("POSITION", np.zeros_like(positions)) for t in targets]
+    corners = []
+    for node in nodes:
+        poses = read_mesh_poses(document, node, motion, place)
+        deformable = read_deformable(attributes, deltas, poses.matrices.shape[1], place)
+        for pose in poses.sampled(len(positions)):
+            posed = deformable.posed(poses, pose)
+            corners += [posed.min(axis=0), posed.max(axis=0)]
+    return corners
+
+
+def _swept_corners(points: FloatArray, matrices: Sequence[FloatArray]) -> list[FloatArray]:
+    """The corners of the boxes around points (n, 3), one box for each node with its (t, 4, 4) matrices."""
+    points = _outermost(points)
+    if len(points) * sum(map(len, matrices)) > MAX_EXACT_POSITIONS:
+        # The box around the mesh's transformed box is a little too large, but needs only eight points a pose.
+        box = np.stack([points.min(axis=0), points.max(axis=0)])
+        points = np.stack(np.meshgrid(*box.T), axis=-1).reshape(-1, 3)
+    corners = []
+    for poses in matrices:
+        moved = np.einsum("tij,nj->tni", poses[:, :3, :3], points) + poses[:, None, :3, 3]
+        corners += [moved.min(axis=(0, 1)), moved.max(axis=(0, 1))]
+    return corners
+
+
+def _outermost(points: FloatArray) -> FloatArray:
+    """The points of the convex hull, the only ones that can be outermost under an affine map; all if there is none."""
+    if len(points) < MIN_HULL_POINTS:
+        return points
+    from scipy.spatial import ConvexHull, QhullError  # slow to load, and few models need it
+
+    try:
+        hull: FloatArray = points[ConvexHull(points).vertices]
+    except QhullError:  # the points are flat, or thinner than rounding
+        return points
+    return hull
