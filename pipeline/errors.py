@@ -6,6 +6,10 @@ import reprlib
 
 MAX_TEXT = 600  # characters of a message: names and values in it are the file's and may be of any length
 MAX_SHOWN = 40  # characters of a value that a message quotes
+# Remedies that several readers suggest.
+EXPORT_AGAIN = "export it again"
+DAMAGED = "the file is damaged: export it again"
+TRUNCATED = "the file is truncated: export or copy it again"
 
 
 class ModelError(Exception):

@@ -7,13 +7,13 @@ import warnings
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray, IntArray
-from ..errors import ModelError
+from ..errors import DAMAGED, ModelError
 from ..mesh.polygons import triangulate
 from ..mesh.weld import weld_corners
 from ..pictures.color import decode_srgb, srgb_to_linear
-from .translated import Part, Translated, corner_normals
+from .normals import corner_normals
+from .translated import Part, Translated
 
-DAMAGED = "the file is damaged: export it again"
 CODE_TOLERANCE = 1e-3  # of an 8-bit code: colours closer to whole codes are 8-bit colours
 
 

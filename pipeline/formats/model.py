@@ -1,4 +1,4 @@
-"""Any model file as one glTF document: glTF as it came, OBJ, PLY and STL translated."""
+"""Read a model file of any supported format as one glTF document."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".3mf")
 SINGLE_FILES = (".ply", ".stl", ".off", ".3mf")  # formats that name no other files
-SCANS = (".ply", ".stl")  # cleaned unless asked otherwise
+SCANS = (".ply", ".stl")  # formats whose geometry is cleaned by default
 METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
 
 
 def read_model(path: Path, name: str | None = None, *, unit: str = "m", up: str = "y") -> Document:
     """Read a model file and every file it names.
 
-    unit, up: the unit of length (a key of METRES) and the up axis, "y" or "z", of formats that state none.
-    Raises ModelError when anything about it is broken or missing.
+    name: of the document; the file's name if None. unit, up: the unit of length (a key of METRES) and the up axis ("y"
+    or "z") of formats that state none.
+    Raises ModelError if a file is broken or missing.
     """
-    reader = _translator(path)
+    reader = _reader(path)
     if reader is not None:
         return reader(path).document(name or path.name, METRES[unit], up)
     from ..gltf.draco_input import expand_draco
@@ -34,7 +35,7 @@ def read_model(path: Path, name: str | None = None, *, unit: str = "m", up: str 
 def source_sha256(path: Path) -> str:
     """The hash that `read_model` gives the document, without the slow part of reading it.
 
-    Raises ModelError as reading does.
+    Raises ModelError as `read_model` does.
     """
     from ..gltf.source_files import read_document, read_file, sha256_of
 
@@ -48,8 +49,11 @@ def source_sha256(path: Path) -> str:
     return read_document(path).sha256
 
 
-def _translator(path: Path) -> Callable[[Path], Translated] | None:
-    """What reads a format that is not glTF. Each is loaded when a model needs it: they load the mesh libraries."""
+def _reader(path: Path) -> Callable[[Path], Translated] | None:
+    """The reader of a format other than glTF; None for glTF.
+
+    The readers are imported on demand, because they load the mesh libraries.
+    """
     suffix = path.suffix.lower()
     if suffix == ".obj":
         from .obj import read_obj

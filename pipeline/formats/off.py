@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray, IntArray
-from ..errors import ModelError
+from ..errors import DAMAGED, TRUNCATED, ModelError
+from ..gltf.document import POINTS
 from ..gltf.source_files import read_file
-from .faces import DAMAGED, add_surface, cut_polygons, linear_colors, parse_numbers
-from .translated import HARD_EDGE, PLAIN, POINTS, Part, Translated, require_finite
+from .faces import add_surface, cut_polygons, linear_colors, parse_numbers
+from .normals import HARD_EDGE
+from .translated import PLAIN, Part, Translated, require_finite
 
 # Letters before OFF, in any order: texture coordinates, colours, normals, a fourth coordinate, other dimensions.
 _HEADER = re.compile(rb"\s*((?:ST|C|N|4|n)*)OFF([ \t]+BINARY)?")
 _COMMENT = re.compile(rb"#[^\r\n]*")
 MAX_INDEX = 1 << 53  # larger numbers are not exact in float64
-TRUNCATED = "the file is truncated: export or copy it again"
 
 
 def read_off(path: Path) -> Translated:
@@ -136,8 +137,7 @@ def _faces(lines: list[bytes]) -> tuple[IntArray, IntArray, FloatArray | None]:
     values[:, :3] = numbers[start[:, None] + np.arange(3)]
     has_alpha = extra[colored] == 4
     values[has_alpha, 3] = numbers[start[has_alpha] + 3]
-    largest = values[:, :3].max(initial=0.0)
-    values[~has_alpha, 3] = 255.0 if largest > 1.0 else 1.0
+    values[~has_alpha, 3] = 255.0 if values[:, :3].max(initial=0.0) > 1.0 else 1.0
     colors[colored] = _unit_colors(values)
     return sides, corners, linear_colors(colors)
 
@@ -154,5 +154,5 @@ def _indices(numbers: FloatArray, face_of: IntArray) -> IntArray:
 
 def _unit_colors(colors: FloatArray) -> FloatArray:
     """Colours as 0…1: files have 0…255, or 0…1 if no number is larger."""
-    whole = 255.0 if np.nan_to_num(colors, posinf=0.0).max(initial=0.0) > 1.0 else 1.0
-    return np.clip(np.nan_to_num(colors / whole), 0.0, 1.0)
+    largest = 255.0 if np.nan_to_num(colors, posinf=0.0).max(initial=0.0) > 1.0 else 1.0
+    return np.clip(np.nan_to_num(colors / largest), 0.0, 1.0)

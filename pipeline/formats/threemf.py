@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from ..arrays import AnyArray, FloatArray, IntArray
-from ..errors import ModelError, shown
+from ..errors import EXPORT_AGAIN, ModelError, shown
 from ..gltf.document import Json
 from ..gltf.source_files import read_file
 from ..mesh.weld import weld_corners
 from ..pictures.color import srgb_to_linear
-from .threemf_part import EXPORT_AGAIN, ModelPart, Reference, Shape
-from .translated import HARD_EDGE, PLAIN, Part, Placement, Translated, corner_normals, require_finite
+from .normals import HARD_EDGE, corner_normals
+from .threemf_part import ModelPart, Reference, Shape
+from .translated import PLAIN, Part, Placement, Translated, require_finite
 from .zip_package import SEPARATOR, ZipPackage
 
 RELATIONSHIPS = "_rels/.rels"

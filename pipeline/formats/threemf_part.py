@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..arrays import BoolArray, FloatArray, IntArray
-from ..errors import ModelError, shown
+from ..errors import EXPORT_AGAIN, ModelError, shown
 from .zip_package import SEPARATOR, ZipPackage
 
 CORE = "http://schemas.microsoft.com/3dmanufacturing/core/2015/02"
@@ -22,7 +22,6 @@ METRES = {"micron": 1e-6, "millimeter": 1e-3, "centimeter": 1e-2, "inch": 0.0254
 DEFAULT_UNIT = "millimeter"
 NO_TRANSFORM = "1 0 0 0 1 0 0 0 1 0 0 0"
 MAX_ENTRY = 1e30  # of a matrix: past any size that float32 positions can have
-EXPORT_AGAIN = "export it again"
 _COLOR = re.compile("#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?")
 
 

@@ -1,4 +1,4 @@
-"""A model of another format on its way into a glTF document."""
+"""A model of another format as a glTF document."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
+from ..arrays import AnyArray, FloatArray, IntArray
 from ..errors import ModelError
 from ..gltf.accessors import COMPONENT_OF, UNSIGNED_INT, AccessorWriter
-from ..gltf.document import Document, Json, texture_slots
+from ..gltf.document import POINTS, TEXTURE_TRANSFORM, Document, Json, texture_slots
 from ..gltf.source_files import sha256_of
-from ..mesh.topology import unique_rows
 
-HARD_EDGE = float(np.cos(np.radians(35.0)))  # sharper edges stay hard where a file has no normals
-SMOOTH = -1.0  # every edge is smooth
-MAX_VALENCE = 64  # corners around one vertex that are compared with each other
-TRANSFORM = "KHR_texture_transform"
-POINTS, LINES = 0, 1  # glTF's primitive modes
 PLAIN: Json = {"pbrMetallicRoughness": {"metallicFactor": 0.0, "roughnessFactor": 0.8}, "doubleSided": True}
 
 
 @dataclass
 class Part:
-    """Triangles, or where `triangles` is None points or lines, of one material.
+    """A primitive of one material: triangles, or points or lines if `triangles` is None.
 
     attributes: glTF name → (n, k) float32 or normalised unsigned integers; POSITION among them.
-    triangles: (m, 3) or None. mode: POINTS, or LINES between every two vertices.
+    triangles: (m, 3) or None. mode: POINTS, or LINES, which join every two vertices.
     """
 
     attributes: dict[str, AnyArray]
@@ -37,7 +31,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Placement:
-    """An object as it is drawn once. matrix: (4, 4), for column vectors."""
+    """One instance of an object. matrix: (4, 4), for column vectors."""
 
     object: int
     name: str
@@ -49,9 +43,12 @@ class Placement:
 
 @dataclass
 class Translated:
-    """What a file of another format holds, in glTF's words.
+    """The content of a file in another format, in glTF's terms.
 
-    objects: (name, parts) in file order. files: contents read, for the hash. notes: what the artist should know.
+    objects: (name, parts) in file order. materials: glTF materials, whose texture indices are those of `images`.
+    images: (name, encoded bytes). files: the contents read, for the hash. notes: remarks for the artist.
+    placements: the instances of the objects; if empty, each object is drawn once, where it is.
+    metres, up: the unit of length and the up axis, if the file states them.
     """
 
     objects: list[tuple[str, list[Part]]]
@@ -66,7 +63,7 @@ class Translated:
     def document(self, name: str, metres: float, up: str) -> Document:
         """The glTF document: a mesh and a node for each object, below a root node that rotates and scales.
 
-        metres: of one unit of length. up: the axis that points up, "y" or "z". The format's own come first.
+        metres, up: the unit of length and the up axis ("y" or "z") of files that state none.
         """
         metres = metres if self.metres is None else self.metres
         up = up if self.up is None else self.up
@@ -89,8 +86,8 @@ class Translated:
         if self.materials:
             json["materials"] = self.materials
             slots = (info for material in self.materials for _, info in texture_slots(material))
-            if any(TRANSFORM in info.get("extensions", {}) for info in slots):
-                json["extensionsUsed"] = [TRANSFORM]
+            if any(TEXTURE_TRANSFORM in info.get("extensions", {}) for info in slots):
+                json["extensionsUsed"] = [TEXTURE_TRANSFORM]
         if self.images:
             json["images"] = [{"name": title, "uri": title} for title, _ in self.images]
             json["textures"] = [{"source": index} for index in range(len(self.images))]
@@ -107,6 +104,7 @@ class Translated:
 
 
 def _primitive(part: Part, writer: AccessorWriter) -> Json:
+    """The glTF primitive of a part."""
     attributes = {}
     for name, values in part.attributes.items():
         normalized = {"normalized": True} if values.dtype.kind == "u" else {}
@@ -122,7 +120,7 @@ def _primitive(part: Part, writer: AccessorWriter) -> Json:
 
 
 def require_finite(positions: AnyArray, place: str) -> None:
-    """Raise ModelError for positions (n, 3) that are no finite float32 numbers."""
+    """Raise ModelError unless all positions (n, 3) are finite as float32."""
     with np.errstate(over="ignore"):
         good = np.isfinite(positions.astype(np.float32)).all(axis=1)
     if not good.all():
@@ -131,39 +129,3 @@ def require_finite(positions: AnyArray, place: str) -> None:
             place=place,
             remedy="clean the model in the modelling program and export it again",
         )
-
-
-def corner_normals(positions: FloatArray, triangles: IntArray, hardest: float) -> FloatArray:
-    """Normals (m, 3, 3) for corners: the area-weighted mean of the faces around a vertex whose normals are within
-    an angle, given by its cosine `hardest`, of the corner's own face; −1 takes all."""
-    welded, index = unique_rows(positions)
-    corner = index[triangles].reshape(-1)
-    p = welded[index[triangles]]
-    area = np.cross(p[:, 1] - p[:, 0], p[:, 2] - p[:, 0])
-    length = np.linalg.norm(area, axis=1, keepdims=True)
-    unit = area / np.where(length > 0, length, 1.0)
-    valence = np.bincount(corner, minlength=len(welded))
-    if hardest <= -1.0:
-        total = _sums(corner, np.repeat(area, 3, axis=0), len(welded))[corner]
-    else:
-        order = np.argsort(corner, kind="stable")
-        start = (np.cumsum(valence) - valence)[corner[order]]
-        around = valence[corner[order]]
-        face = order // 3
-        total_sorted = area[face].copy()
-        for step in range(1, min(MAX_VALENCE, int(valence.max(initial=1)))):
-            some = np.flatnonzero(around > step)
-            place = start[some] + (some - start[some] + step) % around[some]
-            other = face[place]
-            near: BoolArray = np.einsum("ij,ij->i", unit[face[some]], unit[other]) >= hardest
-            total_sorted[some[near]] += area[other[near]]
-        total = np.empty_like(total_sorted)
-        total[order] = total_sorted
-    size = np.linalg.norm(total, axis=1, keepdims=True)
-    fallback = np.repeat(np.where(length > 0, unit, [0.0, 0.0, 1.0]), 3, axis=0)
-    result: FloatArray = np.where(size > 0, total / np.where(size > 0, size, 1.0), fallback)
-    return result.reshape(-1, 3, 3)
-
-
-def _sums(index: IntArray, values: FloatArray, count: int) -> FloatArray:
-    return np.stack([np.bincount(index, values[:, k], minlength=count) for k in range(values.shape[1])], axis=1)

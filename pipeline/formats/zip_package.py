@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import IO
 from xml.parsers import expat
 
-from ..errors import ModelError
+from ..errors import DAMAGED, ModelError
 
 # Decompressed bytes of all parts that are read: this much always, and beyond it a multiple of the file's size. XML of
 # coordinates shrinks to a tenth or so; a zip bomb to a thousandth.
@@ -18,7 +18,6 @@ MAX_RATIO = 200
 MAX_BYTES = 1 << 30
 MAX_DEPTH = 100  # of nested XML elements: 3MF needs 6
 CHUNK = 1 << 16
-DAMAGED = "the file is damaged: export or copy it again"
 SEPARATOR = " "  # between the namespace and the local name of an element or attribute
 
 # Called for each start tag with its name, its attributes and its line number; names as "namespace name".

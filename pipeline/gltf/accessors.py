@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import AnyArray
-from ..errors import ModelError, shown
+from ..errors import DAMAGED, ModelError, shown
 from .document import Document, Json, integer, item, label
 
 BYTE, UNSIGNED_BYTE, SHORT, UNSIGNED_SHORT, UNSIGNED_INT, FLOAT = 5120, 5121, 5122, 5123, 5125, 5126
@@ -165,7 +165,7 @@ def _strided(
         raise ModelError(
             f"needs {end:,} bytes but its bufferView has {len(view):,}",
             place=place,
-            remedy="the file is damaged: export it again",
+            remedy=DAMAGED,
         )
     return np.ndarray((count, width), dtype, view, offset, (step, dtype.itemsize))
 

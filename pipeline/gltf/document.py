@@ -18,6 +18,9 @@ from ..errors import ModelError, shown
 Json = dict[str, Any]
 
 DRACO = "KHR_draco_mesh_compression"
+TEXTURE_TRANSFORM = "KHR_texture_transform"
+# The modes of primitives.
+POINTS, LINES, LINE_LOOP, LINE_STRIP, TRIANGLES, TRIANGLE_STRIP, TRIANGLE_FAN = range(7)
 MAX_INTEGER = 1 << 53  # larger JSON numbers are not exact integers in a double
 
 
@@ -65,6 +68,11 @@ def item(document: Json, key: str, index: Any, place: str) -> Json:
         raise ModelError("must be an object", place=f"{key}[{index}]")
     element: Json = found[index]
     return element
+
+
+def objects_in(value: Any) -> list[Json]:
+    """The objects in a value that should be an array of objects; empty if it is not an array."""
+    return [element for element in value if isinstance(element, dict)] if isinstance(value, list) else []
 
 
 def integer(holder: Json, key: str, place: str, default: int | None = None) -> int:

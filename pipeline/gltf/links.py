@@ -1,7 +1,7 @@
-"""Check that every index by which the objects of a document name each other points at something.
+"""Check that every index in a document points at an existing object.
 
-The base keeps cameras, skins, animations and whole extensions as they came, so an index that no stage of the
-pipeline follows would reach the viewer; here all of them meet the same question first.
+The base keeps cameras, skins, animations and whole extensions unchanged, so a bad index that no stage of the pipeline
+follows would otherwise reach the viewer.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ..errors import ModelError
+from ..errors import EXPORT_AGAIN, ModelError
 from .document import Json, item, items, label
 
-# (array, property, target): scalars and arrays of indices alike.
+# (array, property, target array). The property is an index, or a list of indices if it is in LISTS.
 LINKS = (
     ("scenes", "nodes", "nodes"),
     ("nodes", "children", "nodes"),
@@ -33,16 +33,16 @@ LIGHTS = "KHR_lights_punctual"
 
 
 def check_links(json: Json) -> None:
-    """Raise ModelError for the first index that is no integer or points past its array's end."""
+    """Raise ModelError for the first index that is not an integer or points past the end of its array."""
     for key, name, target in LINKS:
         for index, holder in enumerate(items(json, key)):
             place = label(key.removesuffix("s"), index, holder)
-            several = (key, name) in LISTS
-            value: Any = holder.get(name, [] if several else None)
-            if several and not isinstance(value, list):
+            is_list = (key, name) in LISTS
+            value: Any = holder.get(name, [] if is_list else None)
+            if is_list and not isinstance(value, list):
                 raise ModelError(f"{name} must be an array", place=place)
-            named: list[Any] = value if several else [] if value is None else [value]
-            for each in named:
+            indices: list[Any] = value if is_list else [] if value is None else [value]
+            for each in indices:
                 item(json, target, each, f"{place}, {name}")
     _check_hierarchy(items(json, "nodes"))
     if json.get("scene") is not None:
@@ -55,18 +55,18 @@ def check_links(json: Json) -> None:
 
 
 def _check_hierarchy(nodes: list[Json]) -> None:
-    """Each node has one parent at most, and none is below itself, whether a scene shows it or not."""
-    below = [child for node in nodes for child in node.get("children", [])]
-    wrong = {index for index, parents in Counter(below).items() if parents > 1}
-    if not wrong:  # then what no root leads to goes round in circles
+    """Raise ModelError if a node has two parents or is its own descendant, even if no scene contains it."""
+    children = [child for node in nodes for child in node.get("children", [])]
+    wrong = {index for index, parents in Counter(children).items() if parents > 1}
+    if not wrong:  # then the nodes that no root leads to are in cycles
         wrong = {*range(len(nodes))}
-        stack = [*(wrong - {*below})]
+        stack = [*(wrong - {*children})]
         while stack:
             wrong.remove(index := stack.pop())
             stack += nodes[index].get("children", [])
     if wrong:
         place = label("node", min(wrong), nodes[min(wrong)])
-        raise ModelError("is reached twice: nodes form a cycle or share a child", place=place, remedy="export it again")
+        raise ModelError("is reached twice: nodes form a cycle or share a child", place=place, remedy=EXPORT_AGAIN)
 
 
 def _check_light(json: Json, node: Json, place: str) -> None:
@@ -77,7 +77,7 @@ def _check_light(json: Json, node: Json, place: str) -> None:
     holder = json.get("extensions")
     lights = holder.get(LIGHTS) if isinstance(holder, dict) else None
     if not isinstance(use, dict) or not isinstance(lights, dict):
-        raise ModelError(f"{LIGHTS} must be an object, here and in the document", place=place)
+        raise ModelError(f"{LIGHTS} must be an object, in the node and in the document", place=place)
     item(lights, "lights", use.get("light"), f"{place}, {LIGHTS}")
 
 
@@ -95,7 +95,7 @@ def _check_animation(json: Json, animation: Json, place: str) -> None:
 
 
 def _check_extensions(json: Json) -> None:
-    """Wherever glTF has `extensions`, it is an object of objects."""
+    """Raise ModelError if an `extensions` property anywhere is not an object."""
     stack: list[tuple[Any, str]] = [(json, "")]
     while stack:
         holder, place = stack.pop()

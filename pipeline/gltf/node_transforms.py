@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import FloatArray
-from .document import Document, Json, item, label, numbers
+from .document import Document, Json, item, label, numbers, objects_in
 
 PROPERTY_WIDTHS = {"translation": 3, "rotation": 4, "scale": 3}
 
@@ -54,9 +54,8 @@ def rest_value(document: Document, node: int, path: str) -> FloatArray:
     if holder.get("mesh") is None:
         return np.zeros(0)
     mesh = item(document.json, "meshes", holder["mesh"], place)
-    listed = mesh.get("primitives")
-    primitives = [p for p in listed if isinstance(p, dict)] if isinstance(listed, list) else []
-    count = max((len(p["targets"]) for p in primitives if isinstance(p.get("targets"), list)), default=0)
+    targets = [primitive.get("targets") for primitive in objects_in(mesh.get("primitives"))]
+    count = max((len(listed) for listed in targets if isinstance(listed, list)), default=0)
     given = holder.get("weights", mesh.get("weights"))
     if given is None or count == 0:
         return np.zeros(count)

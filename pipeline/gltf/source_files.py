@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ..errors import ModelError, os_reason, shown
-from .document import DRACO, Document, Json, integer, items, label
+from ..errors import DAMAGED, TRUNCATED, ModelError, os_reason, shown
+from .document import DRACO, TEXTURE_TRANSFORM, Document, Json, integer, items, label
 from .strict_json import parse_json
 
 # Required extensions that the pipeline understands, or passes through unread.
@@ -23,14 +23,13 @@ SUPPORTED_REQUIRED = {
     "KHR_lights_punctual",
     "KHR_materials_unlit",
     "KHR_mesh_quantization",
-    "KHR_texture_transform",
+    TEXTURE_TRANSFORM,
     "KHR_xmp_json_ld",
 }
 # Files may list these as optional, but most of the geometry would silently be missing without them.
 CHANGES_GEOMETRY = {"EXT_mesh_gpu_instancing"}
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
-REMEDY_MISSING = "put the file beside the model"
-REMEDY_TRUNCATED = "the file is truncated: export or copy it again"
+PUT_BESIDE = "put the file beside the model"
 
 
 def read_document(path: Path, name: str | None = None) -> Document:
@@ -63,7 +62,7 @@ def read_document(path: Path, name: str | None = None) -> Document:
                 total += len(content)
         if len(content) < length:
             problem = f"declares {length:,} bytes but only {len(content):,} are there"
-            raise ModelError(problem, place=place, remedy=REMEDY_TRUNCATED)
+            raise ModelError(problem, place=place, remedy=TRUNCATED)
         buffers.append(content)
 
     image_files: dict[int, bytes] = {}
@@ -99,7 +98,7 @@ def read_uri(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
     name = unquote(uri)
     name = name if len(name) <= 120 else name[:117] + "…"
     if "://" in uri:
-        raise ModelError(f'"{name}" is not a file beside the model', place=place, remedy=REMEDY_MISSING)
+        raise ModelError(f'"{name}" is not a file beside the model', place=place, remedy=PUT_BESIDE)
     folder = model.parent.resolve()
     try:
         target = (folder / unquote(uri)).resolve()
@@ -111,9 +110,9 @@ def read_uri(model: Path, uri: Any, place: str) -> tuple[bytes, bool]:
     except RuntimeError:  # Python before 3.13 raises it for a circle of symbolic links
         raise ModelError(f'"{name}" cannot be read: it is a circle of symbolic links', place=place) from None
     if not target.is_relative_to(folder):
-        raise ModelError(f'"{name}" leaves the model\'s folder', place=place, remedy=REMEDY_MISSING)
+        raise ModelError(f'"{name}" leaves the model\'s folder', place=place, remedy=PUT_BESIDE)
     if not exists:
-        raise ModelError(f'"{name}" is missing', place=place, remedy=REMEDY_MISSING)
+        raise ModelError(f'"{name}" is missing', place=place, remedy=PUT_BESIDE)
     try:
         return target.read_bytes(), True
     except OSError as error:
@@ -156,7 +155,7 @@ def _split_glb(raw: bytes) -> tuple[bytes, bytes | None]:
         raise ModelError(f"is glTF version {version}", remedy="only glTF 2.0 is supported: export it again")
     if length > len(raw):
         problem = f"the header declares {length:,} bytes but the file has {len(raw):,}"
-        raise ModelError(problem, remedy=REMEDY_TRUNCATED)
+        raise ModelError(problem, remedy=TRUNCATED)
     chunks: list[tuple[int, bytes]] = []
     offset = 12
     while offset + 8 <= length:
@@ -166,7 +165,7 @@ def _split_glb(raw: bytes) -> tuple[bytes, bytes | None]:
         chunks.append((kind, raw[offset + 8 : offset + 8 + size]))
         offset += 8 + size + (-size % 4)
     if not chunks or chunks[0][0] != JSON_CHUNK:
-        raise ModelError("the first chunk is not JSON", remedy="the file is damaged: export it again")
+        raise ModelError("the first chunk is not JSON", remedy=DAMAGED)
     binary = next((content for kind, content in chunks[1:] if kind == BINARY_CHUNK), None)
     return chunks[0][1], binary
 

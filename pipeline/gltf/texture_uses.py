@@ -11,7 +11,7 @@ from ..pictures.codec import picture_size
 from ..pictures.levels import Picture, level_sizes
 from ..settings import Role, Settings
 from .accessors import read_image
-from .document import Document, Json, item, items, label, texture_slots
+from .document import TEXTURE_TRANSFORM, Document, Json, item, items, label, texture_slots
 
 COLOR_SLOTS = {
     "baseColorTexture",
@@ -101,7 +101,7 @@ def texels_per_uv(document: Document, material: int | None, settings: Settings) 
     for slot, info in texture_slots(holder):
         place = f"{label('material', material, holder)}, {slot}"
         extensions = info.get("extensions")
-        transform = extensions.get("KHR_texture_transform") if isinstance(extensions, dict) else None
+        transform = extensions.get(TEXTURE_TRANSFORM) if isinstance(extensions, dict) else None
         transform = transform if isinstance(transform, dict) else {}
         if transform.get("texCoord", info.get("texCoord", 0)) != 0:
             continue

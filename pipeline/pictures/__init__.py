@@ -1,1 +1,1 @@
-"""One picture: decoding, levels of detail, the KTX2 encoder."""
+"""Pictures: decode, reduce to levels of detail, encode."""

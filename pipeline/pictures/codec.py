@@ -1,4 +1,4 @@
-"""One picture: any PNG, JPEG or WebP file into 8-bit pixels, and pixels into a file of a level."""
+"""Decode PNG, JPEG and WebP files to 8-bit pixels, and encode the pixels of levels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .color import Codes
 
 Format = Literal["jpg", "ktx2", "png", "webp"]
 
-MAX_PIXELS = 8192 * 8192  # more than a headset's GPU takes, and a bomb's bound: 64 megapixels are 256 MB here
+MAX_PIXELS = 8192 * 8192  # more than the GPU of a headset accepts; limits decompression bombs to 256 MB of RGBA
 WEBP_EFFORT = 4  # Pillow's method: 6 takes three times as long for 1–2 % fewer bytes
 READABLE = ("PNG", "JPEG", "WEBP")
 
@@ -25,25 +25,22 @@ T = TypeVar("T")
 
 
 def picture_size(content: bytes, place: str) -> tuple[int, int]:
-    """Width and height as the file's header states them.
-
-    Raises ModelError for what is no picture, or one too large to decode.
-    """
+    """Width and height from the header of a file. Raises ModelError if it is not a picture, or is too large."""
     return _read(content, place, lambda image: (image.width, image.height))
 
 
 def decode_picture(content: bytes, place: str) -> Codes:
-    """Pixels (h, w, 3), or (h, w, 4) where any of them is not opaque.
+    """Pixels (h, w, 3), or (h, w, 4) if one of them is not opaque.
 
-    As glTF asks, colour profiles, gamma and orientation are ignored; of an animation the first picture counts.
-    Deeper channels are cut to 8 bits. Raises ModelError when it cannot be decoded.
+    Colour profiles, gamma and orientation are ignored, as glTF requires. Of an animation, this is the first frame.
+    Channels of 16 bits lose their low bits. Raises ModelError if the picture cannot be decoded.
     """
     pixels = _read(content, place, _decoded)
     return pixels[:, :, :3] if pixels.shape[2] == 4 and int(pixels[:, :, 3].min()) == 255 else pixels
 
 
 def encode_picture(pixels: Codes, role: Role, settings: Settings, texture_format: str) -> tuple[bytes, Format]:
-    """A file of these pixels and its format: JPEG holds no alpha, so pictures with alpha become PNG there."""
+    """A file of these pixels, and its format. With "jpeg", pictures with alpha become PNG: JPEG has no alpha."""
     alpha = pixels.shape[2] == 4
     if texture_format == "ktx2":
         return ktx2.encode(pixels, role), "ktx2"
@@ -51,7 +48,7 @@ def encode_picture(pixels: Codes, role: Role, settings: Settings, texture_format
         return _saved(pixels, "PNG"), "png"
     quality = {"color": settings.color_quality, "normal": settings.normal_quality, "data": settings.data_quality}[role]
     if texture_format == "jpeg":
-        # Half the chroma is what eyes do not miss in a colour; in other maps these channels mean something.
+        # Eyes do not notice halved chroma in colours, but in other maps the channels are independent data.
         chroma = "4:2:0" if role == "color" else "4:4:4"
         return _saved(pixels, "JPEG", quality=quality, subsampling=chroma, optimize=True), "jpg"
     return _saved(pixels, "WEBP", quality=quality, method=WEBP_EFFORT, exact=True), "webp"
@@ -63,28 +60,29 @@ def _saved(pixels: Codes, name: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def _read(content: bytes, place: str, look: Callable[[Image.Image], T]) -> T:
+def _read(content: bytes, place: str, use: Callable[[Image.Image], T]) -> T:
+    """The result of `use` on the opened picture. Raises ModelError if it is not a picture, or is too large."""
     remedy = "open it in an image program and save it again"
     try:
         with warnings.catch_warnings():
-            # Pillow warns of metadata that nobody here reads, and of sizes that are checked below.
+            # Pillow warns about metadata, which is not used, and about sizes, which are checked below.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=READABLE) as image:
                 if image.width * image.height > MAX_PIXELS:
                     problem = f"is {image.width:,}×{image.height:,}, over {MAX_PIXELS:,} pixels"
                     raise ModelError(problem, place=place, remedy="make it smaller")
-                return look(image)
+                return use(image)
     except (ModelError, MemoryError):
         raise
     except Image.DecompressionBombError:
         raise ModelError(f"is over {MAX_PIXELS:,} pixels", place=place, remedy="make it smaller") from None
-    except Exception as error:  # Pillow's readers raise whatever a damaged header makes them stumble over
+    except Exception as error:  # Pillow's readers raise many types for damaged headers
         raise ModelError(f"is not a readable PNG, JPEG or WebP: {error}", place=place, remedy=remedy) from None
 
 
 def _decoded(image: Image.Image) -> Codes:
     image.load()
-    if image.mode.startswith("I"):  # grey of 16 bits, the one mode that Pillow would clip and not scale
+    if image.mode.startswith("I"):  # 16-bit grey: the one mode that Pillow clips instead of scaling
         deep = np.asarray(image, np.uint32)
         channels = [(deep >> 8).astype(np.uint8)] * 3
         if "transparency" in image.info:

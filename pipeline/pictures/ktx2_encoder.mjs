@@ -1,5 +1,6 @@
 // Reads RGBA pixels from standard input and writes a KTX2 file with mipmaps to standard output.
-// Arguments: the folder of npm's ktx2-encoder, and [width, height, role] as JSON. pipeline/ktx2.py says why which codec.
+// Arguments: the folder of npm's ktx2-encoder, and [width, height, role] as JSON.
+// ktx2.py gives the reason for each codec.
 
 import { buffer } from "node:stream/consumers";
 import path from "node:path";
@@ -7,11 +8,11 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 
 const ETC1S_QUALITY = 192; // of 255: fewer visible blocks on gradients than 128, for a fifth more bytes
-const ETC1S_EFFORT = 1; // higher takes longer for a few per cent of bytes
-const UASTC_EFFORT = 1; // of 4; rate-distortion optimisation saves a quarter of the bytes for ten times the time
+const ETC1S_EFFORT = 1; // higher values take longer and save a few per cent
+const UASTC_EFFORT = 1; // of 4; rate-distortion optimisation would save a quarter of the bytes and take ten times as long
 const RAW_RGBA = 0;
 
-console.log = console.error; // what the encoder tells must not get into the file
+console.log = console.error; // the encoder's messages must not mix with the file
 
 const [folder, about] = process.argv.slice(2);
 const [width, height, role] = JSON.parse(about);
@@ -36,8 +37,8 @@ encoder.setKTX2AndBasisSRGBTransferFunc(color);
 encoder.setMipGen(true);
 encoder.setMipSRGB(color);
 encoder.setMipRenormalize(role === "normal");
-if (!encoder.setSliceSourceImage(0, pixels, width, height, RAW_RGBA)) throw new Error("the picture was refused");
-const file = new Uint8Array(width * height * 8 + 65536); // twice the pixels: more than any mode needs
+if (!encoder.setSliceSourceImage(0, pixels, width, height, RAW_RGBA)) throw new Error("the encoder refused the picture");
+const file = new Uint8Array(width * height * 8 + 65536); // twice the size of the pixels: more than any mode needs
 const length = encoder.encode(file);
-if (length === 0) throw new Error("nothing was encoded");
+if (length === 0) throw new Error("the encoder wrote nothing");
 process.stdout.write(file.subarray(0, length));

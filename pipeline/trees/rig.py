@@ -11,7 +11,7 @@ from ..arrays import AnyArray, FloatArray, IntArray
 from ..errors import ModelError
 from ..gltf.document import Document, Json, item, label
 from ..gltf.primitives import (
-    SHAPES,
+    ATTRIBUTE_WIDTHS,
     is_triangles,
     needs_tangents,
     primitive_kind,
@@ -142,7 +142,7 @@ def stack_vertices(parts: Sequence[DeformableVertices]) -> DeformableVertices:
 
 def _is_kept(name: str, values: AnyArray) -> bool:
     """Whether glTF defines the attribute, or it is an application's own and Draco holds it."""
-    return name.split("_")[0] in SHAPES or (name.startswith("_") and values.shape[1] <= MAX_CUSTOM_WIDTH)
+    return name.split("_")[0] in ATTRIBUTE_WIDTHS or (name.startswith("_") and values.shape[1] <= MAX_CUSTOM_WIDTH)
 
 
 def _check_joints(document: Document, attributes: dict[str, AnyArray], mesh: DeformingMesh, place: str) -> None:

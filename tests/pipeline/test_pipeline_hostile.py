@@ -167,8 +167,8 @@ ASSET = '"asset":{"version":"2.0"}'
         (f"{{{ASSET}}}".encode("utf-16"), "not UTF-8 at byte 0"),
         (f"\ufeff{{{ASSET}}}".encode(), "no mesh"),  # glTF forbids the mark, and every reader skips it
         (f"{{{ASSET},{ASSET}}}".encode(), "'asset' twice in one object"),
-        (f'{{{ASSET},"extras":1e999}}'.encode(), "no finite number"),
-        (f'{{{ASSET},"extras":-Infinity}}'.encode(), "no finite number"),
+        (f'{{{ASSET},"extras":1e999}}'.encode(), "not a finite number"),
+        (f'{{{ASSET},"extras":-Infinity}}'.encode(), "not a finite number"),
         (f'{{{ASSET},"extras":{"9" * 5000}}}'.encode(), "a number of 5,000 digits"),
         (f'{{{ASSET},"scene":-0,"scenes":[{{}}]}}'.encode(), "no mesh"),
         (f'{{{ASSET},"extras":"\\ud800"}}'.encode(), "half a surrogate pair"),

@@ -110,7 +110,7 @@ def test_bump_statements_are_normal_maps_only_where_the_picture_is_one(tmp_path:
     assert document.json["materials"][0]["normalTexture"] == {"index": 0, "scale": 0.5}
     document = material_of(tmp_path, "bump h.png\n", {"h.png": GREY})
     assert "normalTexture" not in document.json["materials"][0]
-    assert document.notes == ("h.png is a height map, which glTF has no place for",)
+    assert document.notes == ("h.png is left out: it is a height map, which glTF does not have",)
 
 
 def test_a_picture_of_another_format_becomes_png(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_picture_of_another_format_becomes_png(tmp_path: Path) -> None:
     document = material_of(tmp_path, "map_Kd wall.tga\nmap_Ks shiny.png\n", {})
     info = document.json["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"]
     assert np.array_equal(pixels_of(document, info), GREY)
-    assert document.notes == ("m.mtl: left out, since glTF has no place for it: map_Ks",)
+    assert document.notes == ("m.mtl: left out, since glTF has no counterpart: map_Ks",)
 
 
 @pytest.mark.parametrize(

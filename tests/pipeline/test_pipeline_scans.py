@@ -116,7 +116,7 @@ def test_unused_vertices_of_a_ply_are_reported(tmp_path: Path) -> None:
         (FACE, SQUARE + "9 0 1 3\n", "element face: ends before its last value"),
         (FACE, SQUARE + "4 0 1 3 x\n", "has text that is not a number"),
         (FACE, SQUARE.replace("1 1 0", "1 nan 0") + "4 0 1 3 2\n", "not a finite position"),
-        (FACE.replace("uchar", "float"), SQUARE, "has a length that is no integer"),
+        (FACE.replace("uchar", "float"), SQUARE, "has a length that is not an integer"),
         ("element face 1\n", SQUARE + "4\n", "element face has no property"),
     ],
 )

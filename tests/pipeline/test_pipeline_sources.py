@@ -174,10 +174,10 @@ def test_a_point_cloud_passes_through(tmp_path: Path) -> None:
     [
         (lambda h: h.replace("vertex 165", "vertex 999999999999"), "declares elements of"),
         (lambda h: h.replace("face 252", "face 90000"), "declares elements of"),
-        (lambda h: h.replace("ply\n", "plx\n", 1), "no PLY file"),
+        (lambda h: h.replace("ply\n", "plx\n", 1), "not a PLY file"),
         (lambda h: h.replace("end_header", "end"), "its header has no end"),
-        (lambda h: h.replace("vertex 165", "vertex many"), "declares no number"),
-        (lambda h: h.replace("float x", "quad x"), "is no property"),
+        (lambda h: h.replace("vertex 165", "vertex many"), "does not declare a number"),
+        (lambda h: h.replace("float x", "quad x"), "is not a property"),
     ],
 )
 def test_a_broken_ply_header_is_refused(tmp_path: Path, change: Callable[[str], str], expected: str) -> None:
@@ -210,10 +210,10 @@ def test_binary_and_ascii_stl_are_the_same_model(tmp_path: Path) -> None:
     ("content", "expected"),
     [
         (stl(np.ones((2, 3, 3)), count=5_000_000), "declares 5,000,000 triangles but only 2 are there"),
-        (b"solid x\nvertex 1 2 3\nvertex 1 2 3\n", "make no whole triangles"),
+        (b"solid x\nvertex 1 2 3\nvertex 1 2 3\n", "not three for each triangle"),
         (b"solid x\nvertex 1 2 x\nvertex 1 2 3\nvertex 1 2 3\n", '"1 2 x" are not three numbers'),
         (stl(np.full((1, 3, 3), np.nan)), "is not a finite position"),
-        (b"hello", "no STL file"),
+        (b"hello", "not an STL file"),
         (stl(np.zeros((0, 3, 3))), "holds no triangle"),
     ],
 )
