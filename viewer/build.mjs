@@ -1,15 +1,15 @@
-// Builds with `node build.mjs` into viewer/dist/, which a bundle's root holds beside bundle.json:
+// `node build.mjs` builds viewer/dist/. Its files stand beside bundle.json in the root of a bundle:
 //
 //   index.html                       the demo page
-//   viewer/streamxr.js               what the page starts with: small, and asks for the catalogue at once
+//   viewer/streamxr.js               the page's start: small, and requests the catalogue at once
 //   viewer/streamxr-viewer.js        the element <streamxr-viewer>, for any page
-//   viewer/module/streamxr-viewer.js the library for pages that have three.js themselves, with its types
-//   viewer/<name>-<hash>.js          three.js and the stage; HUD, room and XR load only when they are used
-//   viewer/draco/*-<hash>.{js,wasm}  the Draco decoder that the workers run
+//   viewer/module/streamxr-viewer.js the library for pages with their own three.js, and its types
+//   viewer/<name>-<hash>.js          three.js and the demo scene; HUD, room and XR are loaded on demand
+//   viewer/draco/*-<hash>.{js,wasm}  the Draco decoder for the workers
 //   viewer/basis/*-<hash>.{js,wasm}  the KTX2 transcoder, loaded when a bundle has such pictures
 //
-// Files without a hash in their name keep it over builds; every other file is named by its content, so it may be
-// cached for ever. Same input, same bytes: nothing here depends on time, path or machine.
+// A hash in a name is that of the content, so these files may be cached for ever. The other names are the same
+// in every build. The same input gives the same bytes: nothing depends on time, path or machine.
 
 import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -29,7 +29,7 @@ const out = path.join(dist, "viewer");
 const require = createRequire(import.meta.url);
 const libraries = path.join(path.dirname(require.resolve("three")), "../examples/jsm/libs");
 
-/** Copies one of three's decoder files under a name that carries its hash; answers its path below viewer/. */
+/** Copies one of three's decoder files to a name with its hash. Returns its path below viewer/. */
 async function copyDecoder(folder, file) {
   await mkdir(path.join(out, folder), { recursive: true });
   const bytes = await readFile(path.join(libraries, file));
@@ -40,93 +40,107 @@ async function copyDecoder(folder, file) {
   return target;
 }
 
-/** The chunks that a script needs before it runs, itself first, and those of a module that it imports at once. */
+/** The chunks that entry points need before they run: they themselves first, then their static imports. */
 function chunksOf(metafile, ...entries) {
   const outputs = Object.entries(metafile.outputs);
-  const wanted = new Set(
+  const chunks = new Set(
     entries.map((entry) => {
       const found = outputs.find(([, { entryPoint }]) => entryPoint?.endsWith(entry));
-      if (!found) throw new Error(`no chunk for ${entry}: is it still imported lazily?`);
+      if (!found) throw new Error(`no chunk for ${entry}: is it an entry point or a dynamic import?`);
       return found[0];
     }),
   );
-  for (const file of wanted) {
+  for (const file of chunks) {
     for (const { path: imported, kind } of metafile.outputs[file]?.imports ?? []) {
-      if (kind === "import-statement") wanted.add(imported);
+      if (kind === "import-statement") chunks.add(imported);
     }
   }
-  return [...wanted].map((file) => `viewer/${path.basename(file)}`);
+  return [...chunks].map((file) => `viewer/${path.basename(file)}`);
 }
 
-/** Fills the page's preload links: what is asked for first, before a script has run. */
-async function writePage(files, decoder) {
+/** Writes index.html with links that preload the first files before a script runs. */
+async function writePage(chunks, decoder) {
   const links = [
-    ...files.map((file) => `<link rel="modulepreload" href="${file}">`),
+    ...chunks.map((file) => `<link rel="modulepreload" href="${file}">`),
     ...decoder.map((file) => `<link rel="preload" as="fetch" href="viewer/${file}" crossorigin>`),
   ];
   const page = await readFile(path.join(here, "index.html"), "utf8");
-  if (!page.includes("<!-- preload -->")) throw new Error("index.html has no <!-- preload --> line");
+  if (!page.includes("<!-- preload -->")) throw new Error("index.html has no line <!-- preload -->");
   await writeFile(path.join(dist, "index.html"), page.replace("<!-- preload -->", links.join("\n")));
 }
 
-/** Answers the files that each way to use the viewer loads before the first asset byte. */
+/** Returns the files that the page and the element load before the first asset byte. */
 async function build() {
   await rm(dist, { recursive: true, force: true });
-  const files = {
+  const decoders = {
     DRACO_JS: await copyDecoder("draco", "draco/gltf/draco_wasm_wrapper.js"),
     DRACO_WASM: await copyDecoder("draco", "draco/gltf/draco_decoder.wasm"),
     BASIS_JS: await copyDecoder("basis", "basis/basis_transcoder.js"),
     BASIS_WASM: await copyDecoder("basis", "basis/basis_transcoder.wasm"),
   };
-  const beside = (folder) =>
-    Object.fromEntries(
-      Object.entries(files).map(([name, file]) => [name, JSON.stringify(`${folder}/${file}`)]),
-    );
-  const options = {
-    absWorkingDir: here,
-    bundle: true,
-    splitting: true,
-    format: "esm",
-    target: "es2022",
-    minify: true,
-    metafile: true,
-    write: false,
-    legalComments: "none",
-    chunkNames: "[name]-[hash]",
-    // Hashes are taken before terser, so they must change when terser does.
-    banner: { js: `/* terser ${require("terser/package.json").version} */` },
-    logLevel: "warning",
-  };
-  const { metafile } = await bundle({
-    ...options,
+  const metafile = await bundlePage(decoders);
+  await bundleLibrary(decoders);
+  await writeTypes();
+  const draco = [decoders.DRACO_JS, decoders.DRACO_WASM];
+  const page = chunksOf(metafile, "src/page/page.ts", "src/page/main.ts");
+  await writePage(page, draco);
+  const element = chunksOf(metafile, "src/element/element.ts", "src/element/element-view.ts");
+  const decoding = draco.map((file) => `viewer/${file}`);
+  return { page: ["index.html", ...page, ...decoding], element: [...element, ...decoding] };
+}
+
+// esbuild computes the hashes before terser runs, so they have to change with terser's version.
+const BANNER = `/* terser ${require("terser/package.json").version} */`;
+
+const OPTIONS = {
+  absWorkingDir: here,
+  bundle: true,
+  splitting: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  metafile: true,
+  write: false,
+  legalComments: "none",
+  chunkNames: "[name]-[hash]",
+  logLevel: "warning",
+};
+
+/** Bundles the demo page and the element, which share their chunks. Returns esbuild's metafile. */
+async function bundlePage(decoders) {
+  return await bundle({
+    ...OPTIONS,
     entryPoints: [
       { in: "src/page/page.ts", out: "streamxr" },
       { in: "src/element/element.ts", out: "streamxr-viewer" },
     ],
     outdir: out,
-    define: beside("."),
+    define: decoderPaths(decoders, "."),
     plugins: [trimmedThree],
-    banner: { js: `${options.banner.js}${await threeNotice()}` },
+    banner: { js: `${BANNER}${await threeNotice()}` },
   });
-  await bundle({
-    ...options,
-    entryPoints: [{ in: "src/index.ts", out: "streamxr-viewer" }],
-    outdir: path.join(out, "module"),
-    define: beside(".."),
-    external: ["three"],
-  });
-  await writeTypes();
-  const decoder = [files.DRACO_JS, files.DRACO_WASM];
-  const page = chunksOf(metafile, "src/page/page.ts", "src/page/main.ts");
-  await writePage(page, decoder);
-  const decoding = decoder.map((file) => `viewer/${file}`);
-  return {
-    page: ["index.html", ...page, ...decoding],
-    element: [...chunksOf(metafile, "src/element/element.ts", "src/element/element-view.ts"), ...decoding],
-  };
 }
 
-/** three.js is MIT: the notice of its own build travels with it. */
+/** Bundles the library for pages with their own three.js. */
+async function bundleLibrary(decoders) {
+  await bundle({
+    ...OPTIONS,
+    entryPoints: [{ in: "src/index.ts", out: "streamxr-viewer" }],
+    outdir: path.join(out, "module"),
+    define: decoderPaths(decoders, ".."),
+    external: ["three"],
+    banner: { js: BANNER },
+  });
+}
+
+/** Constants of the scripts: the decoders' paths relative to them. */
+function decoderPaths(decoders, folder) {
+  return Object.fromEntries(
+    Object.entries(decoders).map(([name, file]) => [name, JSON.stringify(`${folder}/${file}`)]),
+  );
+}
+
+/** The licence notice of three.js (MIT), which every copy must contain. */
 async function threeNotice() {
   return /\/\*\*?[\s\S]*?\*\//.exec(
     await readFile(path.join(libraries, "../../../build/three.core.js"), "utf8"),
@@ -134,8 +148,9 @@ async function threeNotice() {
 }
 
 /**
- * three.js by its single modules, without what the page and the element never draw with: shaders of materials that
- * glTF has not, and the filter for environments, which come filtered (three/environment.ts).
+ * Bundles three.js from its single modules, without code that the page and the element never use: the shaders
+ * of materials that glTF does not have, and the environment filter, since environments are filtered
+ * beforehand (three/environment.ts).
  */
 const trimmedThree = {
   name: "trimmed-three",
@@ -148,7 +163,7 @@ const trimmedThree = {
       contents: (await readFile(file, "utf8")).replace(/`[^`]*`/g, '""'),
     }));
     onLoad({ filter: /PMREMGenerator\.js$/ }, () => ({ contents: "export class PMREMGenerator {}" }));
-    // three's own build does the same to its shaders.
+    // As in three's own build.
     onLoad({ filter: /\.glsl\.js$/ }, async ({ path: file }) => ({
       contents: (await readFile(file, "utf8")).replace(/`[^`]*`/g, (shader) =>
         shader
@@ -160,7 +175,7 @@ const trimmedThree = {
   },
 };
 
-/** esbuild bundles; terser then takes another 4 % off. */
+/** Bundles with esbuild, then minifies with terser, which saves another 4 %. Returns esbuild's metafile. */
 async function bundle(options) {
   const { outputFiles, metafile } = await esbuild.build(options);
   for (const { path: file, text } of outputFiles) {
@@ -173,18 +188,22 @@ async function bundle(options) {
     await mkdir(path.dirname(file), { recursive: true });
     await writeFile(file, code);
   }
-  return { metafile };
+  return metafile;
 }
 
-/** The library's declarations. */
+/** Writes the library's type declarations. */
 async function writeTypes() {
   const compiler = path.join(here, "node_modules/.bin/tsc");
   const types = path.join(out, "module/types");
   await promisify(execFile)(compiler, ["-p", path.join(here, "tsconfig.module.json"), "--outDir", types]);
 }
 
-/** Writes a `.br` neighbour of every file, for hosts that serve those, and prints its size. */
-async function compress(first) {
+/**
+ * Compresses every file to a `.br` file beside it, for hosts that serve those, and prints the sizes.
+ *
+ * @param firstFiles by use: the files that are loaded before the first asset byte
+ */
+async function compress(firstFiles) {
   const sizes = new Map();
   const files = (await readdir(dist, { recursive: true, withFileTypes: true }))
     .filter((entry) => entry.isFile() && !entry.name.endsWith(".d.ts"))
@@ -197,10 +216,10 @@ async function compress(first) {
     sizes.set(file, compressed.length);
     console.log(`${file.padEnd(52)} ${kb(bytes.length)} KB  ${kb(compressed.length)} KB brotli`);
   }
-  for (const [way, needed] of Object.entries(first)) {
+  for (const [use, needed] of Object.entries(firstFiles)) {
     const sum = needed.reduce((total, file) => total + sizes.get(file), 0);
     console.log(
-      `${`${way}, before the first asset byte`.padEnd(52)} ${"".padStart(7)}     ${kb(sum)} KB brotli`,
+      `${`${use}, before the first asset byte`.padEnd(52)} ${"".padStart(7)}     ${kb(sum)} KB brotli`,
     );
   }
 }
@@ -210,7 +229,7 @@ const kb = (bytes) => (bytes / 1000).toFixed(1).padStart(7);
 try {
   await compress(await build());
 } catch (error) {
-  // esbuild has printed its own diagnostics with file and line.
+  // esbuild has printed its errors already.
   if (!error.errors) console.error(`build.mjs: ${error.message}\n${error.stdout ?? ""}`);
   process.exit(1);
 }

@@ -1,11 +1,11 @@
-// Bundles lab/main.ts and runs it: node lab.mjs --help
+// Bundles lab/main.ts and runs it; see node lab.mjs --help.
 import { spawn } from "node:child_process";
 import { mkdir, rm } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
-// One file per process, so that two runs at once do not delete each other's.
+// One file per process: simultaneous runs must not delete each other's.
 const folder = here("../.cache/lab/");
 const bundled = `${folder}main-${process.pid}.mjs`;
 

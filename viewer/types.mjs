@@ -1,7 +1,7 @@
-// Writes src/core/bundle/bundle.ts, the types of the bundle's two documents, from the schema that both houses share.
+// Generates src/core/bundle/bundle.ts, the types of a bundle's JSON documents, from the pipeline's schema.
 //
 //   node types.mjs           write the file
-//   node types.mjs --check   fail if the committed file is stale
+//   node types.mjs --check   fail if the committed file is out of date
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { compile } from "json-schema-to-typescript";
@@ -12,8 +12,9 @@ const BANNER = `// Generated from pipeline/bundle.schema.json by types.mjs: chan
 `;
 
 /**
- * The same schema in the generator's dialect, draft 4: tuples are `items: [...]`, not `prefixItems`, and nothing
- * stands beside a `$ref` (a description there would become a second type, `Box1`).
+ * Converts a schema to draft 4, which the generator reads: tuples are `items: [...]` instead of
+ * `prefixItems`, and a `$ref` stands alone (with a description beside it, the generator would write a second
+ * type, `Box1`).
  */
 function draft4(node) {
   if (Array.isArray(node)) return node.map(draft4);
@@ -41,7 +42,7 @@ const name = fileURLToPath(TARGET);
 if (process.argv.includes("--check")) {
   const committed = await readFile(TARGET, "utf8").catch(() => "");
   if (committed !== text) {
-    console.error(`${name} is stale: the schema has changed. Run \`npm run generate\` in viewer/.`);
+    console.error(`${name} is out of date: the schema has changed. Run \`npm run generate\` in viewer/.`);
     process.exitCode = 1;
   }
 } else {

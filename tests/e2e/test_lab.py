@@ -1,4 +1,4 @@
-"""The lab on a really built bundle: a slice of what `make lab` runs."""
+"""The lab on a small built bundle: a few of the sessions that `make lab` replays."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ Pair = dict[str, Any]
 
 
 def lab(bundle: Path, out: Path, *arguments: str) -> list[Pair]:
+    """Run the lab and return the numbers of its pairs of a head and a network."""
     command = ["node", "lab.mjs", "--bundle", str(bundle), "--json", str(out / "pairs.json"), *arguments]
     subprocess.run(command, cwd=VIEWER, check=True, capture_output=True, timeout=240)
     pairs: list[Pair] = json.loads((out / "pairs.json").read_text())
@@ -21,18 +22,19 @@ def lab(bundle: Path, out: Path, *arguments: str) -> list[Pair]:
 
 
 def measured(pair: Pair, measure: str) -> dict[str, float]:
+    """One measure of a pair, by policy."""
     return {result["policy"]: result["outcome"][measure] for result in pair["results"]}
 
 
 @pytest.fixture(scope="module")
-def slice_of_it(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
-    """One head that looks around and one network, in both scenes, under every policy."""
+def pairs(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
+    """A head that looks around and one network, in both scenes, under every policy."""
     return lab(bundle, tmp_path_factory.mktemp("lab"), "--only", "looks around/5 Mbit")
 
 
-def test_every_policy_brings_something_in_every_scene(slice_of_it: list[Pair]) -> None:
-    assert [pair["scene"] for pair in slice_of_it] == ["sculpture", "room"]
-    for pair in slice_of_it:
+def test_every_policy_draws_a_first_frame_within_a_second_in_every_scene(pairs: list[Pair]) -> None:
+    assert [pair["scene"] for pair in pairs] == ["sculpture", "room"]
+    for pair in pairs:
         assert len(pair["results"]) == 11
         for policy, bytes_ in measured(pair, "bytes").items():
             assert bytes_ > 40_000, policy
@@ -40,16 +42,16 @@ def test_every_policy_brings_something_in_every_scene(slice_of_it: list[Pair]) -
             assert 0 < ms < 1000, policy
 
 
-def test_what_is_seen_is_finer_and_sooner_than_in_the_order_of_the_files(slice_of_it: list[Pair]) -> None:
-    for pair in slice_of_it:
+def test_our_visible_error_is_below_those_of_the_file_order_and_the_original(pairs: list[Pair]) -> None:
+    for pair in pairs:
         error = measured(pair, "error")
         assert 0 < error["ours"] < error["file order"]
         assert error["ours"] < error["original"]
         assert error["ours"] <= 1.05 * min(error.values())
 
 
-def test_little_comes_that_nobody_sees(slice_of_it: list[Pair]) -> None:
-    for pair in slice_of_it:
+def test_at_most_15_percent_of_our_bytes_are_never_seen(pairs: list[Pair]) -> None:
+    for pair in pairs:
         assert measured(pair, "unseen")["ours"] <= 0.15 * measured(pair, "bytes")["ours"]
 
 
@@ -71,19 +73,19 @@ TRACE: dict[str, Any] = {
 }
 
 
-def test_a_trace_of_the_inspector_is_replayed_as_it_was(bundle: Path, tmp_path: Path) -> None:
+def test_a_trace_of_the_inspector_is_replayed_with_its_own_head_and_network(bundle: Path, tmp_path: Path) -> None:
     catalogue = json.loads((bundle / "bundle.json").read_text())
     world = [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
     assets = [{"id": "one", "manifest": catalogue["assets"]["sculpture"]["manifest"]["uri"], "world": world}]
-    (tmp_path / "visit.json").write_text(json.dumps(TRACE | {"assets": assets}))
-    [pair] = lab(bundle, tmp_path, str(tmp_path / "visit.json"))
-    assert (pair["scene"], pair["head"], pair["network"], pair["megabits"]) == ("visit", "visit", "visit", 6)
+    (tmp_path / "session.json").write_text(json.dumps(TRACE | {"assets": assets}))
+    [pair] = lab(bundle, tmp_path, str(tmp_path / "session.json"))
+    assert (pair["scene"], pair["head"], pair["network"], pair["megabits"]) == ("session", "session", "session", 6)
     for result in pair["results"]:
         assert result["outcome"]["series"][-1][0] == 2950
         assert result["outcome"]["bytes"] > 0
 
 
-def test_traces_in_a_folder_are_run_beside_the_generated_ones(bundle: Path, tmp_path: Path) -> None:
+def test_traces_in_a_folder_are_replayed_beside_the_generated_ones(bundle: Path, tmp_path: Path) -> None:
     for part in ("head", "network"):
         (tmp_path / part).mkdir()
         (tmp_path / part / f"my {part}.json").write_text(json.dumps(TRACE[part]))
@@ -92,8 +94,8 @@ def test_traces_in_a_folder_are_run_beside_the_generated_ones(bundle: Path, tmp_
     assert measured(pair, "bytes")["ours"] > 0
 
 
-def test_a_frame_that_may_draw_little_shows_less(bundle: Path, tmp_path: Path) -> None:
+def test_a_small_render_budget_raises_the_visible_error(bundle: Path, tmp_path: Path) -> None:
     only = ("--only", "sculpture/still/20 Mbit", "--policy", "1 px")
-    [everything] = lab(bundle, tmp_path, *only)
-    [little] = lab(bundle, tmp_path, *only, "--triangles", "20000")
-    assert measured(little, "error")["SSE 1 px"] > 1.2 * measured(everything, "error")["SSE 1 px"]
+    [unlimited] = lab(bundle, tmp_path, *only)
+    [limited] = lab(bundle, tmp_path, *only, "--triangles", "20000")
+    assert measured(limited, "error")["SSE 1 px"] > 1.2 * measured(unlimited, "error")["SSE 1 px"]

@@ -1,7 +1,7 @@
 /**
- * A lower bound on the visible error of every policy: at each moment, the least error that the bytes so far could buy
- * if all of them had been chosen for this moment. With a moving head it is out of reach without knowledge of the
- * future.
+ * A lower bound on the visible error of every policy: at each moment, the least error that the bytes so far
+ * could buy if all of them had been chosen for this moment. With a moving head it is out of reach without
+ * knowledge of the future.
  */
 import type { AssetState, TreeState } from "../src/core/asset.ts";
 import { TreeDemand } from "../src/core/demand.ts";
@@ -19,7 +19,10 @@ const SAMPLE_MS = 100;
 type Curve = readonly Point[];
 type Point = readonly [bytes: number, gain: number];
 
-/** The lower bound on the integral of visible error, as the judge measures it, for the bytes that the link carries. */
+/**
+ * The lower bound on the integral of visible error, as the judge measures it, for the bytes that the link
+ * carries.
+ */
 export function errorLowerBound(scene: Scene, head: HeadTrace, network: NetworkTrace): number {
   const assets = assetsOf(scene);
   assets.forEach((asset, a) => {

@@ -44,12 +44,14 @@ interface HeadSample {
 }
 
 /**
- * A file in traces/head, in the format of the viewer's inspector: metres in the scene's space, orientations that turn
- * −z into the head's forward. After the last sample the head rests.
+ * A file in traces/head, in the format of the viewer's inspector: metres in the scene's space, orientations
+ * that turn −z into the head's forward. After the last sample the head rests.
  */
 interface HeadFile {
   readonly format: "streamxr/head";
-  /** [ms, x, y, z, qx, qy, qz, qw], and with an eye tracker also [gx, gy, gz], a unit vector in world space. */
+  /**
+   * [ms, x, y, z, qx, qy, qz, qw], and with an eye tracker also [gx, gy, gz], a unit vector in world space.
+   */
   readonly samples: readonly (readonly number[])[];
 }
 

@@ -1,6 +1,6 @@
 /**
- * Measures a session: what a user would have seen. The measures are the same for every policy: they are taken on the
- * leaves of the region trees, whatever region is drawn there, and on every picture on them.
+ * Measures the visible errors of a session. The measures are the same for every policy: they are taken on the
+ * leaves of the region trees, for any region that is drawn there, and on every picture on them.
  */
 import type { AssetState, Download } from "../src/core/asset.ts";
 import { TreeDemand } from "../src/core/demand.ts";
@@ -16,7 +16,9 @@ export interface Outcome {
   readonly fovealMs: number;
   /** Octaves of visible error × visual weight (square degrees at foveal acuity), integrated over seconds. */
   readonly error: number;
-  /** The same for an eye that is equally sharp everywhere: octaves × square degrees, integrated over seconds. */
+  /**
+   * The same for an eye that is equally sharp everywhere: octaves × square degrees, integrated over seconds.
+   */
   readonly plainError: number;
   /** Bytes that the link carried. */
   readonly bytes: number;

@@ -1,9 +1,9 @@
 /**
- * One HTTP/2 connection in virtual time, open since the catalogue came over it. Responses share the rate of the link,
- * and an aborted response still costs bytes.
+ * One HTTP/2 connection in virtual time, open since the catalogue came over it. Responses share the rate of
+ * the link, and an aborted response still costs bytes.
  *
- * An abort stops a response only when it reaches the server, and the bytes in the server's socket arrive nevertheless:
- * measured at 5 Mbit/s, one response of 250 KB in flight delays the next by half a second.
+ * An abort stops a response only when it reaches the server, and the bytes in the server's socket arrive
+ * nevertheless: measured at 5 Mbit/s, one response of 250 KB in flight delays the next by half a second.
  */
 import type { BandwidthEstimator, Transfer } from "../src/core/network/bandwidth.ts";
 import type { NetworkTrace } from "./network.ts";

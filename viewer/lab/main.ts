@@ -15,8 +15,8 @@ import { type Pair, summary } from "./summary.ts";
 
 const HELP = `Replays head traces × network traces × policies on a bundle, in virtual time.
 
-  FILE …            replay these traces instead of the generated ones: files that the viewer's inspector has saved, with
-                    the assets, the head and the network of a session
+  FILE …            replay these traces instead of the generated ones: files of the viewer's inspector, with the
+                    assets, the head and the network of a session
   --bundle FOLDER   a bundle that scripts/lab_bundle.py has built; required
   --traces FOLDER   replay the traces in FOLDER/head/*.json and FOLDER/network/*.json, too
   --html FILE       write a report with plots

@@ -72,7 +72,9 @@ function steps(
   return { name, rttMs, rate, megabits: Math.max(...samples.map(([, megabits]) => megabits)) };
 }
 
-/** A shared cell with fading: a random walk in octaves around 8 Mbit/s, from 1 to 30 Mbit/s, twice a second. */
+/**
+ * A shared cell with fading: a random walk in octaves around 8 Mbit/s, from 1 to 30 Mbit/s, twice a second.
+ */
 function lte(seed: number): [number, number][] {
   const random = seeded(seed);
   let octave = 3;

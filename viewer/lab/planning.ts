@@ -1,4 +1,6 @@
-/** Measures the time of a plan for trees of some 2,000 regions, before any file has loaded and after all have. */
+/**
+ * Measures the time of a plan for trees of some 2,000 regions, before any file has loaded and after all have.
+ */
 import { AssetState } from "../src/core/asset.ts";
 import type { Region, Tree } from "../src/core/bundle/bundle.ts";
 import type { View } from "../src/core/gaze.ts";
@@ -57,7 +59,10 @@ export function planningTable({ catalogue, manifests }: Bundle): string {
   return `Planning ${regions} regions, all of them in view, median of ${RUNS} plans while the head turns: ${beforeLoading.toFixed(2)} ms with nothing loaded, ${afterLoading.toFixed(2)} ms with all files loaded.`;
 }
 
-/** A tree with four children per region, each on a quarter of its parent's area, and errors that fall fourfold. */
+/**
+ * A tree with four children per region, each on a quarter of its parent's area, and errors that fall
+ * fourfold.
+ */
 function quadTree(seed: number): Tree {
   const [x, z] = [3 * Math.sin(seed), 3 * Math.cos(seed)];
   const regions: Region[] = [];

@@ -1,7 +1,7 @@
 /**
- * The policies that the lab compares. All share the fetch layer: the base of an asset precedes its refinements, and the
- * link and the limits on bytes in flight are the same. They differ in the files that they want, in their order, and in
- * whether they abort files that they no longer want.
+ * The policies that the lab compares. All share the fetch layer: the base of an asset precedes its
+ * refinements, and the link and the limits on bytes in flight are the same. They differ in the files that
+ * they want, in their order, and in whether they abort files that they no longer want.
  */
 import type { AssetFile, AssetState, Download, TreeState } from "../src/core/asset.ts";
 import { eccentricity, insideFrustum, type View } from "../src/core/gaze.ts";
@@ -9,6 +9,7 @@ import { InFlight } from "../src/core/in-flight.ts";
 import type { NetworkEstimate } from "../src/core/network/bandwidth.ts";
 import type { RenderCost } from "../src/core/render-budget.ts";
 import { DEFAULT_LIMITS, type PendingPlan, plan, type StreamLimits } from "../src/core/scheduler.ts";
+import { childrenOf } from "../src/core/tree.ts";
 
 export interface Policy {
   readonly name: string;
@@ -192,43 +193,28 @@ const byDistance: AssetRank = (sphere, _index, view) =>
   nearestDistance(view, sphere) + (isInView(view, sphere) ? 0 : OUT_OF_VIEW_RANK);
 
 /**
- * The refinements and texture levels that two rules want, from the root of each tree down through all files that are
- * loaded or in flight.
+ * The refinements and texture levels that two rules want, from the root of each tree down through all files
+ * that are loaded or in flight.
  *
  * @param refinementRank rank of a region's refinement; null: not wanted
  * @param levelOf level and rank of a texture on a region; null: not wanted
  */
 function* selectDownwards(
   asset: AssetState,
-  refinementRank: (state: TreeState, region: number, sphere: Sphere) => number | null,
-  levelOf: (
-    state: TreeState,
-    region: number,
-    sphere: Sphere,
-    texture: number,
-  ) => { readonly level: number; readonly rank: number } | null,
+  refinementRank: RefinementRule,
+  levelOf: LevelRule,
 ): Generator<RankedFile> {
-  /** By texture: the finest level that any region wants, at the lowest rank. */
-  const levels = new Map<number, { level: number; rank: number }>();
+  const levels = new Map<number, RankedLevel>();
   for (const state of asset.trees) {
     const pending = [0];
     for (let region = pending.pop(); region !== undefined; region = pending.pop()) {
       const sphere = regionSphere(asset, state, region);
-      for (const texture of state.textures[region] ?? []) {
-        const wanted = levelOf(state, region, sphere, texture);
-        if (!wanted) continue;
-        const known = levels.get(texture);
-        levels.set(texture, {
-          level: Math.max(wanted.level, known?.level ?? 0),
-          rank: Math.min(wanted.rank, known?.rank ?? Number.POSITIVE_INFINITY),
-        });
-      }
+      addLevels(levels, levelOf, state, region, sphere);
       const file = state.refinements[region];
-      if (!file) continue;
-      const rank = refinementRank(state, region, sphere);
-      if (rank === null) continue;
+      const rank = file ? refinementRank(state, region, sphere) : null;
+      if (!file || rank === null) continue;
       yield { file, rank };
-      if (file.loadState !== "absent") pending.push(...(state.tree.regions[region]?.children ?? []));
+      if (file.loadState !== "absent") pending.push(...childrenOf(state.tree, region));
     }
   }
   for (const [texture, { level, rank }] of levels) {
@@ -237,9 +223,37 @@ function* selectDownwards(
   }
 }
 
+type RefinementRule = (state: TreeState, region: number, sphere: Sphere) => number | null;
+type LevelRule = (state: TreeState, region: number, sphere: Sphere, texture: number) => RankedLevel | null;
+
+interface RankedLevel {
+  readonly level: number;
+  readonly rank: number;
+}
+
+/** Adds the levels for one region. Of the levels of a texture, the finest counts, at the lowest rank. */
+function addLevels(
+  levels: Map<number, RankedLevel>,
+  levelOf: LevelRule,
+  state: TreeState,
+  region: number,
+  sphere: Sphere,
+): void {
+  for (const texture of state.textures[region] ?? []) {
+    const wanted = levelOf(state, region, sphere, texture);
+    if (!wanted) continue;
+    const known = levels.get(texture);
+    levels.set(texture, {
+      level: Math.max(wanted.level, known?.level ?? 0),
+      rank: Math.min(wanted.rank, known?.rank ?? Number.POSITIVE_INFINITY),
+    });
+  }
+}
+
 /**
- * The rule of CesiumJS for tiles: a region in the frustum is refined while its screen-space error, error × focal length
- * ÷ distance, is above a number of pixels, the nearest first. For pictures, the error is a texel.
+ * The rule of CesiumJS for tiles: a region in the frustum is refined while its screen-space error, error ×
+ * focal length ÷ distance, is above a number of pixels, the nearest first. For pictures, the error is a
+ * texel.
  */
 function screenSpaceErrorSelection(pixels: number): Selection {
   return (asset, _index, view) => {
@@ -262,7 +276,10 @@ function screenSpaceErrorSelection(pixels: number): Selection {
   };
 }
 
-/** The finest tier up to so many metres, and one tier less for each doubling. In the frustum, the nearest first. */
+/**
+ * The finest tier up to so many metres, and one tier less for each doubling. In the frustum, the nearest
+ * first.
+ */
 function distanceSelection(metres: number): Selection {
   return (asset, _index, view) => {
     const tiersLess = (sphere: Sphere) =>
@@ -284,7 +301,10 @@ function distanceSelection(metres: number): Selection {
   };
 }
 
-/** Three zones around the gaze and two bandwidths select one of three qualities: all tiers, half of them, the base. */
+/**
+ * Three zones around the gaze and two bandwidths select one of three qualities: all tiers, half of them, the
+ * base.
+ */
 const originalSelection: Selection = (asset, _index, view, network) => {
   const isFast = network.bytesPerSecond >= ORIGINAL_BYTES_PER_SECOND;
   const qualityAt = (sphere: Sphere) => {

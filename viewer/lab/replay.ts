@@ -1,5 +1,6 @@
 /**
- * One session in virtual time: a scene, a head, a network and a policy. The same input always gives the same outcome.
+ * One session in virtual time: a scene, a head, a network and a policy. The same input always gives the same
+ * outcome.
  */
 import type { AssetState, Download } from "../src/core/asset.ts";
 import { TreeDemand } from "../src/core/demand.ts";

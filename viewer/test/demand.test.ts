@@ -40,7 +40,7 @@ test("a predicted view counts for half of the weight", () => {
   assert.ok(Math.abs(staying.solidAngle - solidAngle) < 1e-9);
 });
 
-test("foveal is where the predicted gaze looks, and what lies on its arc", () => {
+test("a region at the predicted gaze or on its arc is foveal", () => {
   const from = view([0, 0, 0]);
   const angle = (35 * Math.PI) / 180;
   const aside: Vec3 = [Math.sin(angle), 0, -Math.cos(angle)];

@@ -12,8 +12,8 @@ export interface LinkOptions {
 }
 
 /**
- * Fetches one file after another for `ms` milliseconds and aborts the last ones. The estimator gets the events of a
- * page.
+ * Fetches one file after another for `ms` milliseconds and aborts the last ones. The estimator gets the
+ * events of a page.
  *
  * @param onStep called after each millisecond
  */

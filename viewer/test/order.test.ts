@@ -40,7 +40,10 @@ function leastCost(open: readonly Job[], now = 0): number {
   );
 }
 
-/** The same for the order by blocks: of all jobs that can begin, the one whose first block has the greatest ratio. */
+/**
+ * The same for the order by blocks: of all jobs that can begin, the one whose first block has the greatest
+ * ratio.
+ */
 function costByBlocks(open: readonly Job[], now = 0): number {
   if (open.length === 0) return 0;
   const rank = (job: Job) => ratioOf(blocksOf(job)[0] as Block);

@@ -31,7 +31,10 @@ export function finish(download: Download, now = 0): void {
   for (const replaced of download.asset.replacedLevels(download.texture)) download.asset.drop(replaced, now);
 }
 
-/** Plans and loads everything at once, again and again, until a plan starts nothing. Returns the order of arrival. */
+/**
+ * Plans and loads everything at once, again and again, until a plan starts nothing. Returns the order of
+ * arrival.
+ */
 export function settle(
   assets: readonly AssetState[],
   from: View,

@@ -1,6 +1,6 @@
 /**
- * A WebSocket client for Node 18 and 20, which have none. It implements the part of RFC 6455 and of the browser's
- * interface that the tests against a real relay need: no extensions, no fragments.
+ * A WebSocket client for Node 18 and 20, which have none. It implements the part of RFC 6455 and of the
+ * browser's interface that the tests against a real relay need: no extensions, no fragments.
  */
 import { createHash, randomBytes } from "node:crypto";
 import { type ClientRequest, request } from "node:http";

@@ -80,8 +80,8 @@ export function tree(name: string, root: RegionSketch, options: Partial<Tree> = 
 }
 
 /**
- * A tree with `children` per region and `tiers` below the root, split along x between −1 and 1. Errors fall fourfold
- * from tier to tier.
+ * A tree with `children` per region and `tiers` below the root, split along x between −1 and 1. Errors fall
+ * fourfold from tier to tier.
  */
 export function evenTree(name: string, children: number, tiers: number, error = 0.1): Tree {
   const sketch = (tier: number, from: number, to: number): RegionSketch => ({

@@ -1,4 +1,4 @@
-/** The requests to abort: their files are neither seen nor needed any more. Bases and manifests are never aborted. */
+/** The requests to abort: their files are no longer seen or needed. Bases and manifests are never aborted. */
 import { movesTrees } from "./animations.ts";
 import type { AssetFile, AssetState } from "./asset.ts";
 import type { TreeDemand } from "./demand.ts";
@@ -41,7 +41,7 @@ function* refinements(treeDemand: TreeDemand, mayAbort: (file: AssetFile) => boo
   }
 }
 
-/** A level is aborted if a finer one is held, or if the texels of the coarser level that is held are small enough. */
+/** A level is aborted if a finer one is held, or if the texels of the held coarser one are small enough. */
 function* textureLevels(
   asset: AssetState,
   treeDemands: readonly TreeDemand[],

@@ -1,4 +1,4 @@
-/** The animations that are worth fetching: those that are to be played and have keyframes in a file of their own. */
+/** The animations that are worth fetching: they are to be played and have keyframes in a separate file. */
 import type { AnimationDownload, AssetState } from "./asset.ts";
 import type { Item, PlanState } from "./choices.ts";
 import { assetWeight, type TreeDemand } from "./demand.ts";
@@ -30,7 +30,7 @@ export function movesTrees(reach: readonly number[]): boolean {
   return reach.some((distance) => distance > 0);
 }
 
-/** The error of a tree at rest is the reach of its motion. An animation that moves no tree (a light) comes last. */
+/** The error of a tree at rest is the reach of its motion. A motion without trees (a light) comes last. */
 function motionGain(
   { asset, reach }: AnimationDownload,
   treeDemands: readonly TreeDemand[],

@@ -1,9 +1,10 @@
 /**
- * The state of one asset: its place in the world, its files and how far each has been loaded, and the drawn regions and
- * texture levels. It is the input of the planner.
+ * The state of one asset: its place in the world, its files and how far each has been loaded, and the drawn
+ * regions and texture levels. It is the input of the planner.
  *
- * The host (the three.js side) creates an `AssetState` per asset, keeps `world` and the trees' placements up to date and
- * adds it to the `Streamer`. Only the streamer (and the lab, in virtual time) changes the load states of files.
+ * The host (the three.js side) creates an `AssetState` per asset, keeps `world` and the trees' placements up
+ * to date and adds it to the `Streamer`. Only the streamer (and the lab, in virtual time) changes the load
+ * states of files.
  */
 import type { CatalogueEntry, Manifest, Tree } from "./bundle/bundle.ts";
 import { Cut, type CutChange } from "./cut.ts";
@@ -39,7 +40,7 @@ export interface AnimationDownload extends DownloadFields {
   readonly kind: "animation";
   /** Index into the manifest's animations. */
   readonly animation: number;
-  /** By tree: the largest distance that a point moves from its place in the base, in units of the tree's space. */
+  /** By tree: the largest distance of a point from its place in the base, in units of the tree's space. */
   readonly reach: readonly number[];
 }
 /** The children of `region` in `tree`: mesh i of the GLB is region `children[i]`. */
@@ -102,8 +103,8 @@ export class AssetState {
   /** The view of the canvas that shows the asset, if it differs from the view of the plan; else null. */
   view: View | null = null;
   /**
-   * The code that draws the asset has loaded. Until then only base and manifest are fetched, since the code comes over
-   * the same link.
+   * The code that draws the asset has loaded. Until then only base and manifest are fetched, since the code
+   * comes over the same link.
    */
   rendererReady = true;
   /** Names of the animations to fetch when the asset is seen; null: the first. */

@@ -11,26 +11,31 @@ import { blocksOfRoute, routesOf } from "./routes.ts";
 import { TextureLevels } from "./texture-levels.ts";
 
 /**
- * Gain of a base, in octaves on the whole asset. Against nothing, the octaves of its geometry and pictures are about
- * 50, but a missing object disturbs more than a coarse one.
+ * Gain of a base, in octaves on the whole asset. Against nothing, the octaves of its geometry and pictures
+ * are about 50, but a missing object disturbs more than a coarse one.
  */
 const BASE_OCTAVES = 200;
 /**
- * Gain of a manifest, in octaves on the whole asset for the bytes of base and manifest: about that of the first files
- * that it reveals (18 for an asset close up).
+ * Gain of a manifest, in octaves on the whole asset for the bytes of base and manifest: about that of the
+ * first files that it reveals (18 for an asset close up).
  */
 const MANIFEST_OCTAVES = 10;
 /**
- * Gain of the state in which nothing is too coarse where the fovea may be, in octaves on all that is there. Users find
- * a missing detail there wherever it is.
+ * Gain of the completion, in octaves on the whole area where the fovea may be. There, users find every detail
+ * that is still missing.
  */
 const COMPLETION_OCTAVES = 6;
 /** Probability that the eye turns to an asset out of view before the next file arrives. */
 const TURN_PROBABILITY = 0.001;
-/** Limit for the bases of assets that nobody has seen yet, as a share of all bytes received: data may cost money. */
+/** Limit for the bases of unseen assets, as a share of all bytes received: data may cost money. */
 const UNSEEN_SHARE = 1 / 8;
-/** At least this many bytes of such bases are allowed, for users who start by looking elsewhere. */
+/** At least this many bytes of such bases are allowed, since users may look elsewhere at first. */
 const UNSEEN_BYTES = 150_000;
+
+interface WeightedAsset {
+  readonly asset: AssetState;
+  readonly weight: number;
+}
 
 export class Candidates {
   readonly #assets: readonly AssetState[];
@@ -79,7 +84,7 @@ export class Candidates {
     return undefined;
   }
 
-  /** Lower bound on the best score among the files that manifests in flight will reveal; 0 if there are none. */
+  /** Lower bound on the best score of the files that manifests in flight will reveal; 0 without any. */
   get revealedScoreLowerBound(): number {
     let bound = 0;
     for (const [asset, score] of this.#manifestScores) {
@@ -123,31 +128,37 @@ export class Candidates {
 
   #addBasesAndManifests(): void {
     let [heldBytes, unseenBytes] = [0, 0];
-    const outOfView: { readonly asset: AssetState; readonly weight: number }[] = [];
+    const outOfView: WeightedAsset[] = [];
     for (const asset of this.#assets) {
       const { weight, inView } = assetWeight(asset, asset.view ?? this.#view);
-      let isRefined = false;
-      for (const file of asset.files) {
-        if (!this.#plan.willBeHeld(file)) continue;
-        heldBytes += file.download.bytes;
-        isRefined ||= file !== asset.base && file !== asset.manifestFile;
-      }
+      const held = [...asset.files].filter((file) => this.#plan.willBeHeld(file));
+      heldBytes += held.reduce((sum, { download }) => sum + download.bytes, 0);
       if (inView) {
         this.#manifestScores.set(asset, manifestScore(asset, weight));
         this.#addBaseAndManifest(asset, weight);
       } else {
         outOfView.push({ asset, weight });
-        // An asset that has been seen has more than its base.
-        if (!isRefined && this.#plan.willBeHeld(asset.base)) unseenBytes += asset.base.download.bytes;
+        // An asset that has been seen has more than its base and manifest.
+        const { base, manifestFile } = asset;
+        const isUnseen = held.every((file) => file === base || file === manifestFile);
+        if (isUnseen && held.includes(base)) unseenBytes += base.download.bytes;
       }
     }
-    const weightPerByte = ({ asset, weight }: (typeof outOfView)[number]) =>
-      weight / asset.base.download.bytes;
-    for (const { asset, weight } of outOfView.sort((a, b) => weightPerByte(b) - weightPerByte(a))) {
+    this.#addUnseen(outOfView, unseenBytes, Math.max(UNSEEN_BYTES, UNSEEN_SHARE * heldBytes));
+  }
+
+  /**
+   * Adds assets out of view while their bases fit into the limit, the greatest weight per byte first.
+   *
+   * @param unseenBytes of the bases of unseen assets that are held
+   */
+  #addUnseen(outOfView: readonly WeightedAsset[], unseenBytes: number, limit: number): void {
+    const weightPerByte = ({ asset, weight }: WeightedAsset) => weight / asset.base.download.bytes;
+    let bytes = unseenBytes;
+    for (const { asset, weight } of [...outOfView].sort((a, b) => weightPerByte(b) - weightPerByte(a))) {
       if (this.#plan.canStart(asset.base)) {
-        const { bytes } = asset.base.download;
-        if (unseenBytes + bytes > Math.max(UNSEEN_BYTES, UNSEEN_SHARE * heldBytes)) continue;
-        unseenBytes += bytes;
+        if (bytes + asset.base.download.bytes > limit) continue;
+        bytes += asset.base.download.bytes;
       }
       this.#addBaseAndManifest(asset, TURN_PROBABILITY * weight);
     }

@@ -19,7 +19,7 @@ export interface PlanState {
   willBeHeld(file: AssetFile): boolean;
   /** Whether the plan may start a request for a file. */
   canStart(file: AssetFile): boolean;
-  /** Whether the render budget keeps finer regions, though they have arrived, from being drawn in a region's place. */
+  /** Whether the render budget keeps a region closed although finer regions are available. */
   isBudgetLimited(treeDemand: TreeDemand, region: number): boolean;
 }
 
@@ -33,8 +33,8 @@ export interface RankedCandidate extends Candidate {
 }
 
 /**
- * The alternative steps of one item (a drawn region, a texture), coarse to fine; at least one. The gain of each choice
- * is over the current state, and it replaces the gains of earlier choices.
+ * The alternative steps of one item (a drawn region, a texture), coarse to fine; at least one. The gain of
+ * each choice is over the current state, and it replaces the gains of earlier choices.
  */
 export type Item = readonly Choice[];
 
@@ -46,7 +46,7 @@ export interface Choice {
   readonly parts?: readonly Block[];
 }
 
-/** The choices of an item as steps of a route. Only the last step counts with the files that are to follow at once. */
+/** The choices of an item as steps. The last step includes the files that follow it directly. */
 export function stepsOf(item: Item): Steps {
   return item.map(({ candidate, blocks, parts }, i) =>
     i === item.length - 1

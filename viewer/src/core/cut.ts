@@ -1,10 +1,10 @@
 /**
  * The drawn regions of one tree, given the refinements that have arrived.
  *
- * The base draws region 0, which is always available. Any other region is available once its parent's refinement has
- * arrived. The drawn regions always form a cut: every path from the root to a leaf meets exactly one of them. To open a
- * region is to draw finer regions in its place. The cut is the finest one of available regions, or the finest one
- * within a limit if a frame cannot draw that.
+ * The base draws region 0, which is always available. Any other region is available once its parent's
+ * refinement has arrived. The drawn regions always form a cut: every path from the root to a leaf meets
+ * exactly one of them. To open a region is to draw finer regions in its place. The cut is the finest one of
+ * available regions, or the finest one within a limit if a frame cannot draw that.
  */
 
 /** The structure of a tree; a `Region` of the manifest is one. */
@@ -43,8 +43,8 @@ export class Cut {
   }
 
   /**
-   * The refinement of `region` has arrived: its children are available. They stay hidden while an ancestor's refinement
-   * is missing, and where finer regions are drawn already.
+   * The refinement of `region` has arrived: its children are available. They stay hidden while an ancestor's
+   * refinement is missing, and where finer regions are drawn already.
    *
    * @throws RangeError if the region is a leaf
    */

@@ -11,7 +11,7 @@ import {
 } from "./gaze.ts";
 import { childrenOf } from "./tree.ts";
 
-/** Demand on one region, at the most demanding of all nodes that draw it. Lengths are metres in world space. */
+/** Demand on one region, at the most demanding node that draws it. Lengths are metres in world space. */
 export interface Demand {
   /** Geometric error of the region. */
   readonly error: number;
@@ -26,9 +26,9 @@ export interface Demand {
   readonly fovealNeed: number;
   /** Half the angle under which the sphere is seen from the nearest node, radians. */
   readonly angularRadius: number;
-  /** Number of nodes in the view or the predicted view. A node that is culled by its cone counts: it is drawn, too. */
+  /** Number of nodes in the view or the predicted view. Nodes that face away count: they are drawn, too. */
   readonly visibleInstances: number;
-  /** The fovea may be there when the next file arrives, or on its way from there. */
+  /** The fovea may be there when the next file arrives, or pass it from there. */
   readonly foveal: boolean;
 }
 type MutableDemand = { -readonly [K in keyof Demand]: Demand[K] };
@@ -40,18 +40,20 @@ export interface Benefit {
   readonly fovealGain: number;
 }
 
-/** Probability that the head goes on as predicted until the next file arrives. Otherwise it stops where it is. */
+/** Probability that the head moves on as predicted until the next file arrives. Otherwise it stops. */
 const PREDICTION_PROBABILITY = 0.5;
-/** The eye jumps several times a second: probability that it lands on a region in view before the next file arrives. */
+/**
+ * The eye jumps several times a second: probability that it lands on a region before the next file arrives.
+ */
 const GLANCE_PROBABILITY = 0.1;
-/** Angular radius of a surface patch that is judged as a whole, radians: its need hardly differs within this. */
+/** Angular radius of a patch of surface that is judged as a whole, radians: its need hardly varies. */
 const PATCH_RADIUS = 0.1;
 /**
- * Requests are aborted with hysteresis, so that a trembling head does not start and abort one again and again: not
- * within this margin outside the view, as a share of the distance (3°), …
+ * Hysteresis, so that a trembling head does not start and abort a request again and again: a request goes on
+ * while its region is within this margin of the view, as a share of the distance (3°), …
  */
 const EDGE_MARGIN = 0.05;
-/** … and not while the error is above this share of the need. */
+/** … and while its error is above this share of the need. */
 const NEED_MARGIN = 0.8;
 
 /** @throws RangeError if the asset has no such region */
@@ -64,8 +66,8 @@ export function demandOf(asset: AssetState, tree: number, region: number, view: 
 }
 
 /**
- * Visual weight of the sphere around an asset's bounds. For an asset out of view, the weight it would have in view at
- * foveal acuity.
+ * Visual weight of the sphere around an asset's bounds. For an asset out of view, the weight it would have in
+ * view at foveal acuity.
  */
 export function assetWeight(
   { entry, world }: AssetState,
@@ -170,9 +172,9 @@ export class TreeDemand {
   }
 
   /**
-   * Benefit of the refinement of `region` while `drawn` is drawn in its place: Σ weight × log2(max(error, need, half a
-   * grid step) before ÷ after). The sum is over the same patches of surface for every tier, so two steps together gain
-   * as much as one step to the same tier.
+   * Benefit of the refinement of `region` while `drawn` is drawn in its place: Σ weight × log2(max(error,
+   * need, half a grid step) before ÷ after). The sum is over the same patches of surface for every tier, so
+   * two steps together gain as much as one step to the same tier.
    *
    * @param drawn the region itself, or an ancestor in a chain of only children
    */
@@ -225,7 +227,8 @@ export class TreeDemand {
   }
 
   /**
-   * Whether a detail of this size (an error, a texel) in a region is visible or nearly so, by the margins for aborts.
+   * Whether a detail of this size (an error, a texel) in a region is visible or nearly so, by the margins for
+   * aborts.
    *
    * @param size in units of the tree's space
    */
@@ -280,8 +283,8 @@ export class TreeDemand {
 }
 
 /**
- * Merges the visibility at one more node: the greatest weight, and the least need in proportion to the node's scale,
- * even if they belong to two nodes. So no node gets less than it needs.
+ * Merges the visibility at one more node: the greatest weight, and the least need in proportion to the node's
+ * scale, even if they belong to two nodes. So no node gets less than it needs.
  */
 function mergeInstance(demand: MutableDemand, scale: number, visibility: SphereVisibility): void {
   const { weight, need, fovealNeed, solidAngle, angularRadius, foveal } = visibility;
@@ -299,9 +302,9 @@ function mergeInstance(demand: MutableDemand, scale: number, visibility: SphereV
 }
 
 /**
- * Blends the visibility now with the predicted one: by the arrival of a file the head has moved on, or it has stopped.
- * During a sweep, glances land only on what is in view before and after. Foveal is only what will be foveal: nothing is
- * finished for a place that the gaze leaves.
+ * Blends the visibility now with the predicted one: by the arrival of a file the head has moved on, or it has
+ * stopped. During a sweep, glances land only on spheres in both views. Only the predicted view decides
+ * whether a sphere is foveal: nothing is finished for a place that the gaze leaves.
  */
 function blendPredicted(now: SphereVisibility, later: SphereVisibility, sweeps: boolean): void {
   if (later.weight > 0 && (now.weight === 0 || later.need < now.need)) {

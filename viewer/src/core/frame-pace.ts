@@ -1,8 +1,8 @@
 /**
  * The share of the render budget that the device can draw in time, by the time between its frames.
  *
- * The share falls as soon as frames are late. It rises again only after a number of windows in time, and this number
- * doubles whenever a rise turns out to be too much: the congestion control of a network, applied to a GPU.
+ * The share falls as soon as frames are late. It rises again only after a number of windows in time, and this
+ * number doubles whenever a rise was too much: the congestion control of a network, applied to a GPU.
  */
 
 /** Frames per window. The median of a window is judged. */
@@ -16,7 +16,7 @@ const LATE = 1.25;
 /** Factors on the share. */
 const DECREASE = 0.8;
 const INCREASE = 1.25;
-/** The lowest share: below it, drawing less does not help, whatever takes the time. */
+/** The lowest share. If frames are still late, the cause is not the drawn detail. */
 const MIN_SHARE = 1 / 3;
 /** Windows in time before a rise, at first and at most. */
 const PATIENCE = 4;

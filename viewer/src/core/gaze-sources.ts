@@ -1,6 +1,6 @@
 /**
- * The gaze and its uncertainty, from the best source that the device has: an eye tracker, a pinch, a pointer, or only
- * the head.
+ * The gaze and its uncertainty, from the best source that the device has: an eye tracker, a pinch, a pointer,
+ * or only the head.
  */
 import { dot, EYE_TRACKED_UNCERTAINTY, type Vec3 } from "./gaze.ts";
 
@@ -37,8 +37,8 @@ const TRUST_MS = 10_000;
 /** A `gaze` ray within this angle of the head's forward may be the head's, degrees. */
 const HEAD_DIRECTED_DEGREES = 0.5;
 /**
- * A head that turns by more than this in a frame is not at rest, degrees. Its own ray, one frame late, would seem to
- * depart from its forward.
+ * A head that turns by more than this in a frame is not at rest, degrees. Its own ray, one frame late, would
+ * seem to depart from its forward.
  */
 const RESTING_DEGREES = 0.5;
 
@@ -63,8 +63,8 @@ export class GazeTracker {
   #lastPointing: PointingEvent | null = null;
 
   /**
-   * The best estimate of the gaze: the ray of an eye tracker; else that of the last pinch or mouse move, with an
-   * uncertainty that grows with its age; else the head's forward.
+   * The best estimate of the gaze: the ray of an eye tracker; else that of the last pinch or mouse move, with
+   * an uncertainty that grows with its age; else the head's forward.
    *
    * @param now milliseconds
    * @param head the estimate without any ray

@@ -1,11 +1,11 @@
 /**
- * What the eye resolves on the bounding sphere of a region: eccentricity, acuity, need and weight.
+ * Eccentricity, acuity, need and visual weight of the bounding sphere of a region.
  *
  * Lengths are metres in world space. Angles are degrees unless a comment says radians.
  *
- * The acuity model: the smallest angle that the eye resolves grows linearly with eccentricity, ω(e) = ω0 + m·e
- * (Guenter, Finch, Drucker, Tan, Snyder: Foveated 3D Graphics, SIGGRAPH Asia 2012). docs/streaming.md has the
- * derivation and the sources.
+ * The acuity model: the smallest angle that the eye resolves grows linearly with eccentricity,
+ * ω(e) = ω0 + m·e (Guenter, Finch, Drucker, Tan, Snyder: Foveated 3D Graphics, SIGGRAPH Asia 2012).
+ * docs/streaming.md has the derivation and the sources.
  */
 
 export type Vec3 = readonly [number, number, number];
@@ -23,15 +23,15 @@ export interface View {
   /** Unit vector of the best known gaze: an eye tracker's ray, else the head's forward. */
   readonly gaze: Vec3;
   /**
-   * Largest angle between `gaze` and the true gaze: `EYE_TRACKED_UNCERTAINTY`, `HEAD_GAZE_UNCERTAINTY` or a value
-   * between.
+   * Largest angle between `gaze` and the true gaze: `EYE_TRACKED_UNCERTAINTY`, `HEAD_GAZE_UNCERTAINTY` or a
+   * value between.
    */
   readonly gazeUncertaintyDegrees: number;
   /** Pixels of the display per degree at the centre of the picture; see `pixelsPerDegree`. */
   readonly pixelsPerDegree: number;
   /** Distance of the near plane. Points closer than this are not drawn. */
   readonly near: number;
-  /** The drawn volume lies inside all of these planes. Empty: all directions. In XR: one frustum for both eyes. */
+  /** Planes around the drawn volume; empty: all directions. In XR they enclose the frusta of both eyes. */
   readonly frustum: readonly Plane[];
   /** The view expected at the arrival of the next file; see `predictView`. */
   readonly predicted?: View;
@@ -41,12 +41,16 @@ export interface View {
   readonly gazeArcEnd?: Vec3;
 }
 
-/** ω0, the angle of the finest cycle at the fovea: 1/48° in Guenter et al. 2012 (about 20/20 vision), degrees. */
-export const FOVEAL_ANGLE = 1 / 48;
-/** Slope m of the acuity model, degrees per degree: the conservative end of Guenter et al.'s 1.32–1.65 arcmin/°. */
-export const ACUITY_SLOPE = 0.022;
+/**
+ * ω0, the angle of the finest cycle at the fovea: 1/48° in Guenter et al. 2012 (about 20/20 vision), degrees.
+ */
+const FOVEAL_ANGLE = 1 / 48;
+/**
+ * m, the slope of the acuity model, degrees per degree: the low end of Guenter et al.'s 1.32–1.65 arcmin/°.
+ */
+const ACUITY_SLOPE = 0.022;
 /** Smallest error that is visible on the display, pixels. */
-export const PIXEL_TOLERANCE = 1;
+const PIXEL_TOLERANCE = 1;
 /** Accuracy of headsets' eye trackers, with calibration drift and latency, degrees. */
 export const EYE_TRACKED_UNCERTAINTY = 3;
 /** Without an eye tracker, the gaze is mostly within this angle of the head's forward, degrees. */
@@ -55,8 +59,8 @@ export const HEAD_GAZE_UNCERTAINTY = 15;
 const DEGREES = 180 / Math.PI;
 
 /**
- * Angle between the gaze and the nearest edge of a sphere, degrees: max(0, angle(gaze, c − eye) − asin(R/|c − eye|)).
- * 0 inside the sphere.
+ * Angle between the gaze and the nearest edge of a sphere, degrees; 0 inside the sphere:
+ * max(0, angle(gaze, c − eye) − asin(R/|c − eye|)).
  */
 export function eccentricity(view: View, x: number, y: number, z: number, radius: number): number {
   const dx = x - view.eye[0];
@@ -68,8 +72,7 @@ export function eccentricity(view: View, x: number, y: number, z: number, radius
 }
 
 /**
- * Angle between the gaze and a direction, radians. A gaze that moves along an arc counts at the nearest point of the
- * arc.
+ * Angle between the gaze and a direction, radians. For a gaze that moves along an arc, the smallest angle.
  *
  * @param distance length of (dx, dy, dz)
  */
@@ -98,8 +101,8 @@ function angleToGaze(
 }
 
 /**
- * Half the angle of the finest cycle that the eye resolves at an eccentricity, degrees, but at least what the display
- * can show: max(τ/ppd, ½(ω0 + m·e')) with e' = max(0, e − u) and u the uncertainty of the gaze.
+ * Half the angle of the finest cycle that the eye resolves at an eccentricity, degrees, but at least the
+ * limit of the display: max(τ/ppd, ½(ω0 + m·e')) with e' = max(0, e − u) and u the uncertainty of the gaze.
  */
 export function acuityAngle(view: View, eccentricityDegrees: number): number {
   return acuityBeyond(view, eccentricityDegrees - view.gazeUncertaintyDegrees);
@@ -112,8 +115,9 @@ function acuityBeyond(view: View, degrees: number): number {
 }
 
 /**
- * How much of a sphere is inside the frustum, 0 to 1: for each plane the share of the diameter on its inner side, and
- * of these the least. 0 is exact (the sphere is wholly outside); values between 0 and 1 are estimates.
+ * The part of a sphere inside the frustum, 0 to 1: for each plane the share of the diameter on its inner
+ * side, and of these the least. 0 is exact (the sphere is wholly outside), values between 0 and 1 are
+ * estimates.
  */
 export function insideFrustum(view: View, x: number, y: number, z: number, radius: number): number {
   let inside = 1;
@@ -128,7 +132,8 @@ export function insideFrustum(view: View, x: number, y: number, z: number, radiu
 
 /**
  * Whether every face of a region is a back face, for any point of its sphere and any normal of its cone:
- * angle(axis, c − eye) + half angle + asin(R/d) < 90°. Only for rigid regions with single-sided, opaque materials.
+ * angle(axis, c − eye) + half angle + asin(R/d) < 90°. Only for rigid regions with single-sided, opaque
+ * materials.
  *
  * @param axis unit vector of the cone in world space
  * @param cosine of the cone's half angle
@@ -155,12 +160,12 @@ export function facesAway(
 /** How a sphere appears in one view. */
 export interface SphereVisibility {
   /**
-   * Visual weight: solid angle × (α(0) / α(e))², in square degrees at foveal acuity; 0 outside the frustum. The number
-   * of resolvable cells grows with 1/α², and so does, up to a factor, the share of the visual cortex. The importance
-   * of two equal errors is in proportion to their weights.
+   * Visual weight: solid angle × (α(0) / α(e))², in square degrees at foveal acuity; 0 outside the frustum.
+   * The number of resolvable cells grows with 1/α², and so does, up to a factor, the share of the visual
+   * cortex. The importance of two equal errors is in proportion to their weights.
    */
   weight: number;
-  /** The largest geometric error that is invisible there, metres: d·tan α(e), d the distance of the nearest point. */
+  /** The largest invisible geometric error, metres: d·tan α(e), with d the distance of the nearest point. */
   need: number;
   /** Solid angle inside the frustum, square degrees: the weight if the fovea were there. */
   solidAngle: number;
@@ -169,8 +174,8 @@ export interface SphereVisibility {
   /** Half the angle under which the sphere is seen, radians; π/2 from inside. */
   angularRadius: number;
   /**
-   * The fovea is there, or may be within a moment. Tracked eyes, too, jump about within the angle that a head without
-   * a tracker leaves open.
+   * The fovea is there, or may be within a moment. Tracked eyes, too, jump about within the angle that a head
+   * without a tracker leaves open.
    */
   foveal: boolean;
 }
@@ -213,7 +218,8 @@ export function visibilityOf(
 }
 
 /**
- * Pixels per degree at the centre of the picture: half the height × projection[5] is the focal length in pixels.
+ * Pixels per degree at the centre of the picture. Half the height × projection[5] is the focal length,
+ * pixels.
  *
  * @param projection perspective projection matrix (of one eye)
  * @param viewportHeight pixels of that eye's viewport
@@ -223,8 +229,8 @@ export function pixelsPerDegree(projection: Matrix4, viewportHeight: number): nu
 }
 
 /**
- * The frustum of a view-projection matrix as six planes that point inwards (Gribb and Hartmann 2001), for clip space
- * with −w ≤ z ≤ w.
+ * The frustum of a view-projection matrix as six planes that point inwards (Gribb and Hartmann 2001), for
+ * clip space with −w ≤ z ≤ w.
  */
 export function frustumPlanes(viewProjection: Matrix4): Plane[] {
   const m = (row: number, column: number) => viewProjection[column * 4 + row] ?? 0;

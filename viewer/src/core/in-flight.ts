@@ -5,12 +5,12 @@ import type { NetworkEstimate } from "./network/bandwidth.ts";
 /** With fewer requests, the link is idle between the last byte of one file and the first byte of the next. */
 const MIN_REQUESTS = 2;
 /**
- * Responses share the link, so two that run together are both late. The next request is sent when the bytes in flight
- * will have arrived by its answer: a time to first byte ahead, and this much more for a frame, the page's own work and
- * the variance of answers.
+ * Responses share the link, so two that run together are both late. The next request is sent when the bytes
+ * in flight will have arrived by its answer: a time to first byte ahead, and this much more for a frame, the
+ * page's own work and the variance of answers.
  */
 const LEAD_MS = 50;
-/** Limit before anything is measured: two initial windows of TCP; or as much as has come, as TCP's slow start does. */
+/** Limit before a measurement: two initial windows of TCP, or the bytes received so far, as in slow start. */
 const UNMEASURED_BYTES = 32_000;
 /** A file that needs no more than this arrives before an abort would free the link. */
 const NEARLY_DONE_MS = 100;
@@ -58,8 +58,8 @@ export class InFlight {
   }
 
   /**
-   * Whether a request may be started now. Files are fetched one after the other, with some overlap: at most the cap's
-   * bytes, or two requests of which one may be larger.
+   * Whether a request may be started now. Files are fetched one after the other, with some overlap: at most
+   * the cap's bytes, or two requests of which one may be larger.
    *
    * @param awaitsManifest a manifest in flight will reveal better files
    */

@@ -1,4 +1,4 @@
-/** The GPU memory of files, and the files that are evicted first when a more useful one needs their memory. */
+/** The GPU memory of files, and the files to evict when a more useful one needs their memory. */
 import type { AssetFile, AssetState, TreeState } from "./asset.ts";
 import type { TreeDemand } from "./demand.ts";
 import type { RenderPlan } from "./render-budget.ts";
@@ -6,7 +6,7 @@ import { childrenOf } from "./tree.ts";
 
 /** A file is evicted for another only if it is less useful per byte by this factor, … */
 const EVICTION_MARGIN = 1.5;
-/** … and has been loaded for this long, milliseconds: else two files that do not fit together would alternate. */
+/** … and has been loaded for this long, milliseconds: otherwise two files could alternate. */
 const RESIDENCE_MS = 2000;
 /** Evictions per plan: freeing memory takes time in the host's frame. */
 export const MAX_EVICTIONS = 16;
@@ -33,8 +33,9 @@ export function isWorthEvicting({ gainPerByte }: Resident, gain: number, gpuByte
 }
 
 /**
- * The file whose eviction loses the least visible gain per byte: a refinement without held refinements below it, or a
- * texture level above the base's. A file that the render budget hides loses nothing. Null if no file may be evicted.
+ * The file whose eviction loses the least visible gain per byte: a refinement without held refinements below
+ * it, or a texture level above the base's. A file that the render budget hides loses nothing. Null if no file
+ * may be evicted.
  *
  * @param treeDemands by asset and tree
  * @param now milliseconds

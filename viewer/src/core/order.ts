@@ -1,10 +1,11 @@
 /**
  * The order of downloads, where some are useful only after others.
  *
- * This is scheduling on a single machine: the link is the machine, a file is a job that takes its bytes, and it costs
- * its gain for as long as it is missing. Jobs with successors in a tree are ordered best by the ratios of blocks: a job
- * together with those of its successors that raise its ratio (Horn: Single-machine job sequencing with treelike
- * precedence ordering and linear delay penalties, SIAM J. Appl. Math. 23, 1972). docs/streaming.md has the rest.
+ * This is scheduling on a single machine: the link is the machine, a file is a job that takes its bytes, and
+ * it costs its gain for as long as it is missing. Jobs with successors in a tree are ordered best by the
+ * ratios of blocks: a job together with those of its successors that raise its ratio (Horn: Single-machine
+ * job sequencing with treelike precedence ordering and linear delay penalties, SIAM J. Appl. Math. 23, 1972).
+ * docs/streaming.md has the rest.
  */
 
 /** Sums over some jobs. */
@@ -52,13 +53,13 @@ export function blocksOf(job: Job): Block[] {
 }
 
 /**
- * A job of no bytes that follows all blocks with a foveal gain, since the place that the eye looks at is right only
- * when the last of its files has arrived.
+ * A job of no bytes that follows all blocks with a foveal gain, since the place that the eye looks at is
+ * right only when the last of its files has arrived.
  *
- * The best order with such a job (J. B. Sidney: Decomposition algorithms for single-machine sequencing with precedence
- * relations and deferral costs, Operations Research 23, 1975) puts together the blocks whose ratio it raises, at the
- * ratio of their gains and its own over their bytes. So their rank rises as fewer bytes are left. Among each other they
- * keep their order.
+ * The best order with such a job (J. B. Sidney: Decomposition algorithms for single-machine sequencing with
+ * precedence relations and deferral costs, Operations Research 23, 1975) puts together the blocks whose ratio
+ * it raises, at the ratio of their gains and its own over their bytes. So their rank rises as fewer bytes are
+ * left. Among each other they keep their order.
  */
 export class FovealCompletion {
   /** Gain of the completion; 0 if nothing is missing. */
@@ -70,7 +71,8 @@ export class FovealCompletion {
   constructor(blocks: readonly Block[], gain: number) {
     const group = gain > 0 ? blocks.filter(({ fovealGain }) => fovealGain > EPSILON) : [];
     let [groupGain, groupBytes] = [0, 0];
-    // A block with a greater ratio than the group comes before it anyway; without that block the group's ratio falls.
+    // A block with a greater ratio than the group comes before it anyway; without that block the group's
+    // ratio falls.
     for (let lengthBefore = -1; lengthBefore !== group.length; ) {
       lengthBefore = group.length;
       [groupGain, groupBytes] = [gain, 0];

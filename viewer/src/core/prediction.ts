@@ -1,7 +1,7 @@
 /** The view that a moving head will have when a file arrives, from the poses of the last moments. */
 import { dot, type Plane, type Quaternion, type Vec3, type View } from "./gaze.ts";
 
-/** Pose of the head at one moment. `orientation` turns −z into the head's forward, as in WebXR and three.js. */
+/** Pose of the head. `orientation` turns −z into the head's forward, as in WebXR and three.js. */
 export interface HeadPose {
   /** Milliseconds. */
   readonly time: number;
@@ -11,24 +11,24 @@ export interface HeadPose {
 }
 
 /** Limits of the prediction, milliseconds and degrees: a head keeps up no motion for longer. */
-export const PREDICTION_LIMIT_MS = 1000;
-export const PREDICTION_LIMIT_DEGREES = 30;
-/** While the head turns faster than this, the eyes follow in saccades, which see nothing; degrees per second. */
-export const SWEEP_SPEED = 100;
+const PREDICTION_LIMIT_MS = 1000;
+const PREDICTION_LIMIT_DEGREES = 30;
+/** While the head turns faster, the eyes follow in saccades, which see nothing; degrees per second. */
+const SWEEP_SPEED = 100;
 /**
- * The velocity of the head is its mean over this span, milliseconds: over a shorter span it is noise of the tracker,
- * over a longer one it is out of date.
+ * The velocity of the head is its mean over this span, milliseconds: over a shorter span it is noise of the
+ * tracker, over a longer one it is out of date.
  */
 const VELOCITY_SPAN_MS = 100;
 
 const DEGREES = 180 / Math.PI;
-/** The smallest motions that are worth a second view: half a degree, in radians, and a centimetre, in metres. */
+/** Smaller motions need no second view: half a degree, in radians, and a centimetre, in metres. */
 const MIN_TURN = 0.5 / DEGREES;
 const MIN_STEP = 0.01;
 
 /**
- * Time from now until a file that is requested now is drawn, milliseconds: time to first byte + bytes ÷ bandwidth, at
- * most `PREDICTION_LIMIT_MS`.
+ * Time from the request of a file until it is drawn, milliseconds, at most `PREDICTION_LIMIT_MS`:
+ * time to first byte + bytes ÷ bandwidth.
  */
 export function predictionHorizon(ttfbMs: number, bytes: number, bytesPerSecond: number): number {
   return Math.min(PREDICTION_LIMIT_MS, ttfbMs + (1000 * bytes) / Math.max(1, bytesPerSecond));
@@ -37,9 +37,9 @@ export function predictionHorizon(ttfbMs: number, bytes: number, bytesPerSecond:
 /**
  * The view after `horizonMs`, or null if the head rests or the poses are too few.
  *
- * The eye moves, and the view turns about it, with the velocity of the last 0.1 s, for at most 1 s and 30°. A turn
- * that slows down stops where it comes to rest. `gazeArcEnd` is the gaze at the end of that second, at most another
- * 30° further.
+ * The eye moves, and the view turns about it, with the velocity of the last 0.1 s, for at most 1 s and 30°. A
+ * turn that slows down stops where it comes to rest. `gazeArcEnd` is the gaze at the end of that second, at
+ * most another 30° further.
  *
  * @param poses in order of time; the last one belongs to `view`
  */
@@ -112,7 +112,7 @@ function headMotion(poses: readonly HeadPose[]): HeadMotion | null {
   return { spanMs, displacement, axis, speed, deceleration };
 }
 
-/** The latest pose at least `VELOCITY_SPAN_MS` and at most twice that before a time; else the oldest within twice. */
+/** The latest pose that is one to two `VELOCITY_SPAN_MS` older than a time; else the oldest within two. */
 function poseBefore(poses: readonly HeadPose[], time: number): HeadPose {
   const recent = poses.filter((pose) => pose.time <= time && time - pose.time <= 2 * VELOCITY_SPAN_MS);
   const farEnough = recent.filter((pose) => time - pose.time >= VELOCITY_SPAN_MS);
@@ -120,8 +120,8 @@ function poseBefore(poses: readonly HeadPose[], time: number): HeadPose {
 }
 
 /**
- * Angle that a head turns in a time, radians, and its angular speed then, radians per millisecond. The head keeps its
- * present speed, or comes to rest if that speed falls.
+ * Angle that a head turns in a time, radians, and its angular speed then, radians per millisecond. The head
+ * keeps its present speed, or comes to rest if that speed falls.
  */
 function turnAfter(
   { speed, spanMs, deceleration }: HeadMotion,

@@ -3,7 +3,7 @@ import type { AssetFile, RefinementDownload, TreeState } from "./asset.ts";
 import type { Choice, Item, PlanState, RankedCandidate } from "./choices.ts";
 import type { Benefit, TreeDemand } from "./demand.ts";
 import { type Block, blocksOf, EPSILON, type Job, ratioOf } from "./order.ts";
-import { childrenOf } from "./tree.ts";
+import { chainFrom, childrenOf } from "./tree.ts";
 
 type RefinementFile = AssetFile<RefinementDownload>;
 
@@ -29,20 +29,20 @@ export class Refinements {
     }
   }
 
-  /** The regions at or below `region` that will be drawn when all held files have arrived, and are too coarse. */
+  /** The regions at or below `region` that are drawn once all held files have arrived, and too coarse. */
   *#coarseRegions(treeDemand: TreeDemand, region: number): Generator<number> {
     if (!treeDemand.isTooCoarse(region)) return;
     const { state } = treeDemand;
-    // The tier that has arrived for a limited region is too much for a frame. A tier that it skipped may be less.
+    // The tier that has arrived for a limited region is too much for a frame. A skipped tier may fit.
     const isLimited = this.#plan.isBudgetLimited(treeDemand, region);
     if (isLimited || !willBeRefined(state, region, this.#plan)) yield region;
     else for (const child of childrenOf(state.tree, region)) yield* this.#coarseRegions(treeDemand, child);
   }
 
   /**
-   * The choices for a drawn region, down a chain of only children. A tier that lies between two others is a waste on a
-   * fast link, so tiers may be skipped: a tier of one region always, a tier of several regions when the refinements of
-   * all of them are wanted anyway.
+   * The choices for a drawn region, down a chain of only children. A tier that lies between two others is a
+   * waste on a fast link, so tiers may be skipped: a tier of one region always, a tier of several regions
+   * when the refinements of all of them are wanted anyway.
    */
   #item(treeDemand: TreeDemand, drawn: number): Item | null {
     const { tree, refinements } = treeDemand.state;
@@ -52,8 +52,8 @@ export class Refinements {
     let next: readonly number[] = [];
     // A tier that looks the same as the one before it is not worth skipping that one.
     const isFiner = (gain: number) => gain > (choices.at(-1)?.candidate.gain ?? 0) + EPSILON;
-    for (let region: number | undefined = drawn; region !== undefined; ) {
-      const file: RefinementFile | null = refinements[region] ?? null;
+    for (const region of chainFrom(tree, drawn)) {
+      const file = refinements[region] ?? null;
       if (!file || (isLimited && this.#plan.willBeHeld(file))) break;
       const children = childrenOf(tree, region);
       const { benefit, missing } = this.#tier(treeDemand, drawn, region, isLimited);
@@ -69,17 +69,20 @@ export class Refinements {
           next = children.flatMap((child) => childrenOf(tree, child));
         }
       }
-      region = children.length === 1 ? children[0] : undefined;
     }
-    const last = choices.pop();
-    if (!last) return null;
+    return choices.length > 0 ? this.#withSuccessors(choices, treeDemand, next) : null;
+  }
+
+  /** Adds the refinements that can follow the last choice to its blocks. */
+  #withSuccessors(choices: readonly Choice[], treeDemand: TreeDemand, next: readonly number[]): Item {
+    const last = choices.at(-1) as Choice;
     const root: Job = { ...(last.blocks[0] as Block), successors: this.#successors(treeDemand, next) };
-    return [...choices, { ...last, blocks: blocksOf(root) }];
+    return [...choices.slice(0, -1), { ...last, blocks: blocksOf(root) }];
   }
 
   /**
-   * Benefit of the refinement of `region`, and the refinements of its children that are missing. A child's refinement
-   * that will be held adds its benefit: it is drawn as soon as this one has arrived.
+   * Benefit of the refinement of `region`, and the refinements of its children that are missing. A child's
+   * refinement that will be held adds its benefit: it is drawn as soon as this one has arrived.
    */
   #tier(
     treeDemand: TreeDemand,
@@ -101,8 +104,8 @@ export class Refinements {
   }
 
   /**
-   * Whether a tier of several regions may be skipped: the refinements of all of them are wanted and can be had. Only
-   * where the fovea may be is the finest state worth more than a coarser one sooner.
+   * Whether a tier of several regions may be skipped: the refinements of all of them are wanted and can be
+   * had. Only where the fovea may be is the finest state worth more than a coarser one sooner.
    *
    * @param missing those of the refinements that will not be held
    */

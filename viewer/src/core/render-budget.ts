@@ -1,9 +1,10 @@
 /**
  * The render budget: the finest cut of all trees within a number of triangles and of draw calls per frame.
  *
- * Most pages stay below it, and every region is as fine as its loaded files allow. Above it the regions compete: from
- * the bases down, regions are opened in the order of their gain per share of the budget, until none fits. Regions that
- * stay closed keep their files in memory, and open as soon as the eye turns to them. docs/streaming.md has the formula.
+ * Most pages stay below it, and every region is as fine as its loaded files allow. Above it the regions
+ * compete: from the bases down, regions are opened in the order of their gain per share of the budget, until
+ * none fits. Regions that stay closed keep their files in memory, and open as soon as the eye turns to them.
+ * docs/streaming.md has the formula.
  */
 import type { AssetFile, RefinementDownload } from "./asset.ts";
 import type { TreeDemand } from "./demand.ts";
@@ -54,7 +55,7 @@ export class RenderPlan {
   readonly #basesCost: RenderCost;
   /** Whether the finest cut fits, so that nothing has to be closed. */
   readonly #allFits: boolean;
-  /** Cost of all that is drawn. */
+  /** Cost of the selected cuts. */
   readonly drawn: RenderCost;
   #cachedSelection: CutSelection | null = null;
   /** Cost of the refinements in flight. */

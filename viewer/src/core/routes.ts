@@ -1,17 +1,17 @@
 /**
- * The choice between alternative download steps: straight to the last step of each item, or by smaller ones first. See
- * docs/streaming.md.
+ * The choice between alternative download steps: straight to the last step of each item, or by smaller ones
+ * first. See docs/streaming.md.
  */
 import type { Block, FovealCompletion, Totals } from "./order.ts";
 
 /**
- * The alternative steps of one item, coarse to fine. The gain of each step is over the current state and replaces the
- * gains of earlier steps. Only the last step has to be fetched.
+ * The alternative steps of one item, coarse to fine. The gain of each step is over the current state and
+ * replaces the gains of earlier steps. Only the last step has to be fetched.
  */
 export type Steps = readonly Step[];
 
 export interface Step extends Block {
-  /** The files of the step, with their gains over the step right before it: each is useful alone after that step. */
+  /** The step's files, with their gains over the step right before it: after that, each is useful alone. */
   readonly parts?: readonly Block[];
 }
 
@@ -20,15 +20,15 @@ export type Route = readonly number[];
 
 /** Steps of a route before its last one, at most: a third saves next to nothing. */
 const MAX_STEPS_BEFORE_LAST = 2;
-/** The choice of each route depends on all others, so all are chosen anew until none changes, at most this often. */
+/** Each route depends on all others, so they are chosen again until none changes, at most this often. */
 const MAX_ROUNDS = 4;
 
 /**
- * The route of each item: straight to its last step, or by one or two smaller ones. Each route is the cheapest beside
- * all the others.
+ * The route of each item: straight to its last step, or by one or two smaller ones. Each route is the
+ * cheapest beside all the others.
  *
- * A smaller step arrives sooner, and its gain lasts until its replacement has arrived. But its bytes delay everything
- * that comes after it.
+ * A smaller step arrives sooner, and its gain lasts until its replacement has arrived. But its bytes delay
+ * everything that comes after it.
  *
  * @param rest blocks that are fetched besides
  */
@@ -88,7 +88,7 @@ function cheapest(
   return best;
 }
 
-/** A route with all that its cost depends on. */
+/** A route with the data for its cost. */
 interface EvaluatedRoute {
   readonly route: Route;
   /** Its files, each with its gain over the file before it. */
@@ -104,7 +104,7 @@ function evaluatedRoutes(steps: Steps, completion: FovealCompletion): EvaluatedR
   });
 }
 
-/** Blocks with their ranks. Those that come after every block of the routes are merged into one. */
+/** Blocks with their ranks. Blocks that come after every block of the routes are merged into one. */
 function rankedBlocks(
   blocks: readonly Block[],
   routes: readonly EvaluatedRoute[],
@@ -264,8 +264,8 @@ function mergedBlocks(files: readonly Block[], completion: FovealCompletion): Bl
 }
 
 /**
- * Cost of a route, gain × bytes: its own files until each arrives, plus all that its blocks delay, the completion of
- * the foveal files included.
+ * Cost of a route, gain × bytes: the gains of its files until each arrives, and the gains that its blocks
+ * delay, that of the foveal completion included.
  */
 function costOf(
   { files, blocks }: EvaluatedRoute,

@@ -1,9 +1,9 @@
 /**
- * The plan: the requests to start, to abort and to hold back, and the files to evict. It is a pure function of the
- * assets' states, the view and the network estimate.
+ * The plan: the requests to start, to abort and to hold back, and the files to evict. It is a pure function
+ * of the assets' states, the view and the network estimate.
  *
- * Files of all kinds (bases, manifests, animations, refinements, texture levels) compete by visible gain per byte,
- * until enough bytes are in flight. docs/streaming.md has the formulas.
+ * Files of all kinds (bases, manifests, animations, refinements, texture levels) compete by visible gain per
+ * byte, until enough bytes are in flight. docs/streaming.md has the formulas.
  */
 import { filesToAbort } from "./aborts.ts";
 import type { AssetFile, AssetState, Download, RefinementDownload } from "./asset.ts";
@@ -36,9 +36,9 @@ export interface StreamLimits {
 }
 
 export const DEFAULT_LIMITS: StreamLimits = {
-  // The memory that the browser of a standalone headset can spare beside its own buffers. A page sets it by device class.
+  // For the browser of a standalone headset, beside its own buffers. A page sets it by device class.
   gpuBytes: 512 * 1024 * 1024,
-  // A standalone headset at 72 frames per second. A page sets them by device class, too.
+  // For a standalone headset at 72 frames per second. A page sets them by device class, too.
   triangles: 750_000,
   drawCalls: 200,
   // Over HTTP/2 the bytes of an aborted request still arrive, so a turn of the head costs up to this time.
@@ -86,13 +86,13 @@ export function plan(
   return new Planning(assets, view, network, limits, now).plan();
 }
 
-/** The part of a plan that says when the next one is due. */
+/** The part of a plan that determines when the next plan is due. */
 export interface PendingPlan {
   readonly waiting: readonly { readonly download: Download }[];
   readonly awaitsManifest: boolean;
 }
 
-/** Whether enough bytes have arrived since a plan for its first waiting candidate to start: it is time for a new plan. */
+/** Whether the first waiting candidate of a plan can start by now, so that a new plan is due. */
 export function isDue(
   { waiting: [next], awaitsManifest }: PendingPlan,
   assets: readonly AssetState[],

@@ -1,8 +1,8 @@
 /**
  * One streamer per page: it makes the plans, fetches the files that they start and hands them to the host.
  *
- * It owns no timer: the host calls `update` once per frame, or as often as it likes, with the view and the time of the
- * fetcher's clock.
+ * It owns no timer: the host calls `update` once per frame, or as often as it likes, with the view and the
+ * time of the fetcher's clock.
  */
 import type { AssetFile, AssetState, Download, ManifestDownload } from "./asset.ts";
 import { ManifestError, parseManifest } from "./bundle/manifest.ts";
@@ -15,9 +15,9 @@ import { isDue, type Plan, plan, type StreamLimits } from "./scheduler.ts";
 /** The drawing side (three.js). None of its methods may throw; `prepare` may reject. */
 export interface Host {
   /**
-   * Decodes and uploads a file. Resolves when the file can be drawn in the next frame, and before it is drawn. If it
-   * rejects, the file counts as failed for good, and the drawn state stays. The signal aborts when the asset is
-   * removed: no further call follows, and the host frees what it has made of the file.
+   * Decodes and uploads a file. Resolves when the file can be drawn in the next frame, and before it is
+   * drawn. If it rejects, the file counts as failed for good, and the drawn state stays. The signal aborts
+   * when the asset is removed: no further call follows, and the host frees the resources of the file.
    */
   prepare(
     download: Exclude<Download, ManifestDownload>,
@@ -47,7 +47,7 @@ export interface StreamerOptions {
   readonly limits: StreamLimits;
 }
 
-/** The gaze moves on this scale (a saccade and a fixation take longer), so more frequent plans change nothing. */
+/** A saccade and a fixation take longer than this, so more frequent plans would change nothing. */
 export const PLAN_INTERVAL_MS = 50;
 /** How often `update` should be called: at the frame rate of a headset. */
 export const FRAME_MS = 15;
@@ -114,8 +114,8 @@ export class Streamer {
   }
 
   /**
-   * Makes a plan if one is due (every `PLAN_INTERVAL_MS`, after an arrival, or when the next request can start), and
-   * carries it out.
+   * Makes a plan if one is due (every `PLAN_INTERVAL_MS`, after an arrival, or when the next request can
+   * start), and carries it out.
    */
   update(view: View, now: number): void {
     if (!this.#isStale && now - this.#plannedAt < PLAN_INTERVAL_MS && !this.#isDue(now)) return;

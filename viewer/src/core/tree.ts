@@ -6,6 +6,15 @@ export function childrenOf(tree: Tree, region: number): readonly number[] {
   return tree.regions[region]?.children ?? [];
 }
 
+/** A region, its only child, the only child of that, and so on. */
+export function* chainFrom(tree: Tree, region: number): Generator<number> {
+  for (let next: number | undefined = region; next !== undefined; ) {
+    yield next;
+    const children = childrenOf(tree, next);
+    next = children.length === 1 ? children[0] : undefined;
+  }
+}
+
 /** By region: the textures that its materials use, each once. */
 export function texturesByRegion(
   tree: Tree,
@@ -18,9 +27,9 @@ export function texturesByRegion(
 }
 
 /**
- * By region: length of one unit of TEXCOORD_0 in units of the tree's space, the longest among the finest regions below.
- * Coarser regions stretch pictures by a few per cent. Judged by their own lengths, a picture that is sharp enough on
- * them would be too coarse on the finest tier.
+ * By region: length of one unit of TEXCOORD_0 in units of the tree's space, the longest among the finest
+ * regions below. Coarser regions stretch pictures by a few per cent. Judged by their own lengths, a picture
+ * that is sharp enough on them would be too coarse on the finest tier.
  */
 export function uvLengths({ regions }: Tree): readonly number[] {
   const finest = regions.map(({ metresPerUv }) => metresPerUv);
@@ -33,9 +42,9 @@ export function uvLengths({ regions }: Tree): readonly number[] {
 }
 
 /**
- * By region: whether it may be culled by its cone of normals, which needs rigid geometry and single-sided, opaque
- * materials. The cone holds the normals of all descendants, and a finer region may have a material that its ancestors
- * lost, so the materials of all descendants count.
+ * By region: whether it may be culled by its cone of normals, which needs rigid geometry and single-sided,
+ * opaque materials. The cone holds the normals of all descendants, and a finer region may have a material
+ * that its ancestors lost, so the materials of all descendants count.
  */
 export function cullableByCone(tree: Tree, materials: Manifest["materials"]): readonly boolean[] {
   const isSolid = tree.primitives.map(({ material }) => {
@@ -53,8 +62,8 @@ export function cullableByCone(tree: Tree, materials: Manifest["materials"]): re
 const GLTF_DEFAULT_MATERIAL = { doubleSided: false, alphaMode: "OPAQUE" };
 
 /**
- * Half a step of the tree's quantisation grid, in units of the tree's space: no refinement has a smaller error. 0 for
- * a skin, whose grid has the scale of its bind pose.
+ * Half a step of the tree's quantisation grid, in units of the tree's space: no refinement has a smaller
+ * error. 0 for a skin, whose grid has the scale of its bind pose.
  */
 export function halfGridStep({ kind, grid }: Tree): number {
   return kind === "skinned" ? 0 : grid.range / (2 ** grid.bits - 1) / 2;

@@ -7,8 +7,8 @@ import type { Manifest, Region, Tree } from "./bundle.ts";
 import { ManifestError, quoted } from "./json.ts";
 
 /**
- * Checks the regions of one tree: there is one root, parents precede their children and agree with them, errors fall
- * and tiers rise from parent to child.
+ * Checks the regions of one tree: there is one root, parents precede their children and agree with them,
+ * errors fall and tiers rise from parent to child.
  */
 export function checkRegions(regions: readonly Region[], path: string): void {
   const root = regions[0];
@@ -60,8 +60,8 @@ function checkChild(parent: Region, p: number, child: Region, path: string): voi
 }
 
 /**
- * Checks that the base has the first animation or none, so that a viewer knows what to play from the base alone, and
- * that each reach has one number per tree.
+ * Checks that the base has the first animation or none, so that a viewer knows what to play from the base
+ * alone, and that each reach has one number per tree.
  */
 export function checkAnimations({ animations, trees }: Manifest): void {
   const isFirstApart = animations[0]?.keyframes != null;

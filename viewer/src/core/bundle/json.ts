@@ -1,4 +1,4 @@
-/** Readers for untrusted JSON. Each returns a checked value, or throws a ManifestError that names the place. */
+/** Readers for untrusted JSON. Each returns a checked value or throws a ManifestError with the place. */
 
 /** A document violates the bundle format. */
 export class ManifestError extends Error {

@@ -1,6 +1,7 @@
 /**
- * Strict readers for the two JSON documents of a bundle, as docs/manifest.md specifies them. All properties that the
- * planner and the renderer rely on are checked here, once: types, ranges, indices, the structure of trees, file names.
+ * Strict readers for the two JSON documents of a bundle, as docs/manifest.md specifies them. All properties
+ * that the planner and the renderer rely on are checked here, once: types, ranges, indices, the structure of
+ * trees, file names.
  *
  * The readers copy the documents field by field, so that no unchecked field remains.
  */
@@ -73,9 +74,10 @@ export function parseCatalogue(json: unknown): Catalogue {
 /**
  * Checks the manifest of one asset and returns a copy. Fetches nothing.
  *
- * Beyond the schema it checks that indices are in range, parents precede their children and both agree, a region has
- * children if and only if it has a refinement, errors strictly fall, texture levels strictly grow, boxes are not
- * inverted, no node is drawn by two trees, the base has the first animation or none, and each file name has one size.
+ * Beyond the schema it checks that indices are in range, parents precede their children and both agree, a
+ * region has children if and only if it has a refinement, errors strictly fall, texture levels strictly grow,
+ * boxes are not inverted, no node is drawn by two trees, the base has the first animation or none, and each
+ * file name has one size.
  *
  * @throws ManifestError if the document is not a valid manifest; no other error for any JSON
  */

@@ -1,14 +1,14 @@
 /**
- * Two exponential averages of the throughput, a fast and a slow one. The smaller is the estimate, as in hls.js and
- * dash.js. Samples are weighted by their time, and an average is divided by the weight that it has seen so far (the
- * bias correction of Adam, Kingma and Ba 2015). docs/streaming.md explains the rest.
+ * Two exponential averages of the throughput, a fast and a slow one. The smaller is the estimate, as in
+ * hls.js and dash.js. Samples are weighted by their time, and an average is divided by the weight that it has
+ * seen so far (the bias correction of Adam, Kingma and Ba 2015). docs/streaming.md explains the rest.
  */
 
 const FAST_HALF_LIFE_MS = 1500;
 const SLOW_HALF_LIFE_MS = 6000;
 /**
- * A step of the link is recognised by samples in a row that all lie further than this ratio to one side of the
- * estimate: so many of them, over so long. The averages then start anew from these samples.
+ * A step of the link is recognised by samples in a row that all lie further than this ratio to one side of
+ * the estimate: so many of them, over so long. The averages then start anew from these samples.
  */
 const STEP_RATIO = 1.15;
 const STEP_SAMPLES = 3;

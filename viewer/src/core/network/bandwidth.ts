@@ -1,9 +1,9 @@
 /**
  * The bandwidth of the network, from the arrival of the body bytes of all requests together.
  *
- * The throughput of one request is misleading as soon as requests run in parallel, since each has only a share of the
- * link. So the bytes of all bodies are counted over the time in which bodies stream. docs/streaming.md explains the
- * rest.
+ * The throughput of one request is misleading as soon as requests run in parallel, since each has only a
+ * share of the link. So the bytes of all bodies are counted over the time in which bodies stream.
+ * docs/streaming.md explains the rest.
  *
  * Times are milliseconds of one monotonic clock, passed in; rates are bytes per second.
  */
@@ -19,7 +19,7 @@ import {
 } from "./averages.ts";
 
 export interface NetworkEstimate {
-  /** The smaller of both averages; before the first measurement, the initial guess or a greater lower bound. */
+  /** The smaller of both averages; before a measurement, the initial guess or a greater lower bound. */
   readonly bytesPerSecond: number;
   readonly fastBytesPerSecond: number;
   readonly slowBytesPerSecond: number;
@@ -29,19 +29,19 @@ export interface NetworkEstimate {
   readonly measured: boolean;
 }
 
-/** Streaming time per window: long enough for the round trips of several packets, short enough to show a step soon. */
+/** Streaming time per window: several round trips of packets, but short enough to show a step soon. */
 const WINDOW_MS = 200;
 /**
- * Bytes per window: bodies arrive in chunks of up to 64 KB, and one chunk may fall into either of two windows. A window
- * with fewer bytes ends after a second.
+ * Bytes per window: bodies arrive in chunks of up to 64 KB, and one chunk may fall into either of two
+ * windows. A window with fewer bytes ends after a second.
  */
 const WINDOW_BYTES = 65_536;
 const LONGEST_WINDOW_MS = 1000;
-/** The first bytes of a connection show its slow start, not the link: about two initial windows of 10 packets. */
+/** The first bytes of a connection show its slow start: about two initial windows of 10 packets. */
 export const WARM_UP_BYTES = 32_768;
 /** After this idle time TCP starts slowly again (RFC 5681 §4.1; the least timeout of RFC 6298). */
 const IDLE_RESTART_MS = 1000;
-/** Guess before any measurement: 4 Mbit/s, slow LTE. A low guess costs a second, a high one congests a slow link. */
+/** Guess before a measurement: 4 Mbit/s, slow LTE. Too low costs a second, too high congests a slow link. */
 export const INITIAL_BYTES_PER_SECOND = 500_000;
 /** Guess before any measurement: a mobile round trip and a cache in the same country, milliseconds. */
 const INITIAL_TTFB_MS = 100;
@@ -95,7 +95,7 @@ export class BandwidthEstimator {
   #ttfbs: { readonly transfer: Transfer; readonly ms: number }[] = [];
   #total = 0;
 
-  /** @param initial guess before any measurement, bytes per second, e.g. of `navigator.connection.downlink` */
+  /** @param initial guess before a measurement, bytes per second, e.g. `navigator.connection.downlink` */
   constructor(initial: number = INITIAL_BYTES_PER_SECOND) {
     this.#initial = initial;
   }
@@ -156,7 +156,7 @@ export class BandwidthEstimator {
     };
   }
 
-  /** The averages with the open window, or with the silence in the middle of a body if that lowers the rate. */
+  /** The averages with the open window, or with a silence in the middle of a body if that lowers the rate. */
   #averagesAt(now: number): Averages {
     const { bytes, ms } = this.#streamingWindow;
     const averages = isFull(this.#streamingWindow)

@@ -1,6 +1,6 @@
 /**
- * Fetches the files of a bundle. Bodies are measured by the bandwidth estimator, failures are retried with back-off,
- * size and hash are checked, and simultaneous requests for one file are shared.
+ * Fetches the files of a bundle. Bodies are measured by the bandwidth estimator, failures are retried with
+ * back-off, size and hash are checked, and simultaneous requests for one file are shared.
  *
  * Clock, random numbers and network are passed in, so the fetcher runs in virtual time as it does in a page.
  */
@@ -14,8 +14,9 @@ export interface FetchResponse {
 }
 
 /**
- * Sends one GET. In a page: `(uri, signal, reload) => fetch(new URL(uri, bundle), { signal, cache: reload ? "reload" :
- * "default" })`. The promise and the body must both fail when the signal aborts.
+ * Sends one GET. In a page:
+ * `(uri, signal, reload) => fetch(new URL(uri, bundle), { signal, cache: reload ? "reload" : "default" })`.
+ * The promise and the body must both fail when the signal aborts.
  *
  * @param reload bypass the cache, which has a damaged copy
  */
@@ -38,7 +39,7 @@ export interface FetcherOptions {
   readonly bandwidth?: BandwidthEstimator;
   /** `crypto.subtle`. Absent where the page is not a secure context: hashes are not checked there. */
   readonly subtle?: Pick<SubtleCrypto, "digest">;
-  /** Whether a finished request was answered by the browser's cache (Resource Timing). Its bytes are not measured. */
+  /** Whether the browser's cache answered a finished request (Resource Timing). Its bytes do not count. */
   readonly fromCache?: (uri: string) => boolean;
   /** While the browser is offline: a promise that resolves when it is online again; else null. */
   readonly offline?: () => Promise<void> | null;
@@ -49,11 +50,11 @@ export const ATTEMPTS = 4;
 /** Longest pause before the first retry; each further one may be twice as long, milliseconds. */
 const BACK_OFF_MS = 500;
 export const LONGEST_BACK_OFF_MS = 8000;
-/** Longest pause that a busy server may ask for (`Retry-After`), milliseconds. */
+/** Longest pause that a busy server may require (`Retry-After`), milliseconds. */
 const LONGEST_RETRY_AFTER_MS = 60_000;
 /** After this time without any byte, the connection counts as lost and another one is tried, milliseconds. */
 export const SILENCE_MS = 20_000;
-/** A manifest may claim any size. No file of a bundle comes near this one, and no page could hold it, bytes. */
+/** Upper bound on the sizes that a manifest may claim: no page could hold such a file, bytes. */
 const LARGEST_FILE = 512 * 1024 * 1024;
 
 /** The server does not have the file, or not for us: some stores answer 403 for a missing object. */
@@ -66,7 +67,7 @@ export class FetchError extends Error {
   readonly uri: string;
   /** A further request is useless: the server does not have the file, or has another one under its name. */
   readonly permanent: boolean;
-  /** The pause that the server asks for, milliseconds. */
+  /** The pause that the server requires (`Retry-After`), milliseconds. */
   readonly retryAfterMs: number;
   constructor(
     uri: string,
@@ -82,14 +83,14 @@ export class FetchError extends Error {
   }
 }
 
-/** The body is not the file of that name. A cache on the way may have a damaged copy, so one more request follows. */
+/** The body is not the file of that name: perhaps a damaged copy in a cache. One more request follows. */
 class DamagedError extends FetchError {}
 
 /**
  * Receives the progress of the current attempt.
  *
  * @param received bytes so far
- * @param head those bytes, not checked yet; absent when an attempt starts, or for the second caller of a request
+ * @param head those bytes, not checked yet; absent when an attempt starts, or when a call joins a request
  */
 export type ProgressListener = (received: number, head?: Uint8Array) => void;
 
@@ -116,13 +117,13 @@ export class Fetcher {
   }
 
   /**
-   * Resolves with the bytes of a file. Simultaneous calls with the same uri share one request, which is aborted when the
-   * last of them is aborted. Each call gets its own copy of the bytes.
+   * Resolves with the bytes of a file. Simultaneous calls with the same uri share one request, which is
+   * aborted when the last of them is aborted. Each call gets its own copy of the bytes.
    *
-   * Temporary failures (no answer, silence, 408, 425, 429, 5xx, a body cut short) are retried up to `ATTEMPTS` times,
-   * after a random pause of up to `BACK_OFF_MS` × 2ⁿ ("full jitter": clients that failed together do not return
-   * together), plus the pause that the server asks for. A body that is not the file of that name is fetched once more,
-   * past the cache, and then given up.
+   * Temporary failures (no answer, silence, 408, 425, 429, 5xx, a body cut short) are retried up to
+   * `ATTEMPTS` times, after a random pause of up to `BACK_OFF_MS` × 2ⁿ ("full jitter": clients that failed
+   * together do not return together), plus the pause that the server requires. A body that is not the file of
+   * that name is fetched once more, past the cache, and then given up.
    *
    * @throws FetchError if the file is given up, or the signal's reason if it was aborted
    */
@@ -183,31 +184,45 @@ export class Fetcher {
     progress: ProgressListener,
   ): Promise<Uint8Array> {
     let wasDamaged = false;
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const bytes = await this.#attempt(file, signal, wasDamaged, progress);
-        if (await this.#isGenuine(file, bytes)) return bytes;
-        throw new DamagedError(file.uri, "is damaged: its SHA-256 is not the one in its name", wasDamaged);
-      } catch (error) {
-        if (signal.aborted) throw signal.reason;
-        const failure = asFetchError(file, error);
-        if (failure.permanent) throw failure;
-        const online = this.#options.offline?.() ?? null;
-        // A failure without a network is not an attempt.
-        if (online) attempt--;
-        else if (attempt >= ATTEMPTS) throw failure;
-        wasDamaged ||= failure instanceof DamagedError;
-        progress(0);
-        await (online
-          ? this.#waitUntilOnline(online, signal)
-          : this.#options.wait(failure.retryAfterMs + this.#backOff(attempt), signal));
-      }
+    for (let attempt = 1; ; ) {
+      const result = await this.#attemptOrFailure(file, signal, wasDamaged, progress);
+      if (!(result instanceof FetchError)) return result;
+      const online = this.#options.offline?.() ?? null;
+      if (!online && attempt >= ATTEMPTS) throw result;
+      wasDamaged ||= result instanceof DamagedError;
+      progress(0);
+      // A failure while offline does not count as an attempt.
+      if (online) await this.#waitUntilOnline(online, signal);
+      else await this.#options.wait(result.retryAfterMs + this.#backOff(attempt++), signal);
     }
   }
 
   /**
-   * Waits until the browser is online again, or for the longest back-off: browsers call a page offline that can still
-   * reach its own machine.
+   * Resolves with the bytes or with a temporary failure.
+   *
+   * @throws FetchError if the failure is permanent, or the signal's reason if it was aborted
+   */
+  async #attemptOrFailure(
+    file: BundleFile,
+    signal: AbortSignal,
+    wasDamaged: boolean,
+    progress: ProgressListener,
+  ): Promise<Uint8Array | FetchError> {
+    try {
+      const bytes = await this.#attempt(file, signal, wasDamaged, progress);
+      if (await this.#isGenuine(file, bytes)) return bytes;
+      throw new DamagedError(file.uri, "is damaged: its SHA-256 is not the one in its name", wasDamaged);
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      const failure = asFetchError(file, error);
+      if (failure.permanent) throw failure;
+      return failure;
+    }
+  }
+
+  /**
+   * Waits until the browser is online again, or for the longest back-off: browsers call a page offline that
+   * can still reach its own machine.
    */
   async #waitUntilOnline(online: Promise<void>, signal: AbortSignal): Promise<void> {
     const controller = new AbortController();
@@ -326,7 +341,7 @@ function asFetchError(file: BundleFile, error: unknown): FetchError {
   return new FetchError(file.uri, message, false, { cause: error });
 }
 
-/** The header's seconds as milliseconds. Its other form, a date, would need the server's clock and counts as 0. */
+/** The header's seconds as milliseconds; 0 for its other form, a date, which needs the server's clock. */
 function parseRetryAfter(header: string | null): number {
   if (header === null || !/^\d{1,9}$/.test(header)) return 0;
   return Math.min(LONGEST_RETRY_AFTER_MS, 1000 * Number(header));
