@@ -1,6 +1,6 @@
-"""StreamXR's build pipeline: any model in, a streamable bundle of gaze regions out.
+"""StreamXR's build pipeline: it turns 3D models into bundles of gaze regions that stream.
 
-Read `build.py` for the journey of a folder of models and `asset.py` for that of one model.
+`build.py` builds a folder of models; `asset.py` builds one model.
 """
 
 from functools import cache
@@ -9,10 +9,10 @@ from functools import cache
 @cache
 def version() -> str:
     """The version of the installed package."""
-    from importlib.metadata import PackageNotFoundError  # here, since it takes as long as a small picture
+    from importlib.metadata import PackageNotFoundError  # here, since it takes long to load
     from importlib.metadata import version as installed
 
     try:
         return installed("streamxr")
-    except PackageNotFoundError:  # a source tree that was never installed
+    except PackageNotFoundError:  # a source tree that is not installed
         return "0+unknown"

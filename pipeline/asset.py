@@ -1,7 +1,6 @@
-"""The journey of one model: its document, its pictures in other processes, and beside them its geometry and files.
+"""Build one model: read its document, encode its pictures in other processes, build its geometry, write its files.
 
-Pictures take longer than anything else and need the document alone, so they are begun before what geometry needs is
-loaded.
+Pictures take longest and need only the document. So they start before the libraries for geometry are loaded.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from .settings import Settings
 def build_asset(
     path: Path, name: str, asset: str, bundle: Bundle, settings: Settings, start_tasks: StartTasks
 ) -> AssetReport:
-    """Build one model into the bundle's files; the catalogue is left to the caller. Pictures are made beside the
-    geometry where `start_tasks` can.
+    """Build one model and write its files into the bundle; the caller writes the catalogue.
 
-    name: the model's path below the source folder. Raises ModelError when the model cannot be used.
+    name: the model's path below the source folder. start_tasks: may encode pictures while the geometry is built.
+    Raises ModelError if the model cannot be used, or its files cannot be written.
     """
     document = _read(path, name, settings)
     check_links(document.json)
@@ -37,14 +36,14 @@ def build_asset(
     except ModelError as error:  # raised later: errors in the geometry come first
         pictures = error
 
-    from .assembly import assemble  # here, since what it needs takes half a second to load
+    from .assembly import assemble  # here, since its libraries take half a second to load
 
     clean = path.suffix.lower() in SCANS if settings.clean is None else settings.clean
     return assemble(document, pictures, asset, bundle, settings, start_tasks, clean=clean)
 
 
 def _read(path: Path, name: str, settings: Settings) -> Document:
-    """Read the model. Raises ModelError, with the name of the file, for any that the system does not let it read."""
+    """Read the model. Raises ModelError, with the name of the file, if the system cannot read one of its files."""
     try:
         return read_model(path, name, unit=settings.unit, up=settings.up)
     except OSError as error:

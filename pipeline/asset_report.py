@@ -1,4 +1,4 @@
-"""What was built from one model, in numbers. Loads nothing heavy: the process that only waits for models reads it."""
+"""The report of one built model. It imports no heavy library: the parent process of a build uses it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TierRow:
-    """One row of the report: a tier of all trees of an asset, or the base, or a texture level."""
+    """One row of the report: the base, a tier of all trees, all animation files, or the texture levels of one width.
+
+    error: metres; None if the row has no geometry. bytes: of the files that hold it.
+    """
 
     name: str
     regions: int
@@ -22,7 +25,7 @@ class TierRow:
 
 @dataclass(frozen=True)
 class AssetReport:
-    """What was built from one model. `entry` is its catalogue entry."""
+    """The files that were built from one model: its catalogue entry, rows in numbers, and notes for the artist."""
 
     asset: str
     source: str

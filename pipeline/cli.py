@@ -1,4 +1,4 @@
-"""`streamxr`, as a shell starts it. Each process of a build imports this once more, so it loads nothing by itself."""
+"""Entry point of `streamxr`. It imports nothing at the top, since each process of a build imports it again."""
 
 
 def main() -> None:

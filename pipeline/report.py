@@ -1,4 +1,4 @@
-"""What the artist sees: progress while it runs, a table at the end, or JSON for scripts."""
+"""Output of `streamxr build`: progress while it runs, then a table, or JSON for scripts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LiveProgress:
-    """A line for each asset that is being built, and a lasting one for each that is done or failed."""
+    """A progress bar for each asset at work, and a permanent line for each that is done or has failed."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -64,7 +64,7 @@ class LiveProgress:
 
 
 def print_table(report: BuildReport) -> None:
-    """Tier, regions, triangles, error and bytes of every asset."""
+    """Print tier, regions, triangles, error and bytes of every asset."""
     if not report.built and not report.kept:
         return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
@@ -89,7 +89,7 @@ def print_table(report: BuildReport) -> None:
 
 
 def summary(report: BuildReport) -> str:
-    """One line: what was built, kept, failed."""
+    """One line: the numbers of assets that were built, were up to date, and failed."""
     parts = [f"{len(report.built)} built", f"{len(report.kept)} up to date"]
     if report.failed:
         parts.append(f"{len(report.failed)} failed")
@@ -97,7 +97,7 @@ def summary(report: BuildReport) -> str:
 
 
 def as_json(report: BuildReport) -> str:
-    """The report for scripts: one JSON document."""
+    """The report as one JSON document."""
 
     def asset(a: AssetReport, state: str) -> Json:
         return {

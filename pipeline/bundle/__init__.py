@@ -1,1 +1,1 @@
-"""The bundle folder: base, animations, manifest and files; its validator and its server."""
+"""The bundle folder: base, animations, manifest and files, with its validator and preview server."""

@@ -1,8 +1,7 @@
 """The base: the whole asset as one small, complete GLB.
 
-Static geometry hangs on one new node in asset space; the nodes it came from stay, with their names and
-extras, without a mesh. Everything else keeps its place: other meshes get their coarsest tier, points and
-lines pass through.
+One new node in asset space draws all static geometry. The nodes that it came from stay, with names and extras, but
+without a mesh. All else keeps its place: other meshes get their coarsest tier, and points and lines are copied.
 """
 
 from __future__ import annotations
@@ -34,9 +33,10 @@ MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 @dataclass(frozen=True)
 class BaseMesh:
-    """What a mesh of the base is drawn with: (material, primitive) pairs, then primitives as they came.
+    """The triangles of a mesh in the base: (material, primitive) pairs.
 
-    carried: what else each primitive says, as JSON or ""; empty where each stands for one of the source's.
+    carried: for each primitive, the source's further properties as JSON, or ""; empty if each primitive stands for one
+    of the source's primitives.
     """
 
     primitives: tuple[tuple[int | None, EncodedPrimitive], ...]
@@ -45,7 +45,7 @@ class BaseMesh:
 
 @dataclass(frozen=True)
 class Base:
-    """The base's bytes, and the base node that draws the static tree (None without one)."""
+    """The base as a GLB, and its node that draws the static tree; None without one."""
 
     content: bytes
     static_node: int | None
@@ -62,8 +62,8 @@ def build_base(
 ) -> Base:
     """Write the base.
 
-    meshes: the coarse or deforming geometry of source meshes; pictures: (name, level) of each texture use;
-    of_texture: the picture of each (source texture, role); without: animations that are files of their own.
+    meshes: the coarsest tier by source mesh. pictures: (name, level) of each picture. of_texture: the index of the
+    picture of each (source texture, role). without: the animations that are files of their own.
     """
     source = document.json
     writer = GlbWriter()
@@ -74,17 +74,17 @@ def build_base(
     }
     out["asset"] = {**out["asset"], "generator": GENERATOR, "version": "2.0"}
     out["asset"].pop("minVersion", None)
-    copied: dict[int, int] = {}
+    copied: dict[int, int] = {}  # by source accessor: its copy
 
     new_meshes, mesh_index = _meshes(document, writer, scene, meshes, copied)
     for index, node in enumerate(items(out, "nodes")):
         mesh = node.get("mesh")
         if mesh is None:
             continue
-        if mesh in mesh_index and (index not in scene.flattened or _rest(document, mesh)):
+        if mesh in mesh_index and (index not in scene.flattened or _points_and_lines(document, mesh)):
             node["mesh"] = mesh_index[mesh]
         else:
-            for key in ("mesh", "weights", "skin"):  # glTF allows the others only beside a mesh
+            for key in ("mesh", "weights", "skin"):  # glTF allows weights and skin only beside a mesh
                 node.pop(key, None)
     static_node = None
     if static is not None:
@@ -95,7 +95,7 @@ def build_base(
     if kept := [i for i in range(len(items(source, "animations"))) if i not in without]:
         out["animations"] = pack_animations(document, kept, writer)
     _skins(document, out, writer, copied)
-    _point_at_meshes(out, mesh_index)
+    _update_mesh_pointers(out, mesh_index)
     _pictures(source, out, writer, pictures, of_texture)
     _extensions(out)
     return Base(writer.finish(out), static_node)
@@ -104,9 +104,9 @@ def build_base(
 def _meshes(
     document: Document, writer: GlbWriter, scene: Scene, meshes: dict[int, BaseMesh], copied: dict[int, int]
 ) -> tuple[list[Json], dict[int, int]]:
-    """The base's meshes and where each source mesh went; a flattened mesh is kept for its points and lines."""
+    """The base's meshes, and the index of each source mesh among them. A flattened mesh keeps its points and lines."""
     new: list[Json] = []
-    where: dict[int, int] = {}
+    new_index: dict[int, int] = {}
     nodes = items(document.json, "nodes")
     used = {nodes[n].get("mesh") for n in scene.world}
     for index, holder in enumerate(items(document.json, "meshes")):
@@ -114,33 +114,34 @@ def _meshes(
             continue
         primitives: list[Json] = []
         if index in meshes:
-            said = meshes[index].carried or [
-                carried(p) for p in holder["primitives"] if p not in _rest(document, index)
-            ]
-            primitives = _encoded(writer, meshes[index], said)
-        primitives += [_copied_primitive(document, writer, p, index, copied) for p in _rest(document, index)]
+            triangles = [p for p in holder["primitives"] if p not in _points_and_lines(document, index)]
+            further = meshes[index].carried or [carried(p) for p in triangles]
+            primitives = _encoded(writer, meshes[index], further)
+        primitives += [
+            _copied_primitive(document, writer, p, index, copied) for p in _points_and_lines(document, index)
+        ]
         if not primitives:
             continue
         mesh = {k: copy.deepcopy(v) for k, v in holder.items() if k != "primitives"}
-        where[index] = len(new)
+        new_index[index] = len(new)
         new.append({**mesh, "primitives": primitives})
-    return new, where
+    return new, new_index
 
 
-def _rest(document: Document, mesh: int) -> list[Json]:
-    """The primitives that are no triangles."""
+def _points_and_lines(document: Document, mesh: int) -> list[Json]:
+    """The primitives of a source mesh that are points or lines."""
     holder = item(document.json, "meshes", mesh, "meshes")
     return [p for p in holder["primitives"] if p.get("mode", 4) in POINTS_AND_LINES]
 
 
-def _encoded(writer: GlbWriter, mesh: BaseMesh, said: Sequence[str]) -> list[Json]:
-    """The primitives of a mesh, with what else the source says of each."""
+def _encoded(writer: GlbWriter, mesh: BaseMesh, carried_by: Sequence[str]) -> list[Json]:
+    """Write the primitives of a mesh, each with its carried properties."""
     result = []
-    for (material, shape), text in zip(mesh.primitives, said, strict=True):
-        primitive = writer.add_primitive(shape, material)
-        more: Json = json_of(text) if text else {}
-        extensions = {**primitive.get("extensions", {}), **more.pop("extensions", {})}
-        result.append({**primitive, **more, **({"extensions": extensions} if extensions else {})})
+    for (material, encoded), text in zip(mesh.primitives, carried_by, strict=True):
+        primitive = writer.add_primitive(encoded, material)
+        further: Json = json_of(text) if text else {}
+        extensions = {**primitive.get("extensions", {}), **further.pop("extensions", {})}
+        result.append({**primitive, **further, **({"extensions": extensions} if extensions else {})})
     return result
 
 
@@ -176,9 +177,9 @@ def _copy_accessor(
     vertex: bool = False,
     bounds: bool = False,
 ) -> int:
-    """Copy an accessor's values as they are; once, however often it is used.
+    """Copy an accessor's values unchanged, once for all uses; returns the index of the copy.
 
-    bounds: glTF wants min and max here, whether the source has them or not.
+    bounds: write min and max, which glTF requires for positions, even if the source lacks them.
     """
     source = item(document.json, "accessors", index, place)
     if index not in copied:
@@ -199,14 +200,14 @@ def _skins(document: Document, out: Json, writer: GlbWriter, copied: dict[int, i
             )
 
 
-def _point_at_meshes(out: Json, where: dict[int, int]) -> None:
-    """Animations that point at a mesh point at where it went."""
+def _update_mesh_pointers(out: Json, new_index: dict[int, int]) -> None:
+    """Give animations that target a mesh by KHR_animation_pointer its new index."""
     for animation in items(out, "animations"):
         for channel in items(animation, "channels"):
             mesh = pointed_element(channel["target"], "meshes")
-            if mesh in where:
+            if mesh in new_index:
                 holder = channel["target"]["extensions"][POINTER]
-                holder["pointer"] = "/".join(["", "meshes", str(where[mesh]), *holder["pointer"].split("/")[3:]])
+                holder["pointer"] = "/".join(["", "meshes", str(new_index[mesh]), *holder["pointer"].split("/")[3:]])
 
 
 def _pictures(
@@ -216,7 +217,7 @@ def _pictures(
     pictures: Sequence[tuple[str, Level]],
     of_texture: Mapping[tuple[int, Role], int],
 ) -> None:
-    """The pictures, and a texture for each (source texture, role) that a material uses."""
+    """Write the pictures, and a texture for each (source texture, role) that a material uses."""
     if not pictures:
         return
     out["images"] = [
@@ -230,11 +231,11 @@ def _pictures(
         extensions = {
             k: v for k, v in kept.pop("extensions", {}).items() if not k.endswith(("_webp", "_dds", "_basisu"))
         }
-        shown: Json = {"source": of_texture[texture, role]}
+        image: Json = {"source": of_texture[texture, role]}
         if pictures[of_texture[texture, role]][1].format == "webp":
-            extensions[WEBP] = shown
-            shown = {}
-        textures.append({**kept, **shown, **({"extensions": extensions} if extensions else {})})
+            extensions[WEBP] = image
+            image = {}
+        textures.append({**kept, **image, **({"extensions": extensions} if extensions else {})})
     out["textures"] = textures
     for material in items(out, "materials"):
         for slot, info in texture_slots(material):
@@ -242,7 +243,7 @@ def _pictures(
 
 
 def _add_node(out: Json, node: Json) -> int:
-    """Append a node to the default scene."""
+    """Append a node to the default scene, and create the scene if there is none; returns the node's index."""
     nodes = out.setdefault("nodes", [])
     nodes.append(node)
     if not out.get("scenes"):
@@ -255,16 +256,19 @@ def _add_node(out: Json, node: Json) -> int:
 
 
 def _extensions(out: Json) -> None:
+    """Declare the extensions that the base uses, in place of those of the source's encoding."""
     used = set(out.get("extensionsUsed", []))
     required = set(out.get("extensionsRequired", []))
-    # Said of the source's own encoding, which is gone.
-    gone = {"MSFT_texture_dds", "KHR_texture_basisu", "EXT_meshopt_compression", WEBP, DRACO}
-    mine = set()
+    source_encoding = {"MSFT_texture_dds", "KHR_texture_basisu", "EXT_meshopt_compression", WEBP, DRACO}
+    own = set()
     if any(DRACO in p.get("extensions", {}) for m in out.get("meshes", []) for p in m["primitives"]):
-        mine.add(DRACO)
+        own.add(DRACO)
     if any(WEBP in t.get("extensions", {}) for t in out.get("textures", [])):
-        mine.add(WEBP)
-    for key, names in (("extensionsUsed", (used - gone) | mine), ("extensionsRequired", (required - gone) | mine)):
+        own.add(WEBP)
+    for key, names in (
+        ("extensionsUsed", (used - source_encoding) | own),
+        ("extensionsRequired", (required - source_encoding) | own),
+    ):
         out.pop(key, None)
         if names:
             out[key] = sorted(names)

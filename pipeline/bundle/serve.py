@@ -1,4 +1,4 @@
-"""Serve a bundle for a look at it: the headers that a CDN should send too."""
+"""Serve a bundle for a preview, with the headers that a CDN should send too."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TYPES = {
 }
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATE = "no-cache"
-# Names that carry a hash never change their content: objects, manifests, the page's own chunks.
+# Files with a hash in their name never change: objects, manifests, chunks of the page.
 HASHED = re.compile(
     r"^(o/[0-9a-f]{2}/[0-9a-f]{32}\.\w+|a/[^/]+/manifest-[0-9a-f]{32}\.json|viewer/.*-([A-Z0-9]{8}|[0-9a-f]{12})\.\w+)$"
 )
@@ -34,7 +34,7 @@ ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
 
 
 class BundleFiles(StaticFiles):
-    """Static files with the cache rules of a bundle, and precompressed neighbours where there are any."""
+    """Static files with the cache headers of a bundle; a precompressed file beside them (.br, .gz) is used."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         try:
@@ -50,7 +50,7 @@ class BundleFiles(StaticFiles):
         return response
 
     def file_response(self, full_path, stat_result, scope, status_code=200):  # type: ignore[no-untyped-def]
-        """As Starlette's, but sends `name.br` or `name.gz` when the client takes it and asks for the whole."""
+        """Send `name.br` or `name.gz` if the client accepts it and requests no range, else as Starlette does."""
         request = Request(scope)
         accepted = {part.split(";")[0].strip() for part in request.headers.get("accept-encoding", "").split(",")}
         for encoding, suffix in ENCODINGS if "range" not in request.headers else ():
@@ -67,7 +67,7 @@ class BundleFiles(StaticFiles):
 
 
 def bundle_app(root: Path) -> Starlette:
-    """An ASGI application that serves the bundle at `root`, its page at `/`."""
+    """An ASGI application that serves the bundle at `root`, with its page at `/`."""
     for suffix, media_type in TYPES.items():
         mimetypes.add_type(media_type, suffix)
     cors = Middleware(

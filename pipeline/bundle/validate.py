@@ -1,4 +1,4 @@
-"""Check a bundle from the outside: schema, every file's hash and size, borders after decoding."""
+"""Check a finished bundle: the schema, hash and size of each file, and the decoded borders of regions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .files import CATALOGUE, Bundle, read_hashed, read_manifest
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong in a bundle."""
+    """One defect of a bundle."""
 
     asset: str
     text: str
@@ -30,7 +30,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Validation:
-    """What was checked and what was found."""
+    """The number of assets, files, bytes and region borders that were checked, and the defects."""
 
     assets: int
     files: int
@@ -40,7 +40,7 @@ class Validation:
 
 
 def validate(root: Path, on_asset: Callable[[str], None] = lambda _: None) -> Validation:
-    """Check the bundle at `root`. Raises ModelError when there is no catalogue to start from."""
+    """Check the bundle at `root`. Raises ModelError if its catalogue is missing or damaged."""
     if not (root / CATALOGUE).is_file():
         raise ModelError(f"{root} is not a bundle: it has no {CATALOGUE}", remedy="run streamxr build first")
     catalogue = Bundle(root).read_catalogue()
@@ -55,14 +55,15 @@ def validate(root: Path, on_asset: Callable[[str], None] = lambda _: None) -> Va
             findings.append(Finding(asset, str(error)))
             continue
         sizes[entry["manifest"]["uri"]] = entry["manifest"]["bytes"]
-        found, seen, checked = _validate_asset(root, entry, manifest)
-        findings += [Finding(asset, text) for text in found]
-        sizes |= seen
-        borders += checked
+        defects, asset_sizes, compared = _validate_asset(root, entry, manifest)
+        findings += [Finding(asset, text) for text in defects]
+        sizes |= asset_sizes
+        borders += compared
     return Validation(len(catalogue["assets"]), len(sizes), sum(sizes.values()), borders, tuple(findings))
 
 
 def _validate_asset(root: Path, entry: Json, manifest: Json) -> tuple[list[str], dict[str, int], int]:
+    """The defects of an asset, the bytes of each file by uri, and the number of regions whose borders were compared."""
     findings: list[str] = []
     sizes: dict[str, int] = {}
     borders = 0
@@ -77,9 +78,9 @@ def _validate_asset(root: Path, entry: Json, manifest: Json) -> tuple[list[str],
 
     base = {key: manifest["base"][key] for key in ("uri", "bytes")}
     if (entry["base"], entry["bounds"]) != (base, manifest["bounds"]):
-        findings.append("catalogue and manifest name different bases or bounds")
+        findings.append("catalogue and manifest have different bases or bounds")
     load(manifest["base"])
-    findings += _animations(manifest)
+    findings += _check_animations(manifest)
     for animation in manifest["animations"]:
         if animation["keyframes"]:
             load(animation["keyframes"])
@@ -90,58 +91,59 @@ def _validate_asset(root: Path, entry: Json, manifest: Json) -> tuple[list[str],
     for number, tree in enumerate(manifest["trees"]):
         surfaces: dict[int, Surface] = {}
         for index, region in enumerate(tree["regions"]):
-            findings += _structure(tree, number, index, region)
+            findings += _check_structure(tree, number, index, region)
             if region["refinement"] is None or (content := load(region["refinement"])) is None:
                 continue
             decoded = decode_refinement(content, tree, region["children"])
             for child, surface in zip(region["children"], decoded, strict=True):
                 surfaces[child] = surface
-                findings += _fits(tree, number, child, surface)
-        checked, cracked = _borders(tree, surfaces)
-        borders += checked
+                findings += _check_surface(tree, number, child, surface)
+        compared, cracked = _compare_borders(tree, surfaces)
+        borders += compared
         findings += [f"tree {number}, region {i}: its border differs from that of its children" for i in cracked]
     return findings, sizes, borders
 
 
-def _animations(manifest: Json) -> list[str]:
-    """What the schema cannot say of keyframes that are files of their own."""
+def _check_animations(manifest: Json) -> list[str]:
+    """Rules of keyframe files that the schema cannot express."""
     files = [a["keyframes"] for a in manifest["animations"]]
-    found = []
+    findings = []
     if files and files[0] and not all(files):
-        found.append("the base has animations, but not the first")
+        findings.append("the base has animations, but not the first one")
     for number, file in enumerate(files):
         if file and len(file["reach"]) != len(manifest["trees"]):
-            found.append(f"animation {number}: its reach is not one for each tree")
-    return found
+            findings.append(f"animation {number}: its reach does not have one distance for each tree")
+    return findings
 
 
-def _structure(tree: Json, number: int, index: int, region: Json) -> list[str]:
-    """What the schema cannot say: links between regions, and falling errors."""
+def _check_structure(tree: Json, number: int, index: int, region: Json) -> list[str]:
+    """Rules of regions that the schema cannot express: links between them, and errors that fall."""
     place = f"tree {number}, region {index}"
-    found = []
+    findings = []
     if (region["refinement"] is not None) != bool(region["children"]):
-        found.append(f"{place}: children and refinement do not agree")
+        findings.append(f"{place}: has children but no refinement, or a refinement but no children")
     for child in region["children"]:
         if not index < child < len(tree["regions"]) or tree["regions"][child]["parent"] != index:
-            found.append(f"{place}: child {child} does not name it as parent")
+            findings.append(f"{place}: child {child} does not have it as its parent")
         elif not tree["regions"][child]["error"] < region["error"]:
-            found.append(f"{place}: the error of child {child} does not fall")
-    return found
+            findings.append(f"{place}: the error of child {child} does not fall")
+    return findings
 
 
-def _fits(tree: Json, number: int, index: int, surface: Surface) -> list[str]:
+def _check_surface(tree: Json, number: int, index: int, surface: Surface) -> list[str]:
+    """Compare a decoded region with its triangle count and its bounding sphere."""
     region = tree["regions"][index]
     place = f"tree {number}, region {index}"
-    found = []
+    findings = []
     if len(surface.triangles) != region["triangles"]:
-        found.append(f"{place}: has {len(surface.triangles)} triangles, the manifest says {region['triangles']}")
-    if tree["kind"] == "skinned":  # its sphere holds poses, its file none of them
-        return found
+        findings.append(f"{place}: has {len(surface.triangles)} triangles, but {region['triangles']} in the manifest")
+    if tree["kind"] == "skinned":  # its sphere bounds the animated poses, and its file has the rest pose only
+        return findings
     x, y, z, radius = region["sphere"]
     far = float(np.linalg.norm(surface.positions - np.array([x, y, z]), axis=1).max(initial=0.0))
     if far > radius:
-        found.append(f"{place}: reaches {far:g} from its centre, past its sphere of {radius:g}")
-    return found
+        findings.append(f"{place}: reaches {far:g} from the centre of its sphere, past the radius of {radius:g}")
+    return findings
 
 
 def decode_refinement(content: bytes, tree: Json, children: Sequence[int]) -> list[Surface]:
@@ -168,12 +170,13 @@ def decode_stream(stream: bytes, kind: int) -> Surface:
     return Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))
 
 
-def _borders(tree: Json, surfaces: dict[int, Surface]) -> tuple[int, list[int]]:
-    """Compare the lines along which decoded regions of one tier meet with those of the next finer tier.
+def _compare_borders(tree: Json, surfaces: dict[int, Surface]) -> tuple[int, list[int]]:
+    """Compare the borders between decoded regions of each tier with those of the next finer tier.
 
-    Where a region meets another of its tier, its children must have the same edges, bit for bit, and where its children
-    meet another's, it must; then no cut through the tree has a crack. Open edges that meet nothing are the model's own.
-    Returns how many regions were compared and which of them differ.
+    Where a region meets another of its tier, its children must have the same edges, bit for bit; where its children
+    meet children of another region, it must have the same edges. Then no cut through the tree has a crack. Open edges
+    that no other region shares are holes of the model itself.
+    Returns the number of compared regions, and the regions that differ.
     """
     regions = tree["regions"]
     tiers: dict[int, list[int]] = {}
@@ -189,27 +192,29 @@ def _borders(tree: Json, surfaces: dict[int, Surface]) -> tuple[int, list[int]]:
         fine = _Edges.of([surfaces[i] for i in finer], [regions[i]["parent"] for i in finer])
         for index in members:
             compared += 1
-            met = rows_in(coarse.seams[index], fine.every[index])
-            kept = rows_in(fine.seams[index], coarse.every[index])
-            if not (met.all() and kept.all()):
+            in_children = rows_in(coarse.shared[index], fine.every[index])
+            in_region = rows_in(fine.shared[index], coarse.every[index])
+            if not (in_children.all() and in_region.all()):
                 cracked.append(index)
     return compared, cracked
 
 
 @dataclass(frozen=True)
 class _Edges:
-    """Rows of two positions, by owner: every edge that its surfaces have, and the open ones that are open in another
-    owner's, too."""
+    """Edges by owning region, as rows of two positions.
+
+    every: all edges of its surfaces; shared: its open edges that are open in the surfaces of another owner too.
+    """
 
     every: dict[int, FloatArray]
-    seams: dict[int, FloatArray]
+    shared: dict[int, FloatArray]
 
     @classmethod
     def of(cls, surfaces: Sequence[Surface], owners: Sequence[int]) -> _Edges:
-        found = [_edge_rows(surface) for surface in surfaces]
-        owner = np.repeat(np.array(owners, np.int64), [len(rows) for rows, _ in found])
-        edges, index = unique_rows(np.concatenate([rows for rows, _ in found]))
-        is_open = np.concatenate([alone for _, alone in found])
+        rows = [_edge_rows(surface) for surface in surfaces]
+        owner = np.repeat(np.array(owners, np.int64), [len(edges) for edges, _ in rows])
+        edges, index = unique_rows(np.concatenate([edges for edges, _ in rows]))
+        is_open = np.concatenate([open_edges for _, open_edges in rows])
         low = np.full(len(edges), np.iinfo(np.int64).max)
         high = np.full(len(edges), -1, np.int64)
         np.minimum.at(low, index[is_open], owner[is_open])
@@ -221,7 +226,7 @@ class _Edges:
 
 
 def _edge_rows(surface: Surface) -> tuple[FloatArray, BoolArray]:
-    """Edges as distinct rows of two positions, the lesser first, and which of them are open."""
+    """The distinct edges of a surface as rows of two positions, the lesser first, and whether each is open."""
     welded = without_degenerates(surface)
     start, end = welded.triangles.reshape(-1), welded.triangles[:, [1, 2, 0]].reshape(-1)
     rank = np.empty(len(welded.positions), np.int64)

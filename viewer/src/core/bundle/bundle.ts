@@ -30,7 +30,7 @@ export interface Catalogue {
   };
 }
 /**
- * What a viewer needs to request manifest and base side by side and to place the asset before either has arrived.
+ * The files and bounds of one asset: a viewer can request manifest and base in parallel, and place the asset before they arrive.
  */
 export interface CatalogueEntry {
   manifest: ManifestFile;
@@ -54,7 +54,7 @@ export interface Box {
   max: Vec3;
 }
 /**
- * Everything the viewer needs to choose what to fetch next for one asset.
+ * All files of one asset, with the sizes, bounds and errors by which a viewer chooses the next one to fetch.
  */
 export interface Manifest {
   format: "streamxr/manifest";
@@ -63,7 +63,7 @@ export interface Manifest {
   asset: string;
   source: Source;
   /**
-   * The build settings, by their documented names.
+   * The build settings, by the names of the documentation.
    */
   settings: {
     [k: string]: string | number | boolean | null;
@@ -89,7 +89,7 @@ export interface Source {
    */
   name: string;
   /**
-   * Over the model and every file it names.
+   * Hash of the model file and of all files that it references.
    */
   sha256: string;
   bytes: Bytes;
@@ -97,22 +97,22 @@ export interface Source {
 export interface Animation {
   name: string;
   /**
-   * Seconds.
+   * In seconds.
    */
   duration: number;
   /**
-   * null: in the base, which has the first animation or none.
+   * null: the animation is in the base. A base has the first animation, or none.
    */
   keyframes: Keyframes | null;
 }
 /**
- * A GLB with one animation, whose nodes have the numbers of the base's.
+ * A GLB with one animation; its nodes have the numbers of the base's nodes.
  */
 export interface Keyframes {
   uri: Uri;
   bytes: Bytes;
   /**
-   * For each tree: how far it moves a point from where the base shows it, at most, in units of the tree's space.
+   * For each tree: the largest distance that it moves a point from its position in the base, in units of the tree's space.
    */
   reach: number[];
 }
@@ -125,7 +125,7 @@ export interface Material {
 export interface Texture {
   name: string;
   /**
-   * color is sRGB, the others are linear.
+   * color is sRGB; normal and data are linear.
    */
   role: "color" | "normal" | "data";
   /**
@@ -155,39 +155,39 @@ export interface Payload {
  */
 export interface Tree {
   /**
-   * static: flattened into asset space; rigid: drawn by nodes that move or repeat; skinned and morphed: one deforming mesh.
+   * static: flattened into asset space. rigid: drawn by nodes that move or repeat. skinned, morphed: one deforming mesh.
    */
   kind: "static" | "rigid" | "skinned" | "morphed";
   /**
-   * The space of spheres and of refinement positions: the asset's, or that of the mesh under each of the nodes.
+   * The space of bounding spheres and refinement positions: that of the asset, or that of the mesh below each node.
    */
   space: "asset" | "mesh";
   /**
-   * glTF nodes of the base that draw this tree; a refinement's meshes replace the mesh of each.
+   * glTF nodes of the base that draw this tree. The meshes of refinements replace the mesh of each node.
    *
    * @minItems 1
    */
   nodes: [Index, ...Index[]];
   /**
-   * Largest world scale over the nodes: errors and radii times this are metres.
+   * Largest world scale of the nodes: an error or radius times this is in metres.
    */
   scale: number;
   grid: Grid;
   /**
-   * The material and attributes of each kind of primitive; in the base, primitive k of the nodes' mesh is of kind k.
+   * Material and attributes of each primitive kind. In the base, primitive k of the nodes' mesh has kind k.
    *
    * @minItems 1
    */
   primitives: [PrimitiveKind, ...PrimitiveKind[]];
   /**
-   * Region 0 is the root and is drawn by the base; parents stand before their children.
+   * Region 0 is the root, which the base draws. Each parent comes before its children.
    *
    * @minItems 1
    */
   regions: [Region, ...Region[]];
 }
 /**
- * Draco's explicit quantisation: position = origin + range * q / (2^bits - 1) on every axis.
+ * Explicit quantisation of Draco: position = origin + range * q / (2^bits - 1) on each axis.
  */
 export interface Grid {
   origin: Vec3;
@@ -203,33 +203,33 @@ export interface Region {
   children: Index[];
   tier: number;
   /**
-   * Centre and radius; holds this region and all its descendants.
+   * Centre and radius of a sphere that contains this region and all its descendants.
    *
    * @minItems 4
    * @maxItems 4
    */
   sphere: [number, number, number, number];
   /**
-   * Axis and cosine of the half angle that holds every face normal of the region and its descendants; null: no useful cone.
+   * Axis and cosine of the half angle of a cone that contains all face normals of the region and its descendants; null: no useful cone.
    */
   cone: [number, number, number, number] | null;
   /**
-   * The kind of each of the region's primitives, in file order.
+   * The kind of each primitive of the region, in file order.
    */
   primitives: Index[];
   triangles: Count;
   vertices: Count;
   /**
-   * Largest distance between the source and the decoded region, both ways, in units of the tree's space; strictly falls from parent to child.
+   * Largest distance from the source to the decoded region and back, in units of the tree's space. It decreases strictly from parent to child.
    */
   error: number;
   /**
-   * Length of one unit of TEXCOORD_0 on the surface, in units of the tree's space; divided by a level's pixels it is a texel's size.
+   * Length of one unit of TEXCOORD_0 on the surface, in units of the tree's space. Divided by the pixels of a texture level, it is the size of a texel.
    */
   metresPerUv: number | null;
   gpuBytes: Bytes;
   /**
-   * One GLB with one mesh for each child, in the order of children.
+   * A GLB with one mesh for each child, in the order of children.
    */
   refinement: Payload | null;
 }
