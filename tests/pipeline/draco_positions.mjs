@@ -1,5 +1,5 @@
-// Decodes Draco streams with Draco's own JavaScript decoder: reads file names, prints one SHA-256 of the float32
-// positions and uint32 triangles, in stream order, for each.
+// Decodes Draco streams with Draco's own JavaScript decoder. Reads file names from standard input, one on each line.
+// Prints for each file the SHA-256 of its float32 positions and uint32 triangles, in stream order.
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

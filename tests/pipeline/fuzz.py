@@ -1,7 +1,7 @@
-"""A seeded mutation fuzz of models: each mutant must end in a bundle that validates or in a clear ModelError,
-within bounded time and memory.
+"""Fuzz the pipeline with mutated models: each mutant must end as a valid bundle or as a clear ModelError, within limits
+on time and memory.
 
-A mutant follows from its number alone, so a finding is reproduced by that number:
+The number of a mutant determines it, so that the number reproduces a finding:
 `python tests/pipeline/fuzz.py --first 1234 --count 1 --keep DIR`.
 """
 
@@ -38,9 +38,9 @@ from streamxr.pipeline.jobs.pool import prepare_process
 from streamxr.pipeline.settings import Settings
 
 SECONDS = 200  # for one mutant, on a loaded machine: the slowest known takes 13 on a free one
-MEMORY = 3 << 30  # of private memory, the mesh libraries' half a gigabyte included
+MEMORY = 3 << 30  # of private memory, including half a gigabyte of the mesh libraries
 GLTF = (".glb", ".gltf")
-# What an exporter never writes, what overflows, and what is of another type.
+# Values that exporters never write, values that overflow, and values of other types.
 HOSTILE: list[Any] = [
     None, True, False, -1, 0, 1, 2, 3, 4, 5, 255, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**53, 2**63,
     10**30, 10**400, -0.0, 0.5, 3.5, 1e-320, 1e38, 1e39, 1e300, -1e300, "", "0", "x", "x" * 5000, "\x00",
@@ -66,7 +66,7 @@ LINES = [
 
 @dataclass(frozen=True)
 class Finding:
-    """A mutant that ended otherwise than it may."""
+    """A mutant that ended neither as a valid bundle nor as a clear error."""
 
     number: int
     seed: str
@@ -74,7 +74,7 @@ class Finding:
 
 
 def mutant(number: int, among: Sequence[tuple[str, Files]]) -> tuple[str, Files]:
-    """The name of the seed of mutant `number`, and its files, the model first."""
+    """The name of the mutant's seed, and the files of the mutant, the model first."""
     rng = random.Random(number)
     name, files = among[number % len(among)]
     victim = rng.choice([0, 0, 0, rng.randrange(len(files))])
@@ -87,6 +87,7 @@ def mutant(number: int, among: Sequence[tuple[str, Files]]) -> tuple[str, Files]
 
 
 def _mutated(file: str, content: bytes, rng: random.Random, among: Sequence[tuple[str, Files]]) -> bytes:
+    """The content after one mutation that suits its format."""
     ways: list[Callable[[bytes, random.Random], bytes]] = [_flip, _overwrite, _cut]
     if file.endswith(GLTF):
         ways += [_structure] * 12 + [_words] * 2
@@ -165,14 +166,14 @@ def _attribute(content: bytes, rng: random.Random) -> bytes:
 
 
 def _parts(content: bytes) -> tuple[bytes, bytes]:
-    """JSON text and binary chunk; of a .gltf the text alone."""
+    """The JSON text and the binary chunk of a file; the chunk of a .gltf is empty."""
     if content[:4] != b"glTF" or len(content) < 20:
         return content, b""
     size = struct.unpack_from("<I", content, 12)[0]
     return content[20 : 20 + size], content[28 + size :]
 
 
-def _joined(original: bytes, text: bytes, chunk: bytes) -> bytes:
+def _with_parts(original: bytes, text: bytes, chunk: bytes) -> bytes:
     if original[:4] != b"glTF":
         return text
     text += b" " * (-len(text) % 4)
@@ -183,12 +184,12 @@ def _joined(original: bytes, text: bytes, chunk: bytes) -> bytes:
 def _words(content: bytes, rng: random.Random) -> bytes:
     text, chunk = _parts(content)
     at = rng.randrange(len(text) + 1)
-    return _joined(content, text[:at] + rng.choice(WORDS) + text[at + rng.choice((0, 1, 4)) :], chunk)
+    return _with_parts(content, text[:at] + rng.choice(WORDS) + text[at + rng.choice((0, 1, 4)) :], chunk)
 
 
 def _chunk(content: bytes, rng: random.Random) -> bytes:
     text, chunk = _parts(content)
-    return _joined(content, text, rng.choice((_flip, _overwrite, _cut))(chunk, rng) if chunk else chunk)
+    return _with_parts(content, text, rng.choice((_flip, _overwrite, _cut))(chunk, rng) if chunk else chunk)
 
 
 def _structure(content: bytes, rng: random.Random) -> bytes:
@@ -220,7 +221,7 @@ def _structure(content: bytes, rng: random.Random) -> bytes:
     else:
         name = rng.choice([n for h, n in places if isinstance(n, str)] or ["x"])
         holder[name] = copy.deepcopy(value)
-    return _joined(content, json.dumps(document).encode(), chunk)
+    return _with_parts(content, json.dumps(document).encode(), chunk)
 
 
 def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
@@ -234,7 +235,7 @@ def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def attempt(files: Files, folder: Path) -> str:
-    """What becomes of a model: "built", "refused", or what is wrong with how it ended."""
+    """The outcome for a model: "built", "refused", or a description of the failure."""
     for name, content in files:
         (folder / name).write_bytes(content)
     try:
@@ -254,8 +255,10 @@ def fuzz(
     seconds: float = SECONDS,
     on_outcome: Callable[[int, str], None] = lambda _, __: None,
 ) -> tuple[Counter[str], list[Finding]]:
-    """Try mutants one after the other in a process with limits. A mutant that kills it or takes too long is a
-    finding, and the next one gets a new process."""
+    """Try mutants one after the other, in a process with limits.
+
+    A mutant that kills the process or takes too long is a finding; the next mutant gets a new process.
+    """
     outcomes: Counter[str] = Counter()
     findings = []
     worker: tuple[SpawnProcess, Connection] | None = None
@@ -292,14 +295,15 @@ def fuzz(
 
 def _start(among: Sequence[tuple[str, Files]]) -> tuple[SpawnProcess, Connection]:
     context = get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, among), daemon=True)
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, among), daemon=True)
     process.start()
-    there.close()
-    return process, here
+    theirs.close()
+    return process, ours
 
 
 def _serve(pipe: Connection, among: Sequence[tuple[str, Files]]) -> None:
+    """Receive numbers of mutants, and send their outcomes."""
     prepare_process()
     warnings.simplefilter("error")
     if sys.platform != "win32":
@@ -317,7 +321,7 @@ def _serve(pipe: Connection, among: Sequence[tuple[str, Files]]) -> None:
 
 
 def models_below(folder: Path) -> list[tuple[str, Files]]:
-    """The models of a folder that are one file each."""
+    """The models below a folder, without other files that they name."""
     found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
     return [(p.name, [(f"model{p.suffix.lower()}", p.read_bytes())]) for p in found]
 

@@ -1,4 +1,4 @@
-"""Small models of every format, for mutation: each is a list of files, the model first."""
+"""Small models of every format, to mutate: each is a list of files, the model first."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import gltf_maker as make
 import numpy as np
 import threemf_maker
 from gltf_features import bit_of_everything
+from stl_maker import ascii_stl, binary_stl
 from streamxr.pipeline.gltf.document import DRACO
 from streamxr.pipeline.gltf.draco import choose_grid, encode_primitive
 from streamxr.pipeline.settings import Settings
@@ -53,7 +54,7 @@ Ns 98
 
 
 def seeds() -> list[tuple[str, Files]]:
-    """Every kind of model the pipeline reads, each a few kilobytes."""
+    """Models of every kind that the pipeline reads, of a few kilobytes each."""
     sphere = make.textured_sphere(8, 12, picture=16)
     document, chunk = make.unpack(sphere.glb())
     document["buffers"] = [{"byteLength": len(chunk), "uri": "data.bin"}]
@@ -77,16 +78,16 @@ def seeds() -> list[tuple[str, Files]]:
         ),
         ("ply", [("model.ply", ply())]),
         ("ascii ply", [("model.ply", ply(ascii_=True))]),
-        ("stl", [("model.stl", stl())]),
-        ("ascii stl", [("model.stl", stl(ascii_=True))]),
+        ("stl", [("model.stl", binary_stl(ball_corners()))]),
+        ("ascii stl", [("model.stl", ascii_stl(ball_corners()))]),
         ("off", [("model.off", off())]),
         ("3mf", [("model.3mf", threemf())]),
     ]
 
 
-def compressed_sphere() -> make.Maker:
+def compressed_sphere(rings: int = 6, sectors: int = 9) -> make.Maker:
     """A sphere whose only geometry is a Draco stream."""
-    positions, normals, uv, triangles = make.bumpy_sphere(6, 9)
+    positions, normals, uv, triangles = make.bumpy_sphere(rings, sectors)
     grid = choose_grid(positions.min(axis=0), positions.max(axis=0), 0.01, 14)
     named = {"POSITION": positions.astype(float), "NORMAL": normals.astype(float), "TEXCOORD_0": uv.astype(float)}
     stream = encode_primitive(named, triangles.astype(np.int64), grid, Settings())
@@ -107,6 +108,11 @@ def compressed_sphere() -> make.Maker:
     return maker
 
 
+def ball_corners() -> make.Array:
+    positions, _, _, triangles = make.bumpy_sphere(6, 8)
+    return positions[triangles]
+
+
 def ply(*, ascii_: bool = False) -> bytes:
     positions, _, _, triangles = make.bumpy_sphere(6, 8)
     lines = ["ply", f"format {'ascii' if ascii_ else 'binary_little_endian'} 1.0", f"element vertex {len(positions)}"]
@@ -119,19 +125,6 @@ def ply(*, ascii_: bool = False) -> bytes:
     body = b"".join(struct.pack("<3f3B", *p, 255, 128, 0) for p in positions.tolist())
     body += b"".join(struct.pack("<B3i", 3, *t) for t in triangles.tolist())
     return ("\n".join(lines) + "\n").encode() + body
-
-
-def stl(*, ascii_: bool = False) -> bytes:
-    positions, _, _, triangles = make.bumpy_sphere(6, 8)
-    corners = positions[triangles]
-    if not ascii_:
-        record = b"".join(struct.pack("<12fH", 0, 0, 0, *c.reshape(-1), 0) for c in corners)
-        return b"\0" * 80 + struct.pack("<I", len(corners)) + record
-    facets = []
-    for corner in corners.tolist():
-        vertices = "".join(f"vertex {x:.9g} {y:.9g} {z:.9g}\n" for x, y, z in corner)
-        facets.append(f"facet normal 0 0 0\nouter loop\n{vertices}endloop\nendfacet\n")
-    return f"solid ball\n{''.join(facets)}endsolid ball\n".encode()
 
 
 def off() -> bytes:

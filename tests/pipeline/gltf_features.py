@@ -1,4 +1,4 @@
-"""One small document that uses a bit of everything: what a mutation can break, it holds."""
+"""One small document that uses many features, so that mutations can break all of them."""
 
 from __future__ import annotations
 

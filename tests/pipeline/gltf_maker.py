@@ -1,4 +1,4 @@
-"""Small glTF files made from arrays: what an exporter would write, and what a broken one does."""
+"""Small glTF files made from arrays, sound ones and, after changes to their JSON, broken ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KIND = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 
 
 class Maker:
-    """Collects accessors; `json` is the document to fill in."""
+    """Collects the accessors of one document, `json`. Methods that add something return its index."""
 
     def __init__(self) -> None:
         self.json: Json = {"asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": []}], "nodes": []}
@@ -71,7 +71,7 @@ class Maker:
         return index
 
     def picture(self, pixels: Array, name: str = "picture") -> int:
-        """Adds an image and a texture; returns the texture."""
+        """Add an image and a texture; returns the texture's index."""
         images = self.json.setdefault("images", [])
         images.append({"name": name, "mimeType": "image/png", "bufferView": self.view(png(pixels))})
         textures = self.json.setdefault("textures", [])
@@ -116,10 +116,10 @@ def noise(size: int, seed: int = 0, channels: int = 3) -> Array:
 
 
 def bumpy_sphere(rings: int, sectors: int, bump: float = 0.05) -> tuple[Array, Array, Array, Array]:
-    """Positions, outward normals (of the smooth sphere), UV with a seam, triangles."""
+    """Positions, outward normals of the smooth sphere, UV with a seam, and triangles."""
     v, u = np.meshgrid(np.linspace(0, np.pi, rings + 1), np.linspace(0, 2 * np.pi, sectors + 1), indexing="ij")
     direction = np.stack([np.sin(v) * np.sin(u), np.cos(v), np.sin(v) * np.cos(u)], axis=-1)
-    # The seam column and the poles meet bit for bit.
+    # Both sides of the seam, and all vertices of a pole, have the same bits.
     direction[:, -1] = direction[:, 0]
     direction[0], direction[-1] = [0, 1, 0], [0, -1, 0]
     radius = 1 + bump * np.sin(7 * direction[..., 0]) * np.sin(9 * direction[..., 1]) * np.sin(5 * direction[..., 2])
@@ -138,21 +138,21 @@ def bumpy_sphere(rings: int, sectors: int, bump: float = 0.05) -> tuple[Array, A
 def textured_sphere(
     rings: int, sectors: int, *, two_materials: bool = True, picture: int = 256, seed: int = 0
 ) -> Maker:
-    """A bumpy sphere with a colour picture; its lower half may be of a second material."""
+    """A bumpy sphere with a colour picture, and perhaps a second material on its lower half."""
     maker = Maker()
     positions, normals, uv, triangles = bumpy_sphere(rings, sectors)
     color = maker.picture(noise(picture, seed), "color")
     maker.material(name="skin", pbrMetallicRoughness={"baseColorTexture": {"index": color}})
     maker.material(name="metal", pbrMetallicRoughness={"metallicFactor": 1})
-    below = positions[triangles][:, :, 1].mean(axis=1) < 0 if two_materials else np.zeros(len(triangles), bool)
-    parts = [(0, triangles[~below])] + ([(1, triangles[below])] if two_materials else [])
+    lower = positions[triangles][:, :, 1].mean(axis=1) < 0 if two_materials else np.zeros(len(triangles), bool)
+    parts = [(0, triangles[~lower])] + ([(1, triangles[lower])] if two_materials else [])
     primitives = [maker.primitive(positions, t, m, NORMAL=normals, TEXCOORD_0=uv) for m, t in parts]
     maker.node(mesh=maker.mesh(*primitives, name="sphere"), name="ball", extras={"kept": [1]})
     return maker
 
 
 def skinned_strip(segments: int = 12) -> Maker:
-    """A ribbon of two bones with one animation that bends it."""
+    """A ribbon with two bones, and an animation that bends it."""
     maker = Maker()
     y = np.repeat(np.linspace(0, 2, segments + 1), 2)
     x = np.tile([-0.1, 0.1], segments + 1)
@@ -185,6 +185,7 @@ def skinned_strip(segments: int = 12) -> Maker:
 
 
 def morphing_quad() -> Maker:
+    """Three triangles with two morph targets."""
     maker = Maker()
     positions = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0], [2, 0, 0.5]], "<f4")
     triangles = np.array([[0, 1, 2], [0, 2, 3], [1, 4, 2]])
@@ -199,7 +200,7 @@ def morphing_quad() -> Maker:
 
 
 def bending_arm(rings: int = 60, sectors: int = 30) -> Maker:
-    """A bumpy limb of two materials on three bones, which two animations bend, twist and move."""
+    """A bumpy limb with two materials and three bones, and two animations that bend, twist and move it."""
     maker = Maker()
     direction, normals, uv, triangles = bumpy_sphere(rings, sectors)
     positions = (direction * np.array([0.2, 1.5, 0.2])).astype("<f4")
@@ -245,7 +246,7 @@ def bending_arm(rings: int = 60, sectors: int = 30) -> Maker:
 
 
 def dancing_arm(*keys: int) -> Maker:
-    """The bending arm, with an animation of that many keys for each number: a dance that goes on for seconds."""
+    """The bending arm, with one long animation for each number of keys."""
     maker = bending_arm()
     rng = np.random.default_rng(5)
     joints = [next(i for i, n in enumerate(maker.json["nodes"]) if n.get("name") == j) for j in ("elbow", "wrist")]
@@ -254,7 +255,7 @@ def dancing_arm(*keys: int) -> Maker:
         times = (np.arange(count) / 30).astype("<f4")
         walk = np.cumsum(rng.normal(0, 0.08, (2, count, 4)), axis=1) + np.array([0, 0, 0, 4])
         turns = (walk / np.linalg.norm(walk, axis=2, keepdims=True)).astype("<f4")
-        # As exporters write them: times anew for every channel.
+        # Each channel has its own times, as exporters write them.
         samplers = [
             {
                 "input": maker.accessor(times, min=[0.0], max=[float(times[-1])]),
@@ -269,7 +270,7 @@ def dancing_arm(*keys: int) -> Maker:
 
 
 def morphing_ball(rings: int = 40, sectors: int = 40) -> Maker:
-    """A bumpy ball with three named morph targets, one of which moves little, and an animation of weights."""
+    """A bumpy ball with three named morph targets, one of them small, and an animation of their weights."""
     maker = Maker()
     positions, normals, uv, triangles = bumpy_sphere(rings, sectors)
     up = np.maximum(0, positions[:, 1:2] - 0.6)

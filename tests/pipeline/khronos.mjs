@@ -1,5 +1,5 @@
-// Validates GLB files with the Khronos validator: file names on standard input, one a line; prints
-// {file: [error, …]} as JSON for those that have errors.
+// Validates GLB files with the Khronos validator. Reads file names from standard input, one on each line.
+// Prints {file: [error, …]} as JSON for the files with errors.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 

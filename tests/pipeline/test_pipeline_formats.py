@@ -1,4 +1,4 @@
-"""Every way in which glTF lets an exporter write one surface is read as that surface."""
+"""Every way in which glTF can store a surface gives the same surface."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def plain() -> make.Maker:
 
 
 def indices_of(kind: str) -> Callable[[], make.Maker]:
-    def made() -> make.Maker:
+    def model() -> make.Maker:
         maker = make.Maker()
         primitive = maker.primitive(POSITIONS, None)
         primitive["indices"] = maker.accessor(TRIANGLES.reshape(-1).astype(kind))
         return drawn(maker, primitive)
 
-    return made
+    return model
 
 
 def without_indices() -> make.Maker:
@@ -59,7 +59,7 @@ def without_indices() -> make.Maker:
 
 
 def strip() -> make.Maker:
-    """One strip, row by row; repeated indices lead from each row to the next."""
+    """One strip, row by row; repeated indices join each row to the next."""
     rows: list[int] = []
     for row in range(SIDE - 1):
         zigzag = [i for x in range(SIDE) for i in (row * SIDE + x, (row + 1) * SIDE + x)]
@@ -73,8 +73,8 @@ def fans() -> make.Maker:
     maker = make.Maker()
     whole = maker.primitive(POSITIONS, None)
     squares = [(b, a, c, d) for (a, c, b), (_, _, d) in zip(*np.split(TRIANGLES, 2), strict=True)]
-    fans = [whole | {"mode": 6, "indices": maker.accessor(np.array(q, "<u4"))} for q in squares]
-    maker.node(mesh=maker.mesh(*fans))
+    primitives = [whole | {"mode": 6, "indices": maker.accessor(np.array(q, "<u4"))} for q in squares]
+    maker.node(mesh=maker.mesh(*primitives))
     return maker
 
 
@@ -102,7 +102,7 @@ def interleaved() -> make.Maker:
 
 
 def sparse(*, with_view: bool) -> Callable[[], make.Maker]:
-    def made() -> make.Maker:
+    def model() -> make.Maker:
         maker = make.Maker()
         primitive = maker.primitive(POSITIONS, TRIANGLES, _FILLER=np.zeros((len(POSITIONS), 4), "<f4"))
         moved = np.arange(0, len(POSITIONS), 1 if not with_view else 3)
@@ -120,11 +120,11 @@ def sparse(*, with_view: bool) -> Callable[[], make.Maker]:
         }
         return drawn(maker, primitive)
 
-    return made
+    return model
 
 
-def triangles_seen(built: Built) -> set[tuple[Any, ...]]:
-    """The triangles of the base as corner positions, each beginning with its smallest corner."""
+def triangles_of(built: Built) -> set[tuple[Any, ...]]:
+    """The triangles of the base as corner positions, starting with the smallest vertex number."""
     document, chunk = built.base
     parts = []
     for node in document["nodes"]:
@@ -140,13 +140,13 @@ def triangles_seen(built: Built) -> set[tuple[Any, ...]]:
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[Any, ...]]:
     folder = tmp_path_factory.mktemp("plain")
-    found = triangles_seen(build_file(make.save(plain(), folder, "model"), folder / "build"))
+    found = triangles_of(build_file(make.save(plain(), folder, "model"), folder / "build"))
     assert len(found) == len(TRIANGLES)
     return found
 
 
 @pytest.mark.parametrize(
-    "made",
+    "model",
     [
         pytest.param(indices_of("<u1"), id="byte indices"),
         pytest.param(indices_of("<u2"), id="short indices"),
@@ -159,31 +159,31 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> set[tuple[Any, ...]]:
         pytest.param(sparse(with_view=False), id="sparse without a view"),
     ],
 )
-def test_a_surface_is_read_however_it_is_written(
-    build: Callable[..., Built], made: Callable[[], make.Maker], expected: set[tuple[Any, ...]]
+def test_every_way_to_store_a_surface_gives_the_same_triangles(
+    build: Callable[..., Built], model: Callable[[], make.Maker], expected: set[tuple[Any, ...]]
 ) -> None:
-    assert triangles_seen(build(made())) == expected
+    assert triangles_of(build(model())) == expected
 
 
 @pytest.mark.parametrize("where", ["data uri", "file", "file with a byte order mark"])
-def test_a_buffer_may_be_anywhere(tmp_path: Path, where: str, expected: set[tuple[Any, ...]]) -> None:
+def test_a_buffer_may_be_a_data_uri_or_a_file(tmp_path: Path, where: str, expected: set[tuple[Any, ...]]) -> None:
     document, chunk = make.unpack(plain().glb())
     (tmp_path / "my data.bin").write_bytes(chunk)
     uri = "data:application/octet-stream;base64," + base64.b64encode(chunk).decode()
     document["buffers"] = [{"byteLength": len(chunk), "uri": uri if where == "data uri" else "my%20data.bin"}]
     path = tmp_path / "model.gltf"
     path.write_text(json.dumps(document), encoding="utf-8-sig" if "mark" in where else "utf-8")
-    assert triangles_seen(build_file(path, tmp_path / "build")) == expected
+    assert triangles_of(build_file(path, tmp_path / "build")) == expected
 
 
-def test_a_mesh_is_read_through_its_nodes(build: Callable[..., Built], expected: set[tuple[Any, ...]]) -> None:
-    """A half turn around y and a mirror in z, undone by a matrix below them."""
+def test_the_transforms_of_parent_nodes_apply(build: Callable[..., Built], expected: set[tuple[Any, ...]]) -> None:
+    """A half turn around y and a mirror in z, and a matrix of the child node that reverses both."""
     maker = plain()
     undo = np.diag([-1.0, 1, 1, 1])
     maker.json["nodes"][0]["matrix"] = undo.T.reshape(-1).tolist()
     maker.json["scenes"][0]["nodes"] = []
     maker.node(rotation=[0, 1, 0, 0], scale=[1, 1, -1], children=[0])
-    assert triangles_seen(build(maker)) == expected
+    assert triangles_of(build(maker)) == expected
 
 
 def test_a_few_small_copies_are_flattened_into_one_tree(build: Callable[..., Built]) -> None:
@@ -194,11 +194,11 @@ def test_a_few_small_copies_are_flattened_into_one_tree(build: Callable[..., Bui
     (tree,) = built.manifest["trees"]
     assert tree["kind"] == "static"
     assert tree["regions"][0]["triangles"] == 3 * len(TRIANGLES)
-    assert len(triangles_seen(built)) == 3 * len(TRIANGLES)
+    assert len(triangles_of(built)) == 3 * len(TRIANGLES)
 
 
-def test_every_material_has_a_primitive_in_the_base_however_small(build: Callable[..., Built]) -> None:
-    """Kind k of a tree is primitive k of the base's mesh, so none may vanish in the coarsest tier."""
+def test_even_a_small_material_has_a_primitive_in_the_base(build: Callable[..., Built]) -> None:
+    """Kind k of a tree is primitive k of the base's mesh, so that the coarsest tier must contain every kind."""
     maker = make.Maker()
     positions, _, _, triangles = make.bumpy_sphere(60, 80)
     patches = np.array_split(triangles, [9000, 9010, 9011, 9020])
@@ -214,7 +214,7 @@ def test_every_material_has_a_primitive_in_the_base_however_small(build: Callabl
     assert [p["material"] for p in mesh["primitives"]] == [k["material"] for k in tree["primitives"]]
 
 
-def test_lines_count_for_the_bounds_wherever_they_are(build: Callable[..., Built]) -> None:
+def test_bounds_include_the_lines_of_a_moving_node(build: Callable[..., Built]) -> None:
     maker = plain()
     line = maker.primitive(np.array([[0, 0, 0], [0, 5, 0]], "<f4"), None) | {"mode": 1}
     maker.json["meshes"][0]["primitives"].append(line)
@@ -236,7 +236,7 @@ def test_the_errors_of_a_morphed_mesh_grow_with_its_node(build: Callable[..., Bu
 
 
 def test_a_node_of_another_scene_keeps_its_place(build: Callable[..., Built]) -> None:
-    """Nodes are what animations and the manifest count by; a mesh that is not drawn goes, and its skin with it."""
+    """Animations and the manifest refer to nodes by number. A mesh that is not drawn is left out, with its skin."""
     maker = make.skinned_strip()
     other = maker.mesh(*maker.json["meshes"][0]["primitives"])
     maker.json["scenes"].append({"nodes": [maker.node(root=False, mesh=other, skin=0, name="elsewhere")]})
@@ -246,7 +246,7 @@ def test_a_node_of_another_scene_keeps_its_place(build: Callable[..., Built]) ->
     assert document["nodes"][3] == {"name": "elsewhere"}
 
 
-def test_instancing_that_cannot_be_kept_is_refused(build: Callable[..., Built]) -> None:
+def test_gpu_instancing_is_refused(build: Callable[..., Built]) -> None:
     maker = plain()
     offsets = maker.accessor(np.zeros((4, 3), "<f4"))
     maker.json["nodes"][0]["extensions"] = {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": offsets}}}

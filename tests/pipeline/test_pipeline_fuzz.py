@@ -1,4 +1,4 @@
-"""Mutants of every kind of model end as a valid bundle or a clear error: a slice here, more in `make soak`."""
+"""Mutated models of every kind end as a valid bundle or a clear error; `make soak` tries more of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fuzz_seeds import Files, seeds
 
 
 @pytest.mark.parametrize(("name", "files"), seeds(), ids=lambda value: value if isinstance(value, str) else "")
-def test_what_is_mutated_is_sound_before(tmp_path: Path, name: str, files: Files) -> None:
+def test_every_seed_builds(tmp_path: Path, name: str, files: Files) -> None:
     assert (name, attempt(files, tmp_path)) == (name, "built")
 
 
@@ -26,7 +26,7 @@ def test_mutated_models_end_as_a_clear_error_or_a_valid_bundle() -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_thousands_of_mutants_do_so_too(pytestconfig: pytest.Config) -> None:
+def test_thousands_of_mutated_models_end_as_a_clear_error_or_a_valid_bundle(pytestconfig: pytest.Config) -> None:
     outcomes, findings = fuzz(range(10_000, 16_000), seeds())
     folder: Path | None = pytestconfig.getoption("models")
     if folder is not None:

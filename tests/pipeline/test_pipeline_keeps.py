@@ -1,10 +1,11 @@
-"""Nothing that makes a model itself is lost on the way into the base."""
+"""The base keeps every part of a model that the pipeline does not build itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import DracoPy
 import gltf_maker as make
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_material_extensions_and_texture_transforms_survive(build: Build) -> Non
     assert khronos_errors([built.root / built.manifest["base"]["uri"]]) == {}
 
 
-def test_a_picture_used_as_colour_and_as_data_becomes_two(build: Build) -> None:
+def test_a_picture_used_as_colour_and_as_data_is_stored_twice(build: Build) -> None:
     maker = make.textured_sphere(12, 16)
     maker.json["materials"][0]["occlusionTexture"] = {"index": 0}
     built = build(maker)
@@ -104,15 +105,13 @@ def test_weights_become_bytes_that_sum_to_one() -> None:
     assert np.abs(quantised[1:] / 255 - share).max() <= 1 / 255
 
 
-def test_morph_targets_move_the_vertices_they_moved_before(build: Build) -> None:
+def test_morph_targets_move_the_same_vertices_as_in_the_source(build: Build) -> None:
     maker = make.morphing_quad()
     built = build(maker)
     base = built.base
     document, chunk = base
     mesh = document["meshes"][0]
     assert (mesh["weights"], mesh["extras"]) == ([0.25, 0], {"targetNames": ["lift", "lean"]})
-    import DracoPy
-
     extension = mesh["primitives"][0]["extensions"]["KHR_draco_mesh_compression"]
     view = document["bufferViews"][extension["bufferView"]]
     points = DracoPy.decode(chunk[view["byteOffset"] : view["byteOffset"] + view["byteLength"]]).points
@@ -124,7 +123,7 @@ def test_morph_targets_move_the_vertices_they_moved_before(build: Build) -> None
     assert khronos_errors([built.root / built.manifest["base"]["uri"]]) == {}
 
 
-def test_a_mirrored_node_stays_turned_outwards(build: Build) -> None:
+def test_the_faces_of_a_mirrored_node_point_outwards(build: Build) -> None:
     maker = make.textured_sphere(16, 24, two_materials=False)
     maker.json["nodes"][0]["scale"] = [-1, 1, 1]
     built = build(maker)
@@ -190,8 +189,6 @@ def test_strips_and_fans_become_triangles(mode: int, expected: list[list[int]]) 
 
 
 def test_unit_normals_of_tiers_follow_the_source(tree: Built) -> None:
-    import DracoPy
-
     region = tree.manifest["trees"][0]["regions"][1]
     document, chunk = make.unpack((tree.root / region["refinement"]["uri"]).read_bytes())
     angles = []
@@ -199,7 +196,7 @@ def test_unit_normals_of_tiers_follow_the_source(tree: Built) -> None:
         for primitive in mesh["primitives"]:
             view = document["bufferViews"][primitive["extensions"]["KHR_draco_mesh_compression"]["bufferView"]]
             decoded = DracoPy.decode(chunk[view["byteOffset"] : view["byteOffset"] + view["byteLength"]])
-            # The source's normals are those of the smooth sphere below its bumps.
+            # The source has the normals of a smooth sphere, without the bumps.
             direction = decoded.points / np.linalg.norm(decoded.points, axis=1, keepdims=True)
             cosine = np.einsum("ij,ij->i", direction, np.asarray(decoded.normals))
             angles.append(np.degrees(np.arccos(np.clip(cosine, -1, 1))))

@@ -1,4 +1,4 @@
-"""KTX2 levels: real files of a real encoder, beside a base that any viewer opens."""
+"""KTX2 levels from the real encoder, beside a base that every viewer opens."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def encoder() -> None:
     try:
         ktx2.find_encoder()
     except ModelError:
-        pytest.skip("there is no KTX2 encoder here: npm ci in viewer/ installs one")
+        pytest.skip("no KTX2 encoder is installed: npm ci in viewer/ installs it")
 
 
 def describe(content: bytes) -> dict[str, int]:
-    """What a KTX2 file says of itself: KTX File Format Specification 2.0, sections 3 and 4."""
+    """Header fields of a KTX2 file: KTX File Format Specification 2.0, sections 3 and 4."""
     width, height, _, _, _, levels = struct.unpack_from("<6I", content, 20)
     dfd = struct.unpack_from("<I", content, 48)[0]
     model, _, transfer = struct.unpack_from("<3B", content, dfd + 12)
@@ -56,26 +56,26 @@ def test_the_same_pixels_give_the_same_file() -> None:
     assert ktx2.encode(pixels, "color") == ktx2.encode(pixels, "color")
 
 
-def test_the_gpu_holds_blocks() -> None:
+def test_gpu_bytes_count_blocks() -> None:
     # 8×8 pixels: 4 blocks, then one for each of 4×4, 2×2 and 1×1.
     assert ktx2.gpu_bytes(8, 8, "color", alpha=False) == 7 * 8
     assert ktx2.gpu_bytes(8, 8, "color", alpha=True) == 7 * 16
     assert ktx2.gpu_bytes(8, 8, "normal", alpha=False) == 7 * 16
 
 
-def test_sides_are_whole_blocks_where_a_level_is_ktx2() -> None:
+def test_sides_of_ktx2_levels_are_whole_blocks() -> None:
     assert level_sizes(1000, 750, "color", KTX2)[-4:] == [(125, 93), (248, 184), (500, 372), (1000, 748)]
     assert level_sizes(4096, 1, "data", KTX2)[-1] == (4096, 4)
 
 
-def test_what_the_encoder_cannot_hold_is_halved() -> None:
+def test_pictures_too_large_for_the_encoder_are_halved() -> None:
     assert level_sizes(4096, 4096, "color", KTX2)[-1] == (2048, 2048)
     assert too_large_for_ktx2(4096, 4096, "color", KTX2)
     assert not too_large_for_ktx2(4096, 2048, "color", KTX2)
     assert not too_large_for_ktx2(4096, 4096, "color", Settings())
 
 
-def test_a_missing_encoder_is_said_before_anything_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_encoder_is_reported_before_the_build_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make.save(make.textured_sphere(12, 16), tmp_path, "ball")
     monkeypatch.setenv("PATH", str(tmp_path))
     ktx2.find_encoder.cache_clear()

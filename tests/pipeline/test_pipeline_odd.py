@@ -1,4 +1,4 @@
-"""Odd but real content: tiny, huge, far, flat, mirrored, or very much of one thing."""
+"""Unusual but real content: tiny, huge, distant, flat, mirrored, or numerous."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ def assert_sound(built: Built) -> None:
     assert khronos_errors(sorted((built.root / "o").rglob("*.glb"))) == {}
 
 
-def test_a_terrain_and_a_screw_of_one_shape_come_out_alike(build: Build) -> None:
-    """Errors are parts of the size, whatever the size."""
+def test_errors_scale_with_the_size_of_a_model(build: Build) -> None:
     errors = []
     for name, scale in (("metre", 1.0), ("terrain", 2.0**13), ("screw", 2.0**-10)):
         built = build(drawn(*hills(scale)), name)
@@ -62,7 +61,7 @@ def test_a_flat_plane_is_exact_with_few_triangles(build: Build) -> None:
     assert_sound(built)
 
 
-def test_what_a_node_puts_far_out_keeps_its_shape(build: Build) -> None:
+def test_a_mesh_that_its_node_moves_far_away_keeps_its_shape(build: Build) -> None:
     positions, _, _, triangles = make.bumpy_sphere(20, 30)
     built = build(drawn(positions, triangles, translation=[1e6, 0, 1e6]))
     (tree,) = built.manifest["trees"]
@@ -71,14 +70,14 @@ def test_what_a_node_puts_far_out_keeps_its_shape(build: Build) -> None:
     assert_sound(built)
 
 
-def test_what_is_stored_far_out_says_what_float32_left_of_it(build: Build) -> None:
+def test_the_error_of_positions_stored_far_away_includes_the_step_of_float32(build: Build) -> None:
     positions, _, _, triangles = make.bumpy_sphere(20, 30)
     built = build(drawn(positions + np.array([1e6, 0, 1e6]), triangles))
-    assert min(r["error"] for r in built.manifest["trees"][0]["regions"]) > 0.03  # a float32 step is 1/16 m there
+    assert min(r["error"] for r in built.manifest["trees"][0]["regions"]) > 0.03  # the step of float32 is 1/16 m there
     assert_sound(built)
 
 
-def test_a_node_without_extent_takes_nothing_else_with_it(build: Build) -> None:
+def test_a_node_of_scale_zero_removes_no_other_geometry(build: Build) -> None:
     positions, _, _, triangles = make.bumpy_sphere(8, 10)
     maker = drawn(positions, triangles)
     maker.node(mesh=0, scale=[0, 0, 0], name="gone")
@@ -92,7 +91,7 @@ def test_a_node_without_extent_takes_nothing_else_with_it(build: Build) -> None:
     assert_sound(built)
 
 
-def test_every_one_of_many_materials_and_nodes_is_there(build: Build) -> None:
+def test_sixty_materials_and_hundreds_of_nodes_are_kept(build: Build) -> None:
     maker = make.Maker()
     positions, normals, _, triangles = make.bumpy_sphere(12, 16)
     for number, part in enumerate(np.array_split(triangles, 60)):

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import trimesh
 from builds import build_file
+from reading import read_surface
 from streamxr.pipeline.errors import ModelError
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.gltf.accessors import read_accessor
 from streamxr.pipeline.gltf.document import Document
 from streamxr.pipeline.mesh.geometry import face_normals
-from streamxr.pipeline.mesh.surface import Surface
-from streamxr.pipeline.trees.scene import read_scene
 
 SQUARE = "0 0 0\n1 0 0\n1 1 0\n0 1 0\n"
 RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
@@ -24,11 +23,6 @@ RED, GREEN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 def written(folder: Path, text: str) -> Path:
     (folder / "a.off").write_text(text)
     return folder / "a.off"
-
-
-def surface(path: Path, **options: str) -> Surface:
-    (tree,) = read_scene(read_model(path, **options)).trees
-    return tree.source.surface
 
 
 def attribute(document: Document, name: str) -> np.ndarray[Any, Any]:
@@ -49,7 +43,7 @@ def attribute(document: Document, name: str) -> np.ndarray[Any, Any]:
     ],
 )
 def test_an_off_square_is_read_however_it_is_written(tmp_path: Path, text: str) -> None:
-    shape = surface(written(tmp_path, text))
+    shape = read_surface(written(tmp_path, text))
     normals, area = face_normals(shape.positions, shape.triangles)
     assert area.sum() == pytest.approx(1)
     assert (normals[:, 2] == 1).all()
@@ -59,7 +53,7 @@ def test_a_concave_polygon_keeps_its_area(tmp_path: Path) -> None:
     corners = [(0, 0), (4, 0), (4, 4), (2, 1), (0, 4)]
     vertices = "".join(f"{x} {y} 0\n" for x, y in corners)
     path = written(tmp_path, f"OFF\n5 1 0\n{vertices}5 0 1 2 3 4\n")
-    shape = surface(path)
+    shape = read_surface(path)
     normals, area = face_normals(shape.positions, shape.triangles)
     assert area.sum() == pytest.approx(10)
     assert (normals[:, 2] == 1).all()
@@ -71,7 +65,7 @@ def test_a_concave_polygon_keeps_its_area(tmp_path: Path) -> None:
 def test_triangles_agree_with_an_independent_reader(tmp_path: Path) -> None:
     ball = trimesh.creation.icosphere(2, radius=1.5)
     path = written(tmp_path, ball.export(file_type="off", digits=12))
-    ours, theirs = surface(path), trimesh.load_mesh(path, process=False)
+    ours, theirs = read_surface(path), trimesh.load_mesh(path, process=False)
     np.testing.assert_allclose(ours.positions[ours.triangles], theirs.triangles, atol=1e-6)
 
 
@@ -118,7 +112,7 @@ def test_numbers_that_the_header_does_not_name_are_left_out_with_a_note(tmp_path
 
 def test_unit_and_up_axis_are_those_of_the_settings(tmp_path: Path) -> None:
     path = written(tmp_path, "OFF\n3 1 0\n0 0 0\n1000 0 0\n0 0 3000\n3 0 1 2\n")
-    shape = surface(path, unit="mm", up="z")
+    shape = read_surface(path, unit="mm", up="z")
     assert shape.positions.max(axis=0) == pytest.approx([1, 3, 0], abs=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""Every kind of PNG, JPEG and WebP file is read as glTF means it, or refused clearly."""
+"""PNG, JPEG and WebP files of every kind are decoded as glTF specifies, or refused with a clear error."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def saved(image: Image.Image, name: str, **options: Any) -> bytes:
 def png_file(
     width: int, height: int, depth: int, kind: int, raw: bytes, *chunks: tuple[bytes, bytes], adam7: int = 0
 ) -> bytes:
-    """A PNG file of raw (filtered) rows, as programs other than Pillow write them."""
+    """A PNG file of filtered rows, of kinds that Pillow does not write."""
     header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, adam7)
     parts = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(raw)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -86,12 +86,12 @@ PLTE = (b"PLTE", PALETTE.tobytes())
     ids=["rgb", "rgba", "grey-alpha", "1-bit", "16-bit-grey", "16-bit-grey-key", "16-bit-rgba", "palette",
          "palette-alpha", "interlaced", "webp", "1x1"],
 )  # fmt: skip
-def test_pixels_are_read_exactly(content: bytes, expected: np.ndarray) -> None:
+def test_pixels_are_decoded_exactly(content: bytes, expected: np.ndarray) -> None:
     assert np.array_equal(decode_picture(content, "image 0"), expected)
     assert picture_size(content, "image 0") == (expected.shape[1], expected.shape[0])
 
 
-def test_an_alpha_channel_without_transparency_is_none() -> None:
+def test_an_opaque_alpha_channel_is_dropped() -> None:
     opaque = np.dstack([RGB, np.full(GREY.shape, 255, np.uint8)])
     assert decode_picture(saved(Image.fromarray(opaque), "PNG"), "image 0").shape[2] == 3
 
@@ -99,7 +99,7 @@ def test_an_alpha_channel_without_transparency_is_none() -> None:
 def test_orientation_profile_and_gamma_are_ignored() -> None:
     image = Image.fromarray(RGB)
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by 90 degrees
+    exif[0x0112] = 6  # rotated by 90 degrees
     plain = saved(image, "JPEG", quality=95)
     assert np.array_equal(
         decode_picture(saved(image, "JPEG", quality=95, exif=exif), "image 0"), decode_picture(plain, "image 0")
@@ -110,14 +110,14 @@ def test_orientation_profile_and_gamma_are_ignored() -> None:
     assert np.array_equal(decode_picture(dark, "image 0"), RGB)
 
 
-def test_jpegs_of_four_inks_are_read_as_colours() -> None:
+def test_cmyk_jpegs_become_rgb() -> None:
     red = Image.new("RGB", (32, 32), (220, 30, 20)).convert("CMYK")
     found = decode_picture(saved(red, "JPEG", quality=95), "image 0")
     assert np.abs(found.astype(int) - [220, 30, 20]).max() < 12
 
 
 @pytest.mark.parametrize("name", ["PNG", "WEBP"])
-def test_of_an_animation_the_first_picture_counts(name: str) -> None:
+def test_the_first_frame_of_an_animation_is_decoded(name: str) -> None:
     frames = [Image.new("RGB", (8, 8), c) for c in ((200, 10, 10), (10, 200, 10))]
     options = {"lossless": True} if name == "WEBP" else {}
     content = saved(frames[0], name, save_all=True, append_images=frames[1:], **options)
@@ -125,7 +125,7 @@ def test_of_an_animation_the_first_picture_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
-def test_damaged_files_are_read_or_refused_by_name(name: str) -> None:
+def test_damaged_files_are_decoded_or_refused_with_their_place(name: str) -> None:
     whole = saved(Image.fromarray(make.noise(24)), name)
     refused = []
     for seed in range(150):
@@ -145,6 +145,6 @@ def test_damaged_files_are_read_or_refused_by_name(name: str) -> None:
 
 
 def test_a_decompression_bomb_is_refused_by_its_header() -> None:
-    bomb = png_file(20000, 20000, 1, 0, b"")  # there is nothing to decode: refused before it is tried
+    bomb = png_file(20000, 20000, 1, 0, b"")  # without pixels: the header alone must be refused
     with pytest.raises(ModelError, match="pixels"):
         decode_picture(bomb, "image 0")

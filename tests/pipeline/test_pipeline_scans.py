@@ -1,4 +1,4 @@
-"""PLY and STL as scanners and CAD programs write them."""
+"""PLY and STL files as scanners and CAD programs write them."""
 
 from __future__ import annotations
 
@@ -9,22 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from builds import build_file
+from reading import read_surface
+from stl_maker import binary_stl
 from streamxr.pipeline.errors import ModelError
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.mesh.geometry import face_normals
-from streamxr.pipeline.mesh.surface import Surface
 from streamxr.pipeline.trees.scene import read_scene
-
-
-def surface(path: Path) -> Surface:
-    (tree,) = read_scene(read_model(path)).trees
-    return tree.source.surface
-
-
-def stl(corners: np.ndarray[Any, Any], count: int | None = None) -> bytes:
-    record = b"".join(struct.pack("<12fH", 0, 0, 0, *c.reshape(-1), 0) for c in corners)
-    return b"\0" * 80 + struct.pack("<I", len(corners) if count is None else count) + record
-
 
 AXES = "property float x\nproperty float y\nproperty float z\n"
 SQUARE = "0 0 0\n1 0 0\n0 1 0\n1 1 0\n"
@@ -60,8 +50,8 @@ def packed(order: str, counts: str = "B") -> bytes:
         ("binary_little_endian", TWO, packed("<") + struct.pack("<B2i", 2, 0, 1)),
     ],
 )  # fmt: skip
-def test_a_ply_square_is_read_however_it_is_written(tmp_path: Path, form: str, elements: str, body: Any) -> None:
-    shape = surface(ply_of(tmp_path, AXES, elements, body, form))
+def test_every_form_of_ply_gives_the_same_square(tmp_path: Path, form: str, elements: str, body: Any) -> None:
+    shape = read_surface(ply_of(tmp_path, AXES, elements, body, form))
     normals, area = face_normals(shape.positions, shape.triangles)
     assert len(area) == 2
     assert area.sum() == pytest.approx(1)
@@ -79,7 +69,7 @@ def test_a_ply_square_is_read_however_it_is_written(tmp_path: Path, form: str, e
         ("float", "red green blue", "255 128 0"),
     ],
 )
-def test_ply_colours_are_read_in_any_type(tmp_path: Path, kind: str, names: str, value: str) -> None:
+def test_ply_colours_of_every_type_are_read(tmp_path: Path, kind: str, names: str, value: str) -> None:
     vertex = AXES + "".join(f"property {kind} {name}\n" for name in names.split())
     body = "".join(f"{line} {value}\n" for line in SQUARE.splitlines()) + "4 0 1 3 2\n"
     (tree,) = read_scene(read_model(ply_of(tmp_path, vertex, FACE, body))).trees
@@ -105,7 +95,7 @@ def test_unused_vertices_of_a_ply_are_reported(tmp_path: Path) -> None:
     path = ply_of(tmp_path, AXES, FACE, "9 9 9\n" + SQUARE + "4 1 2 4 3\n", count=5)
     document = read_model(path)
     assert document.notes == ("1 vertex that no face uses is left out",)
-    assert surface(path).positions.max() == 1
+    assert read_surface(path).positions.max() == 1
 
 
 @pytest.mark.parametrize(
@@ -132,11 +122,11 @@ def test_a_truncated_binary_ply_is_refused(tmp_path: Path, cut: int) -> None:
         read_model(ply_of(tmp_path, AXES, FACE, packed("<")[:cut], "binary_little_endian"))
 
 
-def test_a_binary_stl_may_begin_like_an_ascii_one(tmp_path: Path) -> None:
-    content = stl(np.array([[[0, 0, 0], [1, 0, 0], [0, 1, 0]]], float))
+def test_a_binary_stl_may_begin_with_solid(tmp_path: Path) -> None:
+    content = binary_stl(np.array([[[0, 0, 0], [1, 0, 0], [0, 1, 0]]], float))
     for tail in (b"", b"trailing"):
         (tmp_path / "a.stl").write_bytes(b"solid thing, exported" + content[21:] + tail)
-        assert len(surface(tmp_path / "a.stl").triangles) == 1
+        assert len(read_surface(tmp_path / "a.stl").triangles) == 1
 
 
 @pytest.mark.parametrize(
@@ -152,7 +142,7 @@ def test_stl_colours_of_both_conventions_are_read(
     tmp_path: Path, header: bytes, attributes: list[int], expected: list[list[float]] | None
 ) -> None:
     corners = np.array([[[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 0, 1], [0, 1, 1]]], float)
-    content = bytearray(header.ljust(80, b"\0") + stl(corners)[80:])
+    content = bytearray(header.ljust(80, b"\0") + binary_stl(corners)[80:])
     for number, attribute in enumerate(attributes):
         struct.pack_into("<H", content, 84 + 50 * number + 48, attribute)
     (tmp_path / "a.stl").write_bytes(content)

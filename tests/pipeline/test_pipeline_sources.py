@@ -1,4 +1,4 @@
-"""Formats other than plain glTF become the same document, or a clear error."""
+"""Formats other than plain glTF become a glTF document, or a clear error."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import gltf_maker as make
 import numpy as np
 import pytest
 from builds import Built, build_file, khronos_errors
+from fuzz_seeds import compressed_sphere
+from reading import read_surface
+from stl_maker import ascii_stl, binary_stl
 from streamxr.pipeline.errors import ModelError
 from streamxr.pipeline.formats.model import read_model, source_sha256
 from streamxr.pipeline.gltf.accessors import read_accessor
 from streamxr.pipeline.gltf.document import DRACO
-from streamxr.pipeline.gltf.draco import choose_grid, encode_primitive
 from streamxr.pipeline.gltf.source_files import read_document
-from streamxr.pipeline.mesh.surface import Surface
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.scene import read_scene
 
@@ -62,11 +63,6 @@ def box(tmp_path: Path) -> Path:
     return tmp_path / "box.obj"
 
 
-def surface(path: Path, **how: str) -> Surface:
-    (tree,) = read_scene(read_model(path, **how)).trees
-    return tree.source.surface
-
-
 def test_an_obj_keeps_its_shape_materials_and_pictures(box: Path, tmp_path: Path) -> None:
     built = build_file(box, tmp_path / "build")
     base: dict[str, Any] = built.base[0]
@@ -80,9 +76,9 @@ def test_an_obj_keeps_its_shape_materials_and_pictures(box: Path, tmp_path: Path
     assert base["images"][0]["name"] == "bricks wall.png"
     assert built.report.entry["triangles"] == 12
     assert khronos_errors(sorted((tmp_path / "build" / "o").rglob("*.glb"))) == {}
-    shape = surface(box)
+    shape = read_surface(box)
     assert np.ptp(shape.positions, axis=0).tolist() == [1, 1, 1]
-    # glTF's v points down.
+    # In glTF v points down.
     assert sorted(set(shape.uv[:, :, 1].reshape(-1).tolist())) == [0.0, 1.0]
 
 
@@ -133,7 +129,7 @@ def test_a_missing_picture_is_an_error_and_a_missing_library_a_note(box: Path) -
     assert [m["name"] for m in document.json["materials"]] == ["side", "glass"]
 
 
-def test_the_hash_covers_every_file_and_needs_no_parsing(box: Path) -> None:
+def test_the_hash_covers_every_file(box: Path) -> None:
     before = source_sha256(box)
     assert before == read_model(box).sha256
     (box.parent / "bricks wall.png").write_bytes(make.png(make.noise(64, seed=1)))
@@ -185,22 +181,12 @@ def test_a_broken_ply_header_is_refused(tmp_path: Path, change: Callable[[str], 
         read_model(write_ply(tmp_path / "bad.ply", header=change))
 
 
-def stl(corners: np.ndarray[Any, Any], count: int | None = None) -> bytes:
-    record = b"".join(struct.pack("<12fH", 0, 0, 0, *c.reshape(-1), 0) for c in corners)
-    return b"\0" * 80 + struct.pack("<I", len(corners) if count is None else count) + record
-
-
 def test_binary_and_ascii_stl_are_the_same_model(tmp_path: Path) -> None:
     positions, _, _, triangles = make.bumpy_sphere(10, 14)
     corners = positions[triangles]
-    (tmp_path / "binary.stl").write_bytes(stl(corners))
-    facets = []
-    for corner in corners.tolist():
-        vertices = "".join(f"vertex {x:.9g} {y:.9g} {z:.9g}\n" for x, y, z in corner)
-        facets.append(f"facet\nouter loop\n{vertices}endloop\nendfacet\n")
-    text = "".join(facets)
-    (tmp_path / "ascii.stl").write_text(f"solid ball\n{text}endsolid ball\n")
-    one, other = (surface(tmp_path / name) for name in ("binary.stl", "ascii.stl"))
+    (tmp_path / "binary.stl").write_bytes(binary_stl(corners))
+    (tmp_path / "ascii.stl").write_bytes(ascii_stl(corners))
+    one, other = (read_surface(tmp_path / name) for name in ("binary.stl", "ascii.stl"))
     assert np.array_equal(one.positions, other.positions)
     assert np.array_equal(one.triangles, other.triangles)
     assert len(one.triangles) == len(triangles)
@@ -209,12 +195,12 @@ def test_binary_and_ascii_stl_are_the_same_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (stl(np.ones((2, 3, 3)), count=5_000_000), "declares 5,000,000 triangles but only 2 are there"),
+        (binary_stl(np.ones((2, 3, 3)), count=5_000_000), "declares 5,000,000 triangles but only 2 are there"),
         (b"solid x\nvertex 1 2 3\nvertex 1 2 3\n", "not three for each triangle"),
         (b"solid x\nvertex 1 2 x\nvertex 1 2 3\nvertex 1 2 3\n", '"1 2 x" are not three numbers'),
-        (stl(np.full((1, 3, 3), np.nan)), "is not a finite position"),
+        (binary_stl(np.full((1, 3, 3), np.nan)), "is not a finite position"),
         (b"hello", "not an STL file"),
-        (stl(np.zeros((0, 3, 3))), "holds no triangle"),
+        (binary_stl(np.zeros((0, 3, 3))), "holds no triangle"),
     ],
 )
 def test_a_broken_stl_is_refused(tmp_path: Path, content: bytes, expected: str) -> None:
@@ -223,9 +209,9 @@ def test_a_broken_stl_is_refused(tmp_path: Path, content: bytes, expected: str) 
         read_model(tmp_path / "bad.stl")
 
 
-def test_unit_and_up_axis_turn_what_states_none(tmp_path: Path) -> None:
-    (tmp_path / "a.stl").write_bytes(stl(np.array([[[0, 0, 0], [1000, 0, 0], [0, 2000, 3000]]], float)))
-    shape = surface(tmp_path / "a.stl", unit="mm", up="z")
+def test_unit_and_up_axis_apply_to_formats_that_state_none(tmp_path: Path) -> None:
+    (tmp_path / "a.stl").write_bytes(binary_stl(np.array([[[0, 0, 0], [1000, 0, 0], [0, 2000, 3000]]], float)))
+    shape = read_surface(tmp_path / "a.stl", unit="mm", up="z")
     assert shape.positions.max(axis=0) == pytest.approx([1, 3, 0], abs=1e-6)
     assert shape.positions.min(axis=0) == pytest.approx([0, 0, -2], abs=1e-6)
     built = build_file(tmp_path / "a.stl", tmp_path / "build", Settings(unit="mm"))
@@ -233,29 +219,9 @@ def test_unit_and_up_axis_turn_what_states_none(tmp_path: Path) -> None:
 
 
 def compressed(change: Callable[[dict[str, Any]], object] = lambda _: None) -> make.Maker:
-    """A sphere whose only geometry is a Draco stream."""
-    positions, normals, uv, triangles = make.bumpy_sphere(20, 30)
-    grid = choose_grid(positions.min(axis=0), positions.max(axis=0), 0.01, 14)
-    named = {"POSITION": positions.astype(float), "NORMAL": normals.astype(float), "TEXCOORD_0": uv.astype(float)}
-    stream = encode_primitive(named, triangles.astype(np.int64), grid, Settings())
-    maker = make.Maker()
-    accessors = {
-        name: {"componentType": 5126, "count": stream.vertices, "type": "VEC2" if "TEX" in name else "VEC3"}
-        for name in named
-    }
-    maker.json["accessors"] = [*accessors.values(), {"componentType": 5125, "count": triangles.size, "type": "SCALAR"}]
-    extension = {
-        "bufferView": maker.view(stream.stream),
-        "attributes": {name: stream.attributes[name].unique_id for name in named},
-    }
-    primitive = {
-        "attributes": {name: index for index, name in enumerate(accessors)},
-        "indices": len(accessors),
-        "extensions": {DRACO: extension},
-    }
-    change(primitive)
-    maker.node(mesh=maker.mesh(primitive))
-    maker.json |= {"extensionsUsed": [DRACO], "extensionsRequired": [DRACO]}
+    """A sphere whose only geometry is a Draco stream, after a change to its primitive."""
+    maker = compressed_sphere(20, 30)
+    change(maker.json["meshes"][0]["primitives"][0])
     return maker
 
 

@@ -1,4 +1,4 @@
-"""What extensions and artists say of a model survives flattening, and keeps its meaning."""
+"""Extensions, extras and other properties survive flattening, and keep their meaning."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ MATERIALS: dict[str, dict[str, Any]] = {
 }
 
 
-def without_index(said: dict[str, Any]) -> dict[str, Any]:
-    return {k: without_index(v) if isinstance(v, dict) else v for k, v in said.items() if k != "index"}
+def without_index(properties: dict[str, Any]) -> dict[str, Any]:
+    return {k: without_index(v) if isinstance(v, dict) else v for k, v in properties.items() if k != "index"}
 
 
 @pytest.mark.parametrize("name", MATERIALS)
@@ -54,8 +54,8 @@ def test_a_material_extension_passes_through_with_its_pictures(build: Build, nam
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_tangents_stay_where_no_normal_map_tells_a_runtime_how_to_derive_them(build: Build, mirrored: bool) -> None:
-    """Brushed metal: without tangents the file would not even be valid."""
+def test_tangents_are_kept_if_a_material_needs_them_and_has_no_normal_map(build: Build, mirrored: bool) -> None:
+    """Brushed metal: without tangents the file would not be valid."""
     maker = make.Maker()
     positions, normals, uv, triangles = make.bumpy_sphere(30, 40)
     around = np.stack([normals[:, 2], 0 * normals[:, 0], -normals[:, 0]], axis=1)
@@ -74,19 +74,19 @@ def test_tangents_stay_where_no_normal_map_tells_a_runtime_how_to_derive_them(bu
     (primitive,) = document["meshes"][0]["primitives"]
     decoded = DracoPy.decode(draco_stream(document, chunk, primitive))
     key = primitive["extensions"]["KHR_draco_mesh_compression"]["attributes"]["TANGENT"]
-    found = np.asarray(decoded.get_attribute_by_unique_id(key)["data"]).reshape(-1, 4)
-    assert set(found[:, 3].tolist()) == {-1.0 if mirrored else 1.0}
-    assert np.abs(np.linalg.norm(found[:, :3], axis=1) - 1).max() < 1e-5
+    kept = np.asarray(decoded.get_attribute_by_unique_id(key)["data"]).reshape(-1, 4)
+    assert set(kept[:, 3].tolist()) == {-1.0 if mirrored else 1.0}
+    assert np.abs(np.linalg.norm(kept[:, :3], axis=1) - 1).max() < 1e-5
     points = np.asarray(decoded.points)
-    meant = np.stack([points[:, 2], 0 * points[:, 0], -points[:, 0]], axis=1) * (-1 if mirrored else 1)
-    away = np.linalg.norm(meant, axis=1) > 0.3  # the poles have no direction around
-    cosine = (found[:, :3] * meant).sum(axis=1)[away] / np.linalg.norm(meant, axis=1)[away]
+    expected = np.stack([points[:, 2], 0 * points[:, 0], -points[:, 0]], axis=1) * (-1 if mirrored else 1)
+    away = np.linalg.norm(expected, axis=1) > 0.3  # from the poles, where the direction is undefined
+    cosine = (kept[:, :3] * expected).sum(axis=1)[away] / np.linalg.norm(expected, axis=1)[away]
     assert np.median(cosine) > 0.99
     assert khronos_errors(sorted((built.root / "o").rglob("*.glb"))) == {}
 
 
 def with_variants() -> make.Maker:
-    """Two halves of one material, of which only one has a variant."""
+    """Two halves of one material; one half has a variant."""
     maker = make.textured_sphere(8, 12)
     maker.json["extensions"] = {"KHR_materials_variants": {"variants": [{"name": "worn"}]}}
     maker.json["extensionsUsed"] = ["KHR_materials_variants"]
@@ -111,7 +111,7 @@ def test_material_variants_survive_flattening(build: Build) -> None:
     assert khronos_errors([built.root / built.manifest["base"]["uri"]]) == {}
 
 
-def test_a_variant_of_no_material_is_refused(build: Build) -> None:
+def test_a_variant_of_a_missing_material_is_refused(build: Build) -> None:
     maker = with_variants()
     maker.json["meshes"][0]["primitives"][0]["extensions"]["KHR_materials_variants"]["mappings"][0]["material"] = 9
     with pytest.raises(ModelError, match=r"KHR_materials_variants.*materials\[9\]"):
@@ -127,26 +127,26 @@ def test_vertex_colours_keep_their_depth_and_alpha(build: Build, kind: str, comp
     shade = (positions[:, :1] + 1.1) / 60  # dark: 8 bits of linear light would leave nine steps
     colors = np.concatenate([np.repeat(shade, 3, axis=1), np.full_like(shade, 0.5)], axis=1)
     stored = colors.astype("<f4") if kind == "f4" else np.rint(colors * np.iinfo(kind).max).astype(f"<{kind}")
-    meant = stored if kind == "f4" else stored / np.iinfo(kind).max
+    expected = stored if kind == "f4" else stored / np.iinfo(kind).max
     primitive = maker.primitive(positions, triangles, COLOR_0=stored)
     if kind != "f4":
         maker.json["accessors"][primitive["attributes"]["COLOR_0"]]["normalized"] = True
     maker.node(mesh=maker.mesh(primitive))
     built = build(maker)
     document, chunk = built.base
-    (seen,) = (p for mesh in document["meshes"] for p in mesh["primitives"])
-    accessor = document["accessors"][seen["attributes"]["COLOR_0"]]
+    (built_primitive,) = (p for mesh in document["meshes"] for p in mesh["primitives"])
+    accessor = document["accessors"][built_primitive["attributes"]["COLOR_0"]]
     assert (accessor["componentType"], accessor["normalized"], accessor["type"]) == (component, True, "VEC4")
-    decoded = DracoPy.decode(draco_stream(document, chunk, seen))
-    key = seen["extensions"]["KHR_draco_mesh_compression"]["attributes"]["COLOR_0"]
-    found = np.asarray(decoded.get_attribute_by_unique_id(key)["data"]).reshape(-1, 4)
-    found = found / (255 if component == 5121 else 65535)
+    decoded = DracoPy.decode(draco_stream(document, chunk, built_primitive))
+    key = built_primitive["extensions"]["KHR_draco_mesh_compression"]["attributes"]["COLOR_0"]
+    kept = np.asarray(decoded.get_attribute_by_unique_id(key)["data"]).reshape(-1, 4)
+    kept = kept / (255 if component == 5121 else 65535)
     nearest = np.linalg.norm(np.asarray(decoded.points)[:, None] - positions[None], axis=2).argmin(axis=1)
-    assert np.abs(found - meant[nearest]).max() <= tolerance * 0.55 + 1e-6
+    assert np.abs(kept - expected[nearest]).max() <= tolerance * 0.55 + 1e-6
     assert khronos_errors([built.root / built.manifest["base"]["uri"]]) == {}
 
 
-def test_what_an_extension_may_hide_stays_with_its_node(build: Build) -> None:
+def test_a_mesh_that_an_extension_may_hide_stays_with_its_node(build: Build) -> None:
     maker = make.textured_sphere(8, 12)
     maker.json["nodes"][0].pop("extras")
     inner = maker.node(root=False, mesh=0, name="inner")
@@ -157,7 +157,7 @@ def test_what_an_extension_may_hide_stays_with_its_node(build: Build) -> None:
     assert built.base[0]["nodes"][2]["extensions"] == {"KHR_node_visibility": {"visible": False}}
 
 
-def test_a_node_that_is_kept_by_name_keeps_what_is_below_it(build: Build) -> None:
+def test_a_node_kept_by_name_keeps_its_descendants(build: Build) -> None:
     maker = make.textured_sphere(8, 12)
     maker.json["nodes"][0].pop("extras")
     leaf = maker.node(root=False, mesh=maker.mesh(*maker.json["meshes"][0]["primitives"]), name="leaf")
@@ -177,7 +177,7 @@ def test_extras_of_a_mesh_survive(build: Build) -> None:
     assert document["meshes"][document["nodes"][0]["mesh"]]["extras"] == {"price": 3}
 
 
-def test_animation_pointers_point_at_what_they_pointed_at(build: Build) -> None:
+def test_animation_pointers_follow_their_targets(build: Build) -> None:
     maker = make.morphing_quad()
     still = maker.primitive(*make.bumpy_sphere(6, 8)[::3])
     maker.json["meshes"].insert(0, {"primitives": [still]})
@@ -227,8 +227,8 @@ def test_xmp_and_extras_of_the_document_survive(build: Build) -> None:
     assert document["extras"] == {"whole": 1}
 
 
-def test_texels_are_measured_as_a_texture_transform_lays_them(build: Build) -> None:
-    """A compressor stores UVs as integers, and a transform that undoes it."""
+def test_metres_per_uv_include_the_texture_transform(build: Build) -> None:
+    """Compressors store UV as integers, with a transform that scales them back."""
 
     def measured(name: str, factor: float) -> float:
         maker = make.textured_sphere(12, 16, two_materials=False)
@@ -246,13 +246,13 @@ def test_texels_are_measured_as_a_texture_transform_lays_them(build: Build) -> N
     assert measured("quantised", 4095) == pytest.approx(measured("plain", 1), rel=1e-3)
 
 
-def test_what_the_default_scene_does_not_draw_is_reported(build: Build) -> None:
+def test_a_mesh_that_the_default_scene_does_not_draw_is_reported(build: Build) -> None:
     maker = make.textured_sphere(6, 8)
     maker.mesh(*maker.json["meshes"][0]["primitives"], name="spare")
     assert build(maker).report.notes == ("1 mesh is left out: the default scene does not draw it",)
 
 
-def test_regions_of_an_instance_are_found_by_its_node(build: Build) -> None:
+def test_the_node_of_an_instance_leads_to_its_regions(build: Build) -> None:
     maker = make.textured_sphere(50, 60, two_materials=False)
     maker.node(mesh=0, name="second", translation=[3, 0, 0])
     built = build(maker)

@@ -1,4 +1,4 @@
-"""Texture levels: averaged for what they mean, stored once, apart from geometry."""
+"""Texture levels: averaged by role, stored once, independent of geometry."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_colour_is_averaged_in_linear_light() -> None:
     assert abs(decoded(pyramid(checker(64), "color"), 32).mean() - 188) < 2
 
 
-def test_other_maps_are_averaged_as_they_are() -> None:
+def test_data_is_averaged_as_stored() -> None:
     assert abs(decoded(pyramid(checker(64), "data"), 32).mean() - 127.5) < 2
 
 
@@ -66,13 +66,13 @@ def test_odd_sizes_halve_too() -> None:
     assert [(x.width, x.height) for x in pyramid(np.zeros((1, 1, 3), np.uint8), "color").levels] == [(1, 1)]
 
 
-def test_each_role_has_a_cap_of_its_own() -> None:
+def test_each_role_has_its_own_size_limit() -> None:
     capped = Settings(max_color_pixels=64, max_normal_pixels=32, max_data_pixels=100)
     found = {role: pyramid(make.noise(256), role, capped).levels[-1].width for role in get_args(Role)}
     assert found == {"color": 64, "normal": 32, "data": 100}
 
 
-def test_a_capped_picture_is_averaged_for_what_it_means() -> None:
+def test_a_picture_reduced_to_the_limit_is_averaged_by_role() -> None:
     assert abs(decoded(pyramid(checker(64), "color", replace(BEST, max_color_pixels=32)), 32).mean() - 188) < 2
 
 
@@ -88,11 +88,11 @@ def test_transparent_pixels_do_not_bleed_their_colour() -> None:
 
 
 @pytest.mark.parametrize(("mode", "green"), [("OPAQUE", 188), ("BLEND", 255), ("MASK", 255)])
-def test_colour_below_an_alpha_that_its_material_ignores_stays(
+def test_colours_have_full_weight_if_the_material_ignores_alpha(
     build: Callable[..., Built], mode: str, green: int
 ) -> None:
     pixels = np.zeros((256, 256, 4), np.uint8)
-    pixels[:, ::2] = [0, 255, 0, 255]  # beside black that is only there when nobody looks at alpha
+    pixels[:, ::2] = [0, 255, 0, 255]  # beside transparent black, which is visible if alpha is ignored
     maker = make.textured_sphere(12, 16)
     maker.json["images"][0]["bufferView"] = maker.view(make.png(pixels))
     maker.json["materials"][0]["alphaMode"] = mode
@@ -147,7 +147,7 @@ def test_two_images_with_the_same_bytes_are_one(build: Callable[..., Built]) -> 
     assert [m["textures"] for m in built.manifest["materials"]] == [[0], [0]]
 
 
-def test_images_that_nothing_shows_are_neither_needed_nor_read(build: Callable[..., Built]) -> None:
+def test_images_that_no_texture_uses_are_not_read(build: Callable[..., Built]) -> None:
     maker = make.textured_sphere(12, 16)
     maker.json["images"] += [
         {"uri": "left-behind.png"},
@@ -157,14 +157,14 @@ def test_images_that_nothing_shows_are_neither_needed_nor_read(build: Callable[.
     assert len(build(maker).manifest["textures"]) == 1
 
 
-def test_the_content_counts_and_not_the_stated_type(build: Callable[..., Built]) -> None:
+def test_a_wrong_media_type_is_ignored(build: Callable[..., Built]) -> None:
     maker = make.textured_sphere(12, 16)
     maker.json["images"][0]["mimeType"] = "image/jpeg"
     assert len(build(maker).manifest["textures"]) == 1
 
 
 @pytest.mark.parametrize(("texture_format", "suffix"), [("png", "png"), ("jpeg", "jpg")])
-def test_with_png_and_jpeg_the_base_needs_no_extension_for_its_pictures(
+def test_with_png_or_jpeg_the_base_needs_no_picture_extension(
     build: Callable[..., Built], texture_format: str, suffix: str
 ) -> None:
     built = build(make.textured_sphere(12, 16), settings=Settings(texture_format=texture_format))
@@ -181,11 +181,11 @@ def test_png_keeps_every_pixel() -> None:
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(level.content))), pixels)
 
 
-def test_jpeg_cannot_hold_alpha_so_such_pictures_are_png() -> None:
+def test_with_jpeg_pictures_with_alpha_become_png() -> None:
     jpeg = Settings(texture_format="jpeg")
     assert {x.format for x in pyramid(make.noise(64, channels=4), "color", jpeg).levels} == {"png"}
     assert {x.format for x in pyramid(make.noise(64), "color", jpeg).levels} == {"jpg"}
-    # A normal has no alpha, whatever its file has.
+    # Normal maps lose the alpha of their files.
     assert {x.format for x in pyramid(make.noise(64, channels=4), "normal", jpeg).levels} == {"jpg"}
 
 

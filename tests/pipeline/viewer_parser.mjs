@@ -1,5 +1,5 @@
-// Reads bundles with the viewer's own strict parser: folders on standard input, one a line; prints
-// {file: why it is refused} as JSON.
+// Reads bundles with the viewer's own strict parser. Reads folders from standard input, one on each line.
+// Prints {file: error} as JSON for the files that the parser refuses.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
