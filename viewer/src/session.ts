@@ -103,6 +103,17 @@ export class Session {
   }
 
   /**
+   * Reads a bundle's catalogue again; later calls of `open` give the new one.
+   * @throws Error that names the address and what is wrong with it
+   */
+  async reopen(url: string): Promise<Catalogue> {
+    const address = new URL(url, document.baseURI).href;
+    const catalogue = await this.#read(address);
+    this.#catalogues.set(address, Promise.resolve(catalogue));
+    return catalogue;
+  }
+
+  /**
    * Starts to stream an asset of a bundle.
    * @param name may be omitted if the bundle has one asset
    * @throws Error if the bundle cannot be read or has no such asset

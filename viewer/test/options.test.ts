@@ -24,6 +24,7 @@ test("an address without a query shows all of the bundle beside the page, alone"
     tolerance: null,
     camera: null,
     debug: false,
+    watch: false,
   });
 });
 

@@ -6,6 +6,7 @@ import {
   DirectionalLight,
   Mesh,
   NeutralToneMapping,
+  type Object3D,
   PCFShadowMap,
   PerspectiveCamera,
   PlaneGeometry,
@@ -107,17 +108,21 @@ export class DemoScene {
     this.updateShadow();
   }
 
-  /** Darkens the floor below an asset, which covers part of the sky (ambient occlusion). */
-  addOcclusion({ x, z, halfX, halfZ }: Footprint): void {
+  /** Adds a dark patch for the floor below an asset, which covers part of the sky (ambient occlusion). */
+  addOcclusion(): Object3D {
     const patch = new Mesh(this.#floor.occlusion.geometry, this.#floor.occlusion.material);
     patch.name = "occlusion";
     patch.rotation.x = -Math.PI / 2;
-    patch.position.set(x, 0.0005, z);
-    // The dark patch is a little larger than the asset, and soft below a thin one too.
-    const margin = 0.12 + 0.25 * Math.min(halfX, halfZ);
-    patch.scale.set(2 * (halfX + margin), 2 * (halfZ + margin), 1);
     patch.renderOrder = -1;
     this.scene.add(patch);
+    return patch;
+  }
+
+  /** Moves a dark patch below an asset: a little larger than the asset, and soft below a thin one too. */
+  placeOcclusion(patch: Object3D, { x, z, halfX, halfZ }: Footprint): void {
+    patch.position.set(x, 0.0005, z);
+    const margin = 0.12 + 0.25 * Math.min(halfX, halfZ);
+    patch.scale.set(2 * (halfX + margin), 2 * (halfZ + margin), 1);
   }
 
   /** Places the camera at `from`; it looks at `target` and orbits about it. Metres. */

@@ -1,9 +1,9 @@
 /** The demo page once three.js is loaded: draws the exhibition, and opens HUD, XR and room as needed. */
-import { Vector3 } from "three";
+import { type Object3D, Vector3 } from "three";
 import type { Box } from "../core/bundle/bundle.ts";
 import { StreamXR } from "../index.ts";
 import type { Hud } from "../inspector/hud.ts";
-import { frame } from "../layout.ts";
+import { frame, type Place } from "../layout.ts";
 import type { Asset } from "../three/asset.ts";
 import type { Recorder } from "../three/recorder.ts";
 import { DemoScene, type Footprint } from "./demo-scene.ts";
@@ -19,8 +19,8 @@ const UP = new Vector3(0, 1, 0);
 const START_SPREAD = 1.4;
 
 /** Opens the demo scene, and draws as long as the page is open. */
-export async function show(exhibition: Exhibition): Promise<void> {
-  const { options, session, layout, fieldOfView } = exhibition;
+export async function show(exhibition: Exhibition): Promise<Gallery> {
+  const { options, session, fieldOfView } = exhibition;
   const demo = new DemoScene(byId<HTMLCanvasElement>("view"), fieldOfView);
   const recorder = options.debug ? new (await import("../three/recorder.ts")).Recorder() : null;
   const streamxr = new StreamXR({
@@ -30,14 +30,13 @@ export async function show(exhibition: Exhibition): Promise<void> {
     ...(recorder ? { recorder } : {}),
   });
   demo.resize();
-  demo.fit(layout.radius, layout.height);
-  placeCamera(exhibition, demo);
   const shadows = new Shadows(streamxr, demo);
-  showAssets(exhibition, { demo, streamxr, shadows });
+  const gallery = new Gallery(exhibition, { demo, streamxr, shadows });
   const hud = new LazyHud(streamxr, demo);
   if (options.hud) hud.toggle();
   offerVr(demo);
   const presence = await openPresence(exhibition, { demo, streamxr, shadows });
+  gallery.onAdded = (id) => presence?.sharedObjects.showModels(id);
   draw({ demo, streamxr, shadows, hud, recorder, presence });
   if (recorder) {
     Object.assign(window, {
@@ -52,6 +51,7 @@ export async function show(exhibition: Exhibition): Promise<void> {
       },
     });
   }
+  return gallery;
 }
 
 interface Drawing {
@@ -60,37 +60,89 @@ interface Drawing {
   readonly shadows: Shadows;
 }
 
-function placeCamera({ options, layout, fieldOfView }: Exhibition, demo: DemoScene): void {
-  const { eye, target } = options.camera ?? frame(layout, fieldOfView, demo.camera.aspect);
-  const from = new Vector3(...eye);
-  // The visitors of a room start at different places along the front, so that no head is inside another.
-  if (options.relay && !options.camera) from.applyAxisAngle(UP, (Math.random() - 0.5) * START_SPREAD);
-  demo.lookFrom(from, new Vector3(...target));
-}
+/** The assets at their places, and the camera that has them in view. */
+export class Gallery {
+  /** Called for each asset that the catalogue has gained. */
+  onAdded: ((id: string) => void) | null = null;
+  readonly #exhibition: Exhibition;
+  readonly #drawing: Drawing;
+  readonly #loadingBar = new LoadingBar();
+  /** By id: the assets that are shown, and their dark patch on the floor. */
+  readonly #shown = new Map<string, { readonly asset: Asset; readonly occlusion: Object3D }>();
+  readonly #followed = new Set<string>();
+  /** The visitors of a room start at different places along the front, so that no head is inside another. */
+  readonly #startAngle: number;
+  #visitorMoved = false;
 
-/** Adds each asset to the scene when its base can be drawn. */
-function showAssets({ assets, layout }: Exhibition, { demo, streamxr, shadows }: Drawing): void {
-  const loadingBar = new LoadingBar(assets.size);
-  for (const { id, scale, position } of layout.places) {
-    const state = assets.get(id);
-    if (!state) continue;
+  constructor(exhibition: Exhibition, drawing: Drawing) {
+    this.#exhibition = exhibition;
+    this.#drawing = drawing;
+    this.#startAngle = exhibition.options.relay ? (Math.random() - 0.5) * START_SPREAD : 0;
+    drawing.demo.controls.addEventListener("start", () => {
+      this.#visitorMoved = true;
+    });
+    this.arrange();
+  }
+
+  /**
+   * Puts every asset at its place of the present layout, and starts to draw new ones. The camera follows until the
+   * visitor takes it.
+   * @param added ids of new entries of the catalogue
+   */
+  arrange(added: readonly string[] = []): void {
+    const { layout, assets, options } = this.#exhibition;
+    const { demo } = this.#drawing;
+    demo.fit(layout.radius, layout.height);
+    if (!this.#visitorMoved && !demo.renderer.xr.isPresenting) this.#placeCamera();
+    this.#loadingBar.setTotal(assets.size, options.watch && assets.size === 0);
+    for (const { id } of layout.places) {
+      if (this.#shown.has(id)) this.#place(id);
+      else if (!this.#followed.has(id)) this.#follow(id);
+    }
+    for (const id of added) this.onAdded?.(id);
+  }
+
+  #follow(id: string): void {
+    const { demo, streamxr, shadows } = this.#drawing;
+    const state = this.#exhibition.assets.get(id);
+    if (!state) return;
+    this.#followed.add(id);
     streamxr.follow(state).then(
       (asset) => {
-        asset.scale.setScalar(scale);
-        asset.position.set(...position);
+        this.#shown.set(id, { asset, occlusion: demo.addOcclusion() });
+        this.#place(id);
         demo.scene.add(asset);
-        demo.addOcclusion(footprint(state.entry.bounds, scale, position));
         shadows.add(asset);
-        loadingBar.addShown();
+        this.#loadingBar.addShown();
       },
       // The session has already told the visitor.
-      () => loadingBar.addFailed(),
+      () => this.#loadingBar.addFailed(),
     );
+  }
+
+  #place(id: string): void {
+    const shown = this.#shown.get(id);
+    const place = this.#exhibition.layout.places.find((one) => one.id === id);
+    if (!shown || !place) return;
+    const { asset, occlusion } = shown;
+    asset.scale.setScalar(place.scale);
+    asset.position.set(...place.position);
+    this.#drawing.demo.placeOcclusion(occlusion, footprint(asset.state.entry.bounds, place));
+    this.#drawing.demo.updateShadow();
+  }
+
+  #placeCamera(): void {
+    const { options, layout, fieldOfView } = this.#exhibition;
+    const { demo } = this.#drawing;
+    const { eye, target } = options.camera ?? frame(layout, fieldOfView, demo.camera.aspect);
+    const from = new Vector3(...eye);
+    if (!options.camera) from.applyAxisAngle(UP, this.#startAngle);
+    demo.lookFrom(from, new Vector3(...target));
   }
 }
 
 /** The area of a placed asset on the floor. */
-function footprint({ min, max }: Box, scale: number, [x, , z]: readonly [number, number, number]): Footprint {
+function footprint({ min, max }: Box, { scale, position: [x, , z] }: Place): Footprint {
   return {
     x: x + ((min[0] + max[0]) / 2) * scale,
     z: z + ((min[2] + max[2]) / 2) * scale,
@@ -101,13 +153,12 @@ function footprint({ min, max }: Box, scale: number, [x, , z]: readonly [number,
 
 /** Enters the room of the page's address; null without a relay. */
 async function openPresence(
-  { options, session }: Exhibition,
+  { options, catalogue }: Exhibition,
   { demo, streamxr, shadows }: Drawing,
 ): Promise<Presence | null> {
   const { relay, bundle } = options;
   if (!relay) return null;
   const { enterRoom } = await import("./presence.ts");
-  const { assets: catalogue } = await session.open(bundle);
   return enterRoom(
     { ...options, relay },
     {
@@ -175,12 +226,15 @@ class Shadows {
 
 /** The bar at the top edge, and the line below the title. */
 class LoadingBar {
-  readonly #total: number;
+  #total = 0;
+  #waiting = false;
   #shown = 0;
   #failed = 0;
 
-  constructor(total: number) {
+  /** @param waiting whether the first asset is still being built */
+  setTotal(total: number, waiting: boolean): void {
     this.#total = total;
+    this.#waiting = waiting;
     this.#update();
   }
 
@@ -201,10 +255,11 @@ class LoadingBar {
     (bar.firstElementChild as HTMLElement).style.width = `${total === 0 ? 100 : (100 * finished) / total}%`;
     bar.ariaValueNow = String(finished);
     bar.ariaValueMax = String(total);
-    bar.classList.toggle("done", finished >= total);
+    bar.classList.toggle("done", finished >= total && !this.#waiting);
     const loaded = `${shown} asset${shown === 1 ? "" : "s"}`;
     const caption = finished < total ? `Loading ${total - finished} of ${total}…` : loaded;
-    byId("caption").textContent = failed > 0 ? `${caption}, ${failed} missing` : caption;
+    const text = this.#waiting ? "Waiting for the first asset to be built…" : caption;
+    byId("caption").textContent = failed > 0 ? `${text}, ${failed} missing` : text;
   }
 }
 

@@ -26,13 +26,15 @@ export interface PageOptions {
   readonly camera: Viewpoint | null;
   /** Sets `window.streamxr` for tests: records of frames and requests, and the objects of the page. */
   readonly debug: boolean;
+  /** Adds the assets that the bundle gains while the page is open. */
+  readonly watch: boolean;
   /** One message to the visitor for each option that is not valid. */
   readonly warnings: readonly string[];
 }
 
 /**
  * Reads `?bundle= &assets=a,b &room= &relay= &name= &token= &hud=1 &gaze=pointer &memory=MB &triangles=count
- * &tolerance=pixels &camera=x,y,z,tx,ty,tz &debug=1`. An option that is not valid gets its default and a warning.
+ * &tolerance=pixels &camera=x,y,z,tx,ty,tz &debug=1 &watch=1`. An option that is not valid gets its default and a warning.
  * @param page address of the page
  */
 export function readOptions(page: URL): PageOptions {
@@ -71,6 +73,7 @@ export function readOptions(page: URL): PageOptions {
     tolerance: readTolerance(query.get("tolerance"), warnings),
     camera: readCamera(query.get("camera"), warnings),
     debug: flag("debug"),
+    watch: flag("watch"),
     warnings,
   };
 }

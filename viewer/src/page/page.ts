@@ -4,9 +4,9 @@
  */
 import type { CatalogueEntry } from "../core/bundle/bundle.ts";
 import { pixelTolerance } from "../device.ts";
-import { frame, layOut, matrixOf, viewFrom } from "../layout.ts";
+import { frame, layOut, viewFrom } from "../layout.ts";
 import { pageSession, type Session } from "../session.ts";
-import type { Exhibition } from "./exhibition.ts";
+import { addAssets, type Exhibition } from "./exhibition.ts";
 import { notice } from "./notices.ts";
 import { type PageOptions, readOptions } from "./options.ts";
 
@@ -28,7 +28,11 @@ async function start(): Promise<void> {
   try {
     const { show } = await code;
     stop();
-    await show(exhibition);
+    const gallery = await show(exhibition);
+    if (options.watch) {
+      const { watchCatalogue } = await import("./watch.ts");
+      watchCatalogue(exhibition, (ids) => gallery.arrange(ids));
+    }
   } finally {
     stop();
   }
@@ -52,15 +56,18 @@ function openSession({ debug, memory, triangles }: PageOptions): Session {
 
 /** Starts to stream the chosen assets, each at its place. */
 async function openExhibition(options: PageOptions, session: Session): Promise<Exhibition> {
-  const { assets: catalogue } = await session.open(options.bundle);
-  const chosen = choose(catalogue, options.assets);
-  const layout = layOut(chosen.map(([id, { bounds }]) => ({ id, bounds })));
-  const assets = new Map(chosen.map(([id, entry]) => [id, session.add(id, entry, options.bundle)]));
-  for (const place of layout.places) {
-    const asset = assets.get(place.id);
-    if (asset) asset.world = matrixOf(place);
-  }
-  return { options, session, assets, layout, fieldOfView: FIELD_OF_VIEW };
+  const { assets } = await session.open(options.bundle);
+  if (!options.watch) warnOfMissing(assets, options.assets);
+  const exhibition: Exhibition = {
+    options,
+    session,
+    catalogue: {},
+    assets: new Map(),
+    layout: layOut([]),
+    fieldOfView: FIELD_OF_VIEW,
+  };
+  addAssets(exhibition, Object.entries(assets));
+  return exhibition;
 }
 
 /**
@@ -75,19 +82,17 @@ function planAhead({ options, session, layout }: Exhibition): () => void {
   return session.planAhead(viewFrom(viewpoint, FIELD_OF_VIEW, aspect, heightPixels));
 }
 
-/** The assets named in the page's address, or all. */
-function choose(
+/** Tells the visitor which assets of the page's address are not in the catalogue. */
+function warnOfMissing(
   catalogue: Readonly<Record<string, CatalogueEntry>>,
   names: readonly string[] | null,
-): [string, CatalogueEntry][] {
-  const all = Object.entries(catalogue);
+): void {
+  const all = Object.keys(catalogue);
   if (all.length === 0) notice("The bundle has no assets yet: build some, and load the page again.", "quiet");
-  if (!names) return all;
-  for (const name of names) {
+  for (const name of names ?? []) {
     if (Object.hasOwn(catalogue, name)) continue;
-    notice(`There is no asset “${name}”. The bundle has: ${all.map(([id]) => id).join(", ") || "none"}.`);
+    notice(`There is no asset “${name}”. The bundle has: ${all.join(", ") || "none"}.`);
   }
-  return all.filter(([id]) => names.includes(id));
 }
 
 start().catch((error: unknown) => {

@@ -99,6 +99,18 @@ export class SharedObjectsView extends Group {
     this.onChange?.();
   }
 
+  /** Shows the model of an asset that the catalogue has gained, in place of the placeholders of its objects. */
+  showModels(asset: string): void {
+    for (const { bounds, object, holderColor } of [...this.#views.values()]) {
+      if (bounds || object.asset !== asset) continue;
+      this.hide(object.id);
+      const view = this.#addView(object);
+      view.place(object.pose);
+      view.setHolder(holderColor);
+    }
+    this.onChange?.();
+  }
+
   /** Removes an object. */
   hide(id: number): void {
     const view = this.#views.get(id);
@@ -183,6 +195,8 @@ class ObjectView extends Group {
   model: Object3D | null = null;
   /** Whether a pose is known. */
   placed = false;
+  /** Null if nobody holds the object. */
+  holderColor: string | null = null;
   readonly #box: Box3;
   readonly #placeholder = new Mesh(PLACEHOLDER_GEOMETRY, PLACEHOLDER_MATERIAL);
   readonly #ring = new Sprite(
@@ -222,6 +236,7 @@ class ObjectView extends Group {
 
   /** @param color of the holder; null if nobody holds the object */
   setHolder(color: string | null): void {
+    this.holderColor = color;
     this.#ring.visible = color !== null;
     if (color !== null) this.#ring.material.color.copy(parseColor(color));
   }
