@@ -1,14 +1,14 @@
-"""Servers as processes of the tests."""
+"""Server processes of the tests."""
 
 from __future__ import annotations
 
 import subprocess
 
-PATIENCE_S = 30.0  # a hang, not a slow machine
+PATIENCE_S = 30.0  # longer than any answer on a slow machine takes
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ends a server as a supervisor does: gently, and for good where it does not listen."""
+    """Terminate a server, and kill it if it does not end."""
     process.terminate()
     try:
         process.wait(PATIENCE_S)

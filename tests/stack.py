@@ -1,6 +1,6 @@
 """The deployment without containers: nginx, relay and Prometheus as processes on free ports of this machine.
 
-They run with the files of deploy/, in which only addresses and folders are replaced.
+They use the files of deploy/, with other addresses and folders.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from processes import PATIENCE_S, stop
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
-SCRAPE = "250ms"  # of tests, which have no minute to wait
+SCRAPE_INTERVAL = "250ms"  # short, so that tests get data in a second
 RATE_WINDOW = "2s"
 
 
@@ -38,7 +38,7 @@ class Stack:
     certificate: Path
 
     def query(self, expression: str) -> list[dict[str, Any]]:
-        """Prometheus' answer to an instant query."""
+        """The result of an instant query to Prometheus."""
         with urllib.request.urlopen(
             f"{self.prometheus}/api/v1/query?{urllib.parse.urlencode({'query': expression})}", timeout=PATIENCE_S
         ) as answer:
@@ -48,17 +48,18 @@ class Stack:
         return result
 
     def get(self, path: str, site: str | None = None) -> tuple[int, dict[str, str]]:
+        """Status and headers, by lower-case name, of a GET request."""
         context = ssl.create_default_context(cafile=str(self.certificate)) if site and "https" in site else None
         try:
             with urllib.request.urlopen((site or self.site) + path, timeout=PATIENCE_S, context=context) as answer:
                 return answer.status, {name.lower(): value for name, value in answer.headers.items()}
-        except urllib.error.HTTPError as refused:
-            with refused:
-                return refused.code, {name.lower(): value for name, value in refused.headers.items()}
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, {name.lower(): value for name, value in error.headers.items()}
 
 
 def program(name: str) -> str:
-    """Where a server is; Debian keeps some out of people's PATH."""
+    """The path of a server's program. Debian installs some outside of the PATH of users."""
     found = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin")))
     assert found, f"{name} is missing: scripts/system-deps.sh test"
     return found
@@ -77,10 +78,10 @@ def write_certificate(folder: Path) -> None:
 
 
 def write_nginx(folder: Path, *, relay_port: int, alive_port: int, listen: str, bundle: Path) -> Path:
-    """nginx.conf and listen.conf in `folder`, for this machine."""
+    """Write nginx.conf and listen.conf for this machine into `folder`; returns the path of nginx.conf."""
     (folder / "tmp").mkdir(exist_ok=True)
     text = (DEPLOY / "nginx/nginx.conf").read_text()
-    for there, here in (
+    for deployed, local in (
         ("/tmp/", f"{folder}/tmp/"),
         ("server relay:8787", f"server 127.0.0.1:{relay_port}"),
         ("127.0.0.1:8081", f"127.0.0.1:{alive_port}"),
@@ -88,10 +89,10 @@ def write_nginx(folder: Path, *, relay_port: int, alive_port: int, listen: str, 
         ("/dev/stderr", f"{folder}/error.log"),
         ("/dev/stdout", f"{folder}/access.log"),
     ):
-        assert there in text, there
-        text = text.replace(there, here)
+        assert deployed in text, deployed
+        text = text.replace(deployed, local)
     types = folder / "mime.types"
-    if not Path("/etc/nginx/mime.types").exists():  # elsewhere than in Debian and the container
+    if not Path("/etc/nginx/mime.types").exists():  # Debian and the container have this file
         types.write_text("types { text/html html; text/javascript js; application/json json; image/webp webp; }")
         text = text.replace("/etc/nginx/mime.types", str(types))
     conf = folder / "nginx.conf"
@@ -102,6 +103,7 @@ def write_nginx(folder: Path, *, relay_port: int, alive_port: int, listen: str, 
 
 @contextlib.contextmanager
 def running_stack(folder: Path, bundle: Path) -> Iterator[Stack]:
+    """Run the stack with its files, logs and data in `folder`."""
     relay, site, secure, alive, prometheus = free_ports(5)
     write_certificate(folder)
     https = (DEPLOY / "nginx/listen-https.conf").read_text().replace("8443", f"127.0.0.1:{secure}")
@@ -109,11 +111,11 @@ def running_stack(folder: Path, bundle: Path) -> Iterator[Stack]:
     listen = http + https.replace("/etc/nginx/tls", str(folder))
     conf = write_nginx(folder, relay_port=relay, alive_port=alive, listen=listen, bundle=bundle)
     (folder / "rules.yml").write_text((DEPLOY / "prometheus/rules.yml").read_text())
-    scraping = (DEPLOY / "prometheus/prometheus.yml").read_text()
-    scraping = scraping.replace("relay:8787", f"127.0.0.1:{relay}").replace("interval: 5s", f"interval: {SCRAPE}")
-    (folder / "prometheus.yml").write_text(scraping.replace("interval: 15s", "interval: 1s"))
+    prometheus_conf = (DEPLOY / "prometheus/prometheus.yml").read_text().replace("relay:8787", f"127.0.0.1:{relay}")
+    prometheus_conf = prometheus_conf.replace("interval: 5s", f"interval: {SCRAPE_INTERVAL}")
+    (folder / "prometheus.yml").write_text(prometheus_conf.replace("interval: 15s", "interval: 1s"))
 
-    # Started by root, nginx's workers would be somebody who may not read a test's folders.
+    # If root starts nginx, its workers run as a user who cannot read the folders of tests.
     worker = "daemon off;" + (" user root;" if hasattr(os, "geteuid") and os.geteuid() == 0 else "")
     commands = {
         "relay": [
@@ -153,9 +155,10 @@ def running_stack(folder: Path, bundle: Path) -> Iterator[Stack]:
 
 
 def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        lines = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [line.getsockname()[1] for line in lines]
+    """Ports that no process listens on now."""
+    with contextlib.ExitStack() as open_sockets:
+        sockets = [open_sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [listener.getsockname()[1] for listener in sockets]
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The files of the deployment, each read by the program or schema that it is for, and what they say of each other."""
+"""The files of the deployment: each is accepted by its program or schema, and they agree with each other."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ def run(*command: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_compose_keeps_to_its_specification() -> None:
+def test_the_compose_file_conforms_to_its_specification() -> None:
     run(sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="hadolint has no wheel for Windows")
-def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+def test_hadolint_accepts_the_dockerfile() -> None:
     run(str(Path(sys.executable).with_name("hadolint")), "deploy/Dockerfile")
 
 
-def test_promtool_accepts_the_configuration_and_its_rules() -> None:
+def test_promtool_accepts_the_configuration_and_the_rules() -> None:
     run(program("promtool"), "check", "config", "deploy/prometheus/prometheus.yml")
 
 
-def test_each_alert_fires_when_it_should_and_not_before() -> None:
+def test_each_alert_fires_at_its_threshold_and_not_before() -> None:
     run(program("promtool"), "test", "rules", "tests/deploy/rules_test.yml")
 
 
@@ -52,7 +52,7 @@ def test_nginx_accepts_its_configuration(tmp_path: Path, listen: str) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_every_service_is_pinned_watched_and_has_no_rights_to_spare(name: str) -> None:
+def test_every_service_has_a_pinned_version_a_health_check_and_no_root_rights(name: str) -> None:
     service = SERVICES[name]
     assert re.fullmatch(r".+:v?\d+\.\d+\.\d+(-\w+)?", service["image"])
     assert service["read_only"] is True
@@ -67,17 +67,17 @@ def test_every_service_is_pinned_watched_and_has_no_rights_to_spare(name: str) -
         assert re.match(r"[1-9]\d*:", service["user"])
 
 
-def test_what_is_mounted_is_there() -> None:
+def test_every_mounted_file_exists() -> None:
     for service in SERVICES.values():
         for mount in service.get("volumes", []):
             source = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", mount).split(":")[0]
-            if source.startswith("./deploy") and source != "./deploy/nginx/tls":  # which an operator brings
+            if source.startswith("./deploy") and source != "./deploy/nginx/tls":  # the operator adds the certificate
                 assert (ROOT / source).exists(), source
             elif not source.startswith("."):  # a volume
                 assert source in COMPOSE["volumes"]
 
 
-def test_services_are_called_by_the_names_and_ports_they_have() -> None:
+def test_services_refer_to_each_other_by_their_names_and_ports() -> None:
     assert "server relay:8787 " in (DEPLOY / "nginx/nginx.conf").read_text()
     assert '"relay:8787"' in (DEPLOY / "prometheus/prometheus.yml").read_text()
     assert "http://prometheus:9090" in (DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text()
@@ -87,24 +87,24 @@ def test_services_are_called_by_the_names_and_ports_they_have() -> None:
     assert port.default == 8787
 
 
-def test_only_nginx_is_reached_from_outside_and_nobody_has_a_default_password() -> None:
-    outside = {
+def test_only_nginx_listens_outside_and_grafana_has_no_default_password() -> None:
+    reachable = {
         name
         for name, service in SERVICES.items()
         if any(not str(port).startswith("127.0.0.1:") for port in service.get("ports", []))
     }
-    assert outside == {"nginx"}
+    assert reachable == {"nginx"}
     assert SERVICES["grafana"]["environment"]["GF_SECURITY_ADMIN_PASSWORD"].startswith("${GRAFANA_ADMIN_PASSWORD:?")
 
 
-def test_variables_of_the_relay_are_those_of_its_options() -> None:
+def test_environment_variables_of_the_relay_are_options_of_its_command() -> None:
     known = {parameter.envvar for parameter in serve.params if parameter.envvar} | {SECRET_VARIABLE}
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     used = set(SERVICES["relay"]["environment"]) | set(re.findall(r"STREAMXR_RELAY_\w+", dockerfile))
     assert used <= known
 
 
-def test_the_dashboard_asks_the_data_source_that_is_provisioned() -> None:
+def test_the_dashboard_queries_the_provisioned_data_source() -> None:
     source = YAML(typ="safe").load(DEPLOY / "grafana/provisioning/datasources/prometheus.yml")["datasources"][0]
     panels = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
     assert {panel["datasource"]["uid"] for panel in panels} == {source["uid"]}
@@ -114,7 +114,7 @@ def test_the_dashboard_asks_the_data_source_that_is_provisioned() -> None:
     assert f"./deploy/grafana/dashboards:{folder['options']['path']}:ro" in mounts
 
 
-def test_the_relays_lock_is_part_of_the_whole_one() -> None:
+def test_the_relays_lock_is_a_subset_of_the_whole_lock_without_mesh_libraries() -> None:
     def pins(lock: Path) -> set[str]:
         return {line.split(" ")[0] for line in lock.read_text().splitlines() if "==" in line}
 
@@ -123,8 +123,8 @@ def test_the_relays_lock_is_part_of_the_whole_one() -> None:
     assert not any(pin.startswith(heavy) for pin in pins(DEPLOY / "relay.lock"))
 
 
-def test_the_image_holds_all_that_the_relay_imports(tmp_path: Path) -> None:
-    """As the Dockerfile lays it out: no installed package beside the relay's folder."""
+def test_the_image_contains_every_library_that_the_relay_imports(tmp_path: Path) -> None:
+    """Imports the relay as in the image: its folder is on the path, and the package is not installed."""
     (tmp_path / "streamxr").mkdir()
     (tmp_path / "streamxr/relay").symlink_to(ROOT / "relay", target_is_directory=True)
     locked = re.findall(r"^([\w-]+)==", (DEPLOY / "relay.lock").read_text(), re.MULTILINE)
@@ -134,7 +134,7 @@ def test_the_image_holds_all_that_the_relay_imports(tmp_path: Path) -> None:
         "print(*{name.partition('.')[0] for name, module in sys.modules.items()"
         " if 'site-packages' in (getattr(module, '__file__', '') or '')})"
     )
-    # Without `site`, which would also find this checkout's own package.
+    # `-S`: without `site`, which would also find the package of this checkout.
     libraries = sysconfig.get_path("purelib")
     command = [sys.executable, "-S", "-c", script, str(tmp_path), libraries]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The real nginx, relay and Prometheus, with the files that compose mounts."""
+"""nginx, relay and Prometheus as real processes, with the files that compose mounts."""
 
 from __future__ import annotations
 
@@ -47,29 +47,29 @@ def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Path) -> Iterator[St
 def joining(stack: Stack, site: str, origin: str | None = None) -> Iterator[ClientConnection]:
     secure = ssl.create_default_context(cafile=str(stack.certificate)) if site.startswith("https") else None
     address = site.replace("http", "ws", 1) + "/ws/hall"
-    how: dict[str, Any] = {"subprotocols": ["streamxr.v1"], "ssl": secure, "origin": origin, "proxy": None}
-    with connect(address, open_timeout=PATIENCE_S, **how) as line:
-        line.send(json.dumps(HELLO))
-        yield line
+    options: dict[str, Any] = {"subprotocols": ["streamxr.v1"], "ssl": secure, "origin": origin, "proxy": None}
+    with connect(address, open_timeout=PATIENCE_S, **options) as connection:
+        connection.send(json.dumps(HELLO))
+        yield connection
 
 
-def test_a_room_is_joined_through_nginx_with_tls_and_without(stack: Stack) -> None:
+def test_a_client_joins_a_room_through_nginx_with_and_without_tls(stack: Stack) -> None:
     for site in (stack.site, stack.secure_site):
-        with joining(stack, site) as line:
-            assert json.loads(line.recv(PATIENCE_S))["type"] == "welcome"
+        with joining(stack, site) as connection:
+            assert json.loads(connection.recv(PATIENCE_S))["type"] == "welcome"
 
 
 def test_the_relay_sees_the_pages_origin_through_nginx(stack: Stack) -> None:
-    with joining(stack, stack.site, origin=stack.site) as line:
-        assert json.loads(line.recv(PATIENCE_S))["type"] == "welcome"
+    with joining(stack, stack.site, origin=stack.site) as connection:
+        assert json.loads(connection.recv(PATIENCE_S))["type"] == "welcome"
     with (
         pytest.raises(ConnectionClosed, match="4403"),
-        joining(stack, stack.site, origin="https://elsewhere.example") as line,
+        joining(stack, stack.site, origin="https://elsewhere.example") as connection,
     ):
-        line.recv(PATIENCE_S)
+        connection.recv(PATIENCE_S)
 
 
-def test_hashed_files_are_immutable_and_what_is_missing_is_not(stack: Stack) -> None:
+def test_hashed_files_are_immutable_and_missing_files_are_not_cached(stack: Stack) -> None:
     status, headers = stack.get("/o/ab/abcdef.glb")
     assert status == 200
     assert headers["content-type"] == "model/gltf-binary"
@@ -83,20 +83,20 @@ def test_hashed_files_are_immutable_and_what_is_missing_is_not(stack: Stack) -> 
     assert stack.get("/", stack.secure_site)[0] == 200
 
 
-def test_readiness_is_told_outside_and_metrics_are_not(stack: Stack) -> None:
+def test_readiness_is_public_and_metrics_are_not(stack: Stack) -> None:
     assert stack.get("/readyz")[0] == 200
     assert stack.get("/metrics")[0] == 404
 
 
-def test_there_is_data_behind_every_panel_and_nothing_fires(stack: Stack) -> None:
-    company = [sys.executable, "-m", "streamxr.relay.cli", "simulate", stack.secure_site.replace("https", "wss")]
+def test_every_panel_has_data_and_no_alert_fires(stack: Stack) -> None:
+    simulation = [sys.executable, "-m", "streamxr.relay.cli", "simulate", stack.secure_site.replace("https", "wss")]
     environment = os.environ | {"SSL_CERT_FILE": str(stack.certificate)}
     with (
         joining(stack, stack.site) as ada,
-        subprocess.Popen([*company, "--duration", "60"], env=environment, stdout=subprocess.DEVNULL) as others,
+        subprocess.Popen([*simulation, "--duration", "60"], env=environment, stdout=subprocess.DEVNULL) as clients,
     ):
         ada.send(json.dumps({"type": "stats", "bandwidth_bps": 40e6, "cdn_bytes": 1_000_000}))
-        ada.send("no message at all")
+        ada.send("not a message")
         queries = {
             (panel["title"], target["expr"].replace("$__rate_interval", RATE_WINDOW))
             for panel in PANELS
@@ -106,12 +106,12 @@ def test_there_is_data_behind_every_panel_and_nothing_fires(stack: Stack) -> Non
         while queries:
             ada.recv(PATIENCE_S)
             queries = {query for query in queries if not has_data(stack, query[1])}
-            assert time.monotonic() < deadline, f"no data behind {queries}"
-        seen = {sample["metric"]["room"]: float(sample["value"][1]) for sample in stack.query("streamxr_room_users")}
-        assert {"hall", "lobby", "other"} <= set(seen)
+            assert time.monotonic() < deadline, f"no data for {queries}"
+        users = {sample["metric"]["room"]: float(sample["value"][1]) for sample in stack.query("streamxr_room_users")}
+        assert {"hall", "lobby", "other"} <= set(users)
         assert stack.query('streamxr_client_bandwidth_bps{client_id="max"}')[0]["value"][1] == "40000000"
         assert stack.query('sum(streamxr_relay_errors_total{code="json"})')[0]["value"][1] == "1"
-        others.terminate()
+        clients.terminate()
     with urllib.request.urlopen(f"{stack.prometheus}/api/v1/rules", timeout=PATIENCE_S) as answer:
         rules = [rule for group in json.load(answer)["data"]["groups"] for rule in group["rules"]]
     assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
@@ -124,14 +124,14 @@ def has_data(stack: Stack, expression: str) -> bool:
 
 
 def test_logs_are_json_with_room_and_participant(stack: Stack) -> None:
-    with joining(stack, stack.site) as line:
-        welcome = json.loads(line.recv(PATIENCE_S))
+    with joining(stack, stack.site) as connection:
+        welcome = json.loads(connection.recv(PATIENCE_S))
     log = stack.certificate.with_name(f"{Path(sys.executable).name}.log")
-    wanted = {"room": "hall", "participant": welcome["pid"], "message": "left"}
+    expected = {"room": "hall", "participant": welcome["pid"], "message": "left"}
     deadline = time.monotonic() + PATIENCE_S
     while True:
         lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-        if any(wanted.items() <= line.items() for line in lines):
+        if any(expected.items() <= line.items() for line in lines):
             return
         assert time.monotonic() < deadline, lines
         time.sleep(0.05)

@@ -1,11 +1,10 @@
-"""`streamxr serve`: the headers a CDN should send too."""
+"""`streamxr serve` sends the headers that a CDN should send too."""
 
 from __future__ import annotations
 
 import json
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import gltf_maker as make
 import httpx
 import pytest
 from builds import build_file
+from command import STREAMXR
 from streamxr.pipeline.bundle.files import Bundle
 
 
@@ -26,7 +26,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(root: Path) -> Iterator[httpx.Client]:
-    command = [str(Path(sys.executable).with_name("streamxr")), "serve", str(root), "--port", "0", "--quiet"]
+    command = [STREAMXR, "serve", str(root), "--port", "0", "--quiet"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
@@ -37,8 +37,8 @@ def client(root: Path) -> Iterator[httpx.Client]:
 
 @pytest.fixture(scope="module")
 def entry(root: Path) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = json.loads((root / "bundle.json").read_text())["assets"]["ball"]
-    return found
+    result: dict[str, dict[str, str]] = json.loads((root / "bundle.json").read_text())["assets"]["ball"]
+    return result
 
 
 def test_the_page_is_at_the_root(client: httpx.Client) -> None:
@@ -48,7 +48,7 @@ def test_the_page_is_at_the_root(client: httpx.Client) -> None:
     assert page.headers["cache-control"] == "no-cache"
 
 
-def test_hashed_files_may_be_kept_for_ever(client: httpx.Client, entry: dict[str, dict[str, str]]) -> None:
+def test_hashed_files_are_cached_for_ever(client: httpx.Client, entry: dict[str, dict[str, str]]) -> None:
     for file, kind in ((entry["base"], "model/gltf-binary"), (entry["manifest"], "application/json")):
         answer = client.get(file["uri"])
         assert answer.headers["content-type"] == kind
@@ -56,12 +56,12 @@ def test_hashed_files_may_be_kept_for_ever(client: httpx.Client, entry: dict[str
         assert len(answer.content) == file["bytes"]
 
 
-def test_pictures_have_their_type(client: httpx.Client, root: Path) -> None:
+def test_pictures_have_their_media_type(client: httpx.Client, root: Path) -> None:
     picture = next((root / "o").rglob("*.webp")).relative_to(root).as_posix()
     assert client.get(picture).headers["content-type"] == "image/webp"
 
 
-def test_the_catalogue_is_asked_for_each_time(client: httpx.Client) -> None:
+def test_the_catalogue_is_revalidated_each_time(client: httpx.Client) -> None:
     first = client.get("bundle.json")
     assert first.headers["cache-control"] == "no-cache"
     again = client.get("bundle.json", headers={"If-None-Match": first.headers["etag"]})
@@ -73,7 +73,7 @@ def test_other_origins_may_read_and_measure(client: httpx.Client, entry: dict[st
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["timing-allow-origin"] == "*"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
-    asked = client.options(
+    preflight = client.options(
         entry["base"]["uri"],
         headers={
             "Origin": "https://gallery.example",
@@ -81,7 +81,7 @@ def test_other_origins_may_read_and_measure(client: httpx.Client, entry: dict[st
             "Access-Control-Request-Headers": "range",
         },
     )
-    assert asked.status_code == 200
+    assert preflight.status_code == 200
 
 
 def test_ranges_are_served(client: httpx.Client, entry: dict[str, dict[str, str]]) -> None:
@@ -93,23 +93,23 @@ def test_ranges_are_served(client: httpx.Client, entry: dict[str, dict[str, str]
     assert past.status_code == 416
 
 
-def test_what_is_missing_is_not_kept(client: httpx.Client) -> None:
+def test_a_missing_file_is_not_cached(client: httpx.Client) -> None:
     answer = client.get(f"o/00/{'0' * 32}.glb")
     assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
 
 
 @pytest.mark.parametrize("path", ["/../pyproject.toml", "/%2e%2e/src/ball.glb", "/o/..%2f..%2f..%2fetc%2fpasswd"])
-def test_nothing_outside_of_the_bundle_is_served(client: httpx.Client, path: str) -> None:
+def test_files_outside_of_the_bundle_are_not_served(client: httpx.Client, path: str) -> None:
     request = client.build_request("GET", "/")
     request.url = request.url.copy_with(raw_path=path.encode())
     assert client.send(request).status_code == 404
 
 
-def test_only_reading_is_allowed(client: httpx.Client) -> None:
+def test_writing_is_refused(client: httpx.Client) -> None:
     assert client.put("bundle.json", content=b"{}").status_code == 405
 
 
-def test_the_pages_code_is_sent_compressed(client: httpx.Client, root: Path) -> None:
+def test_scripts_are_sent_compressed(client: httpx.Client, root: Path) -> None:
     code = root / "viewer/streamxr.js"
     answer = client.get("viewer/streamxr.js", headers={"Accept-Encoding": "gzip, br;q=1"})
     assert answer.headers["content-encoding"] == "br"
@@ -119,7 +119,7 @@ def test_the_pages_code_is_sent_compressed(client: httpx.Client, root: Path) -> 
     assert client.get("viewer/streamxr.js").content == code.read_bytes()
 
 
-def test_the_pages_hashed_chunks_may_be_kept_for_ever(client: httpx.Client, root: Path) -> None:
+def test_hashed_chunks_of_the_page_are_cached_for_ever(client: httpx.Client, root: Path) -> None:
     hashed = [p for p in (root / "viewer").rglob("*.js") if re.fullmatch(r".+-[A-Z0-9]{8}", p.stem)]
     assert len(hashed) > 3
     for path in hashed:

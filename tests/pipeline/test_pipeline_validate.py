@@ -1,4 +1,4 @@
-"""`streamxr validate` finds what is wrong, and the schema says what the contract says."""
+"""`streamxr validate` finds each kind of defect, and the schema agrees with the shared test vectors."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def refinement(tree: Built, region: int = 1) -> str:
     return uri
 
 
-def damage(copy: Path, tree: Built, how: Callable[[Path], object]) -> str:
-    how(copy / refinement(tree))
+def finding_after(copy: Path, tree: Built, damage: Callable[[Path], object]) -> str:
+    """The one finding after a refinement was damaged."""
+    damage(copy / refinement(tree))
     (finding,) = validate(copy).findings
     assert refinement(tree) in finding.text
     return finding.text
@@ -48,19 +49,19 @@ def flip(path: Path) -> None:
 
 
 def test_a_flipped_bit_is_found(copy: Path, tree: Built) -> None:
-    assert "has the hash" in damage(copy, tree, flip)
+    assert "has the hash" in finding_after(copy, tree, flip)
 
 
 def test_a_missing_file_is_found(copy: Path, tree: Built) -> None:
-    assert "is missing" in damage(copy, tree, Path.unlink)
+    assert "is missing" in finding_after(copy, tree, Path.unlink)
 
 
 def test_a_truncated_file_is_found(copy: Path, tree: Built) -> None:
-    assert "bytes instead of" in damage(copy, tree, lambda path: path.write_bytes(path.read_bytes()[:99]))
+    assert "bytes instead of" in finding_after(copy, tree, lambda path: path.write_bytes(path.read_bytes()[:99]))
 
 
 def rewrite(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the manifest and name everything anew, as a pipeline with a bug would."""
+    """Change the manifest and write it with the right hashes, as a pipeline with a bug would."""
     bundle = Bundle(root)
     assets = bundle.read_catalogue()["assets"]
     ((asset, entry),) = assets.items()
@@ -71,35 +72,35 @@ def rewrite(root: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def test_a_crack_is_found(copy: Path) -> None:
-    """The first leaf loses a triangle at its border."""
+    """Removes a triangle at the border of the first leaf."""
 
     def crack(manifest: dict[str, Any]) -> None:
-        one = manifest["trees"][0]
-        parent = next(r for r in one["regions"] if r["tier"] == 2)
-        kinds = [PrimitiveKind(k["material"], ("POSITION",)) for k in one["primitives"]]
-        grid = Grid(tuple(one["grid"]["origin"]), one["grid"]["range"], one["grid"]["bits"])
+        tree = manifest["trees"][0]
+        parent = next(r for r in tree["regions"] if r["tier"] == 2)
+        kinds = [PrimitiveKind(k["material"], ("POSITION",)) for k in tree["primitives"]]
+        grid = Grid(tuple(tree["grid"]["origin"]), tree["grid"]["range"], tree["grid"]["bits"])
         children = []
-        decoded = decode_refinement((copy / parent["refinement"]["uri"]).read_bytes(), one, parent["children"])
+        decoded = decode_refinement((copy / parent["refinement"]["uri"]).read_bytes(), tree, parent["children"])
         whole = merge(decoded)
         border = whole.positions[np.unique(open_edges(whole.triangles))]
         for number, surface in enumerate(decoded):
             keep = surface.kinds >= 0
-            if number == 0:  # a triangle at the border to the neighbours
+            if number == 0:  # with two vertices on the border
                 keep[np.argmax(rows_in(surface.positions, border)[surface.triangles].sum(axis=1) == 2)] = False
-            torn = part(surface, keep)
+            cracked = part(surface, keep)
             primitives = []
-            for kind in one["regions"][parent["children"][number]]["primitives"]:
-                own = part(torn, torn.kinds == kind)
+            for kind in tree["regions"][parent["children"][number]]["primitives"]:
+                own = part(cracked, cracked.kinds == kind)
                 primitives.append(
                     (kind, encode_primitive({"POSITION": own.positions}, own.triangles, grid, Settings()))
                 )
             children.append(primitives)
-            one["regions"][parent["children"][number]]["triangles"] = len(torn.triangles)
+            tree["regions"][parent["children"][number]]["triangles"] = len(cracked.triangles)
         content = refinement_glb(children, kinds, ["skin", "metal"])
         parent["refinement"] |= Bundle(copy).put(content, "glb")
 
     rewrite(copy, crack)
-    findings = validate(copy).findings  # of the torn region and of its neighbours
+    findings = validate(copy).findings  # for the region with the crack and for its neighbours
     assert 1 <= len(findings) <= 3
     assert all("border differs" in f.text for f in findings)
 
@@ -123,27 +124,27 @@ def test_a_sphere_that_is_too_small_is_found(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(VECTORS.glob("valid/*.json")), ids=lambda p: p.stem)
-def test_the_schema_takes_valid_documents(path: Path) -> None:
+def test_the_schema_accepts_valid_documents(path: Path) -> None:
     jsonschema.Draft202012Validator(load_schema()).validate(json.loads(path.read_text()))
 
 
 @pytest.mark.parametrize("path", sorted(VECTORS.glob("invalid/*.json")), ids=lambda p: p.stem)
-def test_the_schema_refuses_what_a_schema_can_refuse(path: Path) -> None:
+def test_the_schema_refuses_invalid_documents_where_it_can(path: Path) -> None:
     vector = json.loads(path.read_text())
     valid = jsonschema.Draft202012Validator(load_schema()).is_valid(vector["document"])
     assert valid == (vector.get("schema") is False)
 
 
-def test_what_is_written_keeps_the_viewers_stricter_rules(tree: Built) -> None:
-    for one in tree.manifest["trees"]:
-        for region in one["regions"]:
-            assert all(one["regions"][c]["tier"] == region["tier"] + 1 for c in region["children"])
+def test_written_manifests_keep_the_stricter_rules_of_the_viewer(tree: Built) -> None:
+    for described in tree.manifest["trees"]:
+        for region in described["regions"]:
+            assert all(described["regions"][c]["tier"] == region["tier"] + 1 for c in region["children"])
     for texture in tree.manifest["textures"]:
         pixels = [level["width"] * level["height"] for level in texture["levels"]]
         assert pixels == sorted(set(pixels))
 
 
-def test_a_broken_catalogue_is_named(tmp_path: Path) -> None:
+def test_a_damaged_catalogue_is_named(tmp_path: Path) -> None:
     make.save(make.morphing_quad(), tmp_path, "x")
     (tmp_path / "bundle.json").write_text("{")
     with pytest.raises(Exception, match=r"bundle\.json: is not JSON"):

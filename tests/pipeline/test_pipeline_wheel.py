@@ -25,7 +25,7 @@ files.Bundle(pathlib.Path(sys.argv[2])).write_site()
 
 @pytest.fixture(scope="module")
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a wheel's content, as an installation would lay it out."""
+    """A folder with the content of the wheel, as pip installs it."""
     folder = tmp_path_factory.mktemp("wheel")
     wheel: Path = request.config.getoption("--wheel") or build_wheel(folder)
     site = folder / "site-packages"
@@ -52,7 +52,7 @@ def test_the_wheel_has_every_module_and_no_other(installed: Path, program: str) 
     assert files(installed / "streamxr" / program) == files(ROOT / program)
 
 
-def test_the_wheel_has_every_way_to_use_the_viewer(installed: Path) -> None:
+def test_the_wheel_contains_page_element_module_types_and_decoder(installed: Path) -> None:
     site = installed / "streamxr" / "site"
     for name in ("index.html", "viewer/streamxr-viewer.js", "viewer/module/streamxr-viewer.js"):
         assert (site / name).is_file(), name
@@ -61,13 +61,13 @@ def test_the_wheel_has_every_way_to_use_the_viewer(installed: Path) -> None:
     assert list(site.glob("viewer/draco/*.wasm"))
 
 
-def test_every_file_that_the_viewer_names_is_in_the_wheel(installed: Path) -> None:
+def test_every_file_that_the_viewer_imports_is_in_the_wheel(installed: Path) -> None:
     site = installed / "streamxr" / "site"
     for script in [*site.glob("viewer/*.js"), *site.glob("viewer/module/*.js")]:
         named = re.findall(r"""["'](\.{1,2}/[\w./-]+\.(?:js|wasm))["']""", script.read_text("utf-8"))
-        # Where three.js would look for its own copy, had it not been told of ours.
-        ours = [name for name in named if not name.startswith("../libs/")]
-        assert [name for name in ours if not (script.parent / name).is_file()] == [], script.name
+        # "../libs/" is the default path of three.js to its own decoders, which the viewer replaces.
+        own = [name for name in named if not name.startswith("../libs/")]
+        assert [name for name in own if not (script.parent / name).is_file()] == [], script.name
 
 
 def test_the_installed_pipeline_puts_the_page_into_a_bundle(installed: Path, tmp_path: Path) -> None:
