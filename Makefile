@@ -4,7 +4,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup test soak check release format lock system samples bench-pipeline bench-viewer bench-relay lab clean
+.PHONY: demo setup installed test soak check check-python check-viewer release format lock system samples bench-pipeline bench-viewer bench-relay lab clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -21,24 +21,34 @@ ARGS ?=
 demo: setup
 	@exec $(PY) scripts/demo.py --host $(HOST) --port $(PORT) --relay-port $(RELAY_PORT) --company $(COMPANY)
 
-setup: $(STAMPS)/python $(VIEWER)
+# Python and Node packages are installed beside each other.
+setup:
+	@$(MAKE) --no-print-directory -j2 installed
 
+installed: $(STAMPS)/python $(VIEWER)
+
+# Test files run beside each other, one process for each core; ARGS='-n 0' runs them in one process.
 test: setup
 	@scripts/system-deps.sh test
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The long tests: thousands of mutated models. ARGS=--models=DIR mutates the models below DIR too.
 soak: setup
 	@$(PY) -m pytest -m soak $(ARGS)
 
 check: setup
+	@$(MAKE) --no-print-directory -j2 check-python check-viewer
+
+check-python:
 	@$(PY) scripts/version.py
 	@$(PY) scripts/import_graph.py >/dev/null
-	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff check -q .
 	@$(VENV)/bin/ruff format --check -q .
 	@$(VENV)/bin/mypy pipeline relay
 	@MYPYPATH=models $(VENV)/bin/mypy models/make_samples.py models/samples
+
+check-viewer:
 	@cd viewer && npm run --silent types && npm run --silent lint && npm run --silent test
 
 # Builds wheel and npm package into .cache/release/ and checks both in empty environments.
