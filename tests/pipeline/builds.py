@@ -1,4 +1,4 @@
-"""Build models in this process, and hand what was built to the tools that others read it with."""
+"""Build models in this process, and check the bundles with other tools: Khronos, the viewer's parser, Draco."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from streamxr.pipeline.mesh.surface import Surface, merge
 from streamxr.pipeline.settings import Settings
 
 HERE = Path(__file__).parent
-# Every bundle that the tests built from sound models: test_pipeline_every_bundle.py looks at them all at the end.
+# Every bundle that tests have built from sound models, for test_pipeline_every_bundle.py, which runs last.
 BUNDLES: set[Path] = set()
 
 
@@ -42,7 +42,7 @@ class Built:
 
 
 def build_file(path: Path, root: Path, settings: Settings | None = None, *, sound: bool = True) -> Built:
-    """Build one model into the bundle at `root`. A model that is not `sound` may make files that are not either."""
+    """Build one model into the bundle at `root`. sound: whether all files must be valid glTF."""
     bundle = Bundle(root)
     asset = path.stem.lower()
     report = build_asset(path, path.name, asset, bundle, settings or Settings(), start_locally)
@@ -54,12 +54,12 @@ def build_file(path: Path, root: Path, settings: Settings | None = None, *, soun
 
 def khronos_errors(files: Sequence[Path]) -> dict[str, list[str]]:
     """Errors that the Khronos validator finds, by file."""
-    return _asked("khronos.mjs", files)
+    return _run_node("khronos.mjs", files)
 
 
 def viewer_refusals(bundles: Sequence[Path]) -> dict[str, str]:
-    """Why the viewer's own parser refuses a catalogue or a manifest, by file."""
-    return _asked("viewer_parser.mjs", bundles)
+    """The errors of the viewer's parser for catalogues and manifests, by file."""
+    return _run_node("viewer_parser.mjs", bundles)
 
 
 def decoded_regions(built: Built, tree: dict[str, Any]) -> dict[int, Surface]:
@@ -85,10 +85,12 @@ def draco_stream(document: dict[str, Any], chunk: bytes, primitive: dict[str, An
 
 
 def decoders_differ(files: Sequence[Path]) -> tuple[int, list[Path]]:
-    """How many Draco streams the GLB files hold, and the files of which Draco's own JavaScript decoder sees other
-    positions or triangles, by a single bit, than DracoPy does."""
+    """The number of Draco streams in GLB files, and the files that two decoders decode differently.
+
+    DracoPy and Draco's JavaScript decoder must agree in every bit of positions and triangles.
+    """
     owners: list[Path] = []
-    ours: list[str] = []
+    python_hashes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for path in files:
             document, chunk = make.unpack(path.read_bytes())
@@ -100,16 +102,18 @@ def decoders_differ(files: Sequence[Path]) -> tuple[int, list[Path]]:
                 owners.append(path)
                 decoded = DracoPy.decode(stream)
                 bits = np.asarray(decoded.points, "<f4").tobytes() + np.asarray(decoded.faces, "<u4").tobytes()
-                ours.append(hashlib.sha256(bits).hexdigest())
+                python_hashes.append(hashlib.sha256(bits).hexdigest())
         names = "\n".join(str(Path(folder) / f"{number}.drc") for number in range(len(owners)))
         command = ["node", str(HERE / "draco_positions.mjs")]
         done = subprocess.run(command, input=names, capture_output=True, text=True, timeout=250, check=True)
-    theirs = done.stdout.split()
-    assert len(theirs) == len(ours)
-    return len(ours), [owner for owner, one, other in zip(owners, ours, theirs, strict=True) if one != other]
+    javascript_hashes = done.stdout.split()
+    assert len(javascript_hashes) == len(python_hashes)
+    hashes = zip(owners, python_hashes, javascript_hashes, strict=True)
+    return len(python_hashes), [owner for owner, python, javascript in hashes if python != javascript]
 
 
-def _asked(script: str, paths: Sequence[Path]) -> Any:
+def _run_node(script: str, paths: Sequence[Path]) -> Any:
+    """The JSON that a script of this folder prints for paths on its standard input."""
     command = ["node", str(HERE / script)]
     done = subprocess.run(command, input="\n".join(map(str, paths)), capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, f"{done.stderr}\n(needs Node.js and `npm ci` in viewer/)"

@@ -12,13 +12,13 @@ LAST = "test_pipeline_every_bundle.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What looks at every bundle comes after the tests that build them."""
+    """Run the checks of every bundle after the tests that build them."""
     items.sort(key=lambda item: item.path.name == LAST)
 
 
 @pytest.fixture
 def build(tmp_path: Path) -> Callable[..., Built]:
-    """Builds a Maker's model in this process."""
+    """A function that builds a Maker's model in this process."""
 
     def run(maker: make.Maker, name: str = "model", settings: Settings | None = None) -> Built:
         return build_file(make.save(maker, tmp_path, name), tmp_path / "build", settings)

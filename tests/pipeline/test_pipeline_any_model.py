@@ -1,4 +1,4 @@
-"""What holds for any model: the samples at a fraction of their density, and with `--models DIR` all below DIR."""
+"""Facts that hold for any model: tested on coarse samples, and with `--models DIR` on all models below DIR."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.scene import read_scene
 
 MODELS = Path(__file__).parents[2] / "models"
-# Static, rigid and skinned; together with leaves this small, trees that split twice and more.
+# The samples are static, rigid and skinned. Leaves this small split some trees twice and more.
 LEAVES = Settings(leaf_triangles=1000)
-POINTS, VERTICES = 500, 500  # of each region that are looked at, chosen at random
+POINTS, VERTICES = 500, 500  # random samples of each region
 Edge = tuple[tuple[float, ...], ...]
 Regions = list[tuple[dict[str, Any], dict[int, Surface]]]
 SAMPLES = {"sculpture": 0.2, "lantern": 0.125, "koi": 0.125}
@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         folder: Path | None = metafunc.config.getoption("models")
         jobs = find_models(folder.resolve())[0] if folder else []
         if folder and not jobs:
-            raise pytest.UsageError(f"--models {folder}: there is no model below it")
+            raise pytest.UsageError(f"--models {folder}: no model found below this folder")
         cases = [pytest.param(name, id=name) for name in SAMPLES]
         cases += [pytest.param(job.path, id=job.name) for job in jobs]
         metafunc.parametrize("model", cases, indirect=True, scope="module")
@@ -66,28 +66,30 @@ def regions(built: Built) -> Regions:
 
 @pytest.fixture(scope="module")
 def sources(model: Path) -> list[Surface]:
-    """The source surface of each of `regions`, repaired where it is a scan."""
+    """The source surface of each tree in `regions`; scans are cleaned, as the build does."""
     trees = [tree.source for tree in read_scene(read_model(model)).trees]
     return [(clean(source)[0] if model.suffix in SCANS else source).surface for source in trees]
 
 
-def test_it_builds_into_a_valid_bundle(built: Built) -> None:
+def test_a_built_bundle_is_valid(built: Built) -> None:
     assert validate(built.root).findings == ()
 
 
-def test_building_it_again_gives_the_same_files(model: Path, built: Built, tmp_path: Path) -> None:
+def test_building_again_gives_the_same_files(model: Path, built: Built, tmp_path: Path) -> None:
     again = build_file(model, tmp_path / "build", LEAVES)
     assert again.report.entry == built.report.entry
 
 
-def test_the_finest_cut_has_every_triangle_with_an_area(regions: Regions, sources: list[Surface]) -> None:
+def test_leaves_hold_every_triangle_with_an_area(regions: Regions, sources: list[Surface]) -> None:
     for (tree, _), source in zip(regions, sources, strict=True):
         assert sum(r["triangles"] for r in tree["regions"] if not r["children"]) == len(source.triangles)
 
 
-def test_every_pair_of_regions_has_its_common_border_bit_for_bit(regions: Regions) -> None:
-    """Where the leaves below two regions meet, both regions have the same edges between the same positions,
-    whatever the tier of either: each region has all edges at which anything below it meets anything else."""
+def test_neighbouring_regions_of_all_tiers_share_their_border_bit_for_bit(regions: Regions) -> None:
+    """Each region has all edges that leaves below it share with other leaves.
+
+    So where the leaves of two regions meet, both regions have the same edges, whatever their tiers.
+    """
     compared = 0
     for tree, surfaces in regions:
         leaves = [i for i, r in enumerate(tree["regions"]) if not r["children"]]
@@ -101,10 +103,10 @@ def test_every_pair_of_regions_has_its_common_border_bit_for_bit(regions: Region
             assert border <= edges_of(surface)
             compared += len(border)
     if not compared:
-        pytest.skip("too small to be split")
+        pytest.skip("no tree is split")
 
 
-def test_a_region_beside_the_leaves_of_its_siblings_opens_no_edge(regions: Regions) -> None:
+def test_no_crack_opens_between_a_region_and_the_leaves_of_its_siblings(regions: Regions) -> None:
     compared = 0
     for tree, surfaces in regions:
         for index, region in enumerate(tree["regions"]):
@@ -115,11 +117,11 @@ def test_a_region_beside_the_leaves_of_its_siblings_opens_no_edge(regions: Regio
             compared += 1
             beside = [leaf for sibling in siblings for leaf in leaves_below(tree, sibling)]
             own = merge([surfaces[i] for i in leaves_below(tree, index)])
-            met = open_at(merge([surfaces[i] for i in beside])) & open_at(own)
-            assert met  # a region is cut from its siblings along something
-            assert met <= open_at(surfaces[index])
+            border = open_edges_of(merge([surfaces[i] for i in beside])) & open_edges_of(own)
+            assert border
+            assert border <= open_edges_of(surfaces[index])
     if not compared:
-        pytest.skip("too small to be split twice")
+        pytest.skip("no tree is split twice")
 
 
 def leaves_below(tree: dict, index: int) -> list[int]:
@@ -128,34 +130,35 @@ def leaves_below(tree: dict, index: int) -> list[int]:
 
 
 def edges_of(surface: Surface) -> set[Edge]:
-    """All edges as pairs of positions, the smaller first."""
+    """All edges as sorted pairs of positions."""
     welded = without_degenerates(surface)
     ends = np.sort(welded.triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     return {tuple(sorted(map(tuple, pair))) for pair in welded.positions[np.unique(ends, axis=0)].tolist()}
 
 
-def open_at(surface: Surface) -> set[Edge]:
+def open_edges_of(surface: Surface) -> set[Edge]:
+    """The edges of one triangle only, as sorted pairs of positions."""
     welded = without_degenerates(surface)
     return {tuple(sorted(map(tuple, ends))) for ends in welded.positions[open_edges(welded.triangles)].tolist()}
 
 
-def test_no_sample_is_further_away_than_the_stated_error(regions: Regions, sources: list[Surface]) -> None:
+def test_sampled_distances_to_the_source_are_within_the_stated_error(regions: Regions, sources: list[Surface]) -> None:
     for (tree, surfaces), source in zip(regions, sources, strict=True):
         finest = max(r["error"] for r in tree["regions"] if not r["children"])
-        whole = Target(source)
+        source_target = Target(source)
         leaves = {
             i: points_of(surfaces[i], POINTS, VERTICES) for i, r in enumerate(tree["regions"]) if not r["children"]
         }
         for index, region in enumerate(tree["regions"]):
             own = points_of(surfaces[index], POINTS, VERTICES)
-            assert whole.distances(own).max() <= region["error"]
-            # The leaves stand for the part of the source, which they are within their own error of.
+            assert source_target.distances(own).max() <= region["error"]
+            # The leaves approximate this region's piece of the source within their own error.
             below = np.concatenate([leaves[leaf] for leaf in leaves_below(tree, index)])
             if region["children"]:
                 assert Target(surfaces[index]).distances(below).max() <= region["error"] + finest
 
 
-def test_spheres_and_cones_hold_regions_and_all_below_them(regions: Regions) -> None:
+def test_spheres_and_cones_hold_regions_and_their_descendants(regions: Regions) -> None:
     for tree, surfaces in regions:
         for index, region in enumerate(tree["regions"]):
             x, y, z, radius = region["sphere"]
@@ -168,10 +171,11 @@ def test_spheres_and_cones_hold_regions_and_all_below_them(regions: Regions) -> 
 
 
 def family(tree: dict, index: int) -> list[int]:
+    """A region and its descendants."""
     return [index, *(d for child in tree["regions"][index]["children"] for d in family(tree, child))]
 
 
-def test_names_animations_and_materials_are_all_there(model: Path, built: Built) -> None:
+def test_the_base_keeps_all_names_animations_and_materials(model: Path, built: Built) -> None:
     source, (base, _) = read_model(model).json, built.base
     for key in ("nodes", "materials", "skins", "cameras"):
         names = [x.get("name") for x in items(source, key)]
@@ -183,7 +187,7 @@ def test_names_animations_and_materials_are_all_there(model: Path, built: Built)
     ]
 
 
-def test_its_bounds_hold_every_region_at_rest(built: Built, regions: Regions) -> None:
+def test_bounds_hold_every_region_at_rest(built: Built, regions: Regions) -> None:
     low, high = (np.array(built.manifest["bounds"][k]) for k in ("min", "max"))
     for tree, surfaces in regions:
         if tree["kind"] != "static":

@@ -1,4 +1,4 @@
-"""What must be true of every file of every bundle that the other tests built."""
+"""Checks of every file of every bundle that the other tests have built."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ def test_every_glb_passes_the_khronos_validator(tree: Built) -> None:
     assert khronos_errors(every_glb()) == {}
 
 
-def test_dracos_own_decoder_sees_the_same_bits_in_every_file(tree: Built) -> None:
-    """So what is shown of borders with one decoder holds with the other, which is the viewer's."""
+def test_dracopy_and_dracos_javascript_decoder_agree_in_every_bit(tree: Built) -> None:
+    """Other tests check borders with DracoPy; the viewer uses the JavaScript decoder."""
     assert tree.root in BUNDLES
     streams, different = decoders_differ(every_glb())
     assert streams > 20
     assert different == []
 
 
-def test_the_viewer_takes_every_catalogue_and_manifest(tree: Built) -> None:
-    """Its parser is stricter than the schema: indices in range, tiers and levels that grow, unit axes …"""
+def test_the_viewers_parser_accepts_every_catalogue_and_manifest(tree: Built) -> None:
+    """The parser is stricter than the schema: indices in range, tiers and levels that grow, unit axes …"""
     assert tree.root in BUNDLES
     assert viewer_refusals(sorted(BUNDLES)) == {}
 

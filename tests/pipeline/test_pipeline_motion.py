@@ -1,6 +1,6 @@
-"""Skinned and morphed meshes have tiers, and what is said of these holds while they move.
+"""Skinned and morphed meshes have tiers, whose errors, spheres and bounds hold in motion.
 
-With `--models DIR` the facts are shown over every model below DIR that deforms, too.
+With `--models DIR`, every deforming model below DIR is tested too.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 class Moving:
-    """A built model, its source, and its trees that deform, with the source mesh of each."""
+    """A built model, its source, and its deforming trees, each with its source mesh and its tiers."""
 
     def __init__(self, path: Path, root: Path) -> None:
         self.source: Document = read_model(path)
@@ -46,10 +46,10 @@ class Moving:
             if t["kind"] in ("skinned", "morphed")
         ]
         if not self.trees:
-            pytest.skip("nothing of it deforms")
+            pytest.skip("the model has no deforming mesh")
 
     def times(self) -> list[tuple[int | None, float]]:
-        """The pose of the file, and of every animation some times that are no keyframes."""
+        """(animation, time): the rest pose, and for each animation some times between its keyframes."""
         ends = [a["duration"] for a in self.built.manifest["animations"]]
         return [(None, 0.0)] + [(i, end * share) for i, end in enumerate(ends) for share in (0.013, 0.31, 0.52, 0.87)]
 
@@ -62,13 +62,14 @@ def moving(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Moving(make.save(MAKERS[request.param](), folder, request.param), folder / "build")
 
 
-def distance(one: Vertices, posed: np.ndarray, other: Vertices, its: np.ndarray) -> float:
-    a, b = (without_degenerates(v.surface(p)) for v, p in ((one, posed), (other, its)))
-    pairs = ((a, b), (b, a))
+def distance(a: Vertices, a_positions: np.ndarray, b: Vertices, b_positions: np.ndarray) -> float:
+    """The largest distance, both ways, between samples of one posed mesh and the other."""
+    one, other = (without_degenerates(v.surface(x)) for v, x in ((a, a_positions), (b, b_positions)))
+    pairs = ((one, other), (other, one))
     return max(float(Target(t).distances(points_of(s, POINTS, VERTICES)).max()) for s, t in pairs)
 
 
-def test_meshes_that_deform_have_tiers(moving: Moving) -> None:
+def test_deforming_meshes_have_tiers(moving: Moving) -> None:
     for tree, source, chain in moving.trees:
         counts = [len(tier.triangles) for tier in chain]
         assert counts == [region["triangles"] for region in tree["regions"]]
@@ -79,18 +80,18 @@ def test_meshes_that_deform_have_tiers(moving: Moving) -> None:
         assert errors == sorted(set(errors), reverse=True)
 
 
-def test_skins_pose_to_the_source_within_the_stated_error(moving: Moving) -> None:
+def test_posed_tiers_are_within_the_stated_error_of_the_posed_source(moving: Moving) -> None:
     for tree, source, chain in moving.trees:
         for animation, time in moving.times():
-            truth, pose = Posed(moving.source, animation, time), posed_base(moving.built, animation, time)
+            source_pose, base_pose = Posed(moving.source, animation, time), posed_base(moving.built, animation, time)
             for node in tree["nodes"]:
-                wanted = truth.draw(node, source)
+                positions = source_pose.draw(node, source)
                 for region, tier in zip(tree["regions"], chain, strict=True):
-                    far = distance(source, wanted, tier, pose.draw(node, tier))
-                    assert far <= region["error"] * tree["scale"] * (1 + 1e-6)
+                    error = distance(source, positions, tier, base_pose.draw(node, tier))
+                    assert error <= region["error"] * tree["scale"] * (1 + 1e-6)
 
 
-def test_morphs_are_within_the_stated_error_at_any_weights(moving: Moving) -> None:
+def test_morphed_tiers_are_within_the_stated_error_at_any_weights(moving: Moving) -> None:
     rng = np.random.default_rng(3)
     for tree, source, chain in moving.trees:
         count = len(source.deltas)
@@ -98,8 +99,8 @@ def test_morphs_are_within_the_stated_error_at_any_weights(moving: Moving) -> No
             continue
         for weights in [*np.eye(count), *rng.random((4, count)), np.ones(count)]:
             for region, tier in zip(tree["regions"], chain, strict=True):
-                far = distance(source, source.morphed(weights), tier, tier.morphed(weights))
-                assert far <= region["error"] * (1 + 1e-6)
+                error = distance(source, source.morphed(weights), tier, tier.morphed(weights))
+                assert error <= region["error"] * (1 + 1e-6)
 
 
 def test_spheres_and_bounds_hold_every_pose(moving: Moving) -> None:
@@ -114,25 +115,25 @@ def test_spheres_and_bounds_hold_every_pose(moving: Moving) -> None:
                 assert (posed >= low - 2e-3 * extent).all()
                 assert (posed <= high + 2e-3 * extent).all()
                 for tier in chain:
-                    space = pose.draw(node, tier)
+                    in_tree = pose.draw(node, tier)
                     if tree["kind"] == "morphed":
-                        space = tier.morphed(pose.weights[node])
-                    assert np.linalg.norm(space - centre, axis=1).max() <= radius * (1 + 1e-3)
+                        in_tree = tier.morphed(pose.weights[node])
+                    assert np.linalg.norm(in_tree - centre, axis=1).max() <= radius * (1 + 1e-3)
 
 
-def test_a_seam_of_texture_or_normal_does_not_open_in_motion(moving: Moving) -> None:
+def test_seams_of_texture_and_normals_stay_closed_in_motion(moving: Moving) -> None:
     for _, _, chain in moving.trees:
         for tier in chain[:-1]:
             _, same = np.unique(tier.positions, axis=0, return_inverse=True)
-            everything = np.concatenate([tier.weights, *tier.deltas], axis=1)
-            for column in everything.T:
+            moving_attributes = np.concatenate([tier.weights, *tier.deltas], axis=1)
+            for column in moving_attributes.T:
                 low, high = np.full(same.max() + 1, np.inf), np.full(same.max() + 1, -np.inf)
                 np.minimum.at(low, same.reshape(-1), column)
                 np.maximum.at(high, same.reshape(-1), column)
                 assert np.allclose(low, high, atol=1e-6)
 
 
-def test_their_files_are_valid(moving: Moving) -> None:
+def test_files_of_deforming_meshes_pass_the_khronos_validator(moving: Moving) -> None:
     files = [moving.built.root / moving.built.manifest["base"]["uri"]]
     files += [
         moving.built.root / r["refinement"]["uri"] for t, _, _ in moving.trees for r in t["regions"] if r["refinement"]
@@ -140,7 +141,7 @@ def test_their_files_are_valid(moving: Moving) -> None:
     assert khronos_errors(files) == {}
 
 
-def test_a_base_stays_small_under_heavy_morph_targets(tmp_path: Path) -> None:
+def test_the_base_of_a_mesh_with_heavy_morph_targets_stays_small(tmp_path: Path) -> None:
     maker = make.morphing_ball(40, 40)
     target = maker.json["meshes"][0]["primitives"][0]["targets"][0]
     maker.json["meshes"][0]["primitives"][0]["targets"] = [dict(target) for _ in range(30)]
@@ -150,7 +151,7 @@ def test_a_base_stays_small_under_heavy_morph_targets(tmp_path: Path) -> None:
     assert len(built.manifest["trees"][0]["regions"]) > 1
 
 
-def test_a_joint_chain_that_is_stored_at_another_scale_has_errors_in_metres(tmp_path: Path) -> None:
+def test_errors_are_in_metres_even_if_inverse_bind_matrices_scale(tmp_path: Path) -> None:
     maker = make.bending_arm(24, 12)
     plain = build_file(make.save(maker, tmp_path, "plain"), tmp_path / "plain", SMALL).manifest["trees"][0]
     inverse = maker.json["skins"][0]["inverseBindMatrices"]
@@ -159,5 +160,5 @@ def test_a_joint_chain_that_is_stored_at_another_scale_has_errors_in_metres(tmp_
     matrices[:, :, 3] = [0, 0, 0, 1]
     maker.chunk[view["byteOffset"] : view["byteOffset"] + view["byteLength"]] = matrices.astype("<f4").tobytes()
     larger = build_file(make.save(maker, tmp_path, "larger"), tmp_path / "larger", SMALL).manifest["trees"][0]
-    for one, other in zip(plain["regions"], larger["regions"], strict=True):
-        assert other["error"] > 20 * one["error"]
+    for plain_region, larger_region in zip(plain["regions"], larger["regions"], strict=True):
+        assert larger_region["error"] > 20 * plain_region["error"]
