@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 HERE = Path(__file__).resolve().parent
-SAMPLES = {  # the slowest first, so that two workers finish together
+SAMPLES = {  # the slowest first, so that two processes finish together
     "sculpture": "a marble trefoil with a bronze edge: 845,000 triangles, 2048² pictures",
     "koi": "two fish over a train of gears: skinned and rigid animation, two clips",
     "lantern": "a brass lantern with a candle: four materials, glass, a light",
@@ -37,18 +37,17 @@ SAMPLES = {  # the slowest first, so that two workers finish together
     show_default="src beside this script",
     help="Folder for the GLBs.",
 )
-@click.option("--force", is_flag=True, help="Make them again although they are up to date.")
+@click.option("--force", is_flag=True, help="Make models again even if they are up to date.")
 def main(names: tuple[str, ...], out: Path, force: bool) -> None:
     """Make the sample models NAME (default: all): sculpture, koi, lantern.
 
-    A model that this version of the script has already made is left alone. The same version on the same
-    platform makes the same bytes.
+    Models that this version of the script has made are kept. On one platform, one version always makes the same bytes.
     """
     unknown = [name for name in names if name not in SAMPLES]
     if unknown:
-        raise click.BadParameter(f"no sample is called {', '.join(unknown)}; there are {', '.join(SAMPLES)}")
+        raise click.BadParameter(f"unknown sample {', '.join(unknown)}; choose from {', '.join(SAMPLES)}")
     recipe = current_recipe()
-    wanted = []
+    outdated = []
     for name in SAMPLES:
         if names and name not in names:
             continue
@@ -57,34 +56,43 @@ def main(names: tuple[str, ...], out: Path, force: bool) -> None:
             click.echo(f"{target}: up to date")
         else:
             click.echo(f"{target}: making {SAMPLES[name]}")
-            wanted.append((name, target))
-    if not wanted:
-        return
+            outdated.append((name, target))
+    if outdated:
+        _make_all(outdated, out, recipe)
+
+
+def _make_all(jobs: list[tuple[str, Path]], out: Path, recipe: str) -> None:
+    """Make models in parallel, each a (name, target).
+
+    Raises click.ClickException if a file cannot be written or a process is killed.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        # A worker dies of Ctrl-C at once and in silence.
-        workers, quiet = min(len(wanted), os.cpu_count() or 1), (signal.SIGINT, signal.SIG_DFL)
-        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), signal.signal, quiet) as pool:
+        # With the default handler a process ends at Ctrl-C at once and prints no traceback.
+        processes, handler = min(len(jobs), os.cpu_count() or 1), (signal.SIGINT, signal.SIG_DFL)
+        with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), signal.signal, handler) as pool:
             try:
-                for done in as_completed([pool.submit(_make, *job, recipe) for job in wanted]):
+                for done in as_completed([pool.submit(_make, *job, recipe) for job in jobs]):
                     target, size, seconds = done.result()
                     click.echo(f"{target}: {size / 1e6:.1f} MB in {seconds:.1f} s")
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for worker in multiprocessing.active_children():
-                    worker.terminate()
-                    worker.join()
-                for _, target in wanted:
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                    process.join()
+                for _, target in jobs:
                     target.with_suffix(".part").unlink(missing_ok=True)
                 raise
     except BrokenProcessPool as error:
-        raise click.ClickException("a worker was killed; the sculpture needs about 1.3 GB of memory") from error
+        raise click.ClickException(
+            "a process was killed, perhaps for lack of memory: the sculpture needs about 1.3 GB"
+        ) from error
     except OSError as error:
-        raise click.ClickException(f"{error.filename or out}: {error.strerror or error}") from error
+        raise click.ClickException(f"{error.filename or out}: cannot write: {error.strerror or error}") from error
 
 
 def _make(name: str, target: Path, recipe: str) -> tuple[Path, int, float]:
-    """Make one model and put it in place whole: its path, bytes, seconds."""
+    """Make one model, and rename it to its target when it is complete: its path, bytes and seconds."""
     start = time.perf_counter()
     content: bytes = importlib.import_module(f"samples.{name}").build(recipe)
     partial = target.with_suffix(".part")
@@ -94,7 +102,7 @@ def _make(name: str, target: Path, recipe: str) -> tuple[Path, int, float]:
 
 
 def current_recipe() -> str:
-    """The version of this script: a digest of the sources that decide what the models are."""
+    """The version of the models: a digest of the sources that make them."""
     digest = hashlib.sha256()
     for source in sorted((HERE / "samples").glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes().replace(b"\r\n", b"\n"))
@@ -102,7 +110,7 @@ def current_recipe() -> str:
 
 
 def made_with(path: Path) -> str | None:
-    """The recipe written in a GLB's `asset.extras`; None if there is no such file or it is not ours."""
+    """The recipe in a GLB's `asset.extras`; None if the file does not exist or another program made it."""
     try:
         with path.open("rb") as file:
             magic, _, _, length, kind = struct.unpack("<4s4I", file.read(20))
@@ -121,5 +129,5 @@ if __name__ == "__main__":
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped; nothing half made is left", err=True)
+        click.echo("stopped; no incomplete file is left", err=True)
         sys.exit(130)

@@ -1,1 +1,1 @@
-"""The sample models: each module makes one, from numbers alone."""
+"""The sample models, computed without any input: koi, lantern and sculpture, and the modules that they share."""

@@ -1,4 +1,4 @@
-"""Finishes that more than one model wears: aged brass on a trim sheet, oiled walnut, overlapping scales."""
+"""Finishes that several models share: aged brass on a trim sheet, oiled walnut, overlapping scales."""
 
 from __future__ import annotations
 
@@ -9,67 +9,67 @@ from . import noise, picture
 from .mesh import Corners, arc_length, lathe
 from .noise import Floats
 
-TRIM_M = 0.16  # the brass picture repeats along u every 16 cm; its rows are the kinds of surface below
-# Rows of the brass picture (v from, v to), each with a gutter between: engraved, engraved, cast, turned, sooted.
+TRIM_M = 0.16  # metres after which the brass picture repeats along u
+# Rows (v from, v to) of the brass picture with gutters between them: engraved, engraved, cast, turned, sooted.
 SCALES, FRIEZE, SATIN, BRIGHT, SOOT = (0.01, 0.44), (0.465, 0.565), (0.59, 0.71), (0.735, 0.885), (0.91, 0.99)
 
 
 def trim(corners: Corners, row: tuple[float, float], low: float, high: float) -> Corners:
-    """Map (metres along, metres up from `low` to `high`) into one row of the brass picture."""
+    """Map UVs in metres, with v from `low` to `high`, into one row of the brass picture."""
     u = corners.uvs[..., 0] / TRIM_M
     up = np.clip((corners.uvs[..., 1] - low) / (high - low), 0, 1)
     return Corners(corners.positions, np.stack([u, row[1] - (row[1] - row[0]) * up], axis=-1))
 
 
 def turned(profile: Floats, sides: int, row: tuple[float, float]) -> Corners:
-    """A lathe part in one row of the brass picture; u runs in metres around its widest place."""
+    """A lathe part in one row of the brass picture; u is in metres at its widest place."""
     length = arc_length(profile)
     part = lathe(profile, length, sides, turns_u=2 * np.pi * profile[:, 0].max())
     return trim(part, row, 0.0, length[-1])
 
 
 def scales(across: Floats, along: Floats) -> tuple[Floats, Floats]:
-    """Scales like a roof's or a fish's: one unit wide, each row half a scale on and over the row before.
+    """Overlapping scales, as on a roof or a fish: one unit wide, each row shifted by half a scale.
 
-    Round edges point to falling `along`. Returns the height, 0…about 1, and the distance from the edge of
-    the scale that lies on top.
+    Round edges point towards smaller `along`. Returns the height, 0…about 1, and the distance from the edge of
+    the topmost scale.
     """
     line = np.floor(along)
     height, edge = np.zeros(along.shape), np.zeros(along.shape)
     for below in (1, 0):
         dx = (across + 0.5 * ((line - below) % 2)) % 1 - 0.5
         dy = along - line + below
-        reach = dy - 0.78 * (1 - np.sqrt(1 - (2 * dx).clip(-1, 1) ** 2))  # 0 on the round edge
-        rib = 0.10 * np.exp(-((dx / 0.05) ** 2)) * noise.step(0.08, 0.2, reach)
-        height = np.where(reach > 0, 1 - 0.46 * dy - 0.9 * dx**2 + rib, height)
-        edge = np.where(reach > 0, reach, edge)
+        inside = dy - 0.78 * (1 - np.sqrt(1 - (2 * dx).clip(-1, 1) ** 2))  # 0 on the round edge
+        rib = 0.10 * np.exp(-((dx / 0.05) ** 2)) * noise.step(0.08, 0.2, inside)
+        height = np.where(inside > 0, 1 - 0.46 * dy - 0.9 * dx**2 + rib, height)
+        edge = np.where(inside > 0, inside, edge)
     return height, edge
 
 
 def brass_pictures(size: int) -> dict[str, picture.Picture]:
-    """The trim sheet: engraved rows and plain ones, worn bright where high, brown where low."""
+    """The trim sheet of engraved and plain rows: raised parts are worn bright, hollows are brown."""
     v, u = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     relief = np.zeros((size, size))  # metres
-    worn = np.full((size, size), 0.55)  # 0 brown and dull, 1 bright
+    worn = np.full((size, size), 0.55)  # 0 is brown and dull, 1 is bright
 
     def row(place: tuple[float, float]) -> tuple[slice, Floats, Floats]:
         rows = slice(round((place[0] - 0.01) * size), round((place[1] + 0.01) * size))
         return rows, u[rows], (place[1] - v[rows]) / (place[1] - place[0])
 
-    rows, x, y = row(SCALES)  # overlapping scales, each row half a scale on, the upper over the lower
+    rows, x, y = row(SCALES)  # overlapping scales
     height, edge = scales(x * 14, y * 10)
     relief[rows] = 0.0010 * ndimage.gaussian_filter(height, size / 1024 * 1.2)
     worn[rows] = 0.35 + 0.5 * np.exp(-edge / 0.16)
 
-    rows, x, y = row(FRIEZE)  # a guilloche: two bands that cross over and under, a boss in each eye
+    rows, x, y = row(FRIEZE)  # a guilloche: two bands that cross over and under, with a boss in each opening
     p = 2 * y - 1
     turn = x * 10 * np.pi
     band = 0.0 * x
     for sign in (-1, 1):
         middle = 0.50 * sign * np.sin(turn)
-        apart = np.abs(p - middle) / np.sqrt(1 + (0.5 * 10 * np.pi / 7.7 * np.cos(turn)) ** 2) / 0.19
+        distance = np.abs(p - middle) / np.sqrt(1 + (0.5 * 10 * np.pi / 7.7 * np.cos(turn)) ** 2) / 0.19
         over = 0.75 + 0.25 * sign * np.cos(turn)
-        profile = np.sqrt((1 - apart**2).clip(0)) * over
+        profile = np.sqrt((1 - distance**2).clip(0)) * over
         band = np.maximum(band, profile)
     boss = np.sqrt((1 - ((((turn / np.pi) % 1 - 0.5) / 0.17) ** 2 + (p / 0.24) ** 2)).clip(0)) * 0.9
     border = noise.step(0.80, 0.86, np.abs(p))
@@ -81,17 +81,17 @@ def brass_pictures(size: int) -> dict[str, picture.Picture]:
     worn[row(BRIGHT)[0]] = 0.92
     worn[row(SOOT)[0]] = 0.12
 
-    # Plain rows are pulled 4 times taller on the model than they are wide: their noise is finer upwards.
-    pulled = np.arange(size)
-    calm = np.ones((size, 1))
-    for place, quiet in ((SATIN, 0.6), (BRIGHT, 0.35), (SOOT, 0.3)):
+    # On the model, plain rows are stretched 4 times in height, so their noise is 4 times finer along v.
+    stretched_rows = np.arange(size)
+    amplitude = np.ones((size, 1))
+    for place, factor in ((SATIN, 0.6), (BRIGHT, 0.35), (SOOT, 0.3)):
         rows = row(place)[0]
-        pulled[rows] = pulled[rows.start] + 4 * np.arange(rows.stop - rows.start)
-        calm[rows] = quiet
-    pulled %= size
-    mottle = calm * noise.tile(size, size, 31, (7, 7), 1.2)[pulled]
-    speck = calm * noise.tile(size, size, 32, (60, 60), 0.8)[pulled]
-    brushed = calm * noise.tile(size, size, 33, (50, 12), 0.9)[pulled]
+        stretched_rows[rows] = stretched_rows[rows.start] + 4 * np.arange(rows.stop - rows.start)
+        amplitude[rows] = factor
+    stretched_rows %= size
+    mottle = amplitude * noise.tile(size, size, 31, (7, 7), 1.2)[stretched_rows]
+    speck = amplitude * noise.tile(size, size, 32, (60, 60), 0.8)[stretched_rows]
+    brushed = amplitude * noise.tile(size, size, 33, (50, 12), 0.9)[stretched_rows]
     scratches = np.clip(noise.tile(size, size, 34, (150, 5), 0.3) - 2.1, 0, 1)
     hollow = 1 - np.exp(
         -np.maximum(ndimage.gaussian_filter(relief, size / 1024 * 5, mode="wrap") - relief, 0) / 0.00016

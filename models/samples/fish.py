@@ -1,7 +1,7 @@
-"""A koi: its body and fins, the joints they are bound to, and its coats.
+"""A koi: its body and fins, their joints, and its coats.
 
-Space: metres, nose towards +z, back up, the origin where the rod holds it. Along the body runs `s`, from
-the nose (0) to the root of the tail (1); around it `a`, from the belly over the left flank to the back (π).
+Space: metres, nose towards +z, back up, the origin where the rod holds the fish. `s` runs along the body, from
+the nose (0) to the root of the tail (1); `a` runs around it, from the belly over the left flank to the back (π).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.interpolate import PchipInterpolator
 
 from . import noise, picture
 from .finishes import scales
-from .mesh import Corners, Mesh, joined, lathe, rotation, sheet, together, translation, tube, weld
+from .mesh import Corners, Mesh, join_corners, join_meshes, lathe, rotation, sheet, translation, tube, weld
 from .noise import Floats
 
 NOSE_M, LENGTH_M = 0.060, 0.135
@@ -30,21 +30,21 @@ RISE = PchipInterpolator(
     STATIONS, [-0.0040, -0.0040, -0.0039, -0.0034, -0.0020, 0.0, 0.0012, 0.0012, 0.0012, 0.0020, 0.0024, 0.0026]
 )
 
-BODY_V = 0.88  # rows of the skin picture that show the body; the eye lies below
+BODY_V = 0.88  # share of the skin picture, from its top, that shows the body; the eye is below
 EYE_UV = (0.03, 0.915, 0.06, 0.07)  # corner and size of the eye's patch
 
 
 @dataclass(frozen=True)
 class Joint:
-    """A bone's start: where it is bound, the axis it swings about, and its motion in degrees."""
+    """A joint: its place in the bind pose, its axis, and its motion in degrees."""
 
     name: str
     parent: int | None
     at: tuple[float, float, float]
     axis: tuple[float, float, float] = (0.0, 1.0, 0.0)
-    rest: float = 0.0  # the bend of a fish that circles to its left
+    rest: float = 0.0  # of a fish that circles to its left
     swing: float = 0.0
-    lag: float = 0.0  # radians after the head
+    lag: float = 0.0  # radians behind the head
 
 
 FISH_JOINTS = (
@@ -59,21 +59,21 @@ FISH_JOINTS = (
     Joint("right fin", 0, (-0.0125, -0.0085, 0.0285), (-0.35, 0.0, 1.0), 0.0, -15.0, 1.4),
 )
 SPINE = (1, 0, 2, 3, 4, 5, 6)  # from head to tail
-BLEND_M = 0.009  # over this length on either side of a joint two bones share the skin
+BLEND_M = 0.009  # length on either side of a joint in which two joints share the vertices
 Skin = dict[str, NDArray[np.uint8] | NDArray[np.float32]]
 
 
 def fish_meshes() -> tuple[Mesh, Skin, Mesh, Skin]:
-    """The solid part and its skin, then the fins and theirs. JOINTS_0 counts in FISH_JOINTS."""
-    solid = weld(together([_body(), *_eyes(), *_barbels()]), 50)
-    spine = weld(together([_tail(), _dorsal(), _anal(), *_pelvic()]), 80)
+    """The body with its skin, and the fins with theirs. JOINTS_0 are indices into FISH_JOINTS."""
+    solid = weld(join_corners([_body(), *_eyes(), *_barbels()]), 50)
+    spine = weld(join_corners([_tail(), _dorsal(), _anal(), *_pelvic()]), 80)
     left, right = (weld(_pectoral(side), 80) for side in (1, -1))
     weights = np.concatenate([_spine_weights(spine.positions), _fin_weights(left, 7), _fin_weights(right, 8)])
-    return solid, _skin(_spine_weights(solid.positions)), joined(spine, left, right), _skin(weights)
+    return solid, _skin(_spine_weights(solid.positions)), join_meshes(spine, left, right), _skin(weights)
 
 
 def surface(s: Floats, a: Floats) -> Floats:
-    """Points of the body, (…, 3)."""
+    """Points (…, 3) of the body."""
     high, wide = HEIGHT(s), WIDTH(s)
     x, y = np.sin(a), -np.cos(a)
     # Fuller shoulders than an ellipse, and a keel towards the tail.
@@ -82,11 +82,11 @@ def surface(s: Floats, a: Floats) -> Floats:
 
 
 def _spine_weights(points: Floats) -> Floats:
-    """Weights (n, joints) by the place along the spine: at most three bones share a vertex."""
+    """Weights (n, joints) by the position along the spine; at most three joints share a vertex."""
     z = points[:, 2]
     past = [np.ones_like(z)]
     for joint in SPINE[1:]:
-        # Behind the trunk's front end lies the trunk: the head's own joint is where it starts.
+        # The trunk begins at the head's joint, not at its own.
         start = FISH_JOINTS[1].at[2] if joint == 0 else FISH_JOINTS[joint].at[2]
         past.append(noise.step(-BLEND_M, BLEND_M, start - z))
     past.append(np.zeros_like(z))
@@ -97,7 +97,7 @@ def _spine_weights(points: Floats) -> Floats:
 
 
 def _fin_weights(fin: Mesh, joint: int) -> Floats:
-    """A paired fin: its root moves with the body, the rest with its own joint."""
+    """Weights of a paired fin: its root moves with the body, the rest with its own joint."""
     reach = np.linalg.norm(fin.positions - np.array(FISH_JOINTS[joint].at), axis=1)
     own = noise.step(0.001, 0.012, reach)
     weights = _spine_weights(fin.positions) * (1 - own)[:, None]
@@ -106,7 +106,7 @@ def _fin_weights(fin: Mesh, joint: int) -> Floats:
 
 
 def _skin(weights: Floats) -> Skin:
-    """The four strongest bones of each vertex, their weights summing to 1."""
+    """The four joints with the largest weights of each vertex, with weights that sum to 1."""
     strongest = np.argsort(-weights, axis=1, kind="stable")[:, :4]
     kept = np.take_along_axis(weights, strongest, axis=1)
     kept = (kept / kept.sum(axis=1, keepdims=True)).astype(np.float32)
@@ -159,7 +159,7 @@ def _barbels() -> list[Corners]:
 
 
 def _fan(root: Floats, tips: Floats, bow: Floats) -> Corners:
-    """A fin: rays from `root` (k, 3) to `tips` (k, 3), bent by `bow` (3,) in the middle; u runs outwards."""
+    """A fin: rays from `root` (k, 3) to `tips` (k, 3), bent by `bow` (3,) in the middle; u grows outwards."""
     r = np.linspace(0, 1, 9)
     points = root[:, None] + (tips - root)[:, None] * r[None, :, None] + np.sin(np.pi * r)[None, :, None] * bow
     v = np.linspace(0.02, 0.98, len(root))
@@ -215,7 +215,7 @@ def _pectoral(side: int) -> Corners:
 
 
 def _skin_texels(size: int) -> tuple[Floats, Floats, Floats]:
-    """`s`, `a` and the point of each texel of the skin picture."""
+    """`s`, `a` and the surface point of each texel of the skin picture."""
     v, u = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     s = np.clip((u - 0.01) / 0.98, 0, 1)
     a = np.clip((v - 0.01) / (BODY_V - 0.02), -0.02, 1.02) * 2 * np.pi
@@ -223,14 +223,14 @@ def _skin_texels(size: int) -> tuple[Floats, Floats, Floats]:
 
 
 def _scaled(s: Floats, a: Floats) -> tuple[Floats, Floats, Floats]:
-    """Height and edge distance of the scales, and where there are any: behind the gills."""
+    """Height and edge distance of the scales, and the share of scales, 0…1: there are none before the gills."""
     height, edge = scales(34 * a / (2 * np.pi), -(s * 38))
     gill = 0.205 + 0.030 * np.cos(a - np.pi / 2) ** 2
     return height, edge, noise.step(0.0, 0.03, s - gill) * (1 - 0.5 * noise.step(0.9, 1.0, s))
 
 
 def _eye_patch(size: int) -> tuple[slice, slice, Floats]:
-    """The eye's rows and columns, and 0 at its rim … 1 at its centre."""
+    """Rows and columns of the eye, and a value from 0 at its rim to 1 at its centre."""
     u, v, du, dv = EYE_UV
     rows, columns = slice(int((v - 0.012) * size), size), slice(0, int((u + du + 0.03) * size))
     down = (np.arange(size)[rows] + 0.5) / size
@@ -238,7 +238,7 @@ def _eye_patch(size: int) -> tuple[slice, slice, Floats]:
 
 
 def _coat(name: str, size: int, colour: Floats) -> picture.Picture:
-    """Add the eye and encode."""
+    """The encoded picture, with the eye added."""
     rows, columns, centre = _eye_patch(size)
     ring = np.exp(-(((centre - 0.42) / 0.12) ** 2))
     iris = picture.blend(np.array([0.02, 0.014, 0.010]), np.array([0.55, 0.34, 0.09]), ring)
@@ -247,7 +247,7 @@ def _coat(name: str, size: int, colour: Floats) -> picture.Picture:
 
 
 def kohaku_picture(size: int) -> picture.Picture:
-    """White with vermilion islands on the back, a few drops of ink."""
+    """White, with vermilion patches on the back and a few black spots."""
     s, a, points = _skin_texels(size)
     _, edge, scaled = _scaled(s, a)
     back = noise.step(-0.5, 0.55, -np.cos(a))
@@ -266,7 +266,7 @@ def kohaku_picture(size: int) -> picture.Picture:
 
 
 def asagi_picture(size: int) -> picture.Picture:
-    """Slate blue, each scale with a pale rim; head pale, cheeks and belly vermilion."""
+    """Slate blue scales with pale rims; a pale head, vermilion cheeks and belly."""
     s, a, points = _skin_texels(size)
     _, edge, scaled = _scaled(s, a)
     low = np.cos(a)
@@ -281,7 +281,7 @@ def asagi_picture(size: int) -> picture.Picture:
 
 
 def _lined(colour: Floats, s: Floats, a: Floats, edge: Floats, scaled: Floats) -> Floats:
-    """Shade what every coat shares: the rims of the scales, the gill cover, the mouth."""
+    """The colour with the lines that all coats share: rims of scales, gill covers, mouth."""
     rim = np.exp(-edge / 0.07) * scaled
     colour = colour * (1 - 0.30 * rim)[..., None]
     gill = np.exp(-(((s - 0.205 - 0.030 * np.cos(a - np.pi / 2) ** 2) / 0.004) ** 2)) * noise.step(
@@ -292,7 +292,7 @@ def _lined(colour: Floats, s: Floats, a: Floats, edge: Floats, scaled: Floats) -
 
 
 def body_pictures(size: int) -> dict[str, picture.Picture]:
-    """What all coats share: normals of the scales, wet skin."""
+    """The pictures that all coats share: normals of the scales, and roughness of wet skin."""
     s, a, points = _skin_texels(size)
     height, edge, scaled = _scaled(s, a)
     gill = s - 0.205 - 0.030 * np.cos(a - np.pi / 2) ** 2
@@ -315,10 +315,10 @@ def body_pictures(size: int) -> dict[str, picture.Picture]:
 
 
 def fin_pictures(size: int) -> dict[str, picture.Picture]:
-    """Rays in a sheer web, clear towards the edge."""
+    """Fin rays in a translucent membrane, clearer towards the edge."""
     v, u = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     drift = noise.tile(size, size, 97, (3, 3), 1.6)
-    # Rays fork once on their way out.
+    # Each ray forks once.
     fork = noise.step(0.35, 0.65, u)
     ray = (
         np.abs(np.cos(np.pi * 17 * v + 0.12 * drift)) * (1 - fork)
@@ -328,8 +328,8 @@ def fin_pictures(size: int) -> dict[str, picture.Picture]:
     alpha = (0.66 + 0.32 * ray) * (1 - 0.38 * u) + 0.4 * np.exp(-u / 0.12)
     alpha *= 1 - noise.step(0.88, 1.02, u - 0.03 * drift) * 0.8
     tone = picture.blend(np.array([0.62, 0.60, 0.57]), np.array([0.92, 0.91, 0.89]), ray)
-    picture_ = np.concatenate([picture.srgb(tone), np.clip(alpha, 0.05, 1)[..., None]], axis=-1)
+    rgba = np.concatenate([picture.srgb(tone), np.clip(alpha, 0.05, 1)[..., None]], axis=-1)
     return {
-        "base": picture.channels("fin_base", picture_),
+        "base": picture.channels("fin_base", rgba),
         "normal": picture.channels("fin_normal", picture.normals(0.00010 * ray, (0.030 / size, 0.030 / size))),
     }

@@ -1,4 +1,4 @@
-"""A glTF 2.0 binary file, put together piece by piece."""
+"""A writer for binary glTF 2.0 files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COPYRIGHT = "The StreamXR authors, Apache-2.0"
 
 
 class Glb:
-    """One glTF document and its binary chunk. Every method that adds something returns its index."""
+    """One glTF document and its binary chunk. The methods that add an object return its index."""
 
     def __init__(self, recipe: str) -> None:
         asset = gl.Asset(version="2.0", generator="StreamXR make_samples", copyright=COPYRIGHT)
@@ -29,15 +29,15 @@ class Glb:
         self._chunk = bytearray()
 
     def texture(self, picture: Picture) -> int:
-        """Add a picture; textures repeat and have mip levels."""
+        """Add a picture as a texture that repeats and has mip levels."""
         view = self._view(picture.encoded, None)
         self.document.images.append(gl.Image(name=picture.name, mimeType=picture.mime, bufferView=view))
         self.document.textures.append(gl.Texture(name=picture.name, sampler=0, source=len(self.document.images) - 1))
         return len(self.document.textures) - 1
 
     def textures(self, pictures: Mapping[str, Picture]) -> dict[str, int]:
-        """Add pictures by role, as `material` takes them."""
-        return {role: self.texture(made) for role, made in pictures.items()}
+        """Add pictures by role; the result is an argument of `material`."""
+        return {role: self.texture(picture) for role, picture in pictures.items()}
 
     def material(
         self,
@@ -51,7 +51,7 @@ class Glb:
     ) -> int:
         """Add a metallic-roughness material; `textures` by role: base, normal, orm, emissive."""
 
-        def of(role: str, kind: Any) -> Any:
+        def texture_info(role: str, kind: Any) -> Any:
             return kind(index=textures[role]) if role in textures else None
 
         material = gl.Material(
@@ -60,12 +60,12 @@ class Glb:
                 baseColorFactor=[float(f) for f in factor],
                 metallicFactor=metallic,
                 roughnessFactor=roughness,
-                baseColorTexture=of("base", gl.TextureInfo),
-                metallicRoughnessTexture=of("orm", gl.TextureInfo),
+                baseColorTexture=texture_info("base", gl.TextureInfo),
+                metallicRoughnessTexture=texture_info("orm", gl.TextureInfo),
             ),
-            normalTexture=of("normal", gl.NormalMaterialTexture),
-            occlusionTexture=of("orm", gl.OcclusionTextureInfo),
-            emissiveTexture=of("emissive", gl.TextureInfo),
+            normalTexture=texture_info("normal", gl.NormalMaterialTexture),
+            occlusionTexture=texture_info("orm", gl.OcclusionTextureInfo),
+            emissiveTexture=texture_info("emissive", gl.TextureInfo),
             emissiveFactor=[1.0, 1.0, 1.0] if "emissive" in textures else None,
             alphaCutoff=None,
             **rest,
@@ -76,9 +76,9 @@ class Glb:
     def attributes(
         self, mesh: Mesh, skin: Mapping[str, NDArray[Any]] | None = None, *, tangents: bool = True
     ) -> tuple[Any, int]:
-        """Write a mesh's vertices and indices once, for any number of primitives; returns what `mesh` takes.
+        """Write the vertices and indices of a mesh: attributes and index accessor for primitives of `mesh`.
 
-        JOINTS_0 and WEIGHTS_0 come in `skin`. Tangents are for materials with a normal map.
+        skin: JOINTS_0 and WEIGHTS_0. tangents: for materials with a normal map.
         """
         attributes = gl.Attributes(
             POSITION=self.accessor(mesh.positions.astype(np.float32), gl.ARRAY_BUFFER, bounds=True),
@@ -89,12 +89,12 @@ class Glb:
             attributes.TANGENT = self.accessor(mesh.tangents().astype(np.float32), gl.ARRAY_BUFFER)
         for name, array in (skin or {}).items():
             setattr(attributes, name, self.accessor(array, gl.ARRAY_BUFFER))
-        wide = np.uint16 if len(mesh.positions) < 65535 else np.uint32
-        indices = self.accessor(mesh.triangles.reshape(-1).astype(wide), gl.ELEMENT_ARRAY_BUFFER)
+        index_type = np.uint16 if len(mesh.positions) < 65535 else np.uint32
+        indices = self.accessor(mesh.triangles.reshape(-1).astype(index_type), gl.ELEMENT_ARRAY_BUFFER)
         return attributes, indices
 
     def mesh(self, name: str, primitives: Sequence[tuple[tuple[Any, int], int]]) -> int:
-        """Add a mesh of primitives, each (what `attributes` returned, material)."""
+        """Add a mesh. primitives: (result of `attributes`, material) each."""
         self.document.meshes.append(
             gl.Mesh(
                 name=name,
@@ -107,7 +107,7 @@ class Glb:
         return len(self.document.meshes) - 1
 
     def node(self, name: str, parent: int | None = None, **rest: Any) -> int:
-        """Add a node under `parent`, or to the scene."""
+        """Add a node as a child of `parent`, or to the scene."""
         self.document.nodes.append(gl.Node(name=name, **rest))
         index = len(self.document.nodes) - 1
         if parent is None:
@@ -117,7 +117,7 @@ class Glb:
         return index
 
     def skin(self, name: str, joints: Sequence[int], inverse_bind: Floats) -> int:
-        """Add a skin; `inverse_bind` is (joints, 4, 4), row-major as numpy writes matrices."""
+        """Add a skin. inverse_bind: (joints, 4, 4) for column vectors."""
         columns = np.ascontiguousarray(inverse_bind.transpose(0, 2, 1)).astype(np.float32).reshape(-1, 16)
         matrices = self.accessor(columns, None)
         self.document.skins.append(
@@ -126,7 +126,7 @@ class Glb:
         return len(self.document.skins) - 1
 
     def animation(self, name: str, tracks: Sequence[tuple[int, str, int, int]]) -> None:
-        """Add a clip of linear tracks, each (node, path, accessor of seconds, accessor of values)."""
+        """Add a clip of linear tracks: (node, path, accessor of seconds, accessor of values) each."""
         self.document.animations.append(
             gl.Animation(
                 name=name,
@@ -139,7 +139,7 @@ class Glb:
         )
 
     def accessor(self, array: NDArray[Any], target: int | None, *, bounds: bool = False) -> int:
-        """Add an array (n,) or (n, k); `bounds` writes its minimum and maximum."""
+        """Add an array (n,) or (n, k). bounds: whether to state its minimum and maximum."""
         kinds = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
         codes = {"uint8": 5121, "uint16": 5123, "uint32": 5125, "float32": 5126}
         flat = np.ascontiguousarray(array).reshape(len(array), -1)
@@ -156,7 +156,7 @@ class Glb:
         return len(self.document.accessors) - 1
 
     def encode(self) -> bytes:
-        """The file."""
+        """The bytes of the GLB file."""
         self.document.buffers = [gl.Buffer(byteLength=len(self._chunk))]
         self.document.set_binary_blob(bytes(self._chunk))
         return b"".join(self.document.save_to_bytes())

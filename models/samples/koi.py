@@ -1,7 +1,7 @@
 """The clockwork koi: two fish that swim around a pearl on a train of brass gears.
 
-Rigid nodes turn and slide (rotor, planet gears, rods), the fish are skinned to a spine and two fins. Two
-clips, both seamless: Swim, and Glide at half the pace.
+Rigid nodes turn and slide (rotor, planet gears, rods); the fish are skinned to a spine and two fins. There are two
+clips that loop without a seam: Swim, and Glide at half the speed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from .finishes import BRIGHT, FRIEZE, SATIN, brass_pictures, trim, turned, walnut_pictures
 from .fish import FISH_JOINTS, asagi_picture, body_pictures, fin_pictures, fish_meshes, kohaku_picture
 from .glb import Glb
-from .mesh import Corners, arc_length, lathe, rotation, sheet, together, translation, tube, weld
+from .mesh import Corners, arc_length, join_corners, lathe, rotation, sheet, translation, tube, weld
 from .noise import Floats, step, tile
 from .picture import Picture, channels, colour, normals, orm, srgb
 
@@ -23,12 +23,12 @@ SUN_TEETH, PLANET_TEETH, PLANETS = 48, 16, 3
 GEAR_Y_M = 0.0565  # height of the gears' undersides
 SHAFT_M = GEAR_Y_M + 0.013  # where the column above the gear begins
 ORBIT_M, ARM_Y_M, FISH_Y_M = 0.112, 0.112, 0.168
-SWIM_S, SWIM_BEATS = 12.0, 10  # one turn of the rotor, and beats of the tail in it
+SWIM_S, SWIM_BEATS = 12.0, 10  # seconds of one turn of the rotor, and tail beats in it
 GLIDE_S, GLIDE_BEATS = 24.0, 8
 
 
 def build(recipe: str, detail: float = 1.0) -> bytes:
-    """The GLB. `detail` scales the pictures only; the mesh is small as it is."""
+    """The GLB. detail: scales the pictures only, since the mesh is small."""
     size = max(64, int(PICTURE * detail))
     out = Glb(recipe)
     brass = out.material("brass", out.textures(brass_pictures(size)))
@@ -52,7 +52,7 @@ def build(recipe: str, detail: float = 1.0) -> bytes:
     part("Stand", root, walnut, _stand())
     part("Bezel", root, brass, _bezel())
     part("Water", root, enamel, _water())
-    rotor = part("Rotor", root, brass, together([_gear(SUN_TEETH, 6), _spindle()]))
+    rotor = part("Rotor", root, brass, join_corners([_gear(SUN_TEETH, 6), _spindle()]))
     part("Pearl", rotor, pearl, _pearl())
     planet = out.mesh("Planet", [(out.attributes(weld(_gear(PLANET_TEETH, 0), 38)), brass)])
     planets, distance = [], MODULE_M * (SUN_TEETH + PLANET_TEETH) / 2
@@ -66,14 +66,14 @@ def build(recipe: str, detail: float = 1.0) -> bytes:
     rods, spines = [], []
     for name, side, scales, fin in (("Kohaku", 1, kohaku, white_fin), ("Asagi", -1, asagi, blue_fin)):
         slide = out.node(f"{name} rod", rotor, mesh=rod, translation=[side * ORBIT_M, 0.0, 0.0])
-        # Each fish heads along the orbit, its left side to the pearl.
+        # Each fish swims along the orbit with its left side towards the pearl.
         facing = [0.0, 1.0, 0.0, 0.0] if side > 0 else [0.0, 0.0, 0.0, 1.0]
         mount = out.node(f"{name} mount", slide, translation=[0.0, FISH_Y_M, 0.0], rotation=facing)
         joints: list[int] = []
         for joint in FISH_JOINTS:
-            above = np.zeros(3) if joint.parent is None else np.array(FISH_JOINTS[joint.parent].at)
+            parent_at = np.zeros(3) if joint.parent is None else np.array(FISH_JOINTS[joint.parent].at)
             parent = mount if joint.parent is None else joints[joint.parent]
-            offset = [float(x) for x in np.array(joint.at) - above]
+            offset = [float(x) for x in np.array(joint.at) - parent_at]
             rest = [float(x) for x in _quaternions(joint.axis, np.array([joint.rest]))[0]]
             joints.append(out.node(f"{name} {joint.name}", parent, translation=offset, rotation=rest))
         bind = np.stack([translation(*(-x for x in joint.at)) for joint in FISH_JOINTS])
@@ -91,13 +91,13 @@ def _animate(
     out: Glb, name: str, seconds: float, beats: int, vigour: float,
     rotor: int, planets: list[int], rods: list[int], spines: list[list[int]],
 ) -> None:  # fmt: skip
-    """One clip: one turn of the rotor, the gears in mesh with it, the fish in step."""
+    """One clip: one turn of the rotor, with the gears in mesh and the fish in step."""
 
     def times(keys: int) -> int:
         return out.accessor(np.linspace(0, seconds, keys + 1).astype(np.float32), None, bounds=True)
 
     def values(array: Floats) -> int:
-        array[-1] = array[0]  # bit for bit, so that the loop has no seam
+        array[-1] = array[0]  # bit for bit, so that the clip loops without a seam
         return out.accessor(array.astype(np.float32), None)
 
     def spin(turns: float, keys: int, start: float) -> Floats:
@@ -106,7 +106,7 @@ def _animate(
     coarse, quick, fine = times(8), times(8 * SUN_TEETH // PLANET_TEETH), times(beats * 12)
     tracks = [(rotor, "rotation", coarse, values(spin(1, 8, 0.0)))]
     for i, planet in enumerate(planets):
-        # Against the sun's tooth stands a gap: half a pitch on from the direction to the axis.
+        # A gap of the planet meets a tooth of the sun, so the planet is turned by half a pitch.
         start = 360 / PLANETS * i + 180 / PLANET_TEETH
         turns = -SUN_TEETH / PLANET_TEETH
         tracks.append((planet, "rotation", quick, values(spin(turns, 24, start))))
@@ -125,7 +125,7 @@ def _animate(
 
 
 def _quaternions(axis: tuple[float, float, float], degrees: Floats) -> Floats:
-    """Turns about one axis as (n, 4) unit quaternions, x y z w."""
+    """Rotations about one axis as (n, 4) unit quaternions (x, y, z, w)."""
     half = np.radians(degrees) / 2
     unit = np.asarray(axis) / np.linalg.norm(axis)
     return np.concatenate([np.sin(half)[:, None] * unit, np.cos(half)[:, None]], axis=1)
@@ -145,7 +145,7 @@ def _stand() -> Corners:
 
 
 def _bezel() -> Corners:
-    """The engraved band let into the walnut, the ring that holds the enamel, and the gears' studs."""
+    """The engraved band in the walnut, the ring that holds the enamel, and the gears' studs."""
     band = np.array(
         [
             (0.1420, 0.0248), (0.1432, 0.0252), (0.1436, 0.0262), (0.1436, 0.0413), (0.1432, 0.0423), (0.1420, 0.0427)
@@ -170,11 +170,11 @@ def _bezel() -> Corners:
         turned(stud, 14, BRIGHT).moved(translation(distance * np.sin(a), 0, distance * np.cos(a)))
         for a in 2 * np.pi / PLANETS * np.arange(PLANETS)
     ]
-    return together([trim(belt, FRIEZE, length[2], length[3]), turned(ring, 80, BRIGHT), *studs])
+    return join_corners([trim(belt, FRIEZE, length[2], length[3]), turned(ring, 80, BRIGHT), *studs])
 
 
 def _water() -> Corners:
-    """The enamelled disc under the gears; its UVs are a plan."""
+    """The enamelled disc under the gears; its UVs are its plan."""
     radius = np.array([0.1340, 0.1000, 0.0600, 0.0])
     part = lathe(np.stack([radius, 0.0510 + 0.0006 * np.cos(radius * 22)], axis=-1), radius, 80)
     xz = part.positions[..., [0, 2]]
@@ -182,13 +182,13 @@ def _water() -> Corners:
 
 
 def _gear(teeth: int, spokes: int) -> Corners:
-    """A spur gear lying at GEAR_Y_M, a tooth on +z; without spokes it is a dished disc."""
+    """A horizontal spur gear at GEAR_Y_M, with a tooth towards +z; without spokes it is a dished disc."""
     thick, pitch = 0.0052, MODULE_M * teeth / 2
     steps = 6
     turn = np.arange(teeth * steps + 1) / (teeth * steps)
     turn[-1] = 0.0
     at = np.arange(teeth * steps + 1) % steps
-    # Root, flank and crown of a trapezoidal tooth; the tooth is a little narrower than its gap.
+    # Root, flank and tip of a trapezoidal tooth, which is a little narrower than its gap.
     shift = np.array([0.0, 0.13, 0.20, 0.28, 0.72, 0.80])[at] - at / steps + 0.0
     shift[at == 5] += 0.07
     high = np.array([0.95, 0.92, 0.0, -1.12, -1.12, 0.0])[at] * MODULE_M
@@ -223,11 +223,11 @@ def _gear(teeth: int, spokes: int) -> Corners:
             ]
         )  # fmt: skip
         parts.append(turned(web, 24, SATIN))
-    return together(parts)
+    return join_corners(parts)
 
 
 def _spindle() -> Corners:
-    """What the sun gear carries: the turned column with a cup, and two arms in one S."""
+    """The column on the sun gear, with a cup at its top and two arms that form an S."""
     g = GEAR_Y_M
     column = np.array(
         [
@@ -258,8 +258,8 @@ def _spindle() -> Corners:
         ]
     )  # fmt: skip
     end = turned(sleeve, 14, BRIGHT).moved(translation(ORBIT_M, ARM_Y_M, 0))
-    half = together([arm, end])
-    return together([turned(column, 24, BRIGHT), half, half.moved(rotation([0, 1, 0], 180))])
+    half = join_corners([arm, end])
+    return join_corners([turned(column, 24, BRIGHT), half, half.moved(rotation([0, 1, 0], 180))])
 
 
 def _pearl() -> Corners:
@@ -271,7 +271,7 @@ def _pearl() -> Corners:
 
 
 def _rod() -> Corners:
-    """The rod that carries a fish and slides in its sleeve, with a knob below and a saddle above."""
+    """The sliding rod that carries a fish, with a knob below and a saddle above."""
     y = FISH_Y_M
     rod = np.array(
         [
@@ -284,7 +284,7 @@ def _rod() -> Corners:
 
 
 def _enamel_pictures(size: int) -> dict[str, Picture]:
-    """Deep water in enamel: rings that spread from the spindle, darker below, a gold rim."""
+    """Deep water in enamel, with rings that spread from the spindle."""
     y, x = np.meshgrid(*[((np.arange(size) + 0.5) / size - 0.5) * 0.272] * 2, indexing="ij")
     radius, turn = np.hypot(x, y), np.arctan2(x, y)
     drift = tile(size, size, 71, (2.5, 2.5), 3.5)

@@ -1,4 +1,4 @@
-"""The lantern: a six-sided brass cage on walnut, old glass, and a candle that burns."""
+"""The lantern: a six-sided brass cage on a walnut stand, with old glass and a burning candle."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from . import noise, picture
 from .finishes import BRIGHT, FRIEZE, SATIN, SCALES, SOOT, brass_pictures, trim, turned, walnut_pictures
 from .glb import Glb
-from .mesh import Corners, arc_length, lathe, rotation, sheet, together, translation, tube, weld
+from .mesh import Corners, arc_length, join_corners, lathe, rotation, sheet, translation, tube, weld
 from .noise import Floats
 
 SIDES = 6
@@ -17,7 +17,7 @@ FLOOR_M, CEILING_M = 0.078, 0.262
 
 
 def build(recipe: str, detail: float = 1.0) -> bytes:
-    """The GLB. `detail` scales the pictures only; the mesh is small as it is."""
+    """The GLB. detail: scales the pictures only, since the mesh is small."""
     size = max(64, int(PICTURE * detail))
     out = Glb(recipe)
     brass = out.material("brass", out.textures(brass_pictures(size)))
@@ -29,7 +29,7 @@ def build(recipe: str, detail: float = 1.0) -> bytes:
         extensions={"KHR_materials_emissive_strength": {"emissiveStrength": 4.0}},
     )
     out.document.extensionsUsed = ["KHR_lights_punctual", "KHR_materials_emissive_strength"]
-    # A candle is one candela; this one is dimmer, to sit in rooms lit for the eye of a camera.
+    # A real candle has about one candela; this one is dimmer, to match the exposure of usual scenes.
     light = {"type": "point", "name": "candle light", "color": [1.0, 0.62, 0.27], "intensity": 0.06, "range": 1.5}
     out.document.extensions = {"KHR_lights_punctual": {"lights": [light]}}
 
@@ -61,7 +61,7 @@ def _prism(profile: Floats, bevel: float = 0.004) -> Corners:
         columns, offsets = [], []
         for hand in (-1, 1):
             for bend in (0.0, 0.5, 1.0) if hand < 0 else (1.0, 0.5, 0.0):
-                # The fillet's centre lies on the corner's ray; `bend` leads from the corner to the side.
+                # The fillet's centre is on the ray to the corner; `bend` goes from the corner (0) to the side (1).
                 fillet = np.minimum(bevel, 0.4 * profile[:, 0])
                 centre = profile[:, 0] - fillet / np.cos(half_turn)
                 corner, lean = hand * half_turn, hand * half_turn * (1 - bend)
@@ -71,12 +71,12 @@ def _prism(profile: Floats, bevel: float = 0.004) -> Corners:
                 offsets.append(np.stack([x, length], axis=-1))
         turn = rotation([0, 1, 0], 360 / SIDES * side)
         sides.append(sheet(np.stack(columns), np.stack(offsets)).moved(turn))
-    return together(sides)
+    return join_corners(sides)
 
 
 def _around(part: Corners, offset_degrees: float = 0.0) -> Corners:
     """Six copies, one for each side."""
-    return together([part.moved(rotation([0, 1, 0], offset_degrees + 360 / SIDES * i)) for i in range(SIDES)])
+    return join_corners([part.moved(rotation([0, 1, 0], offset_degrees + 360 / SIDES * i)) for i in range(SIDES)])
 
 
 def _stand() -> Corners:
@@ -118,7 +118,7 @@ def _cage() -> Corners:
     flip = half[::-1] * [1, -1] + [0, FLOOR_M + CEILING_M]
     whole = np.concatenate([half, flip])
     column = lathe(whole, arc_length(whole), 10, turns_u=0.03)
-    # Its grain, and the picture's repeat, run up the column.
+    # The picture repeats along u, which is vertical here.
     column = trim(Corners(column.positions, column.uvs[..., ::-1]), BRIGHT, 0.0, 0.03).moved(translation(0, 0, POST_M))
     dish = np.array(
         [
@@ -126,7 +126,7 @@ def _cage() -> Corners:
             (0.042, 0.0825), (0.0285, 0.0825), (0.0275, 0.092), (0.0262, 0.0925), (0.0258, 0.09), (0.0, 0.09)
         ]
     )  # fmt: skip
-    return together(
+    return join_corners(
         [
             _around(foot.moved(translation(0, 0, 0.090)), 30),
             trim(frieze, FRIEZE, length[7], length[8]),
@@ -140,13 +140,13 @@ def _cage() -> Corners:
 
 
 def _arch() -> Corners:
-    """One side's pointed arch, sawn from plate, with a rounded inner edge, and a sill below."""
+    """The pointed arch of one side, a plate with a rounded inner edge, and the sill below it."""
     wide, plate = 0.0375, 0.0036
     away = POST_M * np.cos(np.pi / SIDES) - 0.0005
     x = np.linspace(-wide, wide, 25)
     bow = 1.55 * wide
     rise = np.sqrt(np.maximum(bow**2 - (np.abs(x) + bow - wide) ** 2, 0))
-    low = CEILING_M - 0.064 + rise * 0.95 + 0.006 * np.exp(-np.abs(x) / 0.004)  # an ogee's tip
+    low = CEILING_M - 0.064 + rise * 0.95 + 0.006 * np.exp(-np.abs(x) / 0.004)  # the tip of the ogee
     top = np.full_like(x, CEILING_M + 0.002)
     z = np.array([0.5, 0.5, 0.25, -0.25, -0.5, -0.5]) * plate + away
     drop = np.array([0.0, 0.0009, 0.0, 0.0, 0.0009, 0.0])
@@ -155,7 +155,7 @@ def _arch() -> Corners:
     y[:, 4] += drop[4]
     points = np.stack([np.broadcast_to(x[:, None], y.shape), y, np.broadcast_to(z, y.shape)], axis=-1)
     uvs = np.stack([np.broadcast_to(x[:, None], y.shape), CEILING_M - y + np.arange(6) * 0.0005], axis=-1)
-    # Columns run down the front: turned over, so that the front looks outwards.
+    # The columns are reversed, so that normals point outwards.
     arch = trim(sheet(points[:, ::-1], uvs[:, ::-1]), SATIN, 0.0, 0.08)
     sill = np.array(
         [
@@ -167,7 +167,7 @@ def _arch() -> Corners:
     points = np.stack([np.broadcast_to(x2[:, None], (2, 6)), np.broadcast_to(FLOOR_M + sill[1:, 1], (2, 6)),
                        np.broadcast_to(away + sill[1:, 0], (2, 6))], axis=-1)  # fmt: skip
     uvs = np.stack(np.broadcast_arrays(x2[:, None], arc_length(sill[1:])), axis=-1)
-    return together([arch, trim(sheet(points, uvs), BRIGHT, 0.0, 0.02)])
+    return join_corners([arch, trim(sheet(points, uvs), BRIGHT, 0.0, 0.02)])
 
 
 def _panes() -> Corners:
@@ -181,11 +181,11 @@ def _panes() -> Corners:
         v = (np.array([[1.0, 0.0], [1.0, 0.0]]) + i // 3) / 2
         pane = sheet(points, np.stack([u, v], axis=-1))
         panes.append(pane.moved(rotation([0, 1, 0], 360 / SIDES * i)))
-    return together(panes)
+    return join_corners(panes)
 
 
 def _roof() -> Corners:
-    """Cornice, scaled roof with ribs on its hips, the vent and the finial with its eye."""
+    """The cornice, the scaled roof with ribs on its hips, the vent, and the finial with its eye."""
     cornice = np.array(
         [
             (0.0, CEILING_M), (0.089, CEILING_M), (0.0925, 0.2625), (0.0925, 0.2775), (0.094, 0.278), (0.0985, 0.280),
@@ -193,7 +193,7 @@ def _roof() -> Corners:
         ]
     )  # fmt: skip
     t = np.linspace(0, 1, 15)
-    # An ogee: it leaves the eaves nearly flat, swells, and runs up into the neck.
+    # An ogee: nearly flat at the eaves, then bulging, then steep towards the neck.
     slope = np.stack(
         [0.0965 - 0.0735 * (0.62 * t + 0.38 * np.sin(np.pi * t / 2) ** 2), 0.2925 + 0.085 * (0.28 * t + 0.72 * t**1.9)],
         axis=-1,
@@ -225,7 +225,7 @@ def _roof() -> Corners:
         ]
     )  # fmt: skip
     pendant = turned(drop, 8, BRIGHT).moved(translation(0, 0.2805, 0.0985))
-    return together(
+    return join_corners(
         [
             trim(under.where(frieze), FRIEZE, length[2], length[3]),
             trim(under.where(ceiling), SOOT, 0.0, length[1]),
@@ -240,7 +240,7 @@ def _roof() -> Corners:
 
 
 def _handle() -> Corners:
-    """The ring, hanging in the finial's eye."""
+    """The ring that hangs in the finial's eye."""
     a = np.linspace(0, 2 * np.pi, 49)
     a[-1] = 0.0
     thick = 0.0034 + 0.0012 * np.cos(a + np.pi) ** 2 * (np.cos(a) > 0)
@@ -248,13 +248,13 @@ def _handle() -> Corners:
     return trim(tube(path, thick, 10, closed=True), BRIGHT, 0.0, 0.025)
 
 
-# The candle picture, in UV: wax, flame and wick side by side.
+# Ranges of u in the candle picture.
 WAX_U, FLAME_U, WICK_U = (0.0, 0.62), (0.68, 0.88), (0.93, 0.98)
 WAX_M, WAX_HIGH_M = 0.0235, 0.084
 
 
 def _wax() -> Corners:
-    """The candle: runs of wax down its side, a pool at its top, the wick."""
+    """The candle with drips of wax on its side, the pool at its top, and the wick."""
     turn, up = np.meshgrid(np.linspace(0, 1, 65), np.linspace(0, 1, 14), indexing="ij")
     angle = 2 * np.pi * (turn % 1)
     runs = np.zeros_like(up)
@@ -285,11 +285,11 @@ def _wax() -> Corners:
     wick_uv = np.stack(
         [WICK_U[0] + (WICK_U[1] - WICK_U[0]) * wick.uvs[..., 1] / 0.006, 0.95 - wick.uvs[..., 0] / 0.016 * 0.9], axis=-1
     )
-    return together([wax, Corners(wick.positions, wick_uv)])
+    return join_corners([wax, Corners(wick.positions, wick_uv)])
 
 
 def _flame() -> Corners:
-    """A teardrop that leans a little."""
+    """A teardrop that is bent a little."""
     t = np.linspace(0, 1, 15)
     radius = 0.0075 * np.sin(np.pi * t**0.62) ** 1.05 * (1 - 0.35 * t)
     radius[-1] = 0.0
@@ -301,7 +301,7 @@ def _flame() -> Corners:
 
 
 def _glass_pictures(size: int) -> dict[str, picture.Picture]:
-    """Six old panes, three by two: wavy, with dust in the corners and a little soot at the top."""
+    """Six old panes, three by two: wavy, with dust in the corners and some soot at the top."""
     v, u = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     x, y = (3 * u) % 1, (2 * v) % 1
     rim = np.minimum(np.minimum(x, 1 - x) * 0.42, np.minimum(y, 1 - y))
@@ -321,11 +321,11 @@ def _glass_pictures(size: int) -> dict[str, picture.Picture]:
 
 
 def _candle_pictures(size: int) -> dict[str, picture.Picture]:
-    """Wax that glows from within near the flame, the flame itself, and a charred wick."""
+    """Wax that glows near the flame, the flame, and a charred wick."""
     v, u = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     cloud, speck = noise.tile(size, size, 61, (5, 9), 1.6), noise.tile(size, size, 62, (70, 70), 0.8)
     colour = picture.blend(np.array([0.80, 0.68, 0.48]), np.array([0.88, 0.80, 0.64]), noise.step(-1.5, 1.5, cloud))
-    depth = np.clip((v - 0.10) / 0.88, 0, 1)  # 0 at the pool, 1 at the foot
+    depth = np.clip((v - 0.10) / 0.88, 0, 1)  # from 0 at the pool to 1 at the foot
     warm = np.exp(-depth / 0.22) * (1 + 0.05 * cloud)
     glow = np.stack([0.20 * warm, 0.080 * warm**1.25, 0.018 * warm**1.6], axis=-1)
 

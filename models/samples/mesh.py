@@ -1,4 +1,4 @@
-"""Triangles: built as loose corners, welded into indexed meshes with smooth or creased normals."""
+"""Triangles: built with separate corners, then welded into indexed meshes with smooth or creased normals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .noise import Floats
 
 Indices = NDArray[np.int64]
 
-SAME_POINT_M = 1e-6  # corners closer than this are one point: far below what any of these models shows
+SAME_POINT_M = 1e-6  # closer corners are one point; far smaller than any detail of these models
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Mesh:
     triangles: Indices
 
     def tangents(self) -> Floats:
-        """Unit tangents along u, (n, 4), the fourth number the sign of the bitangent (glTF 2.0 §3.7.2.1).
+        """Unit tangents along u, (n, 4); the fourth component is the sign of the bitangent (glTF 2.0 §3.7.2.1).
 
-        The mean over a vertex' triangles, weighted by area, made perpendicular to the normal.
+        A tangent is the mean over a vertex's triangles, weighted by area, made perpendicular to the normal.
         """
         p, w = self.positions[self.triangles], self.uvs[self.triangles]
         e1, e2 = p[:, 1] - p[:, 0], p[:, 2] - p[:, 0]
@@ -39,10 +39,10 @@ class Mesh:
         corner, count = self.triangles.reshape(-1), len(self.positions)
         total = _sums(corner, np.repeat(along, 3, axis=0), count)
         total -= self.normals * (total * self.normals).sum(axis=1, keepdims=True)
-        # Where the picture is a single point, any direction will do.
-        lost = np.linalg.norm(total, axis=1) < 1e-12
-        spare = np.where(np.abs(self.normals[:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]])
-        total[lost] = np.cross(self.normals, spare)[lost]
+        # If all UVs of a vertex are one point, any direction is correct.
+        undefined = np.linalg.norm(total, axis=1) < 1e-12
+        other_axis = np.where(np.abs(self.normals[:, :1]) < 0.9, [[1.0, 0, 0]], [[0, 1.0, 0]])
+        total[undefined] = np.cross(self.normals, other_axis)[undefined]
         total /= np.linalg.norm(total, axis=1, keepdims=True)
         mirrored = np.bincount(corner, np.repeat(np.sign(turn), 3), count) > 0
         return np.concatenate([total, np.where(mirrored, -1.0, 1.0)[:, None]], axis=1)
@@ -50,7 +50,7 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Corners:
-    """Triangles that share nothing yet: positions (m, 3, 3) and UVs (m, 3, 2)."""
+    """Triangles without shared vertices: positions (m, 3, 3) and UVs (m, 3, 2)."""
 
     positions: Floats
     uvs: Floats
@@ -59,15 +59,15 @@ class Corners:
         return Corners(np.concatenate([self.positions, other.positions]), np.concatenate([self.uvs, other.uvs]))
 
     def where(self, chosen: NDArray[np.bool_]) -> Corners:
-        """The triangles that are `chosen`, a mask (m,)."""
+        """The triangles of a mask (m,)."""
         return Corners(self.positions[chosen], self.uvs[chosen])
 
     def moved(self, matrix: Floats) -> Corners:
-        """The triangles under a 4×4 matrix that does not mirror."""
+        """The triangles transformed by a 4×4 matrix, which must not mirror."""
         return Corners(self.positions @ matrix[:3, :3].T + matrix[:3, 3], self.uvs)
 
 
-def together(parts: Sequence[Corners]) -> Corners:
+def join_corners(parts: Sequence[Corners]) -> Corners:
     """All parts as one set of triangles."""
     return Corners(np.concatenate([part.positions for part in parts]), np.concatenate([part.uvs for part in parts]))
 
@@ -75,9 +75,8 @@ def together(parts: Sequence[Corners]) -> Corners:
 def sheet(points: Floats, uvs: Floats) -> Corners:
     """Triangles of a grid of points (rows, columns, 3) with UVs (rows, columns, 2).
 
-    The front is where rows run to the right and columns run up, or any turn of that: the normal points
-    along ∂/∂row × ∂/∂column. Quads are cut along their shorter diagonal; triangles without area (at the
-    poles of a sphere) are left out.
+    Normals point along ∂/∂row × ∂/∂column. Quads are split along their shorter diagonal; triangles without
+    area (at the poles of a sphere) are left out.
     """
     a, b, c, d = points[:-1, :-1], points[1:, :-1], points[1:, 1:], points[:-1, 1:]
     ua, ub, uc, ud = uvs[:-1, :-1], uvs[1:, :-1], uvs[1:, 1:], uvs[:-1, 1:]
@@ -87,18 +86,18 @@ def sheet(points: Floats, uvs: Floats) -> Corners:
     first_uv = np.where(ac, np.stack([ua, ub, uc], 2), np.stack([ua, ub, ud], 2))
     second_uv = np.where(ac, np.stack([ua, uc, ud], 2), np.stack([ub, uc, ud], 2))
     positions = np.concatenate([first.reshape(-1, 3, 3), second.reshape(-1, 3, 3)])
-    where = np.concatenate([first_uv.reshape(-1, 3, 2), second_uv.reshape(-1, 3, 2)])
+    corner_uvs = np.concatenate([first_uv.reshape(-1, 3, 2), second_uv.reshape(-1, 3, 2)])
     edges = positions - np.roll(positions, 1, axis=1)
     kept = (np.linalg.norm(edges, axis=2) > SAME_POINT_M).all(axis=1)
-    return Corners(positions[kept], where[kept])
+    return Corners(positions[kept], corner_uvs[kept])
 
 
 def weld(corners: Corners, crease_degrees: float = 40.0) -> Mesh:
     """Index the triangles and give each corner a normal.
 
-    A corner's normal is the mean of the faces around its point that lean less than `crease_degrees` away
-    from its own face, weighted by area and by the angle at the point, so that a bevel bends and the flat
-    beside it stays flat.
+    A corner's normal is the mean of the faces around its point, without those at more than `crease_degrees` to
+    its own face. The weights are area × angle at the point, so that bevels are smooth and the flat faces beside
+    them stay flat.
     """
     points = corners.positions
     cross = np.cross(points[:, 1] - points[:, 0], points[:, 2] - points[:, 0])
@@ -110,42 +109,42 @@ def weld(corners: Corners, crease_degrees: float = 40.0) -> Mesh:
     angle = np.arccos(np.clip((ahead * behind).sum(axis=2), -1, 1))
 
     owner = np.repeat(np.arange(len(points)), 3)
-    key = np.round(points.reshape(-1, 3) / SAME_POINT_M).astype(np.int64)
-    _, place = np.unique(key, axis=0, return_inverse=True)
+    grid_point = np.round(points.reshape(-1, 3) / SAME_POINT_M).astype(np.int64)
+    _, place = np.unique(grid_point, axis=0, return_inverse=True)
     place = place.ravel()
     order = np.argsort(place, kind="stable")
     count = np.bincount(place)
     start = np.concatenate([[0], np.cumsum(count)[:-1]])
-    # Every corner against every corner at its point: (mine, theirs) as two flat lists.
+    # All pairs of corners at the same point, as two flat lists.
     around = count[place]
-    mine = np.repeat(np.arange(len(place)), around)
-    offset = np.arange(len(mine)) - np.repeat(np.cumsum(around) - around, around)
-    theirs = order[np.repeat(start[place], around) + offset]
-    smooth = (face[owner[mine]] * face[owner[theirs]]).sum(axis=1) > np.cos(np.radians(crease_degrees))
-    mine, theirs = mine[smooth], theirs[smooth]
-    pull = face[owner[theirs]] * (area[owner[theirs]] * angle.reshape(-1)[theirs])[:, None]
-    normals = _sums(mine, pull, len(place))
+    own = np.repeat(np.arange(len(place)), around)
+    offset = np.arange(len(own)) - np.repeat(np.cumsum(around) - around, around)
+    other = order[np.repeat(start[place], around) + offset]
+    smooth = (face[owner[own]] * face[owner[other]]).sum(axis=1) > np.cos(np.radians(crease_degrees))
+    own, other = own[smooth], other[smooth]
+    pull = face[owner[other]] * (area[owner[other]] * angle.reshape(-1)[other])[:, None]
+    normals = _sums(own, pull, len(place))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
 
     uvs = corners.uvs.reshape(-1, 2)
     d1, d2 = corners.uvs[:, 1] - corners.uvs[:, 0], corners.uvs[:, 2] - corners.uvs[:, 0]
     mirrored = np.repeat(d1[:, 0] * d2[:, 1] > d2[:, 0] * d1[:, 1], 3)[:, None]
-    exact = [key, np.round(normals * 1e4), np.round(uvs * 1e6), mirrored]
+    exact = [grid_point, np.round(normals * 1e4), np.round(uvs * 1e6), mirrored]
     whole = np.concatenate(exact, axis=1).astype(np.int64)
     _, first, index = np.unique(whole, axis=0, return_index=True, return_inverse=True)
-    # One position for all corners of a point, so that seams stay closed to the last bit.
+    # All corners of a point get the same position, so that seams are closed bit for bit.
     shared = points.reshape(-1, 3)[order[start]][place]
     return Mesh(shared[first], normals[first], uvs[first], index.reshape(-1, 3))
 
 
-def _sums(where: Indices, vectors: Floats, count: int) -> Floats:
-    """The vectors (k, 3) that belong to each of `count` places, summed."""
-    sums = [np.bincount(where, vectors[:, i], count) for i in range(3)]
+def _sums(places: Indices, vectors: Floats, count: int) -> Floats:
+    """The sum of the vectors (k, 3) at each of `count` places."""
+    sums = [np.bincount(places, vectors[:, i], count) for i in range(3)]
     return np.asarray(np.stack(sums, axis=1), dtype=np.float64)
 
 
-def joined(*meshes: Mesh) -> Mesh:
-    """The meshes as one; what they share stays double."""
+def join_meshes(*meshes: Mesh) -> Mesh:
+    """One mesh of all; shared vertices are not welded."""
     start = np.cumsum([0] + [len(mesh.positions) for mesh in meshes])
     return Mesh(
         np.concatenate([mesh.positions for mesh in meshes]),
@@ -156,12 +155,12 @@ def joined(*meshes: Mesh) -> Mesh:
 
 
 def lathe(profile: Floats, uv_v: Floats, sides: int, turns_u: float = 1.0, start_u: float = 0.0) -> Corners:
-    """A profile (k, 2) of (radius, height), bottom to top outside, turned about the y axis.
+    """A surface of revolution about the y axis, from a profile (k, 2) of (radius, height), bottom to top outside.
 
-    `uv_v` (k,) is v along the profile; u runs from `start_u` through `turns_u` once around.
+    `uv_v` (k,) is v along the profile; u starts at `start_u` and grows by `turns_u` once around.
     """
     turn = np.linspace(0, 2 * np.pi, sides + 1)
-    turn[-1] = 0.0  # the last column is the first, to the last bit
+    turn[-1] = 0.0  # so that the last column equals the first bit for bit
     radius, height = profile[None, :, 0], profile[None, :, 1]
     points = np.stack(
         [
@@ -177,7 +176,7 @@ def lathe(profile: Floats, uv_v: Floats, sides: int, turns_u: float = 1.0, start
 
 
 def arc_length(path: Floats) -> Floats:
-    """Distance along a polyline (k, n), starting at 0, (k,)."""
+    """The distance (k,) along a polyline (k, n), from 0 at its start."""
     return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
 
 
@@ -189,7 +188,7 @@ def translation(x: float, y: float, z: float) -> Floats:
 
 
 def rotation(axis: Sequence[float], degrees: float) -> Floats:
-    """The 4×4 matrix of a turn about an axis through the origin (Rodrigues)."""
+    """The 4×4 matrix of a rotation about an axis through the origin (Rodrigues' formula)."""
     x, y, z = np.asarray(axis, dtype=np.float64) / np.linalg.norm(axis)
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     angle = np.radians(degrees)
@@ -201,16 +200,16 @@ def rotation(axis: Sequence[float], degrees: float) -> Floats:
 def tube(path: Floats, radius: Floats | float, sides: int, *, closed: bool = False) -> Corners:
     """A round tube along a path (k, 3), open at its ends; u and v are metres along and around it.
 
-    The section is carried without twist (double reflection, Wang et al. 2008) along the path; a closed
-    path repeats its first point at the end, and the remaining twist is spread over its length.
+    The section's frame follows the path without twist (double reflection, Wang et al. 2008). A closed path
+    repeats its first point at the end, and the remaining twist is spread over its length.
     """
     tangent = np.gradient(path, axis=0)
     if closed:
         tangent[0] = tangent[-1] = path[1] - path[-2]
     tangent /= np.linalg.norm(tangent, axis=1, keepdims=True)
     across = np.zeros_like(path)
-    spare = np.eye(3)[np.argmin(np.abs(tangent[0]))]
-    across[0] = np.cross(tangent[0], spare)
+    other_axis = np.eye(3)[np.argmin(np.abs(tangent[0]))]
+    across[0] = np.cross(tangent[0], other_axis)
     across[0] /= np.linalg.norm(across[0])
     for i in range(len(path) - 1):
         step = path[i + 1] - path[i]
@@ -236,5 +235,5 @@ def tube(path: Floats, radius: Floats | float, sides: int, *, closed: bool = Fal
         points[-1] = points[0]
     around = np.linspace(0, 2 * np.pi, sides + 1) * float(np.mean(radius))
     uvs = np.stack(np.broadcast_arrays(length[:, None], around[None, :]), axis=-1)
-    # Rows run along the tube, columns around it: turned over, so that the front is outside.
+    # The columns are reversed, so that normals point outwards.
     return sheet(points[:, ::-1], uvs[:, ::-1])

@@ -1,4 +1,4 @@
-"""Seeded noise: the irregularity of stone, metal and wood, the same on every run."""
+"""Seeded noise for stone, metal and wood; the same on every run."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from scipy import ndimage
 
 Floats = NDArray[np.float64]
 
-LATTICE = 32  # knots along each axis of one period; enough that no repeat shows on these models
+LATTICE = 32  # knots along each axis of one period; enough to hide the repeat on these models
 
 
 def solid(points: Floats, frequency: float, seed: int, octaves: int = 1) -> Floats:
-    """Noise in space: a surface coloured by it shows no seam, wherever its UV charts are cut.
+    """Noise in space, which leaves no seam on a surface wherever its UV charts are cut.
 
     `points` is (…, 3), in metres; `frequency` in knots per metre. Each octave doubles the frequency and
     halves the amplitude. The values are a cubic B-spline over random knots, so they are smooth (C2),
@@ -22,9 +22,9 @@ def solid(points: Floats, frequency: float, seed: int, octaves: int = 1) -> Floa
     for octave in range(octaves):
         rng = np.random.default_rng([seed, octave])
         knots = rng.standard_normal((LATTICE,) * 3)
-        where = np.moveaxis(points * (frequency * 2**octave) + rng.uniform(0, LATTICE, 3), -1, 0)
-        value = ndimage.map_coordinates(knots, where, order=3, mode="grid-wrap", prefilter=False)
-        # The B-spline averages 4³ knots: its deviation is that of one knot × (Σ b²)^{3/2}, about 0.33.
+        places = np.moveaxis(points * (frequency * 2**octave) + rng.uniform(0, LATTICE, 3), -1, 0)
+        value = ndimage.map_coordinates(knots, places, order=3, mode="grid-wrap", prefilter=False)
+        # The B-spline averages 4³ knots, which scales the deviation of one knot by (Σ b²)^{3/2}, about 0.33.
         total += value / 0.33 * 0.5**octave
     return total
 

@@ -1,4 +1,4 @@
-"""Pictures for glTF materials: numbers in, PNG or JPEG bytes out."""
+"""Pictures for glTF materials: arrays encoded as PNG or JPEG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from .noise import Floats
 
-JPEG_QUALITY = 92  # what an artist's tool exports: free of visible blocks, heavier than a stream wants
+JPEG_QUALITY = 92  # as artists' tools export: without visible blocks, larger than a stream needs
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Picture:
 
 
 def to_8bit(values: Floats) -> NDArray[np.uint8]:
-    """0…1 to 0…255, rounded; what lies outside is clipped."""
+    """Values 0…1 as 0…255, clipped and rounded."""
     return np.asarray(np.clip(values * 255.0 + 0.5, 0, 255), dtype=np.uint8)
 
 
@@ -36,7 +36,7 @@ def colour(name: str, rgb: Floats) -> Picture:
 
 
 def channels(name: str, picture: Floats) -> Picture:
-    """Numbers that must survive exactly (normals, roughness, alpha), 3 or 4 channels, as PNG."""
+    """3 or 4 channels as PNG, for values that need lossless encoding: normals, roughness, alpha."""
     out = io.BytesIO()
     Image.fromarray(to_8bit(picture)).save(out, "PNG", compress_level=4)
     return Picture(name, "image/png", out.getvalue())
@@ -52,8 +52,8 @@ def normals(height: Floats, metres_per_texel: tuple[Floats | float, Floats | flo
     """Tangent-space normals of a height field in metres, as 0…1 colours, (rows, columns, 3).
 
     `metres_per_texel` along (rows, columns), each a number or an array that broadcasts to the picture.
-    +Y is up in the picture, towards row 0, as glTF 2.0 §3.9.3 has it. `wrap` differentiates across the
-    picture's edge.
+    +Y is up in the picture, towards row 0 (glTF 2.0 §3.9.3). `wrap`: whether the picture repeats, so that
+    differences wrap around its edges.
     """
     if wrap:
         down = (np.roll(height, -1, 0) - np.roll(height, 1, 0)) / 2

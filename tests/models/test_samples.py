@@ -1,4 +1,4 @@
-"""The sample models: what a pipeline, a validator and a visitor may rely on."""
+"""The sample models: valid files, closed meshes, sound skins and clips, and the script that makes them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "models"))
 
 import make_samples  # noqa: E402
-from samples import koi, lantern, sculpture  # noqa: E402
+from samples import koi, lantern, sculpture, trefoil  # noqa: E402
 from samples.mesh import Mesh  # noqa: E402
 
 MODULES: dict[str, ModuleType] = {"sculpture": sculpture, "koi": koi, "lantern": lantern}
-# Quick ones: the meshes of the small models are whole, the sculpture's is coarse, the pictures are small.
+# For speed: small pictures and a coarse sculpture; the other two meshes are complete.
 DETAIL = {"sculpture": 0.12, "koi": 0.125, "lantern": 0.125}
 TRIANGLES = {"koi": (5_000, 30_000), "lantern": (5_000, 15_000)}
 DTYPES = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
@@ -80,20 +80,20 @@ def local_matrix(node: Any) -> NDArray[np.float64]:
 
 
 def world_matrices(gltf: Any) -> dict[int, NDArray[np.float64]]:
-    placed: dict[int, NDArray[np.float64]] = {}
+    world: dict[int, NDArray[np.float64]] = {}
 
-    def visit(index: int, above: NDArray[np.float64]) -> None:
-        placed[index] = above @ local_matrix(gltf.nodes[index])
+    def visit(index: int, parent_matrix: NDArray[np.float64]) -> None:
+        world[index] = parent_matrix @ local_matrix(gltf.nodes[index])
         for child in gltf.nodes[index].children:
-            visit(child, placed[index])
+            visit(child, world[index])
 
     for root in gltf.scenes[gltf.scene].nodes:
         visit(root, np.eye(4))
-    return placed
+    return world
 
 
 def points_in_rest_pose(gltf: Any) -> NDArray[np.float64]:
-    world, everything = world_matrices(gltf), []
+    world, parts = world_matrices(gltf), []
     for index, node in enumerate(gltf.nodes):
         if node.mesh is None:
             continue
@@ -101,15 +101,15 @@ def points_in_rest_pose(gltf: Any) -> NDArray[np.float64]:
             points = values(gltf, primitive.attributes.POSITION).astype(np.float64)
             points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
             if node.skin is None:
-                everything.append((points @ world[index].T)[:, :3])
+                parts.append((points @ world[index].T)[:, :3])
                 continue
             skin = gltf.skins[node.skin]
             bind = values(gltf, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
             bones = np.stack([world[joint] for joint in skin.joints]) @ bind
             joints, weights = (values(gltf, getattr(primitive.attributes, key)) for key in ("JOINTS_0", "WEIGHTS_0"))
             blended = (bones[joints] * weights[..., None, None]).sum(axis=1)
-            everything.append(np.einsum("nij,nj->ni", blended, points)[:, :3])
-    return np.concatenate(everything)
+            parts.append(np.einsum("nij,nj->ni", blended, points)[:, :3])
+    return np.concatenate(parts)
 
 
 def areas(points: NDArray[Any], triangles: NDArray[Any]) -> NDArray[np.float64]:
@@ -119,15 +119,14 @@ def areas(points: NDArray[Any], triangles: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def edges_not_shared_by_two(*meshes: Mesh) -> int:
-    """Edges, joined by position as float32, that have not exactly one triangle on either side."""
+    """The number of edges, by float32 positions, without exactly one triangle on each side."""
     points = np.concatenate([mesh.positions.astype(np.float32)[mesh.triangles].reshape(-1, 3) for mesh in meshes])
     _, corner = np.unique(points, axis=0, return_inverse=True)
     triangles = corner.reshape(-1, 3).astype(np.int64)
-    ahead = np.concatenate([triangles, np.roll(triangles, -1, axis=1)], axis=0).reshape(2, -1)
-    start, end = ahead[0], ahead[1]
-    one_way, count = np.unique(start << 32 | end, return_counts=True)
-    other_way = (one_way & 0xFFFFFFFF) << 32 | one_way >> 32
-    return int((count != 1).sum() + (~np.isin(other_way, one_way)).sum())
+    start, end = np.concatenate([triangles, np.roll(triangles, -1, axis=1)], axis=0).reshape(2, -1)
+    directed, count = np.unique(start << 32 | end, return_counts=True)
+    reverse = (directed & 0xFFFFFFFF) << 32 | directed >> 32
+    return int((count != 1).sum() + (~np.isin(reverse, directed)).sum())
 
 
 @every_sample
@@ -148,13 +147,13 @@ def test_a_sample_passes_the_khronos_validator_without_a_warning(name: str, tmp_
 
 
 @pytest.mark.parametrize("name", list(TRIANGLES))
-def test_a_small_sample_has_the_triangles_it_promises(name: str) -> None:
+def test_small_samples_have_as_many_triangles_as_intended(name: str) -> None:
     low, high = TRIANGLES[name]
     assert low <= triangle_count(document(name)) <= high
 
 
 @every_sample
-def test_vertices_are_finite_and_their_frames_orthonormal(name: str) -> None:
+def test_vertices_are_finite_and_have_orthonormal_frames(name: str) -> None:
     gltf = document(name)
     for mesh, primitive in primitives(gltf):
         points, normals = (values(gltf, getattr(primitive.attributes, key)) for key in ("POSITION", "NORMAL"))
@@ -175,12 +174,12 @@ def test_no_triangle_is_degenerate(name: str) -> None:
     gltf = document(name)
     for mesh, primitive in primitives(gltf):
         triangles = values(gltf, primitive.indices).reshape(-1, 3)
-        # 1e-12 m² is a square of a thousandth of a millimetre.
+        # 1e-12 m² is a square micrometre.
         assert areas(values(gltf, primitive.attributes.POSITION), triangles).min() > 1e-12, mesh
 
 
 @every_sample
-def test_normals_lie_on_the_side_that_triangles_face(name: str) -> None:
+def test_normals_point_to_the_front_of_their_triangles(name: str) -> None:
     gltf = document(name)
     for mesh, primitive in primitives(gltf):
         triangles = values(gltf, primitive.indices).reshape(-1, 3)
@@ -204,47 +203,47 @@ def test_making_a_sample_twice_gives_the_same_bytes(name: str) -> None:
 
 
 @every_sample
-def test_every_node_and_material_has_a_name_of_its_own(name: str) -> None:
+def test_names_of_nodes_materials_and_meshes_are_unique(name: str) -> None:
     gltf = document(name)
-    for things in (gltf.nodes, gltf.materials, gltf.meshes):
-        names = [thing.name for thing in things]
+    for elements in (gltf.nodes, gltf.materials, gltf.meshes):
+        names = [element.name for element in elements]
         assert all(names)
         assert len(set(names)) == len(names)
 
 
-def test_the_sculpture_is_heavy_closed_and_without_a_sliver() -> None:
-    marble, bronze = sculpture.meshes()
+def test_the_sculpture_has_many_triangles_no_hole_and_no_sliver() -> None:
+    marble, bronze = trefoil.meshes()
     assert len(marble.triangles) + len(bronze.triangles) >= 600_000
     assert edges_not_shared_by_two(marble, bronze) == 0
     for mesh in (marble, bronze):
         assert areas(mesh.positions.astype(np.float32), mesh.triangles).min() > 1e-12
 
 
-def test_an_open_mesh_is_noticed() -> None:
-    marble, bronze = sculpture.meshes(DETAIL["sculpture"])
-    torn = Mesh(marble.positions, marble.normals, marble.uvs, marble.triangles[1:])
+def test_a_missing_triangle_leaves_three_open_edges() -> None:
+    marble, bronze = trefoil.meshes(DETAIL["sculpture"])
+    open_mesh = Mesh(marble.positions, marble.normals, marble.uvs, marble.triangles[1:])
     assert edges_not_shared_by_two(marble, bronze) == 0
-    assert edges_not_shared_by_two(torn, bronze) == 3
+    assert edges_not_shared_by_two(open_mesh, bronze) == 3
 
 
-def test_the_sculpture_is_as_tall_as_a_visitor() -> None:
+def test_the_sculpture_is_between_one_and_two_metres_tall() -> None:
     assert 1.0 < points_in_rest_pose(document("sculpture"))[:, 1].max() < 2.0
 
 
 def test_the_marble_charts_do_not_overlap_and_stay_in_the_picture() -> None:
-    marble, _ = sculpture.meshes(DETAIL["sculpture"])
+    marble, _ = trefoil.meshes(DETAIL["sculpture"])
     assert marble.uvs.min() >= 0
     assert marble.uvs.max() <= 1
     corner = marble.uvs[marble.triangles]
     d1, d2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
     turn = d1[:, 0] * d2[:, 1] - d1[:, 1] * d2[:, 0]
     assert (turn < 0).all() or (turn > 0).all()
-    # Charts are rows of the picture: none reaches into the row of another.
-    row = np.floor(corner[..., 1] * sculpture.MARBLE_CHARTS)
+    # Each chart stays in its own row of the picture.
+    row = np.floor(corner[..., 1] * trefoil.MARBLE_CHARTS)
     assert (row == row[:, :1]).all()
 
 
-def test_pictures_of_the_lantern_are_whole_at_full_detail() -> None:
+def test_pictures_of_the_lantern_decode_at_their_full_size() -> None:
     gltf = pygltflib.GLTF2.load_from_bytes(lantern.build("test"))
     sizes = set()
     for image in gltf.images:
@@ -272,7 +271,7 @@ def test_skin_weights_sum_to_one_over_joints_that_exist() -> None:
             assert set(np.unique(joints[weights > 0])) <= set(range(count))
 
 
-def test_every_clip_ends_as_it_began() -> None:
+def test_every_clip_ends_with_its_first_keyframe() -> None:
     gltf = document("koi")
     assert [clip.name for clip in gltf.animations] == ["Swim", "Glide"]
     for clip in gltf.animations:
@@ -283,7 +282,7 @@ def test_every_clip_ends_as_it_began() -> None:
             assert seconds[0] == 0
             assert (np.diff(seconds) > 0).all()
             assert keys[0].tobytes() == keys[-1].tobytes()
-            assert len(np.unique(keys, axis=0)) > 1, "a channel that never moves"
+            assert len(np.unique(keys, axis=0)) > 1, "a channel without motion"
             if channel.target.path == "rotation":
                 assert np.abs(np.linalg.norm(keys, axis=1) - 1).max() < 1e-6
             ends.add(float(seconds[-1]))
@@ -300,7 +299,7 @@ def test_both_rigid_nodes_and_joints_are_animated() -> None:
 
 
 def test_the_gears_stay_in_mesh() -> None:
-    """Teeth passed by sun and planets are equal and opposite between any two keys."""
+    """In one clip, the sun passes as many teeth as each planet, in the opposite direction."""
     gltf = document("koi")
     name = {node.name: index for index, node in enumerate(gltf.nodes)}
     for clip in gltf.animations:
@@ -310,7 +309,7 @@ def test_the_gears_stay_in_mesh() -> None:
                 keys = values(gltf, clip.samplers[channel.sampler].output).astype(np.float64)
                 half = np.arctan2(keys[:, 1], keys[:, 3])
                 step = np.diff(half)
-                step -= np.pi * np.round(step / np.pi)  # a quaternion and its negative are one turn
+                step -= np.pi * np.round(step / np.pi)  # a quaternion and its negative are the same rotation
                 turned[channel.target.node] = np.degrees(2 * step.sum())
         assert turned[name["Rotor"]] == pytest.approx(360)
         for i in range(koi.PLANETS):
@@ -318,7 +317,7 @@ def test_the_gears_stay_in_mesh() -> None:
             assert planet * koi.PLANET_TEETH == pytest.approx(-360 * koi.SUN_TEETH)
 
 
-def test_what_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
+def test_a_model_that_is_up_to_date_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "lantern.glb"
     path.write_bytes(lantern.build(make_samples.current_recipe(), DETAIL["lantern"]))
     before = path.stat().st_mtime_ns
@@ -329,14 +328,14 @@ def test_what_is_up_to_date_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("junk", [b"", b"glTF", b"glTF" + b"\xff" * 40, b"#!/bin/sh\n" * 9])
-def test_a_file_that_is_not_ours_has_no_recipe(tmp_path: Path, junk: bytes) -> None:
+def test_a_file_of_another_program_has_no_recipe(tmp_path: Path, junk: bytes) -> None:
     path = tmp_path / "lantern.glb"
     path.write_bytes(junk)
     assert make_samples.made_with(path) is None
     assert make_samples.made_with(tmp_path / "missing.glb") is None
 
 
-def test_the_script_makes_a_sample_that_knows_its_recipe(tmp_path: Path) -> None:
+def test_the_script_makes_a_sample_that_states_its_recipe(tmp_path: Path) -> None:
     command = [sys.executable, str(ROOT / "models/make_samples.py"), "lantern", "--out", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
@@ -344,14 +343,14 @@ def test_the_script_makes_a_sample_that_knows_its_recipe(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["lantern.glb"]
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_the_error_names_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = CliRunner().invoke(make_samples.main, ["lantern", "--out", str(tmp_path / "file" / "out")])
     assert result.exit_code == 1
     assert str(tmp_path / "file" / "out") in result.output
 
 
-def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
+def test_the_error_for_an_unknown_name_lists_the_known_names() -> None:
     result = CliRunner().invoke(make_samples.main, ["teapot"])
     assert result.exit_code == 2
     assert "teapot" in result.output
