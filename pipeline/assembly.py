@@ -61,7 +61,8 @@ def assemble(
     fitted = fit_base(document, scene, trees, pyramids, pictures.of_texture, limit, settings)
     if fitted.bytes > limit:
         notes.append(
-            f"the base has {fitted.bytes:,} bytes, over {limit:,}: its nodes, materials, points and lines leave no less"
+            f"the base has {fitted.bytes:,} bytes, over its limit of {limit:,}: its nodes, materials, points and lines "
+            "need them"
         )
     base_file = bundle.put(fitted.base.content, "glb")
     keyframes = _put_keyframes(bundle, document, scene, trees, fitted.left_out)

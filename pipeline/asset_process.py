@@ -65,8 +65,7 @@ def run_asset_process(
 def failure_of(error: Exception, job: Job, limits: ModelLimits, stage: str) -> Failure:
     """The failure that the artist reads for an exception in the build of a model.
 
-    stage: the last stage that was started. It is in the message of an error of the operating system that no code
-    expected: such a one does not tell what it interrupted.
+    stage: the last stage that was started. The message of an unexpected error of the operating system names it.
     """
     trace = ""
     match error:

@@ -81,7 +81,7 @@ def setting_options(command: Command) -> Command:
 
 
 def limit_options(command: Command) -> Command:
-    """Add the options of what one model may take of the machine; the command receives them as `limits`."""
+    """Add the options that limit the time and memory of one model; the command receives them as `limits`."""
 
     @wraps(command)
     def with_limits(*, timeout: float, memory: int | None, **values: Any) -> None:
@@ -97,7 +97,7 @@ def _add(options: Sequence[Callable[[Command], Command]], command: Command) -> C
 
 
 def _setting(name: str, declaration: str = "", **attributes: Any) -> Callable[[Command], Command]:
-    """The option of a field of Settings. `attributes` of click that are not given come from the field."""
+    """The click option of a field of Settings, with the field's name and default unless `attributes` override them."""
     default = getattr(Settings, name)
     attributes = {"default": default, "show_default": default is not None, **attributes}
     return click.option(declaration or f"--{name.replace('_', '-')}", name, **attributes)

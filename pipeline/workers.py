@@ -121,10 +121,12 @@ class _AssetProcesses:
             child_end.close()
 
     def start_next(self) -> None:
-        """Start waiting jobs until enough models run; if there are none, start a postponed one, alone.
+        """Start waiting jobs until enough models run; if there are none left, start a postponed one, alone.
 
         If no further process can be started, fewer models run at a time.
         """
+        if self._postponed and not self.waiting and not self._running:
+            self.waiting.append(self._postponed.pop())
         while self.waiting and len(self._running) < self._max_running:
             try:
                 self._start(self.waiting[0])
@@ -135,9 +137,6 @@ class _AssetProcesses:
                 job = self.waiting[0]
                 self._unstarted.append(Failure(job.asset, job.name, str(error)))
             self.waiting.popleft()
-        if self._postponed and not self._running:
-            self.waiting.append(self._postponed.pop())
-            self.start_next()
 
     def _start(self, job: Job) -> None:
         """Give a job to an idle process, or to a new one."""
@@ -153,7 +152,8 @@ class _AssetProcesses:
         """Wait up to WATCH_SECONDS for events. A model whose last event has come no longer runs, nor does its pool."""
         events: list[Event] = [*self._unstarted]
         self._unstarted.clear()
-        for connection in cast("list[Connection]", wait(list(self._running), WATCH_SECONDS)):
+        ready = wait(list(self._running), WATCH_SECONDS) if self._running else []
+        for connection in cast("list[Connection]", ready):
             model = self._running[connection]
             event = _next_event(connection, model)
             if isinstance(event, StageProgress):
@@ -237,8 +237,10 @@ def _kill(process: SpawnProcess) -> None:
 
 
 def _start_quiet_tracker() -> None:
-    """Start Python's resource tracker without warnings: it removes the semaphores that killed processes leave, and
-    would report each of them to the artist."""
+    """Start Python's resource tracker without its warnings to the artist about semaphores that killed processes leave.
+
+    The tracker removes them when the build ends.
+    """
     with _environment({"PYTHONWARNINGS": "ignore"}):
         resource_tracker.ensure_running()
 
