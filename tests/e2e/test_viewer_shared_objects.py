@@ -56,7 +56,7 @@ def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit
     ada = visit(query(relay, "Ada", "0,1.4,2,0,0.5,0", room="shelf"), size=SMALL)
     ben = visit(query(relay, "Ben", "0.8,1.4,2,0,0.5,0", room="shelf"), size=SMALL)
     ada.wait(SEES, "Ben")
-    ada.page.get_by_role("button", name="Put one here").click()
+    ada.page.get_by_role("button", name="Add a copy").click()
     for page in (ada, ben):
         page.wait(THERE)
     start, stood = place(ben), eye(ada)
@@ -98,7 +98,7 @@ def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit
 def test_in_a_headset_a_controller_squeezes_an_object_and_carries_it(visit: Open, relay: str) -> None:
     headset = "\n".join([IWER.read_text(), (HERE / "headset.js").read_text()])
     dora = visit(query(relay, "Dora", "0,1.6,2,0,0.5,0", room="cave"), script=headset, size=SMALL)
-    dora.page.get_by_role("button", name="Put one here").click()
+    dora.page.get_by_role("button", name="Add a copy").click()
     dora.wait(THERE)
     dora.page.get_by_role("button", name="Enter VR").click()
     dora.wait("() => streamxr.demo.renderer.xr.isPresenting")
@@ -128,7 +128,7 @@ def test_a_token_in_the_address_opens_the_room_and_a_viewers_shares_nothing(visi
         address = query(f"ws://127.0.0.1:{port}", "Ada", "0,1.4,2,0,0.5,0")
         ada = visit(f"{address}&token={token}", size=SMALL)
         ada.wait("() => document.querySelector('#people').textContent === 'In the room: only you'")
-        assert ada.page.get_by_role("button", name="Put one here").count() == 0
+        assert ada.page.get_by_role("button", name="Add a copy").count() == 0
         ada.close()
         eve = visit(address, size=SMALL)
         eve.wait("() => document.querySelectorAll('#notices .notice').length > 0")

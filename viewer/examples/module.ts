@@ -44,5 +44,5 @@ room.leave();
 new StreamXR({});
 // @ts-expect-error an address is a string
 await streamxr.load(7);
-// @ts-expect-error a camera is no number of seconds
+// @ts-expect-error the camera comes before the seconds
 streamxr.update(0.016, camera);

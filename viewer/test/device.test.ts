@@ -17,7 +17,7 @@ const BROWSERS: readonly (readonly [string, BrowserTraits, string])[] = [
   ["a Quest", { userAgent: QUEST, xr: {} }, "headset"],
   ["a Vision Pro, whose Safari has WebXR", { userAgent: MAC_SAFARI, xr: {}, maxTouchPoints: 5 }, "headset"],
   ["a Mac", { userAgent: MAC_SAFARI, maxTouchPoints: 0 }, "desktop"],
-  ["an iPad, which calls itself a Mac", { userAgent: MAC_SAFARI, maxTouchPoints: 5 }, "phone"],
+  ["an iPad, which reports itself as a Mac", { userAgent: MAC_SAFARI, maxTouchPoints: 5 }, "phone"],
   ["an iPhone", { userAgent: IPHONE, maxTouchPoints: 5 }, "phone"],
   ["an Android phone, which has WebXR too", { userAgent: ANDROID, xr: {} }, "phone"],
   ["a PC with WebXR", { userAgent: WINDOWS_CHROME, xr: {}, userAgentData: { mobile: false } }, "desktop"],
@@ -27,17 +27,13 @@ for (const [name, traits, expected] of BROWSERS) {
   test(`${name} is a ${expected}`, () => assert.equal(deviceClass(traits), expected));
 }
 
-test("a device with little memory of its own gets half of its class's", () => {
+test("a device with little memory gets half of the limits of its class", () => {
   const { gpuBytes } = limitsFor({ userAgent: ANDROID, deviceMemory: 8 });
   assert.equal(limitsFor({ userAgent: ANDROID, deviceMemory: 2 }).gpuBytes, gpuBytes / 2);
-  assert.equal(
-    limitsFor({ userAgent: ANDROID }).gpuBytes,
-    gpuBytes,
-    "what is not told is not held against it",
-  );
+  assert.equal(limitsFor({ userAgent: ANDROID }).gpuBytes, gpuBytes, "an unknown amount counts as enough");
 });
 
-test("who asked the browser to save data lets twice the error pass", () => {
+test("the tolerated error doubles if the browser saves data", () => {
   assert.equal(pixelTolerance({ userAgent: "", connection: { saveData: true } }), 2);
   assert.equal(pixelTolerance({ userAgent: "", connection: { saveData: false } }), 1);
   assert.equal(pixelTolerance({ userAgent: "" }), 1);

@@ -29,7 +29,7 @@ function placed({ places }: Layout, { id, bounds }: Named): Box {
   return { min: at(bounds.min), max: at(bounds.max) };
 }
 
-test("everything stands on the floor", () => {
+test("all assets stand on the floor", () => {
   fc.assert(
     fc.property(assets, (list) => {
       const layout = layOut(list);
@@ -41,7 +41,7 @@ test("everything stands on the floor", () => {
   );
 });
 
-test("nothing stands in anything else", () => {
+test("no asset overlaps another", () => {
   fc.assert(
     fc.property(assets, (list) => {
       const layout = layOut(list);
@@ -56,7 +56,7 @@ test("nothing stands in anything else", () => {
   );
 });
 
-test("everything lies within the radius, the height and the front", () => {
+test("all assets are within the radius, the height and the front", () => {
   fc.assert(
     fc.property(assets, (list) => {
       const layout = layOut(list);
@@ -74,7 +74,7 @@ test("everything lies within the radius, the height and the front", () => {
   );
 });
 
-test("a thing of human scale is shown true to scale, others as large as a hand basin or a door", () => {
+test("an asset of 0.6 to 1.8 m is shown true to scale, smaller and larger ones at these limits", () => {
   const sizes = { brooch: 0.02, chair: 1.1, tower: 300 };
   const list = Object.entries(sizes).map(([id, side]) => box(id, [side / 4, side, side / 4]));
   const layout = layOut(list);
@@ -85,13 +85,13 @@ test("a thing of human scale is shown true to scale, others as large as a hand b
   );
 });
 
-test("the largest stands in the middle", () => {
+test("the largest asset stands in the middle", () => {
   const layout = layOut([box("small", [1, 0.5, 1]), box("large", [1, 1.6, 1]), box("middle", [1, 1, 1])]);
   assert.equal(layout.places[0]?.id, "large");
   assert.equal(layout.places[0]?.position[0], -0.5, "centred on its bounds");
 });
 
-test("an asset without extent has a place all the same", () => {
+test("an asset without extent has a place, too", () => {
   const { places } = layOut([box("point", [0, 0, 0], [3, 2, 1])]);
   assert.ok(places[0]?.position.every(Number.isFinite));
   assert.equal(places[0]?.scale, 1);
@@ -118,9 +118,9 @@ test("the first view has every corner in the picture", () => {
   );
 });
 
-test("what a viewpoint sees ends at the edges of the picture", () => {
+test("the view of a viewpoint ends at the edges of the picture", () => {
   const { frustum } = viewFrom({ eye: [1, 2, 3], target: [1, 2, 0] }, 90, 2, 500);
-  const sees = (...p: Vec3) => frustum.every(([x, y, z, d]) => x * p[0] + y * p[1] + z * p[2] + d >= 0);
+  const isInView = (...p: Vec3) => frustum.every(([x, y, z, d]) => x * p[0] + y * p[1] + z * p[2] + d >= 0);
   const depth = 4;
   for (const [x, y, expected] of [
     [1.9, 0, true],
@@ -132,11 +132,11 @@ test("what a viewpoint sees ends at the edges of the picture", () => {
     [0, 1.1, false],
     [0, -1.1, false],
   ] as const) {
-    assert.equal(sees(1 + x * depth, 2 + y * depth, 3 - depth), expected, `${x}, ${y}`);
+    assert.equal(isInView(1 + x * depth, 2 + y * depth, 3 - depth), expected, `${x}, ${y}`);
   }
 });
 
-test("a place is a matrix that scales first and moves then, column by column", () => {
+test("the matrix of a place scales first and then moves, in column-major order", () => {
   const matrix = matrixOf({ id: "duck", scale: 2, position: [1, 0, -1] });
   assert.deepEqual(matrix, [2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0, 1, 0, -1, 1]);
 });

@@ -14,10 +14,10 @@ import { test } from "node:test";
 
 const VIEWER = path.join(import.meta.dirname, "..");
 
-test("the example of the module type-checks against the built package", () => {
+test("the module's example type-checks against the built package", () => {
   assert.ok(
     existsSync(path.join(VIEWER, "dist/viewer/module/types/index.d.ts")),
-    "npm run build comes first",
+    "run `npm run build` first",
   );
   mkdirSync(path.join(VIEWER, "../.cache"), { recursive: true });
   const folder = mkdtempSync(path.join(VIEWER, "../.cache/consumer-"));

@@ -1,4 +1,4 @@
-/** What the page's address asks for. */
+/** The options in the page's address. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
@@ -7,7 +7,7 @@ import { readOptions } from "../src/page/options.ts";
 const read = (query: string, page = "https://museum.example/show/") =>
   readOptions(new URL(`${page}?${query}`));
 
-test("an address without a query shows all of the bundle beside the page, alone", () => {
+test("an address without a query shows all assets of the bundle beside the page, without a relay", () => {
   const { warnings, ...options } = read("");
   assert.deepEqual(warnings, []);
   assert.deepEqual(options, {
@@ -28,34 +28,40 @@ test("an address without a query shows all of the bundle beside the page, alone"
   });
 });
 
-test("a port alone is a relay on the page's host, encrypted as the page is", () => {
+test("a port is a relay on the page's host, encrypted if the page is", () => {
   assert.equal(read("relay=:8787").relay, "wss://museum.example:8787");
   assert.equal(read("relay=:8787", "http://10.0.0.7:8080/").relay, "ws://10.0.0.7:8787");
 });
 
-test("a relay may have a path, and needs a WebSocket's scheme", () => {
+test("a relay may have a path, and needs the scheme ws or wss", () => {
   assert.equal(read("relay=wss://relay.example/eu/").relay, "wss://relay.example/eu");
-  for (const wrong of ["relay.example", "https://relay.example", "javascript:alert(1)", ":0x1", ":999999"]) {
-    const { relay, warnings } = read(`relay=${encodeURIComponent(wrong)}`);
-    assert.equal(relay, null, wrong);
-    assert.equal(warnings.length, 1, wrong);
+  for (const invalid of [
+    "relay.example",
+    "https://relay.example",
+    "javascript:alert(1)",
+    ":0x1",
+    ":999999",
+  ]) {
+    const { relay, warnings } = read(`relay=${encodeURIComponent(invalid)}`);
+    assert.equal(relay, null, invalid);
+    assert.equal(warnings.length, 1, invalid);
   }
 });
 
-test("assets are named once each, in the order given", () => {
+test("assets keep their order, without duplicates", () => {
   assert.deepEqual(read("assets=duck,%20fox,,duck").assets, ["duck", "fox"]);
 });
 
-test("a camera is six numbers", () => {
+test("a camera needs six numbers", () => {
   assert.deepEqual(read("camera=1,2,3,0,-0.5,0").camera, { eye: [1, 2, 3], target: [0, -0.5, 0] });
-  for (const wrong of ["1,2,3", "1,2,3,4,5,x", "1e9,0,0,0,0,0", "NaN,0,0,0,0,0"]) {
-    const { camera, warnings } = read(`camera=${wrong}`);
-    assert.equal(camera, null, wrong);
-    assert.equal(warnings.length, 1, wrong);
+  for (const invalid of ["1,2,3", "1,2,3,4,5,x", "1e9,0,0,0,0,0", "NaN,0,0,0,0,0"]) {
+    const { camera, warnings } = read(`camera=${invalid}`);
+    assert.equal(camera, null, invalid);
+    assert.equal(warnings.length, 1, invalid);
   }
 });
 
-test("whatever the address holds, the options are usable", () => {
+test("for any address, the options are usable", () => {
   const names = fc.constantFrom("bundle", "assets", "room", "relay", "name", "hud", "camera", "debug");
   fc.assert(
     fc.property(fc.array(fc.tuple(names, fc.string({ unit: "binary" }))), (pairs) => {
@@ -68,7 +74,7 @@ test("whatever the address holds, the options are usable", () => {
   );
 });
 
-test("a join token is taken as it is, and a broken one is refused without being shown", () => {
+test("a join token is kept unchanged, and the warning about a malformed one does not repeat it", () => {
   assert.equal(read("token=eyJ2IjoxfQ.c2ln-_A").token, "eyJ2IjoxfQ.c2ln-_A");
   const { token, warnings } = read("token=secret%20word");
   assert.equal(token, null);

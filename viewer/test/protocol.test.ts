@@ -1,3 +1,4 @@
+/** The binary and JSON messages of the relay protocol, against the vectors that the relay runs too. */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -76,27 +77,27 @@ const body = (vector: BodyVector): BodyPose => ({
   right: vector.right && rigid(vector.right),
 });
 
-/** The rotation between two quaternions, degrees. */
-function apart(a: readonly number[], b: readonly number[]): number {
+/** The angle of the rotation between two quaternions, degrees. */
+function angleBetween(a: readonly number[], b: readonly number[]): number {
   const length = (q: readonly number[]) => Math.hypot(...q);
   const chord = (sign: number) =>
     Math.hypot(...a.map((c, i) => c / length(a) - (sign * (b[i] ?? 0)) / length(b)));
   return (4 * Math.asin(Math.min(1, Math.min(chord(1), chord(-1)) / 2)) * 180) / Math.PI;
 }
 
-function assertClose(got: BodyPose, want: BodyPose): void {
+function assertClose(actual: BodyPose, expected: BodyPose): void {
   for (const part of ["head", "left", "right"] as const) {
-    const [a, b] = [got[part], want[part]];
+    const [a, b] = [actual[part], expected[part]];
     assert.equal(a === null, b === null, part);
     if (a && b) assertPointClose(a, b, part);
   }
 }
 
-function assertPointClose(a: RigidPose, b: RigidPose, what: string): void {
+function assertPointClose(a: RigidPose, b: RigidPose, name: string): void {
   a.position.forEach((x, i) => {
-    assert.ok(Math.abs(x - (b.position[i] ?? Number.NaN)) < 0.000501, `${what} ${a.position}`);
+    assert.ok(Math.abs(x - (b.position[i] ?? Number.NaN)) < 0.000501, `${name} ${a.position}`);
   });
-  assert.ok(apart(a.rotation, b.rotation) < 0.5, `${what} ${a.rotation}`);
+  assert.ok(angleBetween(a.rotation, b.rotation) < 0.5, `${name} ${a.rotation}`);
 }
 
 test("a quaternion packs to the bits of the vectors", () => {
@@ -118,7 +119,7 @@ test("a rotation survives packing within 0.28 degrees", () => {
   fc.assert(
     fc.property(fc.tuple(component, component, component, component), (q) => {
       fc.pre(Math.hypot(...q) > 1e-3);
-      assert.ok(apart(unpackQuaternion(packQuaternion(q)), q) < 0.28);
+      assert.ok(angleBetween(unpackQuaternion(packQuaternion(q)), q) < 0.28);
     }),
   );
 });
@@ -133,7 +134,7 @@ test("an ack encodes to the bytes of the vectors", () => {
   for (const vector of poses.ack) assert.equal(hex(encodeAck(vector.ack_tick)), vector.hex, vector.name);
 });
 
-test("a pose that is nowhere is refused", () => {
+test("a pose that is not finite or out of range is refused", () => {
   const rotation = [0, 0, 0, 1] as const;
   for (const x of [Number.NaN, Number.POSITIVE_INFINITY, -10_000.1]) {
     assert.throws(
@@ -152,9 +153,9 @@ test("a tick decodes to the values of the vectors", () => {
       vector.records.map(({ pid, age_ms }) => [pid, age_ms]),
     );
     tick.records.forEach((record, i) => {
-      const want = vector.records[i];
-      assert.ok(want);
-      assertClose(record.pose, body(want));
+      const expected = vector.records[i];
+      assert.ok(expected);
+      assertClose(record.pose, body(expected));
     });
   }
 });
@@ -173,7 +174,7 @@ test("a malformed tick is refused", () => {
   }
 });
 
-test("any bytes are a tick of sound numbers or a protocol error", () => {
+test("any bytes decode to finite numbers or are a protocol error", () => {
   const frame = fc.tuple(
     fc.integer({ min: 0, max: 3 }),
     fc.integer({ min: 0, max: 7 }),
@@ -195,19 +196,19 @@ test("any bytes are a tick of sound numbers or a protocol error", () => {
   );
 });
 
-test("object moves encode to the bytes of the vectors, but for their age", () => {
+test("object moves encode to the bytes of the vectors, except for their age", () => {
   for (const vector of moves.valid) {
     const records = vector.records.map((record) => ({ ...record, pose: rigid(record) }));
-    const aged = encodeMoves(records, vector.tick_ms);
-    assert.ok(holdsMoves(aged));
-    const wanted = bytes(vector.hex);
+    const frame = encodeMoves(records, vector.tick_ms);
+    assert.ok(holdsMoves(frame));
+    const expected = bytes(vector.hex);
     let at = 8;
     for (const record of vector.records) {
-      assert.equal(wanted[at + 9], record.age_ms);
-      wanted[at + 9] = 0;
-      at += 10 + (wanted[at + 8] ? 16 : 10);
+      assert.equal(expected[at + 9], record.age_ms);
+      expected[at + 9] = 0;
+      at += 10 + (expected[at + 8] ? 16 : 10);
     }
-    assert.equal(hex(aged), hex(wanted), vector.name);
+    assert.equal(hex(frame), hex(expected), vector.name);
   }
 });
 
@@ -220,9 +221,9 @@ test("object moves decode to the values of the vectors", () => {
       vector.records.map(({ id, epoch, age_ms }) => [id, epoch, age_ms]),
     );
     records.forEach((record, i) => {
-      const want = vector.records[i];
-      assert.ok(want);
-      assertPointClose(record.pose, rigid(want), vector.name);
+      const expected = vector.records[i];
+      assert.ok(expected);
+      assertPointClose(record.pose, rigid(expected), vector.name);
     });
   }
 });
@@ -233,10 +234,10 @@ test("malformed object moves are refused", () => {
   }
 });
 
-test("a valid message of the relay parses to what it says", () => {
+test("a valid message of the relay parses to the values of the vectors", () => {
   for (const { name, text, message } of control.server.valid) {
     const parsed = parseControl(text);
-    assert.deepEqual(parsed, message && camel(message), name);
+    assert.deepEqual(parsed, message && toClientNames(message), name);
   }
 });
 
@@ -246,7 +247,7 @@ test("an invalid message of the relay is refused", () => {
   }
 });
 
-test("any text is a message or a protocol error", () => {
+test("any text parses to a message or is a protocol error", () => {
   fc.assert(
     fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
       try {
@@ -258,7 +259,7 @@ test("any text is a message or a protocol error", () => {
   );
 });
 
-test("what a client says is as in the vectors", () => {
+test("the client's messages encode to the text of the vectors", () => {
   const pose: RigidPose = { position: [1, 1.5, -2], rotation: [0, 0, 0, 1] };
   const messages: Record<string, ClientMessage> = {
     hello: { type: "hello", name: "Ada", color: "#ff8800", token: undefined },
@@ -285,19 +286,19 @@ test("what a client says is as in the vectors", () => {
   }
 });
 
-test("a name is made one that the relay accepts", () => {
+test("a name is changed into one that the relay accepts", () => {
   assert.equal(cleanName("  Ada\n\u202eL. \ud800"), "AdaL.");
   assert.equal(cleanName("\u0000"), "guest");
   assert.equal([...cleanName("🦊".repeat(100))].length, 64);
 });
 
-test("room names are 1 to 64 of a small alphabet", () => {
+test("room names are 1 to 64 characters of a small alphabet", () => {
   for (const name of ["a", "A.b_c-9", ".".repeat(64)]) assert.ok(isRoomName(name), name);
   for (const name of ["", "a/b", "a b", "ä", "a\n", "a".repeat(65)]) assert.ok(!isRoomName(name), name);
 });
 
-/** The wire's snake_case fields as the client's names for them. */
-function camel(value: unknown): unknown {
+/** Renames the snake_case fields of a message to the client's names. */
+function toClientNames(value: unknown): unknown {
   const names: Record<string, string> = {
     tick_hz: "tickHz",
     server_ms: "serverMs",
@@ -309,7 +310,9 @@ function camel(value: unknown): unknown {
     p: "position",
     q: "rotation",
   };
-  if (Array.isArray(value)) return value.map(camel);
+  if (Array.isArray(value)) return value.map(toClientNames);
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [names[key] ?? key, camel(item)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [names[key] ?? key, toClientNames(item)]),
+  );
 }
