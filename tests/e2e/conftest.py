@@ -1,7 +1,7 @@
-"""Real Chromium, the real pipeline's bundle, the real servers: what a visitor meets.
+"""Browser tests: Chromium, a bundle that the pipeline builds, and the real servers.
 
-`pytest tests/e2e` needs a built page (`npm run build` in viewer/) and a Chromium, found on the PATH or named by
-the environment variable CHROMIUM.
+`pytest tests/e2e` needs a built page (`npm run build` in viewer/) and a Chromium, on the PATH or named by the
+environment variable CHROMIUM.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from visit import Visit
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "viewer" / "dist" / "index.html"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# A GPU-less machine draws with SwiftShader; root (in a container) has no sandbox.
+# Without a GPU, SwiftShader draws. Root, as in a container, has no sandbox.
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
 )
-# The samples at a fraction of their density, which a CPU can draw: a tree of two levels, a rigid chain, a skin.
+# Density of each sample, low enough for a CPU: a tree of two levels, a rigid chain, a skin.
 DETAIL = {"sculpture": 0.3, "lantern": 0.4, "koi": 0.4}
 
 MAKE_SAMPLES = """
@@ -53,7 +53,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle of small samples, built by the pipeline as an artist would."""
+    """A bundle of small samples, built by the command line."""
     if not PAGE.is_file():
         pytest.fail(f"{PAGE} is missing: run `npm run build` in {PAGE.parents[1]}")
     folder = tmp_path_factory.mktemp("bundle")
@@ -72,7 +72,7 @@ def site(bundle: Path) -> Iterator[Site]:
 
 @pytest.fixture(scope="session")
 def relay() -> Iterator[str]:
-    """The ws:// address of a running relay that lets the tests' pages in."""
+    """The ws:// address of a running relay that accepts the tests' pages."""
     port = free_port()
     command = [script("streamxr-relay"), "serve", "--host", "127.0.0.1", "--port", str(port)]
     with running(command, f"http://127.0.0.1:{port}/healthz"):
@@ -81,7 +81,7 @@ def relay() -> Iterator[str]:
 
 @pytest.fixture
 def visit(browser: Browser, site: Site) -> Iterator[Callable[..., Visit]]:
-    """Opens the page in a browser of its own (nothing cached), as often as a test likes."""
+    """Opens the page in a new browser context with an empty cache; each call opens one more."""
     visits: list[Visit] = []
 
     def opened(query: str = "", *, at: Site = site, **options: object) -> Visit:

@@ -1,25 +1,25 @@
-// A headset for a page without one: `headset.look(eyeToTarget)` and `headset.pinch(eyeToTarget)` take directions in the
-// world. Evaluated after npm's iwer, before the page's own scripts.
+// An emulated headset. `headset.look` and `headset.pinch` take the direction from eye to target in world space.
+// Evaluated after npm's iwer and before the page's own scripts.
 (() => {
   const device = new IWER.XRDevice(IWER.metaQuestPro);
   device.installRuntime({ forceInstall: true });
   device.position.set(0, 1.6, 0);
 
-  // iwer keeps the transform itself where it means its matrix.
+  // iwer stores the whole transform, but reads it as a matrix.
   const { getOffsetReferenceSpace } = IWER.XRReferenceSpace.prototype;
   IWER.XRReferenceSpace.prototype.getOffsetReferenceSpace = function ({ matrix }) {
     return getOffsetReferenceSpace.call(this, matrix);
   };
 
-  /** The turn from −z to a direction; nothing here looks straight back. */
-  const turnTo = ([x, y, z]) => {
+  /** The rotation from −z to a direction, which must not be +z. */
+  const rotationTo = ([x, y, z]) => {
     const length = Math.hypot(x, y, z);
     const w = 1 - z / length;
     const norm = Math.hypot(y / length, x / length, w);
     return [y / length / norm, -x / length / norm, 0, w / norm];
   };
 
-  // As on a Vision Pro: an input source that is there during a pinch alone, whose ray begins where the eyes look.
+  // As on a Vision Pro: an input source that exists only during a pinch; its ray follows the eyes.
   class TransientPointer extends Object.getPrototypeOf(IWER.XRGazeInput) {
     constructor(direction) {
       const { globalSpace } = device[IWER.P_DEVICE];
@@ -28,7 +28,7 @@
       super(new IWER.XRInputSource("right", "transient-pointer", profiles, space(), undefined, space()));
       this.connected = true;
       this.position.set(device.position.x, device.position.y, device.position.z);
-      this.quaternion.set(...turnTo(direction));
+      this.quaternion.set(...rotationTo(direction));
     }
   }
 
@@ -39,7 +39,7 @@
   });
   globalThis.headset = {
     device,
-    look: (direction) => device.gaze.quaternion.set(...turnTo(direction)),
+    look: (direction) => device.gaze.quaternion.set(...rotationTo(direction)),
     blind: () => {
       device.gaze.connected = false;
     },

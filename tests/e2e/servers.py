@@ -26,7 +26,7 @@ class Site:
 
 
 def script(name: str) -> str:
-    """Path of an installed console script: what a user would run."""
+    """The path of an installed command."""
     return str(Path(sys.executable).with_name(name))
 
 
@@ -49,16 +49,19 @@ def serve(folder: Path) -> Iterator[Site]:
 
 @contextlib.contextmanager
 def running(command: Sequence[str], health: str) -> Iterator[None]:
-    """A server process, from the moment `health` answers until the end of the block."""
-    # Into a file: a server whose log nobody reads stops for good once a pipe is full.
+    """A server process: from the first answer of the address `health` to the end of the block.
+
+    Raises RuntimeError with its log if it does not answer.
+    """
+    # A file, not a pipe: a server stops when a pipe that nobody reads is full.
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:
             if not _answers(health, process):
                 process.kill()
                 log.seek(0)
-                said = log.read().decode(errors="replace")
-                raise RuntimeError(f"{command!r} did not answer at {health}:\n{said}")
+                text = log.read().decode(errors="replace")
+                raise RuntimeError(f"{command!r} did not answer at {health}:\n{text}")
             yield
         finally:
             stop(process)

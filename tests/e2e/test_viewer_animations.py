@@ -1,4 +1,4 @@
-"""Animations whose keyframes are files of their own: what a visitor and a page that uses the viewer meet."""
+"""Animations with keyframe files of their own, on the page and in the element."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from visit import Visit
 Open = Callable[..., Visit]
 
 HERE = Path(__file__).parent
-# Keys for which the base has no room; the ball's move its morph targets.
+# More keyframes than fit the base; those of the ball move its morph targets.
 MAKE = """
 import sys, pathlib, numpy as np, gltf_maker as make
 folder = pathlib.Path(sys.argv[1])
@@ -33,7 +33,7 @@ sampler["input"] = ball.accessor(times, min=[0.0], max=[float(times[-1])])
 sampler["output"] = ball.accessor(np.tile(np.linspace(0, 1, 6000)[:, None], 3).reshape(-1).astype("<f4"))
 make.save(ball, folder, "ball")
 """
-# By asset: how the bones are turned, and morph weights. Each but once: while tiers swap, two of a mesh are drawn.
+# By asset: rotations of the bones, and morph weights. Without duplicates: during a fade a mesh is drawn in two tiers.
 POSES = """() => Object.fromEntries([...streamxr.streamxr.shown].map((asset) => {
     const found = new Map();
     const add = (pose) => found.set(JSON.stringify(pose), pose);
@@ -43,7 +43,7 @@ POSES = """() => Object.fromEntries([...streamxr.streamxr.shown].map((asset) => 
     });
     return [asset.name, [...found.values()]];
 }))"""
-# The first animation of an asset, stopped at a time: (name, seconds).
+# Stops the animation of an asset at a time: (name, seconds).
 STOP_AT = """([name, seconds]) => {
     const { mixer } = [...streamxr.streamxr.shown].find((asset) => asset.name === name);
     mixer.timeScale = 1;
@@ -56,6 +56,8 @@ STAGE_OF = """([name, animation]) => streamxr.session.streamer.assets.find(({ id
 
 @dataclass(frozen=True)
 class Bundle:
+    """A served bundle, and the keyframe files of its assets."""
+
     site: Site
     arm: list[str]
     ball: list[str]
@@ -78,7 +80,7 @@ def keyframes(bundle: Path, asset: str) -> list[str]:
 
 
 class Gate:
-    """Holds requests back until it is opened."""
+    """Delays requests until it is opened."""
 
     def __init__(self) -> None:
         self.held: list[Route] = []
@@ -96,7 +98,7 @@ class Gate:
             route.continue_()
 
 
-def test_the_model_rests_until_its_keyframes_have_come_and_then_moves(visit: Open, dancers: Bundle) -> None:
+def test_a_model_is_at_rest_until_its_keyframes_have_arrived_and_then_moves(visit: Open, dancers: Bundle) -> None:
     gate = Gate()
     page = visit("assets=arm&camera=0,1,3,0,1,0&hud=1", at=dancers.site, routes={f"**/{dancers.arm[0]}": gate})
     page.wait("() => window.streamxr?.streamxr.shown.size === 1")
@@ -108,12 +110,12 @@ def test_the_model_rests_until_its_keyframes_have_come_and_then_moves(visit: Ope
     gate.open()
     page.wait("(rest) => JSON.stringify((" + POSES + ")()) !== JSON.stringify(rest)", rest)
     page.settle()
-    assert sum(count for url, count in page.asked.items() if url.endswith(dancers.arm[1])) == 0, "nobody asked for it"
+    assert not any(url.endswith(dancers.arm[1]) for url in page.requested), "the second animation is not played"
     page.page.locator("#hud").get_by_text("motion").wait_for()
     assert page.crashes == []
 
 
-def test_the_koi_swim_before_anything_of_their_geometry_is_refined(visit: Open) -> None:
+def test_keyframes_arrive_before_the_first_refinement(visit: Open) -> None:
     page = visit("assets=koi&camera=0,0.5,0.9,0,0.15,0")
     page.settle()
     files = page.page.evaluate("""() => streamxr.requests.flatMap(({ url }) =>
@@ -125,23 +127,22 @@ def test_the_koi_swim_before_anything_of_their_geometry_is_refined(visit: Open) 
     assert files.index("koi/animation/0") < min(tiers)
 
 
-def test_nothing_finer_comes_before_the_code_that_draws_it(visit: Open, dancers: Bundle) -> None:
-    """It would share the link with that code."""
+def test_no_refinement_is_requested_before_the_drawing_code_has_arrived(visit: Open, dancers: Bundle) -> None:
+    """A refinement would delay that code."""
     gate = Gate()
     page = visit("assets=arm&camera=0,1,3,0,1,0", at=dancers.site, routes={"**/viewer/main-*.js": gate})
     page.wait("""() => ["/o/", "/a/"].every((folder) => performance.getEntriesByType("resource")
         .some(({ name, responseEnd }) => name.includes(folder) && responseEnd > 0))""")
     page.page.wait_for_timeout(500)
-    assert sum("/o/" in url for url in page.asked) == 1, "the base"
+    assert sum("/o/" in url for url in page.requested) == 1, "the base"
     gate.open()
     page.wait("() => window.streamxr")
     page.settle()
-    assert sum("/o/" in url for url in page.asked) > 2
+    assert sum("/o/" in url for url in page.requested) > 2
     assert page.crashes == []
 
 
-def test_they_move_the_bones_and_weights_that_the_artist_meant(visit: Open, dancers: Bundle) -> None:
-    """At a key, what is shown is what the file says."""
+def test_at_a_keyframe_bones_and_weights_have_the_values_of_the_source(visit: Open, dancers: Bundle) -> None:
     page = visit("assets=arm,ball&camera=0,1,3,0,1,0", at=dancers.site)
     page.settle()
     key = 1234
@@ -161,7 +162,7 @@ def test_they_move_the_bones_and_weights_that_the_artist_meant(visit: Open, danc
 
 @pytest.fixture(scope="module")
 def broken(dancers: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Without the arm's first keyframes."""
+    """The same bundle without the arm's first keyframe file."""
     folder = tmp_path_factory.mktemp("broken") / "bundle"
     shutil.copytree(dancers.site.folder, folder)
     (folder / dancers.arm[0]).unlink()
@@ -169,7 +170,7 @@ def broken(dancers: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield site
 
 
-def test_without_its_keyframes_a_model_rests_in_full_detail(visit: Open, dancers: Bundle, broken: Site) -> None:
+def test_a_model_without_its_keyframes_is_at_rest_in_full_detail(visit: Open, dancers: Bundle, broken: Site) -> None:
     page = visit("assets=arm&camera=0,1,3,0,1,0&hud=1", at=broken)
     page.settle()
     pose = page.page.evaluate(POSES)
@@ -183,7 +184,7 @@ def test_without_its_keyframes_a_model_rests_in_full_detail(visit: Open, dancers
     assert page.crashes == []
 
 
-ASK = """async (name) => {
+REQUEST = """async (name) => {
     const asset = [...streamxr.streamxr.shown][0];
     return asset.animation(name).then(
         (clip) => [clip.name, clip.tracks.length, asset.animations.includes(clip)],
@@ -191,35 +192,35 @@ ASK = """async (name) => {
 }"""
 
 
-def test_a_page_may_ask_for_any_animation_and_hears_what_became_of_it(visit: Open, broken: Site) -> None:
+def test_a_page_can_request_any_animation_and_receives_it_or_an_error(visit: Open, broken: Site) -> None:
     page = visit("assets=arm&camera=0,1,3,0,1,0", at=broken)
     page.wait("() => window.streamxr?.streamxr.shown.size === 1")
     assert page.page.evaluate("[...streamxr.streamxr.shown][0].animationNames") == ["dance 0", "dance 1"]
-    assert page.page.evaluate(ASK, "dance 1") == ["dance 1", 2, True]
-    assert "no animation" in page.page.evaluate(ASK, "dance 7")
+    assert page.page.evaluate(REQUEST, "dance 1") == ["dance 1", 2, True]
+    assert "no animation" in page.page.evaluate(REQUEST, "dance 7")
     page.settle()
-    assert "cannot be loaded" in page.page.evaluate(ASK, "dance 0")
+    assert "cannot be loaded" in page.page.evaluate(REQUEST, "dance 0")
 
 
-def test_an_element_plays_the_animation_that_it_names_and_fetches_no_other(browser: Browser, dancers: Bundle) -> None:
+def test_an_element_plays_the_named_animation_and_fetches_no_other(browser: Browser, dancers: Bundle) -> None:
     context = browser.new_context(viewport={"width": 320, "height": 240})
     page: Page = context.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url))
     html = """<!doctype html><script type="module" src="viewer/streamxr-viewer.js"></script>
         <streamxr-viewer src="bundle.json" asset="arm" animation="dance 1"></streamxr-viewer>"""
     page.route("**/one.html", lambda route: route.fulfill(content_type="text/html", body=html))
     page.goto(dancers.site.url + "one.html")
-    turned: Any = """() => {
+    is_turned: Any = """() => {
         const model = document.querySelector("streamxr-viewer").model;
         if (!model?.mixer) return null;
         let wrist = null;
         model.traverse((object) => { if (object.name === "wrist") wrist = object; });
         return Math.abs(wrist.quaternion.w) < 0.9999;
     }"""
-    page.wait_for_function(turned)
+    page.wait_for_function(is_turned)
     names = page.evaluate("document.querySelector('streamxr-viewer').model.animations.map(({ name }) => name)")
     assert names == ["dance 1"]
-    assert any(url.endswith(dancers.arm[1]) for url in asked)
-    assert not any(url.endswith(dancers.arm[0]) for url in asked)
+    assert any(url.endswith(dancers.arm[1]) for url in requested)
+    assert not any(url.endswith(dancers.arm[0]) for url in requested)
     context.close()

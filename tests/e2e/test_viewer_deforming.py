@@ -1,4 +1,4 @@
-"""Skinned and morphed assets are refined while they move."""
+"""Refinement of skinned and morphed assets while they move."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import sys, pathlib, gltf_maker as make
 for name, maker in (("arm", make.bending_arm()), ("ball", make.morphing_ball())):
     make.save(maker, pathlib.Path(sys.argv[1]), name)
 """
-# By asset: the triangles that were drawn in each tier, in the order of frames.
+# (asset, tier, drawn triangles), in the order of frames.
 DRAWN = """() => window.streamxr.frames.flatMap(({ regions }) =>
     regions.map(({ asset, tier, triangles }) => [asset, tier, triangles]))"""
-# What moves the finest meshes: bones that turned, and weights.
+# Rotations of the bones, and morph weights, of the drawn meshes.
 MOVED = """() => {
     const found = {};
     for (const asset of window.streamxr.streamxr.shown) asset.traverse((object) => {

@@ -1,4 +1,4 @@
-"""The page behind the real nginx with the files of deploy/: what a visitor of a deployment gets."""
+"""The page behind nginx with the configuration of deploy/."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def stack(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
 
 
 @pytest.mark.parametrize("protocol", ["http/1.1", "h2"])
-def test_everything_that_is_seen_arrives_over(visit: Callable[..., Visit], stack: Stack, protocol: str) -> None:
+def test_all_detail_in_view_arrives_over(visit: Callable[..., Visit], stack: Stack, protocol: str) -> None:
     site = stack.secure_site if protocol == "h2" else stack.site
     page = visit("assets=lantern&camera=0,0.7,1,0,0.5,0", at=Site(f"{site}/", Path()))
     page.settle()

@@ -1,4 +1,4 @@
-"""The ways to use the viewer: the examples as they are, in an ordinary page, and what the first load weighs."""
+"""The element and the module on other pages, the examples, and the size of the first load."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FIRST_LOAD_BYTES = 230_000
 
 Open = Callable[..., Page]
 ALL_LOADED = "() => [...document.querySelectorAll('streamxr-viewer')].every((each) => each.hasAttribute('loaded'))"
-PLANNED = "document.querySelector('streamxr-viewer').view.streamxr.session"
-BLIND = "HTMLCanvasElement.prototype.getContext = () => null"
+SESSION = "document.querySelector('streamxr-viewer').view.streamxr.session"
+NO_WEBGL = "HTMLCanvasElement.prototype.getContext = () => null"
 
 
 @pytest.fixture(scope="module")
 def examples(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A bundle with the examples beside it."""
+    """The bundle with the examples in its folder."""
     folder = tmp_path_factory.mktemp("examples") / "build"
     shutil.copytree(bundle, folder)
     for example in EXAMPLES.glob("*.html"):
@@ -39,7 +39,7 @@ def examples(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def visit_page(browser: Browser, examples: Site) -> Iterator[Open]:
-    """Opens an example, or the HTML that is given, in a browser of its own."""
+    """Opens an example, or the given HTML, in a new browser context."""
     contexts = []
 
     def opened(path: str, html: str | None = None, *, script: str | None = None) -> Page:
@@ -48,7 +48,7 @@ def visit_page(browser: Browser, examples: Site) -> Iterator[Open]:
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: pytest.fail(f"the page threw {error}"))
-        page.route(f"{CDN}**", three_from_here)
+        page.route(f"{CDN}**", installed_three)
         if html is not None:
             page.route(f"**/{path}", lambda route: route.fulfill(content_type="text/html", body=html))
         if script is not None:
@@ -61,27 +61,27 @@ def visit_page(browser: Browser, examples: Site) -> Iterator[Open]:
         context.close()
 
 
-def three_from_here(route: Route) -> None:
-    """Answers for the CDN with the installed three.js."""
+def installed_three(route: Route) -> None:
+    """Answers requests to the CDN with the installed three.js."""
     _, _, path = route.request.url.removeprefix(CDN).partition("/")
     route.fulfill(path=THREE / path, content_type=mimetypes.guess_type(path)[0] or "text/javascript")
 
 
 def element(attributes: str, inside: str = "", style: str = "") -> str:
-    """A page with one element. Its events are noted in `window.heard`."""
+    """A page with one element. It records the events in `window.events`."""
     return f"""<!doctype html><link rel="icon" href="data:,"><title>test</title><style>{style}</style>
         <script>
-            window.heard = [];
+            window.events = [];
             for (const name of ["progress", "load", "error"])
                 document.addEventListener(name, (event) => {{
-                    if (event.target.localName === "streamxr-viewer") heard.push([name, event.message ?? null]);
+                    if (event.target.localName === "streamxr-viewer") events.push([name, event.message ?? null]);
                 }}, true);
         </script>
         <script type="module" src="viewer/streamxr-viewer.js"></script>
         <streamxr-viewer {attributes}>{inside}</streamxr-viewer>"""
 
 
-def colours(picture: bytes) -> int:
+def count_colours(picture: bytes) -> int:
     return len(set(Image.open(io.BytesIO(picture)).convert("RGB").get_flattened_data()))
 
 
@@ -91,24 +91,24 @@ def test_the_element_example_shows_three_assets_with_one_planner(visit_page: Ope
     viewers = page.locator("streamxr-viewer")
     assert viewers.count() == 3
     for index in range(3):
-        assert colours(viewers.nth(index).screenshot()) > 500, "a lit, textured model has many colours"
+        assert count_colours(viewers.nth(index).screenshot()) > 500, "a lit, textured model has many colours"
     sessions = "new Set([...document.querySelectorAll('streamxr-viewer')].map((e) => e.view.streamxr.session)).size"
     assert page.evaluate(sessions) == 1
-    asked = page.evaluate(
+    requests = page.evaluate(
         "performance.getEntriesByType('resource').filter(({name}) => /bundle.json/.test(name)).length"
     )
-    assert asked == 1
+    assert requests == 1
 
 
-def test_the_module_example_awaits_an_asset_and_draws_it_with_its_own_camera(visit_page: Open) -> None:
+def test_the_module_example_loads_an_asset_and_draws_it_with_its_own_camera(visit_page: Open) -> None:
     page = visit_page("module.html")
     canvas = page.locator("canvas")
     canvas.wait_for()
     page.wait_for_function("() => performance.getEntriesByType('resource').some(({name}) => name.endsWith('.webp'))")
-    assert colours(canvas.screenshot()) > 200
+    assert count_colours(canvas.screenshot()) > 200
 
 
-# The beginning of the page of a three.js developer.
+# The start of a page that uses three.js.
 MODULE_PAGE = """<!doctype html><link rel="icon" href="data:,">
     <script type="importmap">{"imports": {
         "three": "https://cdn.jsdelivr.net/npm/three@0/build/three.module.js",
@@ -127,14 +127,14 @@ WARMUP = """
         const streamxr = new StreamXR({ renderer });
         const programs = () => renderer.info.programs.map(({ cacheKey }) => cacheKey)
             .filter((key) => key.startsWith("physical"));
-        const seen = { ahead: [], first: null, things: 0 };
+        const seen = { ahead: [], first: null, objects: 0 };
         let asset = null;
         renderer.setAnimationLoop(() => {
             streamxr.update(camera, 0.016);
             if (!asset) seen.ahead = programs();
             renderer.render(scene, camera);
             if (asset) seen.first ??= programs();
-            seen.things = scene.children.length;
+            seen.objects = scene.children.length;
         });
         window.seen = seen;
         window.go = async (known) => {
@@ -146,10 +146,10 @@ WARMUP = """
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["a known scene", "an unknown scene"])
-def test_what_draws_an_asset_is_ready_before_the_asset_is_where_its_scene_is_known(
+def test_the_shaders_of_an_asset_are_compiled_before_it_arrives_if_its_scene_is_known(
     visit_page: Open, known: bool
 ) -> None:
-    """The file of a base says first what it is drawn with; the rest of it takes a second here."""
+    """The document of a base arrives first; the rest of the file takes a second at this bandwidth."""
     page = visit_page("warmup.html", MODULE_PAGE + WARMUP)
     page.wait_for_function("() => window.go")
     devtools = page.context.new_cdp_session(page)
@@ -161,7 +161,7 @@ def test_what_draws_an_asset_is_ready_before_the_asset_is_where_its_scene_is_kno
     seen = page.evaluate("seen")
     assert seen["first"]
     assert (set(seen["first"]) <= set(seen["ahead"])) == known
-    page.wait_for_function("() => seen.things === 2")  # the light and the asset: what stood in for it is gone
+    page.wait_for_function("() => seen.objects === 2")  # the light and the asset; the stand-ins are removed
     page.evaluate("leave()")
 
 
@@ -174,7 +174,7 @@ TWO_RENDERERS = """
         const stop = new AbortController();
         const started = two.load("bundle.json", { asset: "koi", signal: stop.signal });
         const refused = refusal(started);
-        await two.session.open("bundle.json").then(() => stop.abort(new Error("changed my mind")));
+        await two.session.open("bundle.json").then(() => stop.abort(new Error("stopped by the user")));
         const load = (each) => each.load("bundle.json", { asset: "lantern" });
         const [lantern] = await Promise.all([load(one), load(two)]);
         window.shared = [one.session === two.session, one.session.streamer.assets.length];
@@ -185,28 +185,28 @@ TWO_RENDERERS = """
     </script>"""
 
 
-def test_two_renderers_share_one_session_and_what_is_unloaded_or_aborted_is_gone(visit_page: Open) -> None:
+def test_two_renderers_share_one_session_which_drops_unloaded_and_aborted_assets(visit_page: Open) -> None:
     page = visit_page("two.html", MODULE_PAGE + TWO_RENDERERS)
     page.wait_for_function("() => window.left !== undefined")
     assert page.evaluate("shared") == [True, 2]
     aborted, ambiguous = page.evaluate("refusals")
-    assert aborted == "changed my mind"
+    assert aborted == "stopped by the user"
     assert "name one asset" in ambiguous
     assert page.evaluate("left") == 0
 
 
-def test_an_element_tells_what_happens(visit_page: Open) -> None:
+def test_an_element_sends_progress_and_load_events(visit_page: Open) -> None:
     page = visit_page("one.html", element('src="bundle.json" asset="lantern" alt="A brass lantern"'))
     page.wait_for_function(ALL_LOADED)
-    heard = [name for name, _ in page.evaluate("heard")]
-    assert heard[-1] == "load"
-    assert "progress" in heard
-    assert "error" not in heard
+    events = [name for name, _ in page.evaluate("events")]
+    assert events[-1] == "load"
+    assert "progress" in events
+    assert "error" not in events
     assert page.get_by_role("img", name="A brass lantern").count() == 1
     assert page.evaluate("document.querySelector('streamxr-viewer').model.name") == "lantern"
 
 
-def test_an_element_has_the_size_that_css_says(visit_page: Open) -> None:
+def test_css_sets_the_size_of_an_element(visit_page: Open) -> None:
     page = visit_page(
         "one.html", element('src="bundle.json" asset="lantern"', style="streamxr-viewer {width: 200px; height: 120px}")
     )
@@ -219,7 +219,7 @@ def test_an_element_has_the_size_that_css_says(visit_page: Open) -> None:
     )
 
 
-def test_a_removed_element_frees_everything_and_a_moved_one_nothing(visit_page: Open) -> None:
+def test_a_removed_element_frees_everything_and_a_moved_element_keeps_everything(visit_page: Open) -> None:
     page = visit_page("one.html", element('src="bundle.json" asset="lantern"'))
     page.wait_for_function(ALL_LOADED)
     page.evaluate("""() => {
@@ -248,32 +248,32 @@ def test_a_removed_element_frees_everything_and_a_moved_one_nothing(visit_page: 
     page.wait_for_function(ALL_LOADED)
 
 
-def test_another_asset_takes_the_place_of_the_first(visit_page: Open) -> None:
+def test_a_change_of_the_asset_replaces_the_model(visit_page: Open) -> None:
     page = visit_page("one.html", element('src="bundle.json" asset="lantern"'))
     page.wait_for_function(ALL_LOADED)
     page.evaluate("document.querySelector('streamxr-viewer').asset = 'koi'")
     page.wait_for_function("() => document.querySelector('streamxr-viewer').model?.name === 'koi'")
-    assert page.evaluate(f"{PLANNED}.streamer.assets.map(({{id}}) => id)") == ["koi"]
+    assert page.evaluate(f"{SESSION}.streamer.assets.map(({{id}}) => id)") == ["koi"]
 
 
-def test_an_element_that_cannot_load_says_why_and_keeps_its_poster(visit_page: Open) -> None:
-    page = visit_page("one.html", element('src="bundle.json" asset="unicorn"', "<p slot=poster>Here be a unicorn</p>"))
+def test_an_element_that_cannot_load_shows_the_reason_and_keeps_its_poster(visit_page: Open) -> None:
+    page = visit_page("one.html", element('src="bundle.json" asset="unicorn"', "<p slot=poster>A unicorn</p>"))
     message = page.locator("streamxr-viewer [part=message]")
     message.get_by_text("unicorn").wait_for()
-    assert "lantern" in message.inner_text(), "it says what there is instead"
-    assert [name for name, _ in page.evaluate("heard")] == ["error"]
-    assert page.get_by_text("Here be a unicorn").is_visible()
+    assert "lantern" in message.inner_text(), "the message lists the assets that exist"
+    assert [name for name, _ in page.evaluate("events")] == ["error"]
+    assert page.get_by_text("A unicorn").is_visible()
 
 
-def test_without_webgl_an_element_says_what_to_do_and_keeps_its_poster(visit_page: Open) -> None:
+def test_without_webgl_an_element_shows_what_to_do_and_keeps_its_poster(visit_page: Open) -> None:
     html = element('src="bundle.json" asset="lantern"', "<p slot=poster>A lantern</p>")
-    page = visit_page("one.html", html, script=BLIND)
+    page = visit_page("one.html", html, script=NO_WEBGL)
     page.locator("streamxr-viewer [part=message]").get_by_text("WebGL 2").wait_for()
     assert page.get_by_text("A lantern").is_visible()
-    assert page.evaluate("heard")[-1][0] == "error"
+    assert page.evaluate("events")[-1][0] == "error"
 
 
-def test_an_element_far_below_waits_until_it_is_nearly_seen(visit_page: Open) -> None:
+def test_an_element_loads_when_it_is_near_the_viewport(visit_page: Open) -> None:
     page = visit_page("one.html", "<div style='height: 3000px'></div>" + element('src="bundle.json" asset="lantern"'))
     page.wait_for_function("() => customElements.get('streamxr-viewer')")
     page.wait_for_timeout(200)
@@ -284,22 +284,22 @@ def test_an_element_far_below_waits_until_it_is_nearly_seen(visit_page: Open) ->
     page.wait_for_function(ALL_LOADED)
 
 
-@pytest.mark.parametrize("way", ["page", "element"])
+@pytest.mark.parametrize("entry", ["page", "element"])
 def test_the_code_before_the_first_asset_byte_fits_in_230_kb(
-    way: str, visit: Callable[..., Visit], visit_page: Open
+    entry: str, visit: Callable[..., Visit], visit_page: Open
 ) -> None:
-    if way == "page":
+    if entry == "page":
         page = visit("assets=lantern").page
         page.wait_for_function("() => window.streamxr?.frames.some(({ regions }) => regions.length > 0)")
     else:
         page = visit_page("one.html", element('src="bundle.json" asset="lantern"'))
         page.wait_for_function(ALL_LOADED)
-    # Everything that came but the bundle's own files, as it came over the wire: `streamxr serve` sends Brotli.
+    # All files except those of the bundle, in their transferred size: `streamxr serve` sends Brotli.
     code: dict[str, int] = page.evaluate("""() => Object.fromEntries(
         [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
             .map(({ name, encodedBodySize }) => [new URL(name).pathname, encodedBodySize])
             .filter(([path]) => !/^[/](o|a)[/]|^[/]bundle[.]json/.test(path)))""")
-    assert any("draco" in path for path in code), "the decoder is part of it"
+    assert any("draco" in path for path in code), "the decoder is part of the first load"
     assert [path for path, size in code.items() if size == 0] in ([], ["/one.html"])
     assert sum(code.values()) <= FIRST_LOAD_BYTES, code
     lazy = ("/hud", "/presence", "/avatars", "/xr-", "/ktx2", "/basis")

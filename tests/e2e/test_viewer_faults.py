@@ -1,4 +1,4 @@
-"""What a network, a server and a GPU do to a visitor in a bad hour."""
+"""Faults of the network, the server and the GPU."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from visit import MEGABIT, SETTLED, Link, Visit
 
 Open = Callable[..., Visit]
 
-# Pixels are what a CPU takes longest for.
+# On a CPU, pixels take most of the time.
 SMALL = (320, 180)
 
-DETAIL_ON_ITS_WAY = """() => window.streamxr?.session.streamer.loading
+DETAIL_IN_FLIGHT = """() => window.streamxr?.session.streamer.loading
     .some(({ download }) => download.kind === "refinement" || download.kind === "texture")"""
-# More of it is to come than the server's socket has at 1 Mbit/s, which is not worth an abort.
-LARGE_DETAIL_ON_ITS_WAY = """() => window.streamxr?.session.streamer.loading
+# The planner aborts only a download with more left than the socket buffer of the server holds at 1 Mbit/s.
+LARGE_DETAIL_IN_FLIGHT = """() => window.streamxr?.session.streamer.loading
     .some(({ download, received }) => download.bytes - received > 80_000)"""
 FAILURES = "() => streamxr.session.failures.map(({ download, error }) => [download.uri, error.message])"
-# By asset: the finest tier of which something is drawn.
+# By asset: the finest drawn tier.
 TIERS = """() => Object.fromEntries(streamxr.session.streamer.assets.map(({ id, trees }) => [id,
     Math.max(...trees.flatMap(({ tree, cut }) => [...cut.drawn].map((region) => tree.regions[region].tier)))]))"""
 
@@ -37,12 +37,12 @@ def manifest(site: Path, asset: str) -> dict[str, Any]:
     return described
 
 
-# --- a server that lacks a file, has another damaged, and is overloaded for a third ---
+# --- a server with a missing file, a damaged file, and a file that it answers only later ---
 
 
 @pytest.fixture(scope="module")
 def faulty(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, dict[str, str]]]:
-    """Without the sculpture's finest file, and with another in the place of the lantern's."""
+    """The bundle with faults in refinements: the sculpture's finest is missing, and the lantern's finest is damaged."""
     folder = tmp_path_factory.mktemp("faulty") / "build"
     shutil.copytree(bundle, folder)
     (sculpture,), (lantern,) = (manifest(folder, asset)["trees"] for asset in ("sculpture", "lantern"))
@@ -69,7 +69,9 @@ def refinement_to(tree: dict[str, Any], tier: int) -> str:
     return uri
 
 
-def test_what_is_wrong_on_the_server_is_passed_over_and_named(visit: Open, faulty: tuple[Site, dict[str, str]]) -> None:
+def test_a_missing_or_damaged_file_is_reported_and_the_others_are_drawn(
+    visit: Open, faulty: tuple[Site, dict[str, str]]
+) -> None:
     site, files = faulty
     busy = [503, 503]
 
@@ -89,19 +91,19 @@ def test_what_is_wrong_on_the_server_is_passed_over_and_named(visit: Open, fault
     assert set(failures) == {files["missing"], files["damaged"]}
     assert "404" in failures[files["missing"]]
     assert "SHA-256" in failures[files["damaged"]]
-    times = {name: sum(n for url, n in page.asked.items() if url.endswith(uri)) for name, uri in files.items()}
+    times = {name: sum(n for url, n in page.requested.items() if url.endswith(uri)) for name, uri in files.items()}
     assert times == {"missing": 1, "damaged": 2, "overloaded": 3}
     assert page.page.evaluate(TIERS) == {"lantern": 1, "sculpture": 2}
     page.page.locator("#hud .alarm").first.wait_for()
     assert page.crashes == []
 
 
-# --- a network that changes, and is gone ---
+# --- a network that changes, and breaks off ---
 
 
 @pytest.fixture(scope="module")
 def large_files(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, list[dict[str, Any]]]]:
-    """Files that take a while, named as a bundle names its own."""
+    """The bundle with more files, named by their content and large enough to measure bandwidth."""
     folder = tmp_path_factory.mktemp("large") / "build"
     shutil.copytree(bundle, folder)
     files = []
@@ -130,15 +132,15 @@ def test_the_estimate_follows_the_throughput_of_all_requests_together(
     site, files = large_files
     page = visit("assets=none", at=site, size=SMALL)
     page.wait("() => window.streamxr")
-    at = 0
+    first = 0
     for mbit_per_s, count in ((4, 3), (12, 8), (3, 3)):
         page.throttle(Link(mbit_per_s, 20))
-        estimate = page.page.evaluate(FETCH, files[at : at + count])
-        at += count
+        estimate = page.page.evaluate(FETCH, files[first : first + count])
+        first += count
         assert estimate == pytest.approx(mbit_per_s * MEGABIT, rel=0.25)
 
 
-def test_what_the_cache_has_says_nothing_about_the_network(visit: Open) -> None:
+def test_files_from_the_cache_do_not_count_for_the_bandwidth_estimate(visit: Open) -> None:
     page = visit("assets=lantern", size=SMALL)
     page.settle()
     page.page.reload(wait_until="commit")
@@ -154,9 +156,9 @@ LOOK_AT = """(target) => {
 }"""
 
 
-def test_who_turns_away_stops_what_is_on_its_way_and_a_lost_network_is_waited_for(visit: Open) -> None:
+def test_turning_away_aborts_downloads_and_a_lost_network_is_waited_for(visit: Open) -> None:
     page = visit("assets=sculpture&camera=0,1.35,1.8,0,1.1,0", link=Link(1, 20), size=SMALL)
-    page.wait(LARGE_DETAIL_ON_ITS_WAY)
+    page.wait(LARGE_DETAIL_IN_FLIGHT)
     page.page.evaluate(LOOK_AT, [0, 1.4, 9])
     page.wait("() => streamxr.session.streamer.loading.length === 0")
     page.wait("() => streamxr.requests.some(({ broken }) => broken)")
@@ -204,7 +206,7 @@ def test_every_request_of_a_bundle_passes_through_the_hook(visit: Open) -> None:
     assert [url.rsplit("/", 1)[1].split(".")[1] for url in with_header] == ["json", "glb"]
 
 
-def test_who_saves_data_gets_coarser_pictures_and_tiers(visit: Open) -> None:
+def test_a_browser_that_saves_data_gets_coarser_pictures_and_tiers(visit: Open) -> None:
     saving = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });"
     page = visit("assets=sculpture&camera=0,1.4,2.2,0,1.1,0", script=saving, size=SMALL)
     page.settle()
@@ -216,14 +218,14 @@ def test_who_saves_data_gets_coarser_pictures_and_tiers(visit: Open) -> None:
     assert saved < 0.75 * page.page.evaluate(received)
 
 
-# --- a GPU with little memory, and one that is lost ---
+# --- a GPU with little memory, and a lost context ---
 
 WITHIN_BUDGET = "() => streamxr.session.streamer.plan.gpuBytes <= streamxr.session.streamer.limits.gpuBytes"
 IN_TIER = f"({{ asset, tier }}) => ({TIERS})()[asset] === tier"
 
 
-def test_memory_is_kept_for_what_is_looked_at(visit: Open) -> None:
-    # Both at their bases take 1.1 MB, the lantern then with all that is seen of it 4.7 MB, both so 18 MB.
+def test_memory_is_used_for_the_asset_in_view(visit: Open) -> None:
+    # The bases take 1.1 MB; with all visible detail, the lantern takes 4.7 MB and both take 18 MB.
     page = visit("assets=lantern,sculpture&memory=6&camera=0.75,0.6,0.7,1.5,0.3,0.2", size=SMALL)
     page.wait(
         f"() => window.streamxr?.session.streamer.assets.every(({{ manifest }}) => manifest) && ({IN_TIER})"
@@ -234,11 +236,11 @@ def test_memory_is_kept_for_what_is_looked_at(visit: Open) -> None:
         page.wait(IN_TIER, {"asset": "lantern", "tier": tier})
         page.settle()
         assert page.page.evaluate(WITHIN_BUDGET)
-    assert max(page.asked.values()) <= 3, "nothing is thrown out and fetched again and again"
+    assert max(page.requested.values()) <= 3, "no file is evicted and fetched repeatedly"
     assert page.crashes == []
 
 
-# Of all meshes of the assets that are in the scene, without their shadows; the view holds all of it.
+# Triangles of all meshes in the scene, without shadow casters; all of them are in view.
 TRIANGLES = """() => {
     let sum = 0;
     for (const asset of streamxr.streamxr.shown)
@@ -249,33 +251,33 @@ TRIANGLES = """() => {
         }
     return sum;
 }"""
-ALLOW = "(triangles) => streamxr.session.adjust({ limits: { triangles } })"
+SET_BUDGET = "(triangles) => streamxr.session.adjust({ limits: { triangles } })"
 
 
-def test_a_frame_draws_no_more_than_its_budget_and_all_of_it_when_there_is_room_again(visit: Open) -> None:
+def test_a_frame_stays_within_its_render_budget_and_a_larger_budget_needs_no_download(visit: Open) -> None:
     page = visit("assets=lantern,sculpture", size=SMALL)
     page.settle()
     everything = page.page.evaluate(TRIANGLES)
     budget = everything // 2
-    page.page.evaluate(ALLOW, budget)
+    page.page.evaluate(SET_BUDGET, budget)
     page.wait(f"(budget) => ({TRIANGLES})() <= budget", budget)
     page.settle()
     assert page.page.evaluate(TRIANGLES) > budget / 2
-    asked = page.asked.copy()
-    page.page.evaluate(ALLOW, 10 * everything)
+    requested = page.requested.copy()
+    page.page.evaluate(SET_BUDGET, 10 * everything)
     page.wait(f"(everything) => ({TRIANGLES})() === everything", everything)
-    assert page.asked == asked, "what is not drawn is kept"
+    assert page.requested == requested, "regions outside the budget stay loaded"
 
     newcomer = visit(f"assets=lantern,sculpture&triangles={budget}", size=SMALL)
     newcomer.settle()
     assert newcomer.page.evaluate(TRIANGLES) <= budget
-    assert sum(newcomer.asked.values()) < sum(asked.values()), "what could not be drawn is not fetched"
+    assert sum(newcomer.requested.values()) < sum(requested.values()), "regions outside the budget are not fetched"
     assert page.crashes == newcomer.crashes == []
 
 
 ON_THE_GPU = "() => ({ ...streamxr.demo.renderer.info.memory })"
-# Loads, waits until all that is wanted is drawn, unloads; so many times. What has just arrived makes more wanted only
-# with the next plan, so it must be at rest for a few frames.
+# Loads an asset, waits until all its detail is drawn, and unloads it, several times. An arrival leads to further
+# downloads only in the next plan, so the asset must be settled for some frames.
 CYCLE = f"""async (times) => {{
     const {{ streamxr: page, demo, frames, requests }} = window.streamxr;
     const settled = {SETTLED};
@@ -286,14 +288,14 @@ CYCLE = f"""async (times) => {{
             await new Promise(requestAnimationFrame);
         page.unload(asset);
     }}
-    // What the tests note would grow.
+    // The records of the tests would grow.
     frames.length = requests.length = 0;
 }}"""
 
 
 @pytest.mark.parametrize("loads", [2, pytest.param(20, marks=pytest.mark.soak)])
 def test_loading_and_unloading_leaves_nothing_behind(visit: Open, loads: int) -> None:
-    # Bones, animations, pictures; a small canvas, since it is drawn many times.
+    # An asset with bones, animations and pictures; a small canvas, since many frames are drawn.
     page = visit("assets=none&camera=0,0.6,1.2,0,0.3,0", size=(96, 54))
     page.wait("() => window.streamxr")
     devtools = page.context.new_cdp_session(page.page)
@@ -306,11 +308,11 @@ def test_loading_and_unloading_leaves_nothing_behind(visit: Open, loads: int) ->
         heap: float = devtools.send("Runtime.getHeapUsage")["usedSize"]
         return gpu, heap
 
-    # The first ones bring code and programs that stay.
+    # The first cycle adds code and shaders, which stay.
     gpu, heap = cycle(1)
     after_gpu, after_heap = cycle(loads)
     assert after_gpu == gpu
-    # One that stayed would be over a megabyte.
+    # An asset that is not freed takes more than a megabyte.
     assert after_heap - heap < 1_000_000
     assert page.crashes == []
 
@@ -322,9 +324,9 @@ LOSE = """() => new Promise((resolve) => {
 })"""
 
 
-def test_a_gpu_that_is_lost_while_tiers_arrive_is_filled_again_and_the_rest_follows(visit: Open) -> None:
+def test_after_a_lost_context_everything_is_uploaded_again_and_loading_continues(visit: Open) -> None:
     page = visit("assets=sculpture&camera=0,1.35,1.8,0,1.1,0", link=Link(2, 20), size=SMALL)
-    page.wait(DETAIL_ON_ITS_WAY)
+    page.wait(DETAIL_IN_FLIGHT)
     page.page.evaluate(LOSE)
     page.throttle(Link(50, 0))
     page.settle()

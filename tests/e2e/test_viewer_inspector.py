@@ -1,4 +1,4 @@
-"""What the inspector shows and saves, and what fades and uploads look like on the way: one visit, looked at closely."""
+"""The inspector, fades and uploads, all in one visit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pixels(visit: Visit) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.asarray(Image.open(io.BytesIO(visit.picture())).convert("RGB")).astype(np.int64)
 
 
-# Fades what is drawn into a twin of itself, and stops half way.
+# Starts a very long fade from the drawn meshes to copies of them.
 FADE_INTO_TWIN = """() => {
     const [asset] = streamxr.streamxr.shown;
     const meshes = [...asset.drawn()].map(({ mesh }) => mesh);
@@ -57,14 +57,14 @@ def test_a_fade_draws_every_pixel_once_from_one_tier_or_the_other(visit: Visit) 
     assert new[0] == 0
     assert new[1] == old[0] == pytest.approx(0.5, abs=0.01)
     assert old[1] == 1
-    # Both draw the same, so where a pixel had neither or both blended, the picture would differ.
+    # Both draw the same colours, so a missing or blended pixel would change the picture.
     assert (pixels(visit) == whole).all()
     visit.page.evaluate("end()")
     visit.wait("() => ![...streamxr.streamxr.shown][0].fading")
 
 
-# One picture sent whole, and one sent as the page sends large ones; two of their levels read back.
-SEND_TWICE = """async () => {
+# Uploads a picture in one call, and again in slices; compares two mipmap levels of both.
+UPLOAD_TWICE = """async () => {
     const { demo: { renderer, scene }, streamxr: { host: { uploads } } } = window.streamxr;
     const [width, height] = [1024, 1500];
     const noise = new ImageData(width, height);
@@ -108,11 +108,11 @@ SEND_TWICE = """async () => {
 }"""
 
 
-def test_a_large_picture_is_sent_in_slices_and_is_the_same(visit: Visit) -> None:
-    sent = visit.page.evaluate(SEND_TWICE)
-    assert sent["error"] == 0
-    assert sent["same"] == [True, True]
-    assert 0 < sent["largest"] <= 2 << 20, "a frame waits for one slice at most"
+def test_a_large_picture_is_uploaded_in_slices_without_a_difference(visit: Visit) -> None:
+    result = visit.page.evaluate(UPLOAD_TWICE)
+    assert result["error"] == 0
+    assert result["same"] == [True, True]
+    assert 0 < result["largest"] <= 2 << 20, "a frame waits for one slice at most"
 
 
 def test_regions_are_coloured_by_tier_and_by_need(visit: Visit) -> None:
@@ -126,11 +126,11 @@ def test_regions_are_coloured_by_tier_and_by_need(visit: Visit) -> None:
         visit.see_frames(2)
         pictures.append(pixels(visit))
     on_screen = visit.page.evaluate("streamxr.demo.renderer.domElement.getBoundingClientRect().width")
-    clear = slice(int(on_screen * 0.6), None)  # what the panel does not cover
+    clear = slice(int(on_screen * 0.6), None)  # beside the panel
     changed = [(np.abs(picture - plain).max(axis=2) > 30)[:, clear].sum() for picture in pictures]
     assert changed[0] > 500, "tiers"
     assert changed[1] > 500, "need"
-    assert changed[2] == 0, "the same key takes it away"
+    assert changed[2] == 0, "the same key switches the colours off"
 
 
 QUEUE = """() => {
@@ -140,7 +140,7 @@ QUEUE = """() => {
 }"""
 
 
-def test_the_queue_says_what_is_next_and_why(visit: Visit) -> None:
+def test_the_queue_shows_the_next_files_with_their_gains(visit: Visit) -> None:
     visit.throttle(Link(1, 20))
     visit.page.evaluate("() => { streamxr.streamxr.view.pixelTolerance = 0.05; }")
     visit.wait(QUEUE)
@@ -148,7 +148,7 @@ def test_the_queue_says_what_is_next_and_why(visit: Visit) -> None:
     visit.settle()
 
 
-def test_the_trace_that_is_saved_holds_head_network_plans_and_arrivals(visit: Visit) -> None:
+def test_the_saved_trace_holds_head_network_plans_and_arrivals(visit: Visit) -> None:
     with visit.page.expect_download() as download:
         visit.page.keyboard.press("4")
     trace = json.loads(download.value.path().read_text())
@@ -161,7 +161,7 @@ def test_the_trace_that_is_saved_holds_head_network_plans_and_arrivals(visit: Vi
     assert all(len(sample) == 8 for sample in trace["head"]["samples"])
     assert trace["network"]["format"] == "streamxr/network"
     assert trace["network"]["samples"][0][0] == 0
-    started = {wish["key"] for plan in trace["plans"] for wish in plan["start"]}
+    started = {candidate["key"] for plan in trace["plans"] for candidate in plan["start"]}
     arrived = {arrival["key"] for arrival in trace["arrivals"]}
     assert arrived
     assert arrived <= started

@@ -1,4 +1,4 @@
-"""The page around the assets: motion, faults, the HUD."""
+"""The demo page: choice of assets, error messages, motion, HUD."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def catalogue(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def broken_site(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The same bundle after a disk fault: the lantern's base is garbage, the koi's manifest is cut short."""
+    """The bundle with a lantern whose base is all zeros, and koi whose manifest is cut short."""
     folder = tmp_path_factory.mktemp("broken") / "build"
     shutil.copytree(bundle, folder)
     entries = catalogue(folder)
@@ -57,12 +57,12 @@ def test_an_asset_that_does_not_exist_is_named_and_the_others_are_shown(visit: O
     page.wait(SHOWS, ["lantern"])
     (notice,) = page.notices()
     assert "unicorn" in notice
-    assert "lantern" in notice, "the notice says what there is instead"
+    assert "lantern" in notice, "the notice lists the assets that exist"
 
 
 def test_broken_assets_are_named_and_the_others_are_shown(visit: Open, broken_site: Site) -> None:
     page = visit("assets=lantern,koi,sculpture", at=broken_site)
-    # The koi's base is sound, so it is shown, and stays as coarse as that.
+    # The koi's base is valid, so it is shown, without refinements.
     page.wait(SHOWS, ["sculpture", "koi"])
     page.wait("() => document.querySelectorAll('#notices .notice').length >= 2")
     notices = " ".join(page.notices())
@@ -88,7 +88,7 @@ def test_a_browser_without_webgl_says_what_to_do(visit: Open) -> None:
     assert page.crashes == []
 
 
-def test_an_animated_asset_goes_on_moving_at_its_finest(visit: Open) -> None:
+def test_an_animated_asset_still_moves_in_its_finest_tier(visit: Open) -> None:
     page = visit("assets=koi")
     page.settle()
     assert max(region["tier"] for region in page.frames()[-1]["regions"]) > 0
@@ -97,10 +97,10 @@ def test_an_animated_asset_goes_on_moving_at_its_finest(visit: Open) -> None:
     assert page.picture() != first
 
 
-def test_joints_bend_what_hangs_on_them(visit: Open) -> None:
+def test_each_joint_of_a_skin_moves(visit: Open) -> None:
     page = visit("assets=koi")
     page.settle()
-    # Every deviation from the rest pose of every skin, as the GPU gets it.
+    # The bone matrices of all skins, as they are uploaded.
     bones = """() => {
         const matrices = [];
         streamxr.demo.scene.traverse((object) => {
@@ -116,7 +116,7 @@ def test_joints_bend_what_hangs_on_them(visit: Open) -> None:
     assert all(now != then for now, then in zip(after, before, strict=True))
 
 
-def test_a_still_asset_rests(visit: Open) -> None:
+def test_the_picture_of_a_still_asset_does_not_change(visit: Open) -> None:
     page = visit("assets=lantern")
     page.settle()
     first = page.picture()
@@ -128,7 +128,7 @@ def test_the_hud_opens_with_h_and_shows_what_arrived(visit: Open) -> None:
     page = visit("assets=lantern")
     page.settle()
     hud = page.page.locator("#hud")
-    assert hud.count() == 0, "its code is not loaded before it is wanted"
+    assert hud.count() == 0, "its code is not loaded before it is opened"
     page.page.keyboard.press("h")
     hud.get_by_text("Received").wait_for()
     text = hud.inner_text()

@@ -1,4 +1,4 @@
-"""Pictures in every format of a bundle reach their finest level, and look the same."""
+"""Pictures in each format of a bundle."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from visit import Visit
 
 HERE = Path(__file__).parent
 FORMATS = ("png", "jpeg", "ktx2")
-# A sphere with a colour map of soft bands and a normal map of bumps.
+# A sphere with a colour texture of soft bands and a normal texture of bumps.
 MAKE_BALL = """
 import sys, pathlib, numpy as np, gltf_maker as make
 v, u = np.mgrid[0:256, 0:256] / 256
@@ -44,10 +44,10 @@ UNLOAD = """() => {
 
 @dataclass(frozen=True)
 class Look:
-    """What a visitor saw once everything had arrived, and what was freed when the asset was unloaded."""
+    """The picture and the levels once all detail was drawn, and the textures freed by unloading the asset."""
 
     levels: list[int]
-    asked: list[str]
+    requested: list[str]
     crashes: list[str]
     pixels: np.ndarray
     freed: int
@@ -62,13 +62,13 @@ def ball(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def looks(ball: Path, browser: Browser) -> dict[str, Look]:
-    """A look at a bundle of each format that can be built here."""
+    """By texture format, as far as the encoder is installed."""
     formats = list(FORMATS)
     try:
         find_encoder()
     except ModelError:
         formats.remove("ktx2")
-    return {each: look_at(ball, each, browser) for each in formats}
+    return {texture_format: look_at(ball, texture_format, browser) for texture_format in formats}
 
 
 def look_at(ball: Path, texture_format: str, browser: Browser) -> Look:
@@ -81,30 +81,32 @@ def look_at(ball: Path, texture_format: str, browser: Browser) -> Look:
             levels = visit.page.evaluate("streamxr.session.streamer.assets[0].levels")
             pixels = np.asarray(Image.open(io.BytesIO(visit.picture())).convert("RGB")).astype(int)
             freed = visit.page.evaluate(UNLOAD)
-            return Look(levels, list(visit.asked), visit.crashes, pixels, freed)
+            return Look(levels, list(visit.requested), visit.crashes, pixels, freed)
         finally:
             visit.close()
 
 
-@pytest.mark.parametrize("each", FORMATS)
-def test_pictures_of_every_format_reach_their_finest_level_and_look_the_same(looks: dict[str, Look], each: str) -> None:
-    if each not in looks:
-        pytest.skip("there is no KTX2 encoder here: npm ci in viewer/ installs one")
-    look = looks[each]
+@pytest.mark.parametrize("texture_format", FORMATS)
+def test_pictures_of_each_format_reach_their_finest_level_and_look_the_same(
+    looks: dict[str, Look], texture_format: str
+) -> None:
+    if texture_format not in looks:
+        pytest.skip("there is no KTX2 encoder: npm ci in viewer/ installs one")
+    look = looks[texture_format]
     assert look.crashes == []
     assert look.levels == [1, 1]
-    ending = {"jpeg": ".jpg"}.get(each, f".{each}")
-    assert sum(url.endswith(ending) for url in look.asked) == 2
-    # The blocks of ETC1S on soft gradients are as far as 2.6 from them on average; a wrong colour space is 20.
+    ending = {"jpeg": ".jpg"}.get(texture_format, f".{texture_format}")
+    assert sum(url.endswith(ending) for url in look.requested) == 2
+    # ETC1S blocks differ from soft gradients by 2.6 on average; a wrong colour space would differ by 20.
     assert np.abs(look.pixels - looks["png"].pixels).mean() < 4
-    assert look.pixels.std() > 20, "there is something to see"
+    assert look.pixels.std() > 20, "the picture is not empty"
 
 
-def test_the_transcoder_is_asked_for_only_when_there_is_a_ktx2_picture(looks: dict[str, Look]) -> None:
-    for each, look in looks.items():
-        assert any("/basis/" in url for url in look.asked) == (each == "ktx2")
+def test_the_transcoder_is_loaded_only_for_a_ktx2_picture(looks: dict[str, Look]) -> None:
+    for texture_format, look in looks.items():
+        assert any("/basis/" in url for url in look.requested) == (texture_format == "ktx2")
 
 
-def test_an_asset_that_is_unloaded_leaves_no_picture_on_the_gpu(looks: dict[str, Look]) -> None:
-    # The base's two pictures, and the two levels that were drawn in their place.
+def test_an_unloaded_asset_leaves_no_picture_on_the_gpu(looks: dict[str, Look]) -> None:
+    # The two pictures of the base, and the two levels that replaced them.
     assert {look.freed for look in looks.values()} == {4}

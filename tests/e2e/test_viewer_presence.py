@@ -1,4 +1,4 @@
-"""Two browsers and a real relay."""
+"""Avatars: several browsers and a real relay."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def head_of(page: Visit, name: str) -> list[float]:
 
 
 def orbit(page: Visit) -> None:
-    """Drags the picture a little to the side, as a visitor would."""
+    """Turns the view a little with the mouse."""
     mouse = page.page.mouse
     mouse.move(400, 200)
     mouse.down()
@@ -48,7 +48,7 @@ def test_two_visitors_see_each_other_move(visit: Open, relay: str) -> None:
     assert ada.crashes == ben.crashes == []
 
 
-def test_an_avatar_stands_where_its_visitor_looks_from(visit: Open, relay: str) -> None:
+def test_an_avatar_is_at_the_camera_of_its_visitor(visit: Open, relay: str) -> None:
     ada = visit(query(relay, "Ada", "0,1.6,2,0,0.5,0", room="place"))
     ben = visit(query(relay, "Ben", "2,1.5,0.25,0,0.5,0", room="place"))
     ada.wait(SEES, "Ben")
@@ -61,7 +61,7 @@ def test_an_avatar_stands_where_its_visitor_looks_from(visit: Open, relay: str) 
     assert ben.crashes == []
 
 
-def test_a_visitor_who_leaves_is_seen_no_more(visit: Open, relay: str) -> None:
+def test_the_avatar_of_a_visitor_who_leaves_disappears(visit: Open, relay: str) -> None:
     ada = visit(query(relay, "Ada", "0,1.6,2,0,0.5,0", room="exit"))
     ben = visit(query(relay, "Ben", "2,1.5,0,0,0.5,0", room="exit"))
     ada.wait(SEES, "Ben")
@@ -69,7 +69,7 @@ def test_a_visitor_who_leaves_is_seen_no_more(visit: Open, relay: str) -> None:
     ada.wait("() => streamxr.avatars().length === 0")
 
 
-def test_visitors_of_other_rooms_are_not_seen(visit: Open, relay: str) -> None:
+def test_visitors_of_other_rooms_have_no_avatar(visit: Open, relay: str) -> None:
     ada = visit(query(relay, "Ada", "0,1.6,2,0,0.5,0", room="one"))
     ben = visit(query(relay, "Ben", "2,1.5,0,0,0.5,0", room="two"))
     cleo = visit(query(relay, "Cleo", "0,1.5,-2,0,0.5,0", room="one"))

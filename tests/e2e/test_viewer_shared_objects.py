@@ -1,4 +1,4 @@
-"""Browsers that share objects through a real relay."""
+"""Shared objects: several browsers and a real relay."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from visit import Visit
 
 Open = Callable[..., Visit]
 
-SMALL = (320, 200)  # three pages draw at once, on a CPU
+SMALL = (320, 200)  # up to three pages draw at once, on a CPU
 
-THERE = "() => window.streamxr?.sharedObjects().length === 1 && streamxr.sharedObjects()[0].model"
+SHOWN = "() => window.streamxr?.sharedObjects().length === 1 && streamxr.sharedObjects()[0].model"
 HELD = "() => streamxr.sharedObjects()[0].object.owner !== null"
 FREE = "() => streamxr.sharedObjects()[0].object.owner === null"
 AT = """(place) => {
@@ -24,22 +24,22 @@ AT = """(place) => {
     return object !== undefined && Math.hypot(...object.position.toArray().map((x, i) => x - place[i])) < 0.005;
 }"""
 MOVED = "(from) => Math.hypot(...streamxr.sharedObjects()[0].position.toArray().map((x, i) => x - from[i])) > 0.1"
-# The middle of the object, in the world.
-MIDDLE = """() => {
+# The centre of the object, in world space.
+CENTRE = """() => {
     const model = [...streamxr.streamxr.shown].find(({ parent }) => parent?.parent?.name === "shared objects");
     const { min, max } = model.state.entry.bounds;
-    const middle = model.parent.position.clone().set(...min.map((low, i) => (low + max[i]) / 2));
-    return model.localToWorld(middle);
+    const centre = model.parent.position.clone().set(...min.map((low, i) => (low + max[i]) / 2));
+    return model.localToWorld(centre);
 }"""
 ON_SCREEN = f"""() => {{
     const {{ demo }} = streamxr;
-    const {{ x, y }} = ({MIDDLE})().project(demo.camera);
+    const {{ x, y }} = ({CENTRE})().project(demo.camera);
     const {{ clientWidth, clientHeight }} = demo.renderer.domElement;
     return [((x + 1) / 2) * clientWidth, ((1 - y) / 2) * clientHeight];
 }}"""
-# The right controller goes there. The headset's floor begins where the camera stood, 2 m from the middle of the stage.
+# Moves the right controller to the object. The headset's origin is where the camera was, 2 m in front of the scene's.
 REACH = f"""() => {{
-    const {{ x, y, z }} = ({MIDDLE})();
+    const {{ x, y, z }} = ({CENTRE})();
     headset.device.controllers.right.position.set(x, y, z - 2);
 }}"""
 
@@ -52,14 +52,14 @@ def eye(page: Visit) -> Any:
     return page.page.evaluate("() => streamxr.demo.camera.position.toArray()")
 
 
-def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit: Open, relay: str) -> None:
+def test_others_see_an_object_move_and_it_stays_where_it_is_released(visit: Open, relay: str) -> None:
     ada = visit(query(relay, "Ada", "0,1.4,2,0,0.5,0", room="shelf"), size=SMALL)
     ben = visit(query(relay, "Ben", "0.8,1.4,2,0,0.5,0", room="shelf"), size=SMALL)
     ada.wait(SEES, "Ben")
     ada.page.get_by_role("button", name="Add a copy").click()
     for page in (ada, ben):
-        page.wait(THERE)
-    start, stood = place(ben), eye(ada)
+        page.wait(SHOWN)
+    start, camera = place(ben), eye(ada)
 
     x, y = ada.page.evaluate(ON_SCREEN)
     mouse = ada.page.mouse
@@ -68,12 +68,12 @@ def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit
     ben.wait(HELD)
     mouse.move(x - 60, y - 10, steps=4)
     ben.wait(MOVED, start)
-    # Ben aims at what stands still, as drawn: it glides to where Ada has carried it.
+    # Ben needs a still target: wait until the object has reached the place to which Ada moved it.
     ada.see_frames(2)
     ben.wait(AT, place(ada))
     ben.see_frames(2)
 
-    # Ben reaches for what Ada holds, and is told whose it is.
+    # Ben tries to grab the object that Ada holds, and reads who holds it.
     bx, by = ben.page.evaluate(ON_SCREEN)
     ben.page.mouse.move(bx, by)
     ben.page.mouse.down()
@@ -82,16 +82,16 @@ def test_what_one_visitor_moves_others_see_move_and_find_where_it_was_left(visit
 
     mouse.up()
     ben.wait(FREE)
-    left = place(ada)
-    ben.wait(AT, left)
-    assert eye(ada) == stood, "dragging an object turned the view"
+    released = place(ada)
+    ben.wait(AT, released)
+    assert eye(ada) == camera, "dragging an object does not move the camera"
 
-    # It stays where it is, whoever goes.
+    # It stays there after Ada leaves.
     assert ada.crashes == []
     ada.close()
     cleo = visit(query(relay, "Cleo", "0,1.4,2,0,0.5,0", room="shelf"), size=SMALL)
-    cleo.wait(THERE)
-    cleo.wait(AT, left)
+    cleo.wait(SHOWN)
+    cleo.wait(AT, released)
     assert ben.crashes == cleo.crashes == []
 
 
@@ -99,7 +99,7 @@ def test_in_a_headset_a_controller_squeezes_an_object_and_carries_it(visit: Open
     headset = "\n".join([IWER.read_text(), (HERE / "headset.js").read_text()])
     dora = visit(query(relay, "Dora", "0,1.6,2,0,0.5,0", room="cave"), script=headset, size=SMALL)
     dora.page.get_by_role("button", name="Add a copy").click()
-    dora.wait(THERE)
+    dora.wait(SHOWN)
     dora.page.get_by_role("button", name="Enter VR").click()
     dora.wait("() => streamxr.demo.renderer.xr.isPresenting")
     start = place(dora)
@@ -115,14 +115,14 @@ def test_in_a_headset_a_controller_squeezes_an_object_and_carries_it(visit: Open
     assert dora.crashes == []
 
 
-def test_a_token_in_the_address_opens_the_room_and_a_viewers_shares_nothing(visit: Open, tmp_path: Path) -> None:
+def test_a_token_in_the_address_opens_the_room_and_a_viewer_cannot_add_objects(visit: Open, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a-secret-of-at-least-thirty-two-characters")
     port = free_port()
     serve = [script("streamxr-relay"), "serve", "--host", "127.0.0.1", "--port", str(port)]
-    tell = [script("streamxr-relay"), "token", "--room", "hall", "--sub", "ada", "--role", "viewer"]
+    sign = [script("streamxr-relay"), "token", "--room", "hall", "--sub", "ada", "--role", "viewer"]
     token = subprocess.run(
-        [*tell, "--token-secret-file", secret], capture_output=True, text=True, check=True
+        [*sign, "--token-secret-file", secret], capture_output=True, text=True, check=True
     ).stdout.strip()
     with running([*serve, "--token-secret-file", str(secret)], f"http://127.0.0.1:{port}/healthz"):
         address = query(f"ws://127.0.0.1:{port}", "Ada", "0,1.4,2,0,0.5,0")

@@ -1,4 +1,4 @@
-"""A throttled visit to one sculpture, judged by what was rendered and when what was asked for."""
+"""One visit to a sculpture over a slow network: its frames and its requests."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ LINK = Link(mbit_per_s=5, latency_ms=40)
 
 @dataclass(frozen=True)
 class Arrival:
-    """Everything from the first request until nothing is wanted any more, with a resting camera."""
+    """The records from the first request until all detail is drawn, with a camera at rest."""
 
     manifest: dict[str, Any]
     base: str
     frames: list[dict[str, Any]]
     requests: list[dict[str, Any]]
-    asked: dict[str, int]
+    requested: dict[str, int]
     crashes: list[str]
 
     @cached_property
     def drawn(self) -> list[dict[str, Any]]:
-        """The frames from the first that shows anything of the asset.
+        """The frames from the first one that shows the asset.
 
-        A base may be drawn before its manifest has said what its trees are: then it stands for all their roots.
+        A base may be drawn before its manifest has arrived; then it counts as the roots of all trees.
         """
         first = next(i for i, frame in enumerate(self.frames) if frame["regions"])
         return [{**frame, "regions": list(self._regions(frame))} for frame in self.frames[first:]]
@@ -45,16 +45,16 @@ class Arrival:
                 yield from ({**region, "tree": tree} for tree in range(len(self.manifest["trees"])))
 
     def leaves(self) -> Iterator[tuple[int, list[int]]]:
-        """For every leaf its tree, and the way from it to the root."""
+        """For each leaf, its tree and the path from it to the root."""
         for index, tree in enumerate(self.manifest["trees"]):
             regions = tree["regions"]
             for leaf, region in enumerate(regions):
                 if not region["children"]:
-                    way, parent = [leaf], region["parent"]
+                    path, parent = [leaf], region["parent"]
                     while parent is not None:
-                        way.append(parent)
+                        path.append(parent)
                         parent = regions[parent]["parent"]
-                    yield index, way
+                    yield index, path
 
     def requests_for(self, *endings: str) -> list[dict[str, Any]]:
         return [request for request in self.requests if request["url"].endswith(endings)]
@@ -62,7 +62,7 @@ class Arrival:
 
 @pytest.fixture(scope="module")
 def arrival(browser: Browser, site: Site) -> Arrival:
-    # So many pixels that the errors of all tiers but the finest are more than one.
+    # Enough pixels that all tiers except the finest have an error of more than one pixel.
     visit = Visit(browser, site, f"assets={ASSET}", link=LINK, size=(960, 540))
     try:
         visit.settle()
@@ -72,7 +72,7 @@ def arrival(browser: Browser, site: Site) -> Arrival:
             base=catalogue["base"]["uri"],
             frames=visit.frames(),
             requests=visit.requests(),
-            asked=dict(visit.asked),
+            requested=dict(visit.requested),
             crashes=visit.crashes,
         )
     finally:
@@ -80,7 +80,7 @@ def arrival(browser: Browser, site: Site) -> Arrival:
 
 
 def test_the_sample_is_a_tree_of_several_levels(arrival: Arrival) -> None:
-    depth = max(len(way) for _, way in arrival.leaves())
+    depth = max(len(path) for _, path in arrival.leaves())
     assert depth >= 2
     assert sum(1 for _ in arrival.leaves()) >= 4
 
@@ -100,7 +100,7 @@ def test_the_first_picture_is_complete_and_textured(arrival: Arrival) -> None:
     assert {picture["image"] for picture in first["pictures"]} == used
 
 
-def test_nothing_finer_is_asked_for_before_the_last_byte_of_the_base(arrival: Arrival) -> None:
+def test_no_finer_file_is_requested_before_the_last_byte_of_the_base(arrival: Arrival) -> None:
     (base,) = arrival.requests_for(arrival.base)
     finer = [request for request in arrival.requests_for(".glb", ".webp") if not request["url"].endswith(arrival.base)]
     assert finer
@@ -113,13 +113,13 @@ def test_the_base_does_not_wait_for_the_manifest(arrival: Arrival) -> None:
     assert base["start"] < manifest["end"]
 
 
-def test_every_frame_shows_a_region_or_its_refinement_or_a_share_of_both(arrival: Arrival) -> None:
+def test_each_frame_shows_a_region_or_its_refinement_or_complementary_shares_of_both(arrival: Arrival) -> None:
     for frame in arrival.drawn:
         shares = {(region["tree"], region["region"]): region["share"] for region in frame["regions"]}
-        for tree, way in arrival.leaves():
-            covering = {region: shares[tree, region] for region in way if (tree, region) in shares}
+        for tree, path in arrival.leaves():
+            covering = {region: shares[tree, region] for region in path if (tree, region) in shares}
             assert sum(covering.values()) == pytest.approx(1), (
-                f"leaf {way[0]} of tree {tree} is drawn by {covering} at {frame['first']} ms"
+                f"leaf {path[0]} of tree {tree} is drawn by {covering} at {frame['first']} ms"
             )
 
 
@@ -128,15 +128,15 @@ def test_tiers_fade_into_each_other(arrival: Arrival) -> None:
     assert fading
 
 
-def test_error_on_screen_only_falls_while_the_camera_rests(arrival: Arrival) -> None:
+def test_the_error_only_decreases_while_the_camera_is_at_rest(arrival: Arrival) -> None:
     before: dict[tuple[int, int], float] = {}
     levels: dict[int, int] = {}
     for frame in arrival.drawn:
         errors = {(region["tree"], region["region"]): region["error"] for region in frame["regions"]}
-        for tree, way in arrival.leaves():
-            error = next(errors[tree, region] for region in way if (tree, region) in errors)
-            assert error <= before.get((tree, way[0]), error)
-            before[tree, way[0]] = error
+        for tree, path in arrival.leaves():
+            error = next(errors[tree, region] for region in path if (tree, region) in errors)
+            assert error <= before.get((tree, path[0]), error)
+            before[tree, path[0]] = error
         for picture in frame["pictures"]:
             assert picture["level"] >= levels.get(picture["image"], 0)
             levels[picture["image"]] = picture["level"]
@@ -149,7 +149,7 @@ def test_a_picture_is_shown_at_one_level_at_a_time(arrival: Arrival) -> None:
 
 
 def test_the_finest_tier_is_reached(arrival: Arrival) -> None:
-    finest = {(tree, way[0]) for tree, way in arrival.leaves()}
+    finest = {(tree, path[0]) for tree, path in arrival.leaves()}
     shown = {(region["tree"], region["region"]) for region in arrival.drawn[-1]["regions"]}
     assert shown == finest
 
@@ -159,9 +159,9 @@ def test_pictures_are_refined_too(arrival: Arrival) -> None:
 
 
 def test_no_file_is_fetched_twice(arrival: Arrival) -> None:
-    assert {url: times for url, times in arrival.asked.items() if times > 1} == {}
+    assert {url: times for url, times in arrival.requested.items() if times > 1} == {}
 
 
-def test_nothing_goes_wrong_on_the_way(arrival: Arrival) -> None:
+def test_no_request_fails(arrival: Arrival) -> None:
     assert arrival.crashes == []
     assert [request for request in arrival.requests if request["status"] != 200 or request["broken"]] == []

@@ -1,4 +1,4 @@
-"""One visitor's browser on the page, and what it really drew and asked for (`?debug=1`)."""
+"""One visit to the page, with the records of its frames and requests (`?debug=1`)."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 from playwright.sync_api import Browser, CDPSession, Page, Request, Route
 from servers import Site
 
-PATIENCE_MS = 150_000  # a hang, not a slow machine: a CPU draws here, and may be shared
+PATIENCE_MS = 150_000  # longer than a slow, shared CPU needs to draw, so only a hang takes this long
 MEGABIT = 1_000_000 / 8
 
 
 @dataclass(frozen=True)
 class Link:
-    """What the network does to every request, in the page and in its workers."""
+    """The limits of the network for all requests, of the page and of its workers."""
 
     mbit_per_s: float
     latency_ms: float
 
 
-# Nothing is on its way or fading, and nothing more is wanted.
+# No file is in flight or planned, and no fade is in progress.
 SETTLED = """() => {
     const { streamer } = window.streamxr?.session ?? {};
     if ([...(window.streamxr?.streamxr.shown ?? [])].some(({ fading }) => fading)) return false;
@@ -46,14 +46,14 @@ class Visit:
         size: tuple[int, int] = (640, 360),
     ) -> None:
         self.site = site
-        # A test's own server signs for itself.
+        # The servers of the tests have self-signed certificates.
         self.context = browser.new_context(
             viewport={"width": size[0], "height": size[1]}, ignore_https_errors=site.url.startswith("https:")
         )
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.crashes: list[str] = []
-        self.asked: Counter[str] = Counter()
+        self.requested: Counter[str] = Counter()
         self._devtools: CDPSession | None = None
         self.page.on("pageerror", lambda error: self.crashes.append(str(error)))
         self.page.on("request", self._note)
@@ -63,16 +63,16 @@ class Visit:
             self.page.route(pattern, answer)
         if link is not None:
             self.throttle(link)
-        # On a small canvas hardly any error is a pixel: what a tenth of the width would hide is wanted all the same.
+        # On a small canvas few errors are larger than a pixel; a lower tolerance requests the finer tiers anyway.
         self.page.goto(f"{site.url}?debug=1&tolerance=0.45&{query}", wait_until="commit")
 
     def _note(self, request: Request) -> None:
-        # blob: addresses are memory; the decoder's workers start from one.
+        # blob: addresses are in memory; the workers of the decoder start from one.
         if request.url.startswith("http"):
-            self.asked[request.url] += 1
+            self.requested[request.url] += 1
 
     def throttle(self, link: Link, *, offline: bool = False) -> None:
-        # One session: the limits of several would hold together.
+        # One session for all calls: the limits of several sessions would add up.
         if self._devtools is None:
             self._devtools = self.context.new_cdp_session(self.page)
             self._devtools.send("Network.enable")
@@ -90,13 +90,13 @@ class Visit:
         self.page.wait_for_function(condition, arg=argument)
 
     def settle(self) -> None:
-        """Waits until everything that the camera wants has arrived and was drawn."""
+        """Waits until all files that the view needs have arrived and are drawn."""
         self.wait(SETTLED)
         self.see_frames(3)
         self.wait(SETTLED)
 
     def see_frames(self, count: int) -> None:
-        """Waits until so many more frames were drawn."""
+        """Waits for more frames."""
         self.wait(f"(goal) => ({COUNT_FRAMES})() >= goal", self.count_frames() + count)
 
     def count_frames(self) -> int:
@@ -104,7 +104,7 @@ class Visit:
         return count
 
     def frames(self) -> list[dict[str, Any]]:
-        """What each rendered frame drew; consecutive frames that drew the same are one."""
+        """The content of each frame; consecutive frames with the same content are one record."""
         records: list[dict[str, Any]] = self.page.evaluate("streamxr.frames")
         return records
 
