@@ -1,4 +1,6 @@
-/** A program that uses the package; a test type-checks it as it would be compiled outside of this repository. */
+/**
+ * A program that uses the package; a test type-checks it as it would be compiled outside of this repository.
+ */
 
 import { type Asset, joinRoom, type RigidPose, type Room, StreamXR } from "streamxr-viewer";
 import { PerspectiveCamera, Scene, WebGLRenderer } from "three";

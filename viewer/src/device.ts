@@ -18,8 +18,9 @@ export interface BrowserTraits {
 const MB = 1024 * 1024;
 
 /**
- * GPU memory for streamed assets, bytes. A standalone headset shares 6–16 GB among its system, two eye buffers and the
- * page, and its browser ends a tab at 2–3 GB. iOS ends a tab at about 1 GB in total. A desktop can page memory out.
+ * GPU memory for streamed assets, bytes. A standalone headset shares 6–16 GB among its system, two eye
+ * buffers and the page, and its browser ends a tab at 2–3 GB. iOS ends a tab at about 1 GB in total. A
+ * desktop can page memory out.
  */
 const MEMORY: Readonly<Record<DeviceClass, number>> = {
   headset: 512 * MB,
@@ -27,8 +28,9 @@ const MEMORY: Readonly<Record<DeviceClass, number>> = {
   desktop: 1024 * MB,
 };
 /**
- * Render budget of streamed assets per frame. A standalone headset draws each frame twice, 72 to 120 times per second;
- * its vendors advise at most 750,000 to 1,000,000 triangles and 200 draw calls. A phone draws once, at 60 Hz.
+ * Render budget of streamed assets per frame. A standalone headset draws each frame twice, 72 to 120 times
+ * per second; its vendors advise at most 750,000 to 1,000,000 triangles and 200 draw calls. A phone draws
+ * once, at 60 Hz.
  */
 const RENDER: Readonly<Record<DeviceClass, { triangles: number; drawCalls: number }>> = {
   headset: { triangles: 750_000, drawCalls: 200 },
@@ -41,8 +43,8 @@ const FRAMES_PER_SECOND: Readonly<Record<DeviceClass, number>> = { headset: 72, 
 const SMALL_MEMORY_GIB = 4;
 
 /**
- * Derives the class of a device from its browser. A headset whose browser looks like a desktop's (Vision Pro) is a
- * Safari with WebXR.
+ * Derives the class of a device from its browser. A headset whose browser looks like a desktop's (Vision Pro)
+ * is a Safari with WebXR.
  */
 export function deviceClass({
   userAgent,
@@ -73,8 +75,8 @@ export function framesPerSecond(traits: BrowserTraits): number {
 
 /**
  * Tolerated error on the screen, pixels. It is doubled if the browser is set to save data
- * (`navigator.connection.saveData`): geometry then stops about one tier earlier, and pictures at half the width, which
- * is a quarter of the bytes.
+ * (`navigator.connection.saveData`): geometry then stops about one tier earlier, and pictures at half the
+ * width, which is a quarter of the bytes.
  */
 export function pixelTolerance({ connection }: BrowserTraits): number {
   return connection?.saveData ? 2 : 1;

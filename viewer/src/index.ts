@@ -38,9 +38,14 @@ export interface StreamXROptions extends SessionOptions {
   readonly renderer: WebGLRenderer;
   /** Replaces the Draco decoder of this library, for example by three's `examples/jsm/libs/draco/gltf/`. */
   readonly decoder?: DecoderFiles;
-  /** Replaces the KTX2 transcoder, for example by three's `examples/jsm/libs/basis/`. Loaded when a bundle needs it. */
+  /**
+   * Replaces the KTX2 transcoder, for example by three's `examples/jsm/libs/basis/`. Loaded when a bundle
+   * needs it.
+   */
   readonly transcoder?: DecoderFiles;
-  /** `pointer`: on a screen, the mouse serves as a hint for the gaze. In a headset, the device tells the gaze. */
+  /**
+   * `pointer`: on a screen, the mouse serves as a hint for the gaze. In a headset, the device tells the gaze.
+   */
   readonly gaze?: "head" | "pointer";
   /** Tolerated error on the screen, pixels: 1 by default. Doubled if the browser saves data. */
   readonly tolerance?: number;
@@ -54,8 +59,8 @@ export interface LoadOptions {
   /** Name in the catalogue; may be omitted if the bundle has one asset. */
   readonly asset?: string | undefined;
   /**
-   * The scene that will show the asset. With it, shaders for the scene's lights are compiled while the asset is loading,
-   * and the first frame with the asset comes earlier.
+   * The scene that will show the asset. With it, shaders for the scene's lights are compiled while the asset
+   * is loading, and the first frame with the asset comes earlier.
    */
   readonly scene?: Scene | undefined;
   /** Cancels loading; the parts that are loaded are freed. */
@@ -70,14 +75,17 @@ interface Pending {
   reject(error: unknown): void;
 }
 
-/** After this long without `update`, planning continues by itself: a page may await its assets before it draws. */
+/**
+ * After this long without `update`, planning continues by itself: a page may await its assets before it
+ * draws.
+ */
 const IDLE_MS = 50;
 const IDLE_PLAN_MS = 50;
 const PROGRESS_MS = 50;
 
 /**
- * The streamed assets of one renderer. All assets of a page, in any renderer, share one plan, one bandwidth estimate, one
- * memory budget and one render budget.
+ * The streamed assets of one renderer. All assets of a page, in any renderer, share one plan, one bandwidth
+ * estimate, one memory budget and one render budget.
  */
 export class StreamXR {
   readonly session: Session;
@@ -113,10 +121,11 @@ export class StreamXR {
   }
 
   /**
-   * Starts to stream an asset, and resolves when its base can be drawn. Add it to a scene before the next `update`, which
-   * plans with its place in the world.
+   * Starts to stream an asset, and resolves when its base can be drawn. Add it to a scene before the next
+   * `update`, which plans with its place in the world.
    * @param url address of the bundle's `bundle.json`
-   * @throws Error if the bundle, the asset or its base cannot be loaded; the signal's reason if it was aborted
+   * @throws Error if the bundle, the asset or its base cannot be loaded; the signal's reason if it was
+   * aborted
    */
   async load(url: string, { asset: name, scene, signal, onProgress }: LoadOptions = {}): Promise<Asset> {
     signal?.throwIfAborted();
@@ -230,7 +239,8 @@ export class StreamXR {
 }
 
 /**
- * Joins a room of a relay; loads the code for it first. Listeners that are added as soon as this resolves miss nothing.
+ * Joins a room of a relay; loads the code for it first. Listeners that are added as soon as this resolves
+ * miss nothing.
  * @throws TypeError if an option is not valid
  */
 export async function joinRoom(options: RoomOptions): Promise<Room> {

@@ -1,7 +1,10 @@
 import type { Box } from "./core/bundle/bundle.ts";
 import { HEAD_GAZE_UNCERTAINTY, type Plane, type Vec3, type View } from "./core/gaze.ts";
 
-/** The place of an asset on the page: it is scaled about its own origin and then moved, so that it stands on y = 0. */
+/**
+ * The place of an asset on the page: it is scaled about its own origin and then moved, so that it stands on y
+ * = 0.
+ */
 export interface Place {
   readonly id: string;
   readonly scale: number;
@@ -26,9 +29,9 @@ export interface Viewpoint {
 }
 
 /**
- * Limits of the longest side, metres. An asset within them is shown true to scale; a smaller one is enlarged and a larger
- * one reduced. So a brooch and a building can stand side by side before a person of normal height, on a screen or in a
- * headset.
+ * Limits of the longest side, metres. An asset within them is shown true to scale; a smaller one is enlarged
+ * and a larger one reduced. So a brooch and a building can stand side by side before a person of normal
+ * height, on a screen or in a headset.
  */
 const SMALLEST_SIDE = 0.6;
 const LARGEST_SIDE = 1.8;
@@ -50,7 +53,9 @@ interface Sized {
   readonly depth: number;
 }
 
-/** Puts assets side by side on the floor: the largest in the middle of the front row, smaller ones outwards. */
+/**
+ * Puts assets side by side on the floor: the largest in the middle of the front row, smaller ones outwards.
+ */
 export function layOut(assets: readonly { readonly id: string; readonly bounds: Box }[]): Layout {
   const sized = assets
     .map(toSize)

@@ -13,14 +13,18 @@ export interface RequestRecord {
   broken: boolean;
 }
 
-/** Changes a request before it is sent, for example its headers, credentials or address (signed, for a private CDN). */
+/**
+ * Changes a request before it is sent, for example its headers, credentials or address (signed, for a private
+ * CDN).
+ */
 export type RequestHook = (request: Request) => Request | Promise<Request>;
 
 const MAX_RECORDS = 1000;
 
 /**
- * Sends the requests for bundle files. Addresses in a bundle are relative to its `bundle.json`. Files are named by their
- * content, so the same name in two bundles is the same file; it is fetched from the bundle that was set last.
+ * Sends the requests for bundle files. Addresses in a bundle are relative to its `bundle.json`. Files are
+ * named by their content, so the same name in two bundles is the same file; it is fetched from the bundle
+ * that was set last.
  */
 export class Requests {
   hook: RequestHook | null = null;
@@ -79,7 +83,10 @@ export class Requests {
     }
   };
 
-  /** Whether the last request for a file was answered by the browser's cache; false if the server hides timings. */
+  /**
+   * Whether the last request for a file was answered by the browser's cache; false if the server hides
+   * timings.
+   */
   readonly fromCache = (uri: string): boolean => {
     const timing = performance.getEntriesByName(this.address(uri), "resource").at(-1);
     if (!(timing instanceof PerformanceResourceTiming)) return false;

@@ -38,8 +38,8 @@ interface Streamed {
 }
 
 /**
- * Connects the streaming core to the browser: network, clock, hashes. It works before three.js is loaded: files that
- * arrive earlier wait for the host that will draw them.
+ * Connects the streaming core to the browser: network, clock, hashes. It works before three.js is loaded:
+ * files that arrive earlier wait for the host that will draw them.
  */
 export class Session {
   readonly requests: Requests;
@@ -153,7 +153,8 @@ export class Session {
   }
 
   /**
-   * Starts to stream an asset of a catalogue. Its id is `name`, plus a number if the session already has that id.
+   * Starts to stream an asset of a catalogue. Its id is `name`, plus a number if the session already has that
+   * id.
    * @param bundle address of the catalogue
    */
   add(name: string, entry: CatalogueEntry, bundle: string): AssetState {
@@ -207,7 +208,10 @@ export class Session {
     }
   }
 
-  /** After a file has arrived: requests the next one at once, since the network would be idle until the next frame. */
+  /**
+   * After a file has arrived: requests the next one at once, since the network would be idle until the next
+   * frame.
+   */
   #planSoon(): void {
     queueMicrotask(() => {
       // Until every asset has been in a frame, `planAhead` plans with the expected view.
@@ -250,8 +254,8 @@ export class Session {
 let shared: Session | null = null;
 
 /**
- * The session of the page: all its assets share one queue, one bandwidth estimate and one memory budget. Options of a
- * later caller replace those of an earlier one.
+ * The session of the page: all its assets share one queue, one bandwidth estimate and one memory budget.
+ * Options of a later caller replace those of an earlier one.
  */
 export function pageSession(options: SessionOptions = {}): Session {
   shared ??= new Session();

@@ -19,8 +19,8 @@ export interface ElementViewOptions {
 }
 
 /**
- * The canvas and camera of one `<streamxr-viewer>`: a transparent background, a neutral studio light, and orbit controls
- * about the asset. It draws only while something changes.
+ * The canvas and camera of one `<streamxr-viewer>`: a transparent background, a neutral studio light, and
+ * orbit controls about the asset. It draws only while something changes.
  */
 export class ElementView {
   readonly renderer: WebGLRenderer;

@@ -1,8 +1,8 @@
 /**
  * `<streamxr-viewer src="…/bundle.json" asset="duck">`: a streamed asset as an HTML element.
  *
- * This script is small and requests the asset at once, while three.js is loading. All elements of a page share one copy
- * of three.js, one plan, one bandwidth estimate and one memory budget.
+ * This script is small and requests the asset at once, while three.js is loading. All elements of a page
+ * share one copy of three.js, one plan, one bandwidth estimate and one memory budget.
  */
 import type { AssetState } from "../core/asset.ts";
 import type { View } from "../core/gaze.ts";
@@ -47,8 +47,9 @@ const active = new Set<StreamXRViewer>();
  * - `exposure`: brightness of the light, 1 by default
  * - `xr`: shows a button “Enter VR” if the device supports it
  *
- * Events: `progress` (a ProgressEvent over the bytes of the first picture), `load` (the first frame is drawn),
- * `error` (an ErrorEvent). None bubbles. The element has the attribute `loaded` while the asset is shown.
+ * Events: `progress` (a ProgressEvent over the bytes of the first picture), `load` (the first frame is
+ * drawn), `error` (an ErrorEvent). None bubbles. The element has the attribute `loaded` while the asset is
+ * shown.
  *
  * CSS sets the size, 300 × 300 pixels by default, and the background.
  */

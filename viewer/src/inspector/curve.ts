@@ -10,7 +10,10 @@ export interface Reading {
   readonly slow: number;
 }
 
-/** Draws the rate as an area and both averages as lines, the newest at the right. Drops old readings from the array. */
+/**
+ * Draws the rate as an area and both averages as lines, the newest at the right. Drops old readings from the
+ * array.
+ */
 export function drawCurve(
   canvas: HTMLCanvasElement,
   readings: Reading[],

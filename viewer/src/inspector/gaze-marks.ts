@@ -33,8 +33,8 @@ const FORWARD = new Vector3(0, 0, -1);
 const UP = new Vector3(0, 1, 0);
 
 /**
- * Draws the gaze: a dot where it meets an asset, the ray to the dot, a ring for its uncertainty, and a fainter ring for
- * its predicted direction.
+ * Draws the gaze: a dot where it meets an asset, the ray to the dot, a ring for its uncertainty, and a
+ * fainter ring for its predicted direction.
  */
 export class GazeMarks {
   visible = false;
@@ -141,7 +141,10 @@ function band(inner: number, outer: number): BufferGeometry {
   });
 }
 
-/** An open cone about the y axis, from a point at −½ to radius 1 at ½: near the eye it does not fill the picture. */
+/**
+ * An open cone about the y axis, from a point at −½ to radius 1 at ½: near the eye it does not fill the
+ * picture.
+ */
 function cone(): BufferGeometry {
   return strip(8, (angle, side) => [side * Math.cos(angle), side - 0.5, side * Math.sin(angle)]);
 }

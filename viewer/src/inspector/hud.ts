@@ -42,8 +42,8 @@ const ALARM_COLOR = "#ff9d8f";
 const GAZE_NAMES = { eye: "eyes", pinch: "pinch", pointer: "mouse", head: "head" } as const;
 
 /**
- * The inspector: a panel with bandwidth, bytes by kind, memory, assets and queue, and marks in the picture: regions in
- * the colours of their tiers or needs, and the gaze. It records a trace from its construction on.
+ * The inspector: a panel with bandwidth, bytes by kind, memory, assets and queue, and marks in the picture:
+ * regions in the colours of their tiers or needs, and the gaze. It records a trace from its construction on.
  *
  * Keys: 1 tiers, 2 error relative to need, 3 gaze, 4 saves the trace.
  */
@@ -94,7 +94,9 @@ export class Hud {
     this.#updatedAt = 0;
   }
 
-  /** Call once per frame, after drawing; also while hidden, since the trace continues. `now` in milliseconds. */
+  /**
+   * Call once per frame, after drawing; also while hidden, since the trace continues. `now` in milliseconds.
+   */
   update(now: number, camera: Camera): void {
     this.trace.record(now);
     if (!this.visible) return;

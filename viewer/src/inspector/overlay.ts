@@ -19,7 +19,8 @@ export function tierColor(tier: number, finest: number): Color {
 
 /**
  * Colour of a region by its error relative to its need.
- * @param octaves log2(error ÷ need): cool up to 0, where the error is invisible, then yellow, and red from 3 on
+ * @param octaves log2(error ÷ need): cool up to 0, where the error is invisible, then yellow, and red from 3
+ * on
  */
 export function needColor(octaves: number): Color {
   if (octaves <= 0) return new Color().setHSL(0.49, 0.55, 0.5 + 0.04 * Math.max(-4, octaves));
@@ -28,8 +29,8 @@ export function needColor(octaves: number): Color {
 }
 
 /**
- * Draws the regions a second time over the picture, in flat colours. It shares their geometry, so it needs draw calls but
- * no memory, and does not change the assets' materials.
+ * Draws the regions a second time over the picture, in flat colours. It shares their geometry, so it needs
+ * draw calls but no memory, and does not change the assets' materials.
  */
 export class Overlay {
   colorBy: ColorBy | null = null;

@@ -31,8 +31,8 @@ export interface ArrivalEntry {
 }
 
 /**
- * The saved recording of a session. The lab replays `head` and `network`; `plans` and `arrivals` are their results in the
- * session. Times are milliseconds since the recording began.
+ * The saved recording of a session. The lab replays `head` and `network`; `plans` and `arrivals` are their
+ * results in the session. Times are milliseconds since the recording began.
  */
 export interface TraceFile {
   readonly format: "streamxr/trace";

@@ -21,7 +21,9 @@ import type { Profile } from "../room/messages.ts";
 import type { BodyPose, RigidPose } from "../room/messages-binary.ts";
 import { Playback, type RelayClock } from "../room/playback.ts";
 
-/** Metres. A head closer than this to the eye is not drawn, or the visitor would look out through its inside. */
+/**
+ * Metres. A head closer than this to the eye is not drawn, or the visitor would look out through its inside.
+ */
 const MIN_EYE_DISTANCE = 0.35;
 const HEAD_RADIUS = 0.115;
 /** A head is a sphere, scaled along each axis. */
@@ -34,8 +36,8 @@ const NAME_LENGTH = 32;
 const AWAY_OPACITY = 0.3;
 
 /**
- * The other participants of the room, each with a head, a visor, two hands and a name. An avatar exists from `join` to
- * `leave`; poses of other pids are ignored.
+ * The other participants of the room, each with a head, a visor, two hands and a name. An avatar exists from
+ * `join` to `leave`; poses of other pids are ignored.
  */
 export class Avatars extends Group {
   readonly #byPid = new Map<number, Avatar>();
@@ -173,8 +175,8 @@ export function parseColor(css: string): Color {
 }
 
 /**
- * A band of glass around the front (−z) of the head: a superellipse in azimuth and elevation on the ellipsoid of the
- * skull. Its rim sinks into the skull, so that the edge looks round.
+ * A band of glass around the front (−z) of the head: a superellipse in azimuth and elevation on the ellipsoid
+ * of the skull. Its rim sinks into the skull, so that the edge looks round.
  */
 function visorGeometry(): BufferGeometry {
   const RINGS = 12;
@@ -235,7 +237,10 @@ function mergeGeometries(a: BufferGeometry, b: BufferGeometry): BufferGeometry {
   return merged;
 }
 
-/** A rounded box with the name, which faces the viewer. The name is untrusted: it is cut and drawn, never parsed. */
+/**
+ * A rounded box with the name, which faces the viewer. The name is untrusted: it is cut and drawn, never
+ * parsed.
+ */
 function nameLabel(name: string, tint: Color): Sprite {
   const shown = [...(name.trim() || "guest")].slice(0, NAME_LENGTH).join("");
   const canvas = document.createElement("canvas");

@@ -37,8 +37,8 @@ export interface Footprint {
 }
 
 /**
- * The surroundings of the page's assets: renderer, camera, orbit controls, a neutral studio light, a seamless floor with
- * soft shadows.
+ * The surroundings of the page's assets: renderer, camera, orbit controls, a neutral studio light, a seamless
+ * floor with soft shadows.
  */
 export class DemoScene {
   readonly renderer: WebGLRenderer;
@@ -196,7 +196,9 @@ function sky(): Mesh {
       varying vec3 direction;
       void main() {
         float h = normalize(direction).y;
-        vec3 c = h > 0.0 ? mix(middle, zenith, smoothstep(0.0, 0.5, h)) : mix(middle, floor, smoothstep(0.0, -0.35, h));
+        vec3 c = h > 0.0
+          ? mix(middle, zenith, smoothstep(0.0, 0.5, h))
+          : mix(middle, floor, smoothstep(0.0, -0.35, h));
         gl_FragColor = vec4(c, 1.0);
         #include <colorspace_fragment>
       }`,
@@ -209,8 +211,8 @@ function sky(): Mesh {
 }
 
 /**
- * A floor at y = 0: a pool of light under the assets, a grid of dots every half metre that fades with distance (it shows
- * the scale, above all in a headset), and the shadow.
+ * A floor at y = 0: a pool of light under the assets, a grid of dots every half metre that fades with
+ * distance (it shows the scale, above all in a headset), and the shadow.
  */
 class Floor extends Mesh<CircleGeometry, ShaderMaterial> {
   readonly occlusion = {

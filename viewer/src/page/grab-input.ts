@@ -26,8 +26,8 @@ interface Grab {
 }
 
 /**
- * Lets the visitor move shared objects: a mouse or a finger on the screen drags, a controller squeezes, a tracked hand
- * pinches. An object moves only after the relay has granted it.
+ * Lets the visitor move shared objects: a mouse or a finger on the screen drags, a controller squeezes, a
+ * tracked hand pinches. An object moves only after the relay has granted it.
  */
 export class GrabInput {
   readonly #demo: DemoScene;
@@ -65,7 +65,10 @@ export class GrabInput {
     }
   }
 
-  /** An object changed: ends our grab if another participant holds it, and releases it if no hand holds it any more. */
+  /**
+   * An object changed: ends our grab if another participant holds it, and releases it if no hand holds it any
+   * more.
+   */
   objectChanged({ id, owner }: SharedObject): void {
     const isHeld = this.#objects.holds(id);
     if (isHeld && !this.#isGrabbed(id)) this.#objects.release(id);

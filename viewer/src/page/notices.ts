@@ -2,8 +2,8 @@
 const MAX_NOTICES = 4;
 
 /**
- * Shows a message to the visitor at the top of the page, until it is dismissed. The text may come from outside, so it is
- * never parsed as HTML.
+ * Shows a message to the visitor at the top of the page, until it is dismissed. The text may come from
+ * outside, so it is never parsed as HTML.
  * @returns removes the notice
  */
 export function notice(text: string, kind: "alarm" | "quiet" = "alarm"): () => void {

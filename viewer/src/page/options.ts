@@ -34,7 +34,8 @@ export interface PageOptions {
 
 /**
  * Reads `?bundle= &assets=a,b &room= &relay= &name= &token= &hud=1 &gaze=pointer &memory=MB &triangles=count
- * &tolerance=pixels &camera=x,y,z,tx,ty,tz &debug=1 &watch=1`. An option that is not valid gets its default and a warning.
+ * &tolerance=pixels &camera=x,y,z,tx,ty,tz &debug=1 &watch=1`. An option that is not valid gets its
+ * default and a warning.
  * @param page address of the page
  */
 export function readOptions(page: URL): PageOptions {

@@ -1,6 +1,6 @@
 /**
- * The start of the demo page: reads its address, requests the catalogue and the bases while three.js is still loading,
- * and then calls `main.ts`.
+ * The start of the demo page: reads its address, requests the catalogue and the bases while three.js is still
+ * loading, and then calls `main.ts`.
  */
 import type { CatalogueEntry } from "../core/bundle/bundle.ts";
 import { pixelTolerance } from "../device.ts";

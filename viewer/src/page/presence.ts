@@ -1,4 +1,6 @@
-/** The page's seat in a room: avatars of the other participants, shared objects, and the visitor's own pose. */
+/**
+ * The page's seat in a room: avatars of the other participants, shared objects, and the visitor's own pose.
+ */
 import { Quaternion, Vector3, type WebGLRenderer } from "three";
 import type { BandwidthEstimator } from "../core/network/bandwidth.ts";
 import type { BodyPose, RigidPose } from "../room/messages-binary.ts";
@@ -11,7 +13,10 @@ import type { PageOptions } from "./options.ts";
 import { openSharedObjects, type PageContext } from "./shared-objects.ts";
 import type { SharedObjectsView } from "./shared-objects-view.ts";
 
-/** Readable on the light background, and distinct also for people with a colour vision deficiency (after Paul Tol). */
+/**
+ * Readable on the light background, and distinct also for people with a colour vision deficiency (after Paul
+ * Tol).
+ */
 const COLORS = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377"] as const;
 /** Time between two reports for the operator's dashboards. */
 const STATS_MS = 5000;
@@ -24,7 +29,8 @@ export interface Presence {
 }
 
 /**
- * Joins the room of the page's address. Others appear as avatars, and see this page's camera (or headset) as one.
+ * Joins the room of the page's address. Others appear as avatars, and see this page's camera (or headset) as
+ * one.
  * @param options with the address of a relay
  */
 export function enterRoom(options: PageOptions & { readonly relay: string }, context: PageContext): Presence {
@@ -83,7 +89,7 @@ function showConnection(room: Room, relay: string): void {
     if (state === "joined") removeNotice();
     if (state === "waiting") {
       removeNotice();
-      const text = `You see no other visitors: no connection to the relay ${relay} (${reason}). Trying again.`;
+      const text = `You see no other visitors: the relay ${relay} is away (${reason}). Trying again.`;
       removeNotice = notice(text, "quiet");
     }
     if (state === "closed") {

@@ -2,7 +2,10 @@ import { DoubleSide, Mesh, MeshBasicMaterial, SkinnedMesh } from "three";
 import type { Asset } from "../three/asset.ts";
 import { originalMaterial } from "../three/regions.ts";
 
-/** Triangles that draw one asset's shadow. The shadow is soft, so more of them would cost time without a visible effect. */
+/**
+ * Triangles that draw one asset's shadow. The shadow is soft, so more of them would cost time without a
+ * visible effect.
+ */
 const MAX_TRIANGLES = 24_000;
 
 /** Drawn into the shadow map only. */
@@ -13,8 +16,8 @@ const SHADOW_MATERIAL = new MeshBasicMaterial({
 });
 
 /**
- * Casts an asset's shadow from the finest cut so far that is cheap enough, while finer cuts are drawn. Deforming meshes
- * cast their own shadow.
+ * Casts an asset's shadow from the finest cut so far that is cheap enough, while finer cuts are drawn.
+ * Deforming meshes cast their own shadow.
  */
 export class ShadowCaster {
   readonly #asset: Asset;
@@ -56,7 +59,8 @@ export class ShadowCaster {
       changed = true;
       caster.removeFromParent();
       this.#casters.delete(mesh);
-      // The core may have released the mesh while its shadow was in use; drawing the shadow uploaded it again.
+      // The core may have released the mesh while its shadow was in use; drawing the shadow uploaded it
+      // again.
       if (!mesh.parent) mesh.geometry.dispose();
     }
     return changed;

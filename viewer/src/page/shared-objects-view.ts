@@ -28,7 +28,10 @@ export interface ModelSource {
   close(model: Object3D): void;
 }
 
-/** Models streamed at once. Any participant could spawn more, and each further one would make the others coarser. */
+/**
+ * Models streamed at once. Any participant could spawn more, and each further one would make the others
+ * coarser.
+ */
 const MAX_MODELS = 24;
 /** Size of the placeholder for an asset that the catalogue lacks, metres: at scale 1, and at most. */
 const PLACEHOLDER_SIZE = 1;
@@ -44,7 +47,10 @@ const PLACEHOLDER_MATERIAL = new MeshStandardMaterial({
 // A sphere like those of the avatars: another kind of geometry would be in the first load of each page.
 const PLACEHOLDER_GEOMETRY = new SphereGeometry(0.5, 10, 7);
 
-/** Shows the objects that a room shares. A ring in the colour of a participant marks the object that they hold. */
+/**
+ * Shows the objects that a room shares. A ring in the colour of a participant marks the object that they
+ * hold.
+ */
 export class SharedObjectsView extends Group {
   /** Called when the shadow must be drawn again. */
   onChange: (() => void) | null = null;

@@ -1,4 +1,7 @@
-/** Connects the room's shared objects to the page: shows them, lets the visitor move them, and offers to add one. */
+/**
+ * Connects the room's shared objects to the page: shows them, lets the visitor move them, and offers to add
+ * one.
+ */
 import { Matrix4, Vector3 } from "three";
 import type { CatalogueEntry } from "../core/bundle/bundle.ts";
 import type { StreamXR } from "../index.ts";

@@ -1,8 +1,8 @@
 /**
  * The client's side of the binary frames of the relay protocol streamxr.v1: poses and object moves.
  *
- * docs/protocol.md is the specification. This module and the relay run the same examples, tests/vectors/protocol.
- * Every frame comes from the network, so each field is checked before it is used.
+ * docs/protocol.md is the specification. This module and the relay run the same examples,
+ * tests/vectors/protocol. Every frame comes from the network, so each field is checked before it is used.
  */
 
 export const VERSION = 1;
@@ -31,7 +31,9 @@ export class ProtocolError extends Error {
   override readonly name = "ProtocolError";
 }
 
-/** A rigid pose: metres and a unit quaternion (x, y, z, w), right-handed, y up, looking down −z as in glTF. */
+/**
+ * A rigid pose: metres and a unit quaternion (x, y, z, w), right-handed, y up, looking down −z as in glTF.
+ */
 export interface RigidPose {
   readonly position: readonly [number, number, number];
   readonly rotation: readonly [number, number, number, number];
@@ -109,7 +111,8 @@ export function encodeAck(ackTick: number): Uint8Array<ArrayBuffer> {
 
 /**
  * Decodes the poses of one tick.
- * @throws ProtocolError if the frame is of another type or version, too short or too long, or has unknown flags
+ * @throws ProtocolError if the frame is of another type or version, too short or too long, or has unknown
+ * flags
  */
 export function decodeTick(frame: ArrayBuffer | ArrayBufferView): Tick {
   const view = viewOf(frame);
@@ -182,7 +185,8 @@ export function encodeMoves(moves: readonly Omit<Move, "ageMs">[], ackTick: numb
 
 /**
  * Decodes the object moves of one tick.
- * @throws ProtocolError if the frame is of another type or version, too short or too long, or has unknown flags
+ * @throws ProtocolError if the frame is of another type or version, too short or too long, or has unknown
+ * flags
  */
 export function decodeMoves(frame: ArrayBuffer | ArrayBufferView): Moves {
   const view = viewOf(frame);
@@ -217,10 +221,10 @@ export function decodeMoves(frame: ArrayBuffer | ArrayBufferView): Moves {
 }
 
 /**
- * Packs a quaternion of any length into 32 bits by "smallest three": the top two bits name the component of largest
- * magnitude (0 x … 3 w; the first of equals), which is made positive and left out. The other three follow in order
- * with 10 bits each; −1/√2 … 1/√2 becomes 0 … 1023. A quaternion of length zero packs as the identity.
- * Source: docs/protocol.md; Fiedler, Snapshot Compression, 2015.
+ * Packs a quaternion of any length into 32 bits by "smallest three": the top two bits name the component of
+ * largest magnitude (0 x … 3 w; the first of equals), which is made positive and left out. The other three
+ * follow in order with 10 bits each; −1/√2 … 1/√2 becomes 0 … 1023. A quaternion of length zero packs as the
+ * identity. Source: docs/protocol.md; Fiedler, Snapshot Compression, 2015.
  */
 export function packQuaternion(rotation: readonly [number, number, number, number]): number {
   let q = rotation;

@@ -2,7 +2,8 @@
  * The client's side of the control messages of the relay protocol streamxr.v1: JSON text frames.
  *
  * docs/protocol.md is the specification. This module and the relay run the same examples,
- * tests/vectors/protocol/control.json. Every message comes from the network, so each field is checked before it is used.
+ * tests/vectors/protocol/control.json. Every message comes from the network, so each field is checked before
+ * it is used.
  */
 import {
   type ClientMessage,
@@ -47,7 +48,9 @@ export function isColor(color: string): boolean {
   return COLOR.test(color);
 }
 
-/** Makes a name that the relay accepts: without unprintable characters, at most 64 code points, never empty. */
+/**
+ * Makes a name that the relay accepts: without unprintable characters, at most 64 code points, never empty.
+ */
 export function cleanName(name: string): string {
   const printable = [...name].filter((character) => NAME.test(character));
   return printable.slice(0, 64).join("").trim() || "guest";

@@ -1,4 +1,7 @@
-/** The control messages between client and relay. messages-json.ts has their JSON; docs/protocol.md specifies both. */
+/**
+ * The control messages between client and relay. messages-json.ts has their JSON; docs/protocol.md specifies
+ * both.
+ */
 import type { RigidPose } from "./messages-binary.ts";
 
 export const ROLES = ["viewer", "editor", "owner"] as const;
@@ -99,7 +102,9 @@ export interface Welcome {
   readonly participants: readonly Profile[];
   readonly incarnation: string;
   readonly rev: number;
-  /** A snapshot; null if the client's objects as of `rev` are still valid and the events since then follow. */
+  /**
+   * A snapshot; null if the client's objects as of `rev` are still valid and the events since then follow.
+   */
   readonly objects: readonly SharedObject[] | null;
 }
 export interface Joined {

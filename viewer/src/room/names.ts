@@ -1,4 +1,7 @@
-/** The form of room names and join tokens (docs/protocol.md): a small module, since the page checks both at its start. */
+/**
+ * The form of room names and join tokens (docs/protocol.md): a small module, since the page checks both at
+ * its start.
+ */
 
 const ROOM_NAME = /^[A-Za-z0-9._-]{1,64}$/;
 const TOKEN = /^[A-Za-z0-9_.-]{1,1024}$/;

@@ -41,8 +41,8 @@ export class SharedObjects {
 
   /**
    * Applies the next event.
-   * @returns the object after the event; null if it was deleted; undefined if an event is missing before this one. The
-   * copy is then out of date until the next snapshot.
+   * @returns the object after the event; null if it was deleted; undefined if an event is missing before this
+   * one. The copy is then out of date until the next snapshot.
    */
   apply(event: ObjectEvent): SharedObject | null | undefined {
     const revision = this.#revision;

@@ -30,8 +30,9 @@ export interface Played<T> {
 }
 
 /**
- * The delay for poses that came at these intervals (milliseconds, oldest first): 1.5 times their median, without rests.
- * In a large room, poses of far participants come at 5 Hz and those of near ones at up to 60 Hz.
+ * The delay for poses that came at these intervals (milliseconds, oldest first): 1.5 times their median,
+ * without rests. In a large room, poses of far participants come at 5 Hz and those of near ones at up to 60
+ * Hz.
  */
 export function delayFor(intervals: readonly number[]): number {
   const moving = intervals.filter((ms) => ms <= REST_MS).sort((a, b) => a - b);
@@ -98,8 +99,8 @@ export class Playback<T> {
 }
 
 /**
- * Estimates the relay's clock from the arrival of its ticks: the smallest difference seen is the one with the least
- * time in queues.
+ * Estimates the relay's clock from the arrival of its ticks: the smallest difference seen is the one with the
+ * least time in queues.
  */
 export class RelayClock {
   /** Local clock minus relay's clock, milliseconds. */

@@ -46,8 +46,8 @@ export class PoseSender {
   }
 
   /**
-   * Notes a received tick. Each pose names the newest tick; without a recent pose, the tick is acknowledged by itself,
-   * since the relay sends no more to a client that does not answer.
+   * Notes a received tick. Each pose names the newest tick; without a recent pose, the tick is acknowledged
+   * by itself, since the relay sends no more to a client that does not answer.
    */
   acknowledge(tickMs: number): void {
     if (tickMs === this.#ackTick) return; // the poses and the moves of one tick come in two frames

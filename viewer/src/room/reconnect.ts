@@ -6,8 +6,8 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 
 /**
- * Milliseconds to wait before an attempt: exponential and capped, with "equal jitter" (half fixed, half random), so
- * that the clients of a room do not return all at once.
+ * Milliseconds to wait before an attempt: exponential and capped, with "equal jitter" (half fixed, half
+ * random), so that the clients of a room do not return all at once.
  * @param attempt 0 for the first attempt after a loss
  * @param random from [0, 1)
  */

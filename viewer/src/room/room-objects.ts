@@ -6,7 +6,9 @@ import { type KnownRevision, SharedObjects } from "./objects.ts";
 export interface ObjectEvents {
   /** An object is new, has another holder, or was put down. The detail is its state after the event. */
   object: SharedObject;
-  /** Another participant moved an object that they hold. The move reached the relay at `tickMs` minus `ageMs`. */
+  /**
+   * Another participant moved an object that they hold. The move reached the relay at `tickMs` minus `ageMs`.
+   */
   moved: { readonly id: number; readonly pose: RigidPose; readonly tickMs: number; readonly ageMs: number };
   deleted: { readonly id: number };
   /** The relay refused a request of ours. For `spawn`, `ref` identifies the request. */
@@ -31,8 +33,8 @@ const RENEW_MS = 1000;
 const MAX_MOVES = 16;
 
 /**
- * The objects of a room. A request has no effect until the relay answers with `object`, `deleted` or `denied`; only the
- * client's own moves and releases have an effect at once.
+ * The objects of a room. A request has no effect until the relay answers with `object`, `deleted` or
+ * `denied`; only the client's own moves and releases have an effect at once.
  */
 export class RoomObjects {
   readonly #context: ObjectsContext;
@@ -80,8 +82,8 @@ export class RoomObjects {
   }
 
   /**
-   * Moves an object that this client holds; no effect on others. Call it as often as there is a new pose: the newest one
-   * is sent at the relay's rate.
+   * Moves an object that this client holds; no effect on others. Call it as often as there is a new pose: the
+   * newest one is sent at the relay's rate.
    */
   move(id: number, pose: RigidPose): void {
     if (!this.holds(id)) return;

@@ -1,6 +1,6 @@
 /**
- * A client's seat in a room of a relay: connects, keeps the list of participants, passes poses both ways, and reconnects
- * after the connection is lost.
+ * A client's seat in a room of a relay: connects, keeps the list of participants, passes poses both ways, and
+ * reconnects after the connection is lost.
  */
 
 import { Connection } from "./connection.ts";
@@ -65,7 +65,10 @@ export interface RoomOptions {
 
 /** After this long in the room, the next loss starts with the shortest wait again. */
 const SETTLED_MS = 10_000;
-/** Close codes that the client sends. After a normal closure the relay frees the seat, else it keeps it for a while. */
+/**
+ * Close codes that the client sends. After a normal closure the relay frees the seat, else it keeps it for a
+ * while.
+ */
 const NORMAL_CLOSURE = 1000;
 const CONNECTION_ABANDONED = 4000;
 
@@ -156,14 +159,17 @@ export class Room {
   }
 
   /**
-   * Sends the client's own pose. Call it as often as there is a new one: the newest is sent, at most at the relay's tick
-   * rate. The pose is dropped while not joined, and if it is not finite or out of range.
+   * Sends the client's own pose. Call it as often as there is a new one: the newest is sent, at most at the
+   * relay's tick rate. The pose is dropped while not joined, and if it is not finite or out of range.
    */
   sendPose(pose: BodyPose): void {
     if (this.#state === "joined") this.#poses.send(pose);
   }
 
-  /** Sends numbers for the operator's dashboards. False if they were not sent: add the bytes to the next report. */
+  /**
+   * Sends numbers for the operator's dashboards. False if they were not sent: add the bytes to the next
+   * report.
+   */
   sendStats(stats: { bandwidthBps: number; cdnBytes: number }): boolean {
     return this.#sendControl({
       type: "stats",
@@ -180,7 +186,10 @@ export class Room {
     this.#sendProfile();
   }
 
-  /** Sends text of up to 8,192 characters to one participant, for example to set up a call. False while not joined. */
+  /**
+   * Sends text of up to 8,192 characters to one participant, for example to set up a call. False while not
+   * joined.
+   */
   signal(to: number, data: string): boolean {
     return this.#sendControl({ type: "signal", to, data });
   }

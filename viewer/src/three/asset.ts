@@ -41,9 +41,9 @@ export interface AssetContext {
 }
 
 /**
- * One streamed asset, for any scene. It draws its base first; after its manifest has arrived, the core exchanges regions
- * and pictures for finer ones, and this class does so in three.js. All tiers use the materials of the base; a refinement
- * holds geometry only.
+ * One streamed asset, for any scene. It draws its base first; after its manifest has arrived, the core
+ * exchanges regions and pictures for finer ones, and this class does so in three.js. All tiers use the
+ * materials of the base; a refinement holds geometry only.
  */
 export class Asset extends Group {
   readonly state: AssetState;
@@ -51,7 +51,10 @@ export class Asset extends Group {
   readonly #context: AssetContext;
   readonly #pictures: Picture[];
   readonly #player: Player;
-  /** Null until its code is loaded: regions are then exchanged at once. Not `#fades`: the browser tests read it. */
+  /**
+   * Null until its code is loaded: regions are then exchanged at once. Not `#fades`: the browser tests read
+   * it.
+   */
   private fades: Fades | null = null;
   #trees: DrawableTree[] = [];
   /** The reason why the manifest does not fit the base. */
@@ -62,8 +65,8 @@ export class Asset extends Group {
   readonly #released = new Set<DrawableRegion>();
 
   /**
-   * Parses the base. The base is small, so it is uploaded when it is first drawn; a separate upload would cost one more
-   * frame. The asset is not in a scene yet.
+   * Parses the base. The base is small, so it is uploaded when it is first drawn; a separate upload would
+   * cost one more frame. The asset is not in a scene yet.
    * @throws Error if the base is malformed
    */
   static async load(
@@ -112,16 +115,16 @@ export class Asset extends Group {
   }
 
   /**
-   * Plays an animation in a loop, the first one by default, and stops the current one. If its keyframes are a file of
-   * their own, the file is requested, and the current animation continues until it has arrived.
+   * Plays an animation in a loop, the first one by default, and stops the current one. If its keyframes are a
+   * file of their own, the file is requested, and the current animation continues until it has arrived.
    */
   play(name?: string): void {
     this.#player.play(name);
   }
 
   /**
-   * Returns an animation for the page to play by itself. If its keyframes are a file of their own, the file is requested
-   * and arrives when the asset is in view.
+   * Returns an animation for the page to play by itself. If its keyframes are a file of their own, the file
+   * is requested and arrives when the asset is in view.
    * @throws Error if there is no animation of that name, or its file cannot be loaded
    */
   animation(name: string): Promise<AnimationClip> {
@@ -220,7 +223,10 @@ export class Asset extends Group {
     else regions(hide).forEach(remove);
   }
 
-  /** All drawn meshes, without those that are fading out. Tree and region are −1 for a mesh outside of all trees. */
+  /**
+   * All drawn meshes, without those that are fading out. Tree and region are −1 for a mesh outside of all
+   * trees.
+   */
   *drawn(): Generator<{ readonly mesh: Mesh; readonly tree: number; readonly region: number }> {
     const inTrees = new Set<Mesh>();
     for (const [tree, { regions, drawings }] of this.#trees.entries()) {
@@ -305,7 +311,7 @@ export class Asset extends Group {
       // Region 0 is in the base, and gives each kind of primitive its material.
       if (tree.primitives.some((_, kind) => !kinds[kind])) {
         throw new Error(
-          `tree ${index} has ${tree.primitives.length} kinds of primitives, but node ${number} draws ${kinds.length}`,
+          `tree ${index} has ${tree.primitives.length} kinds of primitives, node ${number} ${kinds.length}`,
         );
       }
       return { node, parent: this.#parentFor(tree, node), kinds };
@@ -324,8 +330,8 @@ export class Asset extends Group {
   }
 
   /**
-   * The parent for a tree's meshes: the node, or, if their positions are in asset space, a child of the node that inverts
-   * the node's transform.
+   * The parent for a tree's meshes: the node, or, if their positions are in asset space, a child of the node
+   * that inverts the node's transform.
    */
   #parentFor(tree: Tree, node: Object3D): Object3D {
     // The bones place a skinned mesh, and its node has no effect.

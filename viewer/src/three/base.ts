@@ -25,9 +25,9 @@ export interface Base {
 /**
  * Parses the base of an asset.
  *
- * three.js does not keep glTF's indices. Its loader makes a mesh with one primitive the node itself, clones materials by
- * attributes and textures by transform, and makes names unique. So the indices come from the parser's cache and
- * associations, and from the source that all clones of a texture share; never from names.
+ * three.js does not keep glTF's indices. Its loader makes a mesh with one primitive the node itself, clones
+ * materials by attributes and textures by transform, and makes names unique. So the indices come from the
+ * parser's cache and associations, and from the source that all clones of a texture share; never from names.
  * @throws Error if the file is malformed
  */
 export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise<Base> {
@@ -64,8 +64,8 @@ export async function parseBase(loader: GLTFLoader, bytes: ArrayBuffer): Promise
 }
 
 /**
- * Replaces a node that is a mesh (one primitive, in three.js) by a group with the mesh as its child: regions replace the
- * mesh, while the node, its children and its animation stay.
+ * Replaces a node that is a mesh (one primitive, in three.js) by a group with the mesh as its child: regions
+ * replace the mesh, while the node, its children and its animation stay.
  */
 function separateMesh(object: Object3D | null): Object3D | null {
   if (!(object instanceof Mesh)) return object;
@@ -89,8 +89,9 @@ function separateMesh(object: Object3D | null): Object3D | null {
 }
 
 /**
- * Moves the morph weights of each node's primitives into one array of the node, and binds the animation tracks to it.
- * Tracks bound to meshes would lose them when regions are exchanged; the meshes of all tiers share the node's array.
+ * Moves the morph weights of each node's primitives into one array of the node, and binds the animation
+ * tracks to it. Tracks bound to meshes would lose them when regions are exchanged; the meshes of all tiers
+ * share the node's array.
  */
 function shareMorphWeights(
   base: Object3D,
@@ -125,8 +126,8 @@ function shareMorphWeights(
 }
 
 /**
- * Parses a keyframe file into an animation for a mixer of the base. The file's node indices are those of the base, and
- * its tracks get the names that three.js gave the base's nodes.
+ * Parses a keyframe file into an animation for a mixer of the base. The file's node indices are those of the
+ * base, and its tracks get the names that three.js gave the base's nodes.
  * @throws Error if the file is malformed or has no animation
  */
 export async function parseAnimation(base: Base, bytes: ArrayBuffer): Promise<AnimationClip> {

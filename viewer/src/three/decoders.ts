@@ -1,7 +1,9 @@
 import { LoadingManager } from "three";
 import { DRACOLoader } from "three/addons/loaders/DRACOLoader.js";
 
-/** Workers for Draco, and as many for KTX2. More would take cores from a headset's main thread and compositor. */
+/**
+ * Workers for Draco, and as many for KTX2. More would take cores from a headset's main thread and compositor.
+ */
 export const DECODERS = 2;
 
 /** Addresses of a decoder's two files. */
@@ -71,8 +73,8 @@ export function releaseDraco(files: DecoderFiles): void {
 }
 
 /**
- * A manager that loads only the decoder. The files of a bundle are complete, and must not make the page request another
- * address. (The page's default manager may also change addresses, or count these files.)
+ * A manager that loads only the decoder. The files of a bundle are complete, and must not make the page
+ * request another address. (The page's default manager may also change addresses, or count these files.)
  */
 export function loadingManager({ js, wasm }: DecoderFiles): LoadingManager {
   const allowed = new Set([js, wasm]);

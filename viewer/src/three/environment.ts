@@ -8,13 +8,15 @@ import {
   RGBAFormat,
 } from "three";
 
-/** Pixels along a face of the sharpest level; each further level has half. The smallest that is read has 8. */
+/**
+ * Pixels along a face of the sharpest level; each further level has half. The smallest that is read has 8.
+ */
 const FACE = 64;
 const LEVELS = 4;
 
 /**
- * A soft lamp as a spherical Gaussian: radiance · exp(sharpness · (cos(angle) − 1)). It is grey, since a colour would tint
- * all assets.
+ * A soft lamp as a spherical Gaussian: radiance · exp(sharpness · (cos(angle) − 1)). It is grey, since a
+ * colour would tint all assets.
  */
 interface Lamp {
   readonly x: number;
@@ -32,18 +34,21 @@ const LAMPS: readonly Lamp[] = [
   lamp(0, 0.52, -0.86, 3.6, 30),
   lamp(0.4, 0.5, -0.8, 3.6, 30),
 ];
-/** The grey room: its radiance at the horizon, and the difference at zenith (added) and nadir (subtracted). */
+/**
+ * The grey room: its radiance at the horizon, and the difference at zenith (added) and nadir (subtracted).
+ */
 const ROOM = 0.52;
 const ROOM_SLOPE = 0.3;
 
 /**
  * The light of a neutral photo studio as a prefiltered environment for `scene.environment`.
  *
- * three.js would render a scene and filter it on the GPU with 256 samples per texel. Without a fast GPU this takes two
- * seconds, in which nothing can be drawn. This studio consists of some spherical Gaussians and a gradient, and their
- * convolution with a reflection lobe has a closed form (Wang et al. 2009, All-Frequency Rendering of Dynamic,
- * Spatially-Varying Reflectance, §4), which takes some milliseconds on any CPU. The levels follow PMREMGenerator: level l
- * of L has roughness 1 − √(1 − l/L), and the last is the irradiance ÷ π.
+ * three.js would render a scene and filter it on the GPU with 256 samples per texel. Without a fast GPU this
+ * takes two seconds, in which nothing can be drawn. This studio consists of some spherical Gaussians and a
+ * gradient, and their convolution with a reflection lobe has a closed form (Wang et al. 2009, All-Frequency
+ * Rendering of Dynamic, Spatially-Varying Reflectance, §4), which takes some milliseconds on any CPU. The
+ * levels follow PMREMGenerator: level l of L has roughness 1 − √(1 − l/L), and the last is the irradiance ÷
+ * π.
  */
 export function studioLight(): CubeTexture {
   const texture = new CubeTexture();
@@ -116,8 +121,9 @@ function direction(face: number, s: number, t: number): [number, number, number]
 }
 
 /**
- * Sharpness of a surface's reflection lobe: GGX's 2/α² about the half vector, which is a quarter of it about the reflected
- * ray, times a clamped cosine with a sharpness of about 2.1. Only the cosine remains for diffuse light.
+ * Sharpness of a surface's reflection lobe: GGX's 2/α² about the half vector, which is a quarter of it about
+ * the reflected ray, times a clamped cosine with a sharpness of about 2.1. Only the cosine remains for
+ * diffuse light.
  */
 function lobeSharpness(roughness: number): number {
   const alpha = Math.max(0.01, roughness * roughness);

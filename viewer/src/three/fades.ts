@@ -37,15 +37,16 @@ interface Fade {
 }
 
 /**
- * Fades between the tiers of one asset. For 200 ms both the old and the new regions are drawn, in complementary sets of
- * pixels, so that nothing pops, and no pixel is missing or blended.
+ * Fades between the tiers of one asset. For 200 ms both the old and the new regions are drawn, in
+ * complementary sets of pixels, so that nothing pops, and no pixel is missing or blended.
  *
- * Each pixel has a noise value n in [0, 1). A new region draws n < t and an old one n ≥ t, while t goes from 0 to 1. A
- * region that is replaced while it still appears draws [t', t): fades nest to any depth, and at each moment the ranges
- * along a path through the tree are a partition of [0, 1).
+ * Each pixel has a noise value n in [0, 1). A new region draws n < t and an old one n ≥ t, while t goes from
+ * 0 to 1. A region that is replaced while it still appears draws [t', t): fades nest to any depth, and at
+ * each moment the ranges along a path through the tree are a partition of [0, 1).
  *
- * The shader drops pixels by `discard`, which costs tiled GPUs their early depth test. So only copies of the materials
- * do this, and only during a fade. Regions are exchanged at once until the shaders of the copies are compiled.
+ * The shader drops pixels by `discard`, which costs tiled GPUs their early depth test. So only copies of the
+ * materials do this, and only during a fade. Regions are exchanged at once until the shaders of the copies
+ * are compiled.
  */
 export class Fades {
   lengthMs: number;
@@ -215,7 +216,8 @@ export class Fades {
   }
 }
 
-// Interleaved gradient noise (Jimenez 2014, Next Generation Post Processing in Call of Duty): neighbours differ much.
+// Interleaved gradient noise (Jimenez 2014, Next Generation Post Processing in Call of Duty): neighbours
+// differ much.
 const DISCARD_BY_NOISE = /* glsl */ `
   uniform vec2 fadeRange;
   void main() {

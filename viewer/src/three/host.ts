@@ -11,7 +11,10 @@ import type { ShaderWarmup } from "./shader-warmup.ts";
 import { embeddedPictures } from "./textures.ts";
 import { Uploads } from "./uploads.ts";
 
-/** A file that takes longer to decode counts as broken, milliseconds: even large files need less than a second. */
+/**
+ * A file that takes longer to decode counts as broken, milliseconds: even large files need less than a
+ * second.
+ */
 const DECODE_LIMIT_MS = 60_000;
 /** Length of a fade between tiers: a shorter one looks like a pop, a longer one delays the finer tier. */
 const FADE_MS = 200;
@@ -24,7 +27,9 @@ export interface ThreeHostOptions {
   readonly fadeMs: number | undefined;
 }
 
-/** The three.js host of the streamer: decodes files, uploads them, and draws them when the streamer says so. */
+/**
+ * The three.js host of the streamer: decodes files, uploads them, and draws them when the streamer says so.
+ */
 export class ThreeHost implements Host {
   readonly uploads: Uploads;
   /** Called when an asset can be drawn for the first time. The caller adds it to a scene. */
@@ -187,8 +192,8 @@ export class ThreeHost implements Host {
 }
 
 /**
- * Rejects if decoding and upload take too long, since a decoder that has crashed never answers. The time does not count
- * while the page is hidden: a hidden page uploads nothing.
+ * Rejects if decoding and upload take too long, since a decoder that has crashed never answers. The time does
+ * not count while the page is hidden: a hidden page uploads nothing.
  */
 async function inTime<T>(work: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -13,8 +13,8 @@ interface ClipRequest {
 const TRANSITION_S = 0.2;
 
 /**
- * Plays the animations of an asset, and returns them to the page. Animations with keyframe files of their own are
- * requested when they are needed, and are added to those of the base when they arrive.
+ * Plays the animations of an asset, and returns them to the page. Animations with keyframe files of their own
+ * are requested when they are needed, and are added to those of the base when they arrive.
  */
 export class Player {
   /** Null while there is nothing to play. */
@@ -74,7 +74,9 @@ export class Player {
     this.#reject(new DOMException("the asset was unloaded", "AbortError"));
   }
 
-  /** Answers requests, tells the core which animations are needed, and plays the wanted one if it is loaded. */
+  /**
+   * Answers requests, tells the core which animations are needed, and plays the wanted one if it is loaded.
+   */
   update(): void {
     const { names } = this;
     const find = (name: string): AnimationClip | null =>

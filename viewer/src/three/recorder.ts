@@ -38,8 +38,8 @@ type RegionLabel = Omit<DrawnRegion, "share" | "primitives" | "triangles">;
 const MAX_RECORDS = 2048;
 
 /**
- * Records the regions and pictures that each frame really draws: three.js calls a mesh's `onBeforeRender` only right
- * before the draw call. Used by the demo page with `?debug=1`.
+ * Records the regions and pictures that each frame really draws: three.js calls a mesh's `onBeforeRender`
+ * only right before the draw call. Used by the demo page with `?debug=1`.
  */
 export class Recorder {
   readonly records: FrameRecord[] = [];

@@ -64,11 +64,11 @@ interface Task {
 }
 
 /**
- * Compiles the shaders of an asset before its data arrives. The program of a material with all its textures, and the
- * resources for its first draw call, take a tenth of a second (SwiftShader), and the network is usually slower than that.
- * The glTF document, which decides the programs, comes first in the file of a base. So for each kind of primitive, one
- * triangle without area is drawn as a stand-in, in the page's own frames: with its lights, its render target, in XR or
- * not.
+ * Compiles the shaders of an asset before its data arrives. The program of a material with all its textures,
+ * and the resources for its first draw call, take a tenth of a second (SwiftShader), and the network is
+ * usually slower than that. The glTF document, which decides the programs, comes first in the file of a base.
+ * So for each kind of primitive, one triangle without area is drawn as a stand-in, in the page's own frames:
+ * with its lights, its render target, in XR or not.
  */
 export class ShaderWarmup {
   readonly #renderer: WebGLRenderer;
@@ -87,8 +87,8 @@ export class ShaderWarmup {
   }
 
   /**
-   * Takes the first bytes of a base. They are not verified yet, so none of their geometry is drawn, and no address in
-   * them is requested.
+   * Takes the first bytes of a base. They are not verified yet, so none of their geometry is drawn, and no
+   * address in them is requested.
    */
   baseProgress(state: AssetState, head: Uint8Array): void {
     const task = this.#tasks.get(state);
@@ -107,8 +107,8 @@ export class ShaderWarmup {
   }
 
   /**
-   * Call once per frame, before drawing. In XR a frame must not wait for shaders, so they are compiled in parallel if the
-   * browser can. On a screen the asset appears sooner if they are compiled at once.
+   * Call once per frame, before drawing. In XR a frame must not wait for shaders, so they are compiled in
+   * parallel if the browser can. On a screen the asset appears sooner if they are compiled at once.
    */
   update(camera: Camera): void {
     const renderer = this.#renderer;
@@ -131,7 +131,9 @@ export class ShaderWarmup {
     }
   }
 
-  /** The asset is shown, or has failed. The stand-ins are kept until `remove`, since they hold the shaders. */
+  /**
+   * The asset is shown, or has failed. The stand-ins are kept until `remove`, since they hold the shaders.
+   */
   end(state: AssetState): void {
     const task = this.#tasks.get(state);
     if (task) end(task);
@@ -181,8 +183,8 @@ function end(task: Task): void {
 }
 
 /**
- * Makes a document with one triangle without area for each kind of primitive; its accessors have no buffer view, and so
- * hold zeros. Skinned meshes are left out, since they would need their bones.
+ * Makes a document with one triangle without area for each kind of primitive; its accessors have no buffer
+ * view, and so hold zeros. Skinned meshes are left out, since they would need their bones.
  * @returns null if there is nothing to draw, or if the asset brings lights, which change all shaders
  */
 function standInDocument(document: Document): object | null {

@@ -7,8 +7,8 @@ import type { Uploads } from "./uploads.ts";
 export type Pixels = ImageBitmap | CompressedTexture;
 
 /**
- * Decodes a picture outside the main thread, in the same way as three's glTF loader: rows from the top, no colour
- * conversion, alpha not premultiplied.
+ * Decodes a picture outside the main thread, in the same way as three's glTF loader: rows from the top, no
+ * colour conversion, alpha not premultiplied.
  * @param uri its ending tells the format
  * @param size as in the manifest
  * @param transcode for KTX2
@@ -32,14 +32,16 @@ export async function decodePicture(
   return pixels;
 }
 
-/** Frees decoded pixels now: they are outside the JavaScript heap, so garbage collection would come too late. */
+/**
+ * Frees decoded pixels now: they are outside the JavaScript heap, so garbage collection would come too late.
+ */
 export function discard(pixels: Pixels): void {
   if (!isCompressed(pixels)) pixels.close();
 }
 
 /**
- * A plugin of GLTFLoader that decodes the pictures of a GLB from memory. three.js itself would request each from a blob
- * address, which takes 10 ms for the five pictures of a base.
+ * A plugin of GLTFLoader that decodes the pictures of a GLB from memory. three.js itself would request each
+ * from a blob address, which takes 10 ms for the five pictures of a base.
  */
 export function embeddedPictures(parser: GLTFParser): GLTFLoaderPlugin {
   const sources = new Map<number, Promise<Texture>>();
@@ -89,9 +91,9 @@ interface Level {
 }
 
 /**
- * The levels of one picture of an asset. three.js cannot change the size of an uploaded texture, so each level is a
- * texture of its own, with the sampler, transform, channel and colour space of the base's texture. The base's level is
- * never freed: it remains when memory is short.
+ * The levels of one picture of an asset. three.js cannot change the size of an uploaded texture, so each
+ * level is a texture of its own, with the sampler, transform, channel and colour space of the base's texture.
+ * The base's level is never freed: it remains when memory is short.
  */
 export class Picture {
   readonly #slots: readonly { readonly slot: TextureSlot; readonly base: Texture }[];

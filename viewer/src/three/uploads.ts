@@ -21,8 +21,8 @@ interface Part {
 }
 
 /**
- * Uploads geometry and pictures to the GPU before they are drawn, one slice per frame, so that no frame waits for more
- * than one slice.
+ * Uploads geometry and pictures to the GPU before they are drawn, one slice per frame, so that no frame waits
+ * for more than one slice.
  */
 export class Uploads {
   readonly #waiting: Part[] = [];
@@ -92,7 +92,10 @@ export class Uploads {
     });
   }
 
-  /** Splits a picture into strips of rows, each no larger than a slice; the GPU makes the mipmaps after the last one. */
+  /**
+   * Splits a picture into strips of rows, each no larger than a slice; the GPU makes the mipmaps after the
+   * last one.
+   */
   #strips(texture: Texture): Part[] {
     const renderer = this.#renderer;
     const { source } = texture;
@@ -131,8 +134,8 @@ export class Uploads {
   }
 
   /**
-   * three.js has no call that uploads a geometry, but drawing uploads it. So this draws it with a count of zero into a
-   * target of one pixel, outside the XR session's framebuffer.
+   * three.js has no call that uploads a geometry, but drawing uploads it. So this draws it with a count of
+   * zero into a target of one pixel, outside the XR session's framebuffer.
    */
   #uploadGeometry(geometry: BufferGeometry): void {
     const renderer = this.#renderer;
@@ -162,7 +165,10 @@ function isBitmap({ source }: Texture): boolean {
   return typeof ImageBitmap !== "undefined" && source.data instanceof ImageBitmap;
 }
 
-/** Bytes to upload for a texture: compressed blocks with their mipmaps, or pixels, from which the GPU makes mipmaps. */
+/**
+ * Bytes to upload for a texture: compressed blocks with their mipmaps, or pixels, from which the GPU makes
+ * mipmaps.
+ */
 function textureBytes(texture: Texture): number {
   const blocks = (texture.mipmaps ?? []) as { data?: ArrayBufferView }[];
   if (blocks.length > 0) return blocks.reduce((sum, { data }) => sum + (data?.byteLength ?? 0), 0);

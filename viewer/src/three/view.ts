@@ -13,7 +13,10 @@ import type { NetworkEstimate } from "../core/network/bandwidth.ts";
 import { type HeadPose, predictionHorizon, predictView } from "../core/prediction.ts";
 import type { GazeReader } from "./gaze.ts";
 
-/** Poses kept, milliseconds: enough for the velocity over 0.1 s at any frame rate at which prediction is useful. */
+/**
+ * Poses kept, milliseconds: enough for the velocity over 0.1 s at any frame rate at which prediction is
+ * useful.
+ */
 const HISTORY_MS = 400;
 /** Size of a typical file of a bundle, bytes: its download time is the time to predict for. */
 const TYPICAL_FILE_BYTES = 100_000;
@@ -26,8 +29,8 @@ export interface CameraViewOptions {
 }
 
 /**
- * The view through a three.js camera, in a headset or on a screen. The gaze comes from the best source of the device: an
- * eye tracker, a pinch, the mouse if enabled, or else the forward direction of the head.
+ * The view through a three.js camera, in a headset or on a screen. The gaze comes from the best source of the
+ * device: an eye tracker, a pinch, the mouse if enabled, or else the forward direction of the head.
  */
 export class CameraView {
   /** The gaze of the last view and its source, for the inspector. */

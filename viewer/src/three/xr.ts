@@ -15,7 +15,8 @@ export async function enterVr(
   if (!xr) throw new Error("This browser has no WebXR.");
   const session = await xr.requestSession("immersive-vr", {
     requiredFeatures: ["local-floor"],
-    // The standard has no name for gaze tracking yet: these two are in use, and browsers ignore unknown features.
+    // The standard has no name for gaze tracking yet: these two are in use, and browsers ignore unknown
+    // features.
     optionalFeatures: ["hand-tracking", "bounded-floor", "eye-tracking", "gaze-tracking"],
   });
   session.addEventListener("end", onEnd, { once: true });
