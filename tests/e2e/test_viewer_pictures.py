@@ -78,7 +78,7 @@ def look_at(ball: Path, texture_format: str, browser: Browser) -> Look:
         visit = Visit(browser, site, "camera=0,1,1.6,0,1,0")
         try:
             visit.settle()
-            levels = visit.page.evaluate("streamxr.session.streamer.assets[0].levels")
+            levels = visit.page.evaluate("streamxr.session.streamer.assets[0].drawnLevels")
             pixels = np.asarray(Image.open(io.BytesIO(visit.picture())).convert("RGB")).astype(int)
             freed = visit.page.evaluate(UNLOAD)
             return Look(levels, list(visit.requested), visit.crashes, pixels, freed)
