@@ -29,7 +29,7 @@ SETTLED = """() => {
     if (!streamer || streamer.assets.length === 0 || streamer.loading.length > 0 || !streamer.plan) return false;
     const files = streamer.assets.flatMap((asset) => [...asset.files]);
     const { start, waiting } = streamer.plan;
-    return start.length + waiting.length === 0 && !files.some(({ stage }) => stage === "preparing");
+    return start.length + waiting.length === 0 && !files.some(({ loadState }) => loadState === "preparing");
 }"""
 
 
