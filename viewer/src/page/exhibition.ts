@@ -8,7 +8,10 @@ import type { PageOptions } from "./options.ts";
 export interface Exhibition {
   readonly options: PageOptions;
   readonly session: Session;
-  /** The catalogue's entries, those that the page does not show included; grows while the page watches the bundle. */
+  /**
+   * The catalogue's entries, those that the page does not show included; grows while the page watches the
+   * bundle.
+   */
   readonly catalogue: Record<string, CatalogueEntry>;
   /** By id. */
   readonly assets: Map<string, AssetState>;

@@ -85,8 +85,8 @@ export class Gallery {
   }
 
   /**
-   * Puts every asset at its place of the present layout, and starts to draw new ones. The camera follows until the
-   * visitor takes it.
+   * Puts every asset at its place of the present layout, and starts to draw new ones. The camera follows
+   * until the visitor takes it.
    * @param added ids of new entries of the catalogue
    */
   arrange(added: readonly string[] = []): void {

@@ -105,7 +105,9 @@ export class SharedObjectsView extends Group {
     this.onChange?.();
   }
 
-  /** Shows the model of an asset that the catalogue has gained, in place of the placeholders of its objects. */
+  /**
+   * Shows the model of an asset that the catalogue has gained, in place of the placeholders of its objects.
+   */
   showModels(asset: string): void {
     for (const { bounds, object, holderColor } of [...this.#views.values()]) {
       if (bounds || object.asset !== asset) continue;
