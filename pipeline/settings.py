@@ -29,7 +29,7 @@ class Settings:
         follow its size.
     base_texture_pixels: longest side of the pictures inside the base.
     max_color_pixels, max_normal_pixels, max_data_pixels: longest side of the finest texture level, by role.
-    texture_format: webp, jpeg, png or ktx2; textures.py says what each means.
+    texture_format: webp, jpeg, png or ktx2; pictures/levels.py describes each.
     color_quality, normal_quality, data_quality: of WebP and JPEG, 0 to 100.
     """
 
