@@ -18,7 +18,7 @@ from ..gltf.source_files import read_file
 from ..mesh.weld import weld_corners
 from ..pictures.color import srgb_to_linear
 from .normals import HARD_EDGE, corner_normals
-from .threemf_part import ModelPart, Reference, Shape
+from .threemf_part import ModelPart, ObjectResource, Reference
 from .translated import PLAIN, Part, Placement, Translated, require_finite
 from .zip_package import SEPARATOR, ZipPackage
 
@@ -48,8 +48,8 @@ def read_3mf(path: Path) -> Translated:
     result = Translated([], [{"name": "3mf", **PLAIN}], files=[raw], metres=root.metres, up="z")
     objects = _Objects(result)
     for item in root.items:
-        for shape, part, matrix in _instances(item, root, parts, IDENTITY):
-            result.placements.append(Placement(objects.index(shape, part), shape.name, matrix))
+        for resource, part, matrix in _instances(item, root, parts, IDENTITY):
+            result.placements.append(Placement(objects.index(resource, part), resource.name, matrix))
     if not result.placements:
         raise ModelError("builds no triangle", place=root.name, remedy="export at least one object")
     for part in (root, *parts.values()):
@@ -74,7 +74,7 @@ def _root_name(package: ZipPackage) -> str:
 
 def _other_parts(package: ZipPackage, root: ModelPart) -> dict[str, ModelPart]:
     """The parts that components and build items name, by their paths (production extension)."""
-    references = [*root.items, *(c for shape in root.shapes.values() for c in shape.components)]
+    references = [*root.items, *(c for resource in root.objects.values() for c in resource.components)]
     parts: dict[str, ModelPart] = {}
     for reference in references:
         if reference.path is None or reference.path in parts:
@@ -82,21 +82,21 @@ def _other_parts(package: ZipPackage, root: ModelPart) -> dict[str, ModelPart]:
         part = parts[reference.path] = ModelPart(package, reference.path.lstrip("/"))
         if part.metres != root.metres:
             raise ModelError(f"has another unit than {root.name}", place=part.name, remedy=EXPORT_AGAIN)
-        for nested in (c for shape in part.shapes.values() for c in shape.components):
+        for nested in (c for resource in part.objects.values() for c in resource.components):
             if nested.path is not None:
                 problem = f"has a path, which only {root.name} may have"
                 raise ModelError(problem, place=nested.place, remedy=EXPORT_AGAIN)
     return parts
 
 
-def _target(reference: Reference, part: ModelPart, parts: dict[str, ModelPart]) -> tuple[Shape, ModelPart]:
+def _target(reference: Reference, part: ModelPart, parts: dict[str, ModelPart]) -> tuple[ObjectResource, ModelPart]:
     """The object that a component or a build item of `part` places, and its part."""
     owner = part if reference.path is None else parts[reference.path]
-    shape = owner.shapes.get(reference.id)
-    if shape is None:
+    resource = owner.objects.get(reference.id)
+    if resource is None:
         problem = f"names object {shown(reference.id)}, which {owner.name} does not define"
         raise ModelError(problem, place=reference.place, remedy=EXPORT_AGAIN)
-    return shape, owner
+    return resource, owner
 
 
 def _count_instances(part: ModelPart, parts: dict[str, ModelPart]) -> None:
@@ -104,9 +104,9 @@ def _count_instances(part: ModelPart, parts: dict[str, ModelPart]) -> None:
 
     Objects come after those that their components name, as 3MF requires; this rules out cycles.
     """
-    for shape in part.shapes.values():
+    for resource in part.objects.values():
         instances, nesting = 1, 0
-        for component in shape.components:
+        for component in resource.components:
             target, _ = _target(component, part, parts)
             if target.instances == 0:
                 problem = f"names object {shown(component.id)}, which is not defined before it"
@@ -114,20 +114,20 @@ def _count_instances(part: ModelPart, parts: dict[str, ModelPart]) -> None:
             instances += target.instances
             nesting = max(nesting, target.nesting + 1)
         if nesting > MAX_NESTING:
-            raise ModelError(f"has components nested more than {MAX_NESTING} levels deep", place=shape.place)
-        shape.instances, shape.nesting = instances, nesting
+            raise ModelError(f"has components nested more than {MAX_NESTING} levels deep", place=resource.place)
+        resource.instances, resource.nesting = instances, nesting
 
 
 def _instances(
     reference: Reference, part: ModelPart, parts: dict[str, ModelPart], above: FloatArray
-) -> Iterator[tuple[Shape, ModelPart, FloatArray]]:
+) -> Iterator[tuple[ObjectResource, ModelPart, FloatArray]]:
     """Each object with triangles that a component or a build item places, its part, and its matrix (4, 4)."""
-    shape, owner = _target(reference, part, parts)
+    resource, owner = _target(reference, part, parts)
     with np.errstate(over="ignore", invalid="ignore"):  # the document's reader refuses matrices that are not finite
         matrix = above @ reference.matrix
-    if shape.triangles:
-        yield shape, owner, matrix
-    for component in shape.components:
+    if resource.triangles:
+        yield resource, owner, matrix
+    for component in resource.components:
         yield from _instances(component, owner, parts, matrix)
 
 
@@ -140,17 +140,17 @@ class _Objects:
         self._materials: dict[tuple[str, int], int] = {}
         self._translucent: int | None = None
 
-    def index(self, shape: Shape, part: ModelPart) -> int:
+    def index(self, resource: ObjectResource, part: ModelPart) -> int:
         """The index of an object among the translated ones."""
-        if id(shape) not in self._indices:
-            self._indices[id(shape)] = len(self._result.objects)
-            self._result.objects.append((shape.name, self._parts(shape, part)))
-        return self._indices[id(shape)]
+        if id(resource) not in self._indices:
+            self._indices[id(resource)] = len(self._result.objects)
+            self._result.objects.append((resource.name, self._parts(resource, part)))
+        return self._indices[id(resource)]
 
-    def _parts(self, shape: Shape, part: ModelPart) -> list[Part]:
+    def _parts(self, resource: ObjectResource, part: ModelPart) -> list[Part]:
         """One part for triangles without colour, one for vertex colours, and one for each base material."""
-        positions, triangles = _geometry(shape)
-        rows = part.color_rows(shape)
+        positions, triangles = _geometry(resource)
+        rows = part.color_rows(resource)
         named: dict[str, AnyArray] = {
             "POSITION": positions[triangles],
             "NORMAL": corner_normals(positions, triangles, HARD_EDGE),
@@ -199,14 +199,14 @@ class _Objects:
         return len(self._result.materials) - 1
 
 
-def _geometry(shape: Shape) -> tuple[FloatArray, IntArray]:
+def _geometry(resource: ObjectResource) -> tuple[FloatArray, IntArray]:
     """Positions (n, 3) and triangles (m, 3) of an object, checked."""
-    positions = np.array(shape.positions, np.float64).reshape(-1, 3)
-    require_finite(positions, shape.place)
-    triangles = np.array(shape.triangles, np.int64).reshape(-1, 3)
+    positions = np.array(resource.positions, np.float64).reshape(-1, 3)
+    require_finite(positions, resource.place)
+    triangles = np.array(resource.triangles, np.int64).reshape(-1, 3)
     bad = np.argwhere((triangles < 0) | (triangles >= len(positions)))
     if len(bad):
         row, column = bad[0].tolist()
         problem = f"names vertex {triangles[row, column]:,} of {len(positions):,}"
-        raise ModelError(problem, place=f"{shape.place}, triangle {row + 1:,}", remedy=EXPORT_AGAIN)
+        raise ModelError(problem, place=f"{resource.place}, triangle {row + 1:,}", remedy=EXPORT_AGAIN)
     return positions + 0.0, triangles

@@ -21,6 +21,7 @@ SUPPORTED = (CORE, MATERIALS, PRODUCTION, TRIANGLE_SETS)  # extensions that a pa
 METRES = {"micron": 1e-6, "millimeter": 1e-3, "centimeter": 1e-2, "inch": 0.0254, "foot": 0.3048, "meter": 1.0}
 DEFAULT_UNIT = "millimeter"
 NO_TRANSFORM = "1 0 0 0 1 0 0 0 1 0 0 0"
+MAX_INDEX = 1 << 31  # 3MF limits indices to 31 bits
 MAX_ENTRY = 1e30  # of a matrix: past any size that float32 positions can have
 _COLOR = re.compile("#[0-9A-Fa-f]{6}(?:[0-9A-Fa-f]{2})?")
 
@@ -40,7 +41,7 @@ class Reference:
 
 
 @dataclass
-class Shape:
+class ObjectResource:
     """An object resource: a mesh, or components.
 
     group, color: of triangles without a colour of their own. positions: three numbers for each vertex. triangles: three
@@ -64,7 +65,7 @@ class Shape:
 class ModelPart:
     """The content of one model part.
 
-    metres: of one unit of length. shapes: object resources by id, in file order.
+    metres: of one unit of length. objects: object resources by id, in file order.
     colors: (k, 4) sRGB codes and alpha of all colour groups; is_base: (k,) whether a row is a base material;
     color_names: the names of base materials by row.
     left_out: elements with colours that this reader does not support.
@@ -74,12 +75,12 @@ class ModelPart:
         """Raises ModelError with part and line if the XML does not conform."""
         self.name = name
         self.metres = METRES[DEFAULT_UNIT]
-        self.shapes: dict[str, Shape] = {}
+        self.objects: dict[str, ObjectResource] = {}
         self.items: list[Reference] = []
         self.color_names: dict[int, str] = {}
         self.left_out: set[str] = set()
         self._namespaces: dict[str, str] = {}
-        self._shape: Shape | None = None
+        self._object: ObjectResource | None = None
         self._codes: list[tuple[int, ...]] = []
         self._groups: dict[str, tuple[int, int]] = {}  # first row and number of rows
         self._group = ""  # the group that is open
@@ -89,21 +90,21 @@ class ModelPart:
         self.is_base: BoolArray = np.zeros(len(self.colors) + 1, np.bool_)  # with one more row, for −1
         self.is_base[list(self.color_names)] = True
 
-    def color_rows(self, shape: Shape) -> IntArray:
+    def color_rows(self, resource: ObjectResource) -> IntArray:
         """The row of `colors` of each corner (m, 3); −1 without a colour.
 
         Raises ModelError if a triangle names a colour that its group does not have.
         """
-        properties = np.array(shape.properties, np.int64).reshape(-1, 4)
+        properties = np.array(resource.properties, np.int64).reshape(-1, 4)
         # The last group is the object's own: number −1.
-        groups = [self._groups.get(key, (0, 0)) for key in (*self._numbers, shape.group or "")]
+        groups = [self._groups.get(key, (0, 0)) for key in (*self._numbers, resource.group or "")]
         start, size = np.array(groups, np.int64).T[:, properties[:, 0]]
-        index = np.where(properties[:, 1:] < 0, shape.color, properties[:, 1:])
+        index = np.where(properties[:, 1:] < 0, resource.color, properties[:, 1:])
         colored = (size > 0) & (index[:, 0] >= 0)
         bad = np.flatnonzero(colored & ((index < 0) | (index >= size[:, None])).any(axis=1))
         if len(bad):
             problem = f"names colour {index[bad[0]].max():,} of a group of {size[bad[0]]:,}"
-            raise ModelError(problem, place=f"{shape.place}, triangle {bad[0] + 1:,}", remedy=EXPORT_AGAIN)
+            raise ModelError(problem, place=f"{resource.place}, triangle {bad[0] + 1:,}", remedy=EXPORT_AGAIN)
         return np.where(colored[:, None], start[:, None] + index, -1)
 
     def _element(self, tag: str, attributes: dict[str, str], line: int) -> None:
@@ -119,18 +120,18 @@ class ModelPart:
             raise ModelError(f"{name} cannot be read", place=self._at(line), remedy=EXPORT_AGAIN) from None
 
     def _core_element(self, name: str, attributes: dict[str, str], line: int) -> None:
-        shape = self._shape
-        if name == "vertex" and shape is not None:
-            shape.positions.extend((float(attributes["x"]), float(attributes["y"]), float(attributes["z"])))
-        elif name == "triangle" and shape is not None:
-            shape.triangles.extend((int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"])))
-            shape.properties.extend(self._properties(attributes))
-        elif name == "component" and shape is not None:
-            shape.components.append(self._reference(attributes, line))
+        resource = self._object
+        if name == "vertex" and resource is not None:
+            resource.positions.extend((float(attributes["x"]), float(attributes["y"]), float(attributes["z"])))
+        elif name == "triangle" and resource is not None:
+            resource.triangles.extend((int(attributes["v1"]), int(attributes["v2"]), int(attributes["v3"])))
+            resource.properties.extend(self._properties(attributes))
+        elif name == "component" and resource is not None:
+            resource.components.append(self._reference(attributes, line))
         elif name == "item":
             self.items.append(self._reference(attributes, line))
         elif name == "object":
-            self._add_shape(attributes, line)
+            self._add_object(attributes, line)
         elif name == "basematerials":
             self._open_group(attributes["id"])
         elif name == "base":
@@ -159,14 +160,17 @@ class ModelPart:
             problem = f"requires the extension {shown(unknown[0])}, which this version cannot read"
             raise ModelError(problem, place=self._at(line), remedy="export without it")
 
-    def _add_shape(self, attributes: dict[str, str], line: int) -> None:
+    def _add_object(self, attributes: dict[str, str], line: int) -> None:
         key = attributes["id"]
-        if key in self.shapes:
+        if key in self.objects:
             raise ModelError(f"defines object {shown(key)} twice", place=self._at(line), remedy=EXPORT_AGAIN)
         name = attributes.get("name") or f"object {key}"
         place = f"{self.name}, object {shown(key)}"
-        self._shape = Shape(name, place, attributes.get("pid"), int(attributes.get("pindex", 0)))
-        self.shapes[key] = self._shape
+        color = int(attributes.get("pindex", 0))
+        if not 0 <= color < MAX_INDEX:
+            raise ValueError
+        self._object = ObjectResource(name, place, attributes.get("pid"), color)
+        self.objects[key] = self._object
 
     def _open_group(self, key: str) -> None:
         self._group = key

@@ -195,6 +195,7 @@ def test_a_3mf_file_becomes_a_bundle(tmp_path: Path) -> None:
         (make.shape(1, make.mesh(triangles=[(0, 1, 4)])), ITEM, "object '1', triangle 1: names vertex 4 of 4"),
         (make.shape(1, make.mesh(triangles=[(0, 1, -1)])), ITEM, "triangle 1: names vertex -1 of 4"),
         (make.shape(1, make.mesh(triangles=[(0, 1, 10**30)])), ITEM, "triangle cannot be read"),
+        (make.shape(1, make.mesh(), f'pid="5" pindex="{10**30}"'), ITEM, "object cannot be read"),
         (make.shape(1, make.mesh([(0, 0, float("nan"))] * 4)), ITEM, "vertex 1 is not a finite position"),
         (make.shape(1, make.mesh([(0, 0, 1e39)] * 4)), ITEM, "vertex 1 is not a finite position"),
         (make.shape(1, "<mesh><vertices><vertex x='0' y='1'/></vertices></mesh>"), ITEM, "vertex has no z"),
