@@ -17,7 +17,7 @@ from pathlib import Path
 from .bundle.files import Bundle
 from .errors import ModelError, os_reason
 from .events import Event, Failure, Job, StageProgress
-from .jobs.interrupts import STOPS
+from .jobs.interrupts import STOP_SIGNALS
 from .jobs.limits import ModelLimits, ProcessStartError, confine
 from .jobs.pool import JobTokens, Pool, prepare_process
 from .jobs.tasks import Dependencies, LocalTasks, Result, StartedTasks
@@ -72,7 +72,7 @@ def failure_of(error: Exception, job: Job, limits: ModelLimits, stage: str) -> F
         case ModelError() | ProcessStartError():
             text = str(error)
         case MemoryError():
-            text = limits.too_large()
+            text = limits.memory_message()
         case BrokenProcessPool():
             text = "a mesh operation crashed (its geometry is damaged: clean and export it; or memory ran out)"
         case OSError():
@@ -128,7 +128,7 @@ def _set_up(limits: ModelLimits) -> None:
     prepare_process()
     if sys.platform != "win32":
         os.setpgrp()  # the parent ends this process and its pool as one group
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     confine(limits)
 

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import click
 
-from .jobs.limits import ALLOWED_SECONDS, default_limits
+from .jobs.limits import DEFAULT_SECONDS, default_limits
 from .settings import Role, Settings
 
 MIN_TEXTURE_PIXELS, MAX_TEXTURE_PIXELS = 16, 8192  # a thumbnail, and the most that the GPUs of headsets take
@@ -118,7 +118,7 @@ _LIMITS = (
     click.option(
         "--timeout",
         type=click.FloatRange(0, min_open=True),
-        default=ALLOWED_SECONDS,
+        default=DEFAULT_SECONDS,
         show_default=True,
         metavar="SECONDS",
         help="End a model that takes longer; the others continue.",

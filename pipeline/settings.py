@@ -1,36 +1,39 @@
-"""Build settings: one frozen dataclass whose defaults are the documented defaults."""
+"""The build settings: a frozen dataclass with the documented defaults."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-Role = Literal["color", "normal", "data"]  # what the pixels of a picture mean
+Role = Literal["color", "normal", "data"]  # the meaning of a picture's pixels
 Setting = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What may change the bytes of a bundle; recorded in every manifest.
+    """The settings that may change the bytes of a bundle; every manifest records them.
 
-    leaf_triangles: triangles a leaf region should have. Smaller leaves follow the gaze more closely but
-        spend more of their triangles on locked borders.
-    depth: how often a tree is split in four at most; None where leaf_triangles decides alone.
-    coarsest_error, finest_error: tiers above the first and below the second are left out; a length in metres
-        ("0.002") or in percent of a tree's diagonal ("0.1%").
-    keep_nodes: patterns of node names, one a line, as fnmatch reads them: these nodes stay addressable.
-    unit, up: of formats that state none (OBJ, PLY, STL, OFF).
-    clean: repair the geometry; None where only scans are (PLY, STL).
-    base_triangles: the most triangles the base may have.
-    base_bytes: the base shrinks its pictures, and gives away its animations, until it is below this.
-    tier_ratio: triangles of a tier over those of the next coarser one.
-    position_bits, uv_bits, normal_bits: Draco quantisation. Position bits grow where a model is large against its
-        triangles, and fall where finest_error needs fewer; uv_bits are those of primitives without a picture, others
+    leaf_triangles: target triangles of a leaf region. Smaller leaves follow the gaze more closely, but spend more of
+        their triangles on locked borders.
+    depth: the most levels below the root of a region tree, each with four times the regions; None to let
+        leaf_triangles alone decide.
+    coarsest_error: tiers with a larger error are left out; a length in metres ("0.002"), or a percentage of a tree's
+        diagonal ("0.1%").
+    finest_error: tiers finer than the first one within this error are left out; as coarsest_error.
+    keep_nodes: patterns of node names, one per line, in the syntax of fnmatch; nodes that match stay addressable.
+    unit, up: the unit and the up axis of formats that define none (OBJ, PLY, STL, OFF).
+    clean: whether to repair the geometry; None to repair scans only (PLY, STL).
+    base_triangles: the most triangles of the base.
+    base_bytes: target size of the base; a larger one gets smaller pictures and leaves out its animations.
+    tier_ratio: triangles of a tier divided by those of the next coarser tier.
+    position_bits, uv_bits, normal_bits: Draco quantisation. Position bits rise for a model that is large relative to
+        its triangles, and fall where finest_error needs fewer. uv_bits apply to primitives without a picture; others
         follow its size.
-    base_texture_pixels: longest side of the pictures inside the base.
+    draco_level: Draco compression level, 0 (fastest) to 10 (smallest).
+    base_texture_pixels: longest side of the pictures in the base.
     max_color_pixels, max_normal_pixels, max_data_pixels: longest side of the finest texture level, by role.
     texture_format: webp, jpeg, png or ktx2; pictures/levels.py describes each.
-    color_quality, normal_quality, data_quality: of WebP and JPEG, 0 to 100.
+    color_quality, normal_quality, data_quality: quality of WebP and JPEG, 0 to 100.
     """
 
     leaf_triangles: int = 12_000

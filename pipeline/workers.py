@@ -187,13 +187,13 @@ def enforce_limits(running: Sequence[RunningModel], limits: ModelLimits) -> None
     now = time.monotonic()
     for model, size in zip(models, sizes, strict=True):
         if limits.seconds is not None and model.started_at is not None and now - model.started_at > limits.seconds:
-            model.end_reason = limits.too_long()
+            model.end_reason = limits.timeout_message()
         elif limits.memory is not None and size > limits.memory:
-            model.end_reason = limits.too_large()
+            model.end_reason = limits.memory_message()
     if limits.total is not None and len(models) > 1 and sum(sizes) > limits.total:
         largest = models[sizes.index(max(sizes))]
         if not largest.end_reason:
-            largest.end_reason, largest.postponed = limits.too_large(), True
+            largest.end_reason, largest.postponed = limits.memory_message(), True
     for model in models:
         if model.end_reason:
             _kill(model.process)

@@ -1,1 +1,1 @@
-"""Job tokens, process pools, limits and signals. Nothing here knows of 3D."""
+"""Job tokens, process pools, limits and signals; independent of 3D."""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, held back while something must not be torn apart."""
+"""Ctrl-C and SIGTERM, deferred during work that must not be interrupted."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-STOPS = (signal.SIGINT, signal.SIGTERM)  # what an artist, or a supervisor, ends a build with
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)  # sent by Ctrl-C and by supervisors to end a build
 
 
 @contextlib.contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back, and let them act at the end. A child that is started meanwhile is born deaf to
-    them until it has decided for itself."""
-    if threading.current_thread() is not threading.main_thread():  # signals are the main thread's business
+    """Defer Ctrl-C and SIGTERM to the end of the block.
+
+    A child process that is started in the block receives neither until it unblocks them itself.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread handles signals
         yield
         return
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         del frame
-        came.append(number)
+        received.append(number)
 
-    before = {each: signal.signal(each, note) for each in STOPS}
+    handlers = {each: signal.signal(each, note) for each in STOP_SIGNALS}
     if sys.platform != "win32":
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
         if sys.platform != "win32":
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        for each, handler in before.items():
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        for each, handler in handlers.items():
             signal.signal(each, handler)
-        if came:
-            signal.raise_signal(came[0])
+        if received:
+            signal.raise_signal(received[0])

@@ -1,4 +1,4 @@
-"""The processes of one asset: how many may be at work, and tasks mapped over them."""
+"""The worker processes of one asset: how many may run at once, and tasks mapped over them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from typing import Generic, cast
 from .limits import ProcessStartError
 from .tasks import Dependencies, Result, run_task
 
-LOOK_SECONDS = 1.0  # between two looks whether all processes are alive
+CHECK_SECONDS = 1.0  # between two checks that all processes are alive
 FORKS = sys.platform == "linux"  # macOS has libraries that break in a forked process, Windows has no fork
 
 
 class JobTokens:
-    """The right to be at work: one for each job, shared by all assets that are being built.
+    """Tokens that permit work, one for each job, shared by all assets in progress.
 
-    Each asset process has an object of its own from birth, and takes tokens on behalf of its pool. `held` lies in
-    memory that its parent shares: whatever dies, the parent can give back what it held, so nobody waits for ever.
+    Each asset process gets an object of its own at its start, and takes tokens on behalf of its pool. `held` is in
+    memory shared with its parent: if the process dies, the parent returns the tokens it held, so that nothing waits for
+    them forever.
     """
 
     def __init__(self, free: Semaphore, held: c_int) -> None:
@@ -37,14 +38,14 @@ class JobTokens:
         self._counting = Lock()
 
     def __reduce__(self) -> tuple[type[JobTokens], tuple[Semaphore, c_int]]:
-        return JobTokens, (self._free, self._held)  # a lock stays in its process
+        return JobTokens, (self._free, self._held)  # a lock cannot be sent to another process
 
     @property
     def held(self) -> int:
         return self._held.value
 
     def take(self, *, wait: bool) -> bool:
-        """Take one, or say that none is free."""
+        """Take a token; False if none is free. With `wait`, block until one is."""
         taken = self._free.acquire(block=wait)
         with self._counting:
             self._held.value += taken
@@ -57,17 +58,16 @@ class JobTokens:
                 self._free.release()
 
     def freeze(self) -> None:
-        """Let the other threads of a process that is about to end give nothing back any more, lest it ends in the
-        middle of that."""
+        """Stop other threads from taking or returning tokens, so that the process does not end during a change."""
         self._counting.acquire()
 
 
 class PoolStage(Generic[Result]):
-    """Processes that map one function over one sequence of tasks; `start` one of these by its number.
+    """Processes that map one function over one sequence of tasks; `start` starts a task by its number.
 
-    On Linux they are forked: they come with the libraries that their parent has loaded, share the tasks with it, and
-    make themselves what a task makes when it is asked for. Elsewhere forking is not safe, and tasks are sent to
-    processes that start from nothing: those of `spawned`.
+    On Linux the processes are forked: they share the loaded libraries and the tasks with their parent, and a lazy
+    sequence makes its items in them. On other systems forking is not safe, and tasks are sent to the processes of
+    `spawned`, which start without libraries.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class PoolStage(Generic[Result]):
         private: Sequence[Connection],
         spawned: ProcessPoolExecutor | None,
     ) -> None:
-        """`private`: what forked processes must not hold open."""
+        """private: connections that forked processes must close."""
         self.count = len(tasks)
         self._function = function
         self._tasks = tasks
@@ -89,18 +89,20 @@ class PoolStage(Generic[Result]):
         )
         self._spawned = spawned
 
-    def start(self, number: int, needed: Sequence[Result] | None) -> Future[Result]:
-        """needed: see `run_task`. Raises ProcessStartError if a process cannot be started."""
+    def start(self, number: int, inputs: Sequence[Result] | None) -> Future[Result]:
+        """Start a task. inputs: see `run_task`. Raises ProcessStartError if a process cannot be started."""
         with start_errors():
             if self._spawned:
-                return self._spawned.submit(run_task, self._function, self._tasks[number], needed)
+                return self._spawned.submit(run_task, self._function, self._tasks[number], inputs)
             if self._forked:
-                return cast("Future[Result]", self._forked.submit(_run_inherited, number, needed))
+                return cast("Future[Result]", self._forked.submit(_run_inherited, number, inputs))
         raise RuntimeError("the stage is closed")
 
-    def has_lost(self) -> bool:
-        """Whether a process has died. The executor itself may never see that: it waits for the end of a message whose
-        sender was killed in the middle of it."""
+    def has_dead_process(self) -> bool:
+        """Whether a process has died.
+
+        The executor may never notice: it waits for the end of a message whose sender was killed while sending it.
+        """
         executor = self._forked or self._spawned
         processes = executor and executor._processes
         return bool(processes and wait_for_end([process.sentinel for process in processes.values()], 0))
@@ -108,14 +110,14 @@ class PoolStage(Generic[Result]):
     def close(self) -> None:
         if self._forked:
             self._forked.shutdown(cancel_futures=True)
-        self._forked, self._tasks = None, ()  # they may be as large as the source
+        self._forked, self._tasks = None, ()  # tasks may be as large as the source
 
 
 _inherited: tuple[Callable[..., object], Sequence[object]] | None = None
 
 
 def _inherit(function: Callable[..., object], tasks: Sequence[object], private: Sequence[Connection]) -> None:
-    """What a forked process does first."""
+    """Initialise a forked process."""
     global _inherited
     _inherited = function, tasks
     for connection in private:
@@ -123,70 +125,71 @@ def _inherit(function: Callable[..., object], tasks: Sequence[object], private: 
     prepare_process()
 
 
-def _run_inherited(number: int, needed: Sequence[object] | None) -> object:
+def _run_inherited(number: int, inputs: Sequence[object] | None) -> object:
     assert _inherited
     function, tasks = _inherited
-    return run_task(function, tasks[number], needed)
+    return run_task(function, tasks[number], inputs)
 
 
 class PoolTasks(Generic[Result]):
-    """The tasks of a stage, as many of them at work as there are free tokens.
+    """The tasks of a stage, as many of them running as tokens permit.
 
-    A task starts once the results are there that it needs, the first such one first. Of several tasks that fail, the
-    first one's exception is raised, so that errors do not depend on timing.
+    A task starts once the tasks that it depends on have results; of several such tasks, the lowest number starts first.
+    If several tasks fail, the exception of the lowest number is raised, so that errors do not depend on timing.
     """
 
     def __init__(
         self, stage: PoolStage[Result], tokens: JobTokens, dependencies: Dependencies, on_done: Callable[[int], object]
     ) -> None:
-        """`on_done` hears how many are done, whenever that has changed while somebody waits."""
+        """on_done: called with the number of finished tasks when it has changed during a wait for results."""
         self._stage = stage
         self._tokens = tokens
         self._dependencies = dependencies
         self._on_done = on_done
         self._changed = Condition()
         self._waiting = list(range(stage.count))
-        self._at_work: dict[Future[Result], int] = {}
+        self._running: dict[Future[Result], int] = {}
         self._results: dict[int, Result] = {}
         self._failures: dict[int, BaseException] = {}
         self._held = 0
-        self._asked = -1  # the last task that the caller waits for
+        self._last_awaited = -1
         with self._changed:
             self._start_ready()
 
     def results(self, numbers: Sequence[int] | None = None) -> list[Result]:
-        """See `StartedTasks`. The caller, who holds a token and only waits meanwhile, lends it to what it waits for."""
-        wanted = range(self._stage.count) if numbers is None else numbers
+        """See `StartedTasks`. The caller holds a token and only waits meanwhile, so it lends the token to the tasks up
+        to the last awaited one."""
+        awaited = range(self._stage.count) if numbers is None else numbers
         with self._changed:
-            self._asked = max(wanted, default=-1)
+            self._last_awaited = max(awaited, default=-1)
             try:
                 self._start_ready()
-                self._await(wanted)
+                self._wait_for(awaited)
             finally:
-                self._asked = -1
+                self._last_awaited = -1
         if len(self._results) == self._stage.count:
             self._stage.close()
-        return [self._results[number] for number in wanted]
+        return [self._results[number] for number in awaited]
 
-    def _await(self, wanted: Sequence[int]) -> None:
-        heard = 0
-        while self._failures or not all(number in self._results for number in wanted):
-            if not self._at_work:
+    def _wait_for(self, awaited: Sequence[int]) -> None:
+        reported = 0
+        while self._failures or not all(number in self._results for number in awaited):
+            if not self._running:
                 raise self._failures[min(self._failures)] if self._failures else BrokenProcessPool("it has ended")
-            if not self._changed.wait(LOOK_SECONDS) and self._stage.has_lost():
+            if not self._changed.wait(CHECK_SECONDS) and self._stage.has_dead_process():
                 self._waiting.clear()
                 raise BrokenProcessPool("a process has died")
-            if len(self._results) > heard:
-                heard = len(self._results)
-                self._on_done(heard)
+            if len(self._results) > reported:
+                reported = len(self._results)
+                self._on_done(reported)
 
     def _start_ready(self) -> None:
-        """Start what can be started, and give back the tokens that nothing is left for."""
+        """Start the tasks that can start, and return tokens without a task."""
         while (number := self._next()) is not None and self._has_token_for(number):
-            needed = [self._results[n] for n in self._dependencies[number]] if self._dependencies else None
+            inputs = [self._results[n] for n in self._dependencies[number]] if self._dependencies else None
             try:
-                started = self._stage.start(number, needed)
-            except RuntimeError:  # the pool is closed or broken; whoever waits for results hears of it
+                future = self._stage.start(number, inputs)
+            except RuntimeError:  # the pool is closed or broken; `_wait_for` raises that
                 self._waiting.clear()
                 break
             except ProcessStartError as error:
@@ -194,22 +197,27 @@ class PoolTasks(Generic[Result]):
                 self._failures[number] = error
                 break
             self._waiting.remove(number)
-            self._at_work[started] = number
-            started.add_done_callback(self._finish)
-        ahead, lent = self._ahead(), self._asked >= 0
-        spare = self._held - max(ahead, len(self._at_work) - lent)
+            self._running[future] = number
+            future.add_done_callback(self._finish)
+        ahead, lent = self._ahead(), self._last_awaited >= 0
+        spare = self._held - max(ahead, len(self._running) - lent)
         self._held -= spare
         self._tokens.give_back(spare)
 
     def _next(self) -> int | None:
+        """The first waiting task whose dependencies have results."""
         if not self._dependencies:
             return self._waiting[0] if self._waiting else None
         return next((n for n in self._waiting if all(m in self._results for m in self._dependencies[n])), None)
 
     def _has_token_for(self, number: int) -> bool:
-        """What nobody waits for yet must not use the token that is lent: who lends it goes on with it."""
-        lent = self._asked >= 0
-        if len(self._at_work) < self._held + lent and (number <= self._asked or self._ahead() < self._held):
+        """Whether there is a token for a task; takes one if needed.
+
+        Tasks past the last awaited one must not use the token that the caller lends, which it needs back after the
+        wait.
+        """
+        lent = self._last_awaited >= 0
+        if len(self._running) < self._held + lent and (number <= self._last_awaited or self._ahead() < self._held):
             return True
         if self._tokens.take(wait=False):
             self._held += 1
@@ -217,12 +225,12 @@ class PoolTasks(Generic[Result]):
         return False
 
     def _ahead(self) -> int:
-        """How many are at work that nobody waits for yet."""
-        return sum(number > self._asked for number in self._at_work.values())
+        """The number of running tasks past the last awaited one."""
+        return sum(number > self._last_awaited for number in self._running.values())
 
     def _finish(self, future: Future[Result]) -> None:
         with self._changed:
-            number = self._at_work.pop(future)
+            number = self._running.pop(future)
             error = future.exception()
             if error is None:
                 self._results[number] = future.result()
@@ -234,10 +242,11 @@ class PoolTasks(Generic[Result]):
 
 
 class Pool:
-    """A few processes that start as tasks come, never more of them at work than `tokens` allow."""
+    """Processes that start as tasks come, and run at most as many tasks at once as `tokens` permit."""
 
     def __init__(self, tokens: JobTokens, limit: int, private: Sequence[Connection] = ()) -> None:
-        """`private`: pipes of this process whose other end waits for them to be closed."""
+        """limit: processes of one stage. private: connections of this process that its children must not keep open,
+        since the other end waits for them to close."""
         self._tokens = tokens
         self._limit = limit
         self._private = private
@@ -252,7 +261,7 @@ class Pool:
         dependencies: Dependencies = (),
         on_done: Callable[[int], object] = lambda _: None,
     ) -> PoolTasks[Result]:
-        """Start what free tokens allow. Whoever asks for results holds a token already."""
+        """Start as many tasks as free tokens permit. The caller must hold a token when it requests results."""
         with start_errors():
             stage = PoolStage(function, tasks, self._limit, self._private, self._spawned)
         self._close_stages.append(stage.close)
@@ -276,12 +285,12 @@ def start_errors() -> Iterator[None]:
 
 
 def prepare_process() -> None:
-    """What every process of a build does first."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the build decides what Ctrl-C ends
-    # A process lives for one model: what only cycles of references hold is little, and to look for it took a tenth of
-    # the time in which libraries load.
+    """Initialise a process of a build."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides which processes Ctrl-C ends
+    # A process builds one model. Reference cycles hold little memory there, and searching for them took a tenth of the
+    # time in which libraries load.
     gc.disable()
-    import numpy as np  # here, since the parent of all needs none of it
+    import numpy as np  # imported late, since the parent process does not need it
 
-    # Numbers that are none are refused where they matter; NumPy's warnings of them would only litter the terminal.
+    # The build rejects infinities and NaN where they matter; NumPy's warnings would only clutter the terminal.
     np.seterr(all="ignore")

@@ -1,4 +1,4 @@
-"""The tasks of a stage: typed values, a function over them, and the results. How they run is up to a `StartTasks`."""
+"""The tasks of a stage: typed values, a function over them, and the results. A `StartTasks` decides how they run."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class StartTasks(Protocol):
     ) -> StartedTasks[Result]: ...
 
 
-def run_task(function: Callable[..., Result], task: object, needed: Sequence[Result] | None) -> Result:
+def run_task(function: Callable[..., Result], task: object, inputs: Sequence[Result] | None) -> Result:
     """Call a stage's function on one task.
 
-    needed: the results of the tasks that it depends on; None if the stage states no dependencies.
+    inputs: the results of the tasks that it depends on; None if the stage states no dependencies.
     """
-    return function(task) if needed is None else function(task, needed)
+    return function(task) if inputs is None else function(task, inputs)
 
 
 class LocalTasks(Generic[Result]):
@@ -67,8 +67,8 @@ class LocalTasks(Generic[Result]):
         requested = range(len(self._tasks)) if numbers is None else numbers
         for number in range(len(self._results), max(requested, default=-1) + 1):
             self._on_done(number)
-            needed = [self._results[n] for n in self._dependencies[number]] if self._dependencies else None
-            self._results.append(run_task(self._function, self._tasks[number], needed))
+            inputs = [self._results[n] for n in self._dependencies[number]] if self._dependencies else None
+            self._results.append(run_task(self._function, self._tasks[number], inputs))
         return [self._results[number] for number in requested]
 
 
@@ -86,7 +86,7 @@ T = TypeVar("T")
 
 
 class LazySequence(Sequence[T]):
-    """Items that are made when they are asked for: those of a tier are together as large as the source."""
+    """Items made on access by `make(index)`, and not kept: all items of a tier are together as large as the source."""
 
     def __init__(self, count: int, make: Callable[[int], T]) -> None:
         self._count = count

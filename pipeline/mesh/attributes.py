@@ -1,4 +1,4 @@
-"""Give the corners of a simplified surface the source's normals, colours and further UV sets."""
+"""Transfer the source's normals, colours and further UV sets to the corners of a simplified surface."""
 
 from __future__ import annotations
 
@@ -11,81 +11,83 @@ from .geometry import face_normals
 from .surface import PrimitiveKind, Source, Surface
 from .topology import match_rows
 
-# Where the source has hard edges or seams, corners ask it a little inside their triangle, so that each side finds its
-# own side of the source; elsewhere all corners at a vertex ask for the same.
+# If the source has hard edges or seams, corners sample it a little inside their triangle, by this share of the way to
+# the centroid, so that each side of an edge samples its own side of the source. Otherwise all corners of a vertex take
+# one sample.
 INWARD = 0.1
-# Corners of one vertex whose normals differ by less share one normal; beyond, the edge is hard.
+# Normals of one vertex with at most this angle between them become one normal; larger angles are hard edges.
 SMOOTH_COS = float(np.cos(np.radians(35.0)))
-# UV sets and colours of one vertex that differ by less are one value, sampled twice.
-MAX_VALENCE = 256  # corners at one vertex that are compared with each other
+# UV coordinates and colours of one vertex that differ by no more are one value, sampled twice.
 SAME_VALUE = 0.02
+MAX_VALENCE = 256  # corners of one vertex that are compared with each other
 
 
 def transfer(
     source: Source, surface: Surface, kinds: list[PrimitiveKind], on_source: ClosestPoints
 ) -> dict[str, FloatArray]:
-    """Corner attributes (m, 3, k) for `surface`, taken from the nearest triangle of the same kind.
+    """Corner attributes (m, 3, k) for `surface`, by name, sampled at the nearest triangle of the same kind.
 
-    A position that the source has too takes one of the source's own values there, so that neighbouring
-    regions, which share such positions on their border, are lit alike.
-    on_source: of the whole source's surface.
+    A position that the source also has takes one of the source's normals there, so that neighbouring regions, which
+    share such positions on their border, are lit alike.
+    on_source: the closest points of the whole source's surface.
     """
     result = {name: np.zeros((len(surface.triangles), 3, v.shape[1])) for name, v in source.attributes.items()}
     for index, kind in enumerate(kinds):
         names = [name for name in source.attributes if name in kind.attributes]
-        mine = surface.kinds == index
-        theirs = source.surface.kinds == index
-        if not names or not mine.any() or not theirs.any():
+        in_surface = surface.kinds == index
+        in_source = source.surface.kinds == index
+        if not names or not in_surface.any() or not in_source.any():
             continue
-        triangles = surface.triangles[mine]
-        if theirs.all():
-            found = _sample(source, on_source, surface, triangles, names)
+        triangles = surface.triangles[in_surface]
+        if in_source.all():
+            sampled = _sample(source, on_source, surface, triangles, names)
         else:
-            own = source.part(theirs)
-            nearby = ClosestPoints(own.surface.positions, own.surface.triangles)
-            found = _sample(own, nearby, surface, triangles, names)
+            kind_part = source.part(in_source)
+            on_part = ClosestPoints(kind_part.surface.positions, kind_part.surface.triangles)
+            sampled = _sample(kind_part, on_part, surface, triangles, names)
         vertices = triangles.reshape(-1)
         for name in names:
-            values = found[name].reshape(len(vertices), -1)
+            values = sampled[name].reshape(len(vertices), -1)
             if name == "NORMAL":
-                values = _settle_normals(source, theirs, surface, triangles, values)
+                values = _settle_normals(source, in_source, surface, triangles, values)
             elif name == "TANGENT":
                 values = _settle_tangents(_mean_of_similar(vertices, values, SAME_VALUE))
             else:
                 values = _mean_of_similar(vertices, values, SAME_VALUE)
-            result[name][mine] = values.reshape(-1, 3, values.shape[1])
+            result[name][in_surface] = values.reshape(-1, 3, values.shape[1])
     return result
 
 
 def _sample(
     source: Source, on_source: ClosestPoints, surface: Surface, triangles: IntArray, names: list[str]
 ) -> dict[str, FloatArray]:
-    """Source values at the corners of triangles (m, 3) of a surface as (m, 3, k)."""
-    own = source.surface
-    points, asked = _points_to_ask(source, surface, triangles)
+    """Source values (m, 3, k), by name, at the corners of triangles (m, 3) of a surface."""
+    points, point_of = _sample_points(source, surface, triangles)
     closest = on_source.query(points)
-    weights = weights_within(closest.points, own.positions, own.triangles, closest.triangles)
+    weights = weights_within(closest.points, source.surface.positions, source.surface.triangles, closest.triangles)
     sampled = {}
     for name in names:
-        values = _blended(weights, source.vertices, closest.triangles, source.attributes[name])
-        sampled[name] = values[asked].reshape(len(triangles), 3, -1)
+        values = _interpolated(weights, source.vertices, closest.triangles, source.attributes[name])
+        sampled[name] = values[point_of].reshape(len(triangles), 3, -1)
     return sampled
 
 
-def _points_to_ask(source: Source, surface: Surface, triangles: IntArray) -> tuple[FloatArray, IntArray]:
-    """Points (q, 3), neighbours in sequence, since these have neighbouring answers; and which of them (3m,) each corner
-    of triangles (m, 3) of a surface asks at."""
+def _sample_points(source: Source, surface: Surface, triangles: IntArray) -> tuple[FloatArray, IntArray]:
+    """The points (q, 3) to sample for triangles (m, 3) of a surface, and the index (3m,) of each corner's point.
+
+    Neighbours are in sequence, since neighbouring queries are fast.
+    """
     corners = triangles.reshape(-1)
     if _is_seamless(source.surface.triangles, source.vertices, len(source.surface.positions)):
         used = np.zeros(len(surface.positions), np.bool_)
         used[corners] = True
         return surface.positions[used], (np.cumsum(used) - 1)[corners]
     order = np.argsort(corners, kind="stable")  # by vertex
-    asked = np.empty(len(order), np.int64)
-    asked[order] = np.arange(len(order))
-    places = surface.positions[triangles]
-    middle = (places[:, :1] + places[:, 1:2] + places[:, 2:]) / 3.0
-    return (places + INWARD * (middle - places)).reshape(-1, 3)[order], asked
+    point_of = np.empty(len(order), np.int64)
+    point_of[order] = np.arange(len(order))
+    positions = surface.positions[triangles]
+    center = (positions[:, :1] + positions[:, 1:2] + positions[:, 2:]) / 3.0
+    return (positions + INWARD * (center - positions)).reshape(-1, 3)[order], point_of
 
 
 @compiled
@@ -102,8 +104,8 @@ def _is_seamless(triangles: IntArray, corners: IntArray, vertices: int) -> bool:
 
 
 @compiled
-def _blended(weights: FloatArray, vertices: IntArray, nearest: IntArray, values: FloatArray) -> FloatArray:
-    """Values (q, k) at points on triangles `nearest`."""
+def _interpolated(weights: FloatArray, vertices: IntArray, nearest: IntArray, values: FloatArray) -> FloatArray:
+    """Values (q, k) at points with barycentric weights (q, 3) on the triangles `nearest` (q,)."""
     width = values.shape[1]
     result = np.empty((len(nearest), width))
     for i in range(len(nearest)):
@@ -114,15 +116,15 @@ def _blended(weights: FloatArray, vertices: IntArray, nearest: IntArray, values:
 
 
 def _settle_normals(
-    source: Source, theirs: BoolArray, surface: Surface, triangles: IntArray, normals: FloatArray
+    source: Source, in_source: BoolArray, surface: Surface, triangles: IntArray, normals: FloatArray
 ) -> FloatArray:
-    """Unit corner normals: never behind the face, shared where the surface is smooth, the source's own
-    where the position is the source's own."""
+    """Unit corner normals (3m, 3): never behind the face, shared where the surface is smooth, and the source's own at
+    the source's own positions."""
     faces, _ = face_normals(surface.positions, triangles)
     vertices = triangles.reshape(-1)
     normals = _facing(_unit(normals, faces, 3), faces)
     normals = _unit(_sum_of_similar(vertices, normals, SMOOTH_COS), faces, 3)
-    return _snap_to_source(source, theirs, surface, vertices, normals)
+    return _snap_to_source(source, in_source, surface, vertices, normals)
 
 
 def _settle_tangents(tangents: FloatArray) -> FloatArray:
@@ -132,51 +134,61 @@ def _settle_tangents(tangents: FloatArray) -> FloatArray:
 
 
 def _snap_to_source(
-    source: Source, theirs: BoolArray, surface: Surface, vertices: IntArray, normals: FloatArray
+    source: Source, in_source: BoolArray, surface: Surface, vertices: IntArray, normals: FloatArray
 ) -> FloatArray:
-    """Of the normals that the source has at a corner's position, the one that agrees most with its own; else that."""
-    own = source.surface
-    place = match_rows(own.positions, surface.positions)
+    """Replace a corner's normal by the most similar one that the source has at the same position, if any."""
+    vertex_of = match_rows(source.surface.positions, surface.positions)
     candidates = source.attributes["NORMAL"]
-    return _most_alike(
-        place, own.triangles, source.vertices, theirs, candidates, vertices, len(surface.positions), normals
+    return _most_similar(
+        vertex_of,
+        source.surface.triangles,
+        source.vertices,
+        in_source,
+        candidates,
+        vertices,
+        len(surface.positions),
+        normals,
     )
 
 
 @compiled
-def _most_alike(
-    place: IntArray,
+def _most_similar(
+    vertex_of: IntArray,
     triangles: IntArray,
     corners: IntArray,
-    theirs: BoolArray,
+    in_source: BoolArray,
     candidates: FloatArray,
     vertices: IntArray,
     count: int,
     normals: FloatArray,
 ) -> FloatArray:
-    """place: (n,) the vertex that each of the source's is, or −1; theirs: (m,) which of its triangles are asked;
-    corners: (m, 3) the rows of `candidates` (v, 3), normals, at their corners."""
+    """Normals (3m, 3) with each replaced by the most similar candidate at its vertex, if there is one.
+
+    vertex_of: (n,) the surface's vertex at each of the source's positions, or −1; triangles: (m, 3) positions of the
+    source's triangles; corners: (m, 3) rows of `candidates` (v, 3) at their corners; in_source: (m,) triangles that
+    offer candidates; vertices: (3m,) the surface's vertex, below `count`, at each corner to replace.
+    """
     starts = np.zeros(count + 1, np.int64)
     for t in range(len(triangles)):
         for k in range(3):
-            v = place[triangles[t, k]]
-            if theirs[t] and v >= 0:
+            v = vertex_of[triangles[t, k]]
+            if in_source[t] and v >= 0:
                 starts[v + 1] += 1
     for v in range(count):
         starts[v + 1] += starts[v]
-    corner_of, filled = np.empty(starts[count], np.int64), starts[:-1].copy()
+    candidate_of, filled = np.empty(starts[count], np.int64), starts[:-1].copy()
     for t in range(len(triangles)):
         for k in range(3):
-            v = place[triangles[t, k]]
-            if theirs[t] and v >= 0:
-                corner_of[filled[v]] = corners[t, k]
+            v = vertex_of[triangles[t, k]]
+            if in_source[t] and v >= 0:
+                candidate_of[filled[v]] = corners[t, k]
                 filled[v] += 1
     result = normals.copy()
     for corner in range(len(vertices)):
         best = -2.0
         for i in range(starts[vertices[corner]], starts[vertices[corner] + 1]):
-            one = corner_of[i]
-            x, y, z = candidates[one, 0], candidates[one, 1], candidates[one, 2]
+            candidate = candidate_of[i]
+            x, y, z = candidates[candidate, 0], candidates[candidate, 1], candidates[candidate, 2]
             agreement = x * normals[corner, 0] + y * normals[corner, 1] + z * normals[corner, 2]
             if agreement > best:
                 best = agreement
@@ -185,7 +197,7 @@ def _most_alike(
 
 
 def _sum_of_similar(vertices: IntArray, normals: FloatArray, cosine: float) -> FloatArray:
-    """For each corner the sum of the unit normals at its vertex that differ from its own by no more than the angle."""
+    """For each corner the sum of the unit normals at its vertex within the angle of `cosine` from its own."""
     total, _ = _sums(vertices, normals, cosine, True)
     return total
 
@@ -199,10 +211,11 @@ def _mean_of_similar(vertices: IntArray, values: FloatArray, tolerance: float) -
 
 @compiled
 def _sums(vertices: IntArray, values: FloatArray, limit: float, directions: bool) -> tuple[FloatArray, IntArray]:
-    """Sums (n, k) of the values of similar corners at the same vertex, each corner's own among them, and how many
-    they are. At a vertex of more than MAX_VALENCE corners, such as the middle of a cap, each looks at the next ones.
+    """For each corner the sum (n, k) of the similar values at its vertex, its own included, and their number (n,).
 
-    directions: values are similar whose product is at least `limit`; else those that differ by no more than it.
+    A vertex with more than MAX_VALENCE corners, such as the centre of a cap, compares each with only the next ones.
+    directions: if true, values with a dot product of at least `limit` are similar; else values that differ by no more
+    than `limit` in each component.
     """
     count, width = values.shape
     starts = np.zeros(vertices.max() + 2, np.int64)
@@ -218,23 +231,23 @@ def _sums(vertices: IntArray, values: FloatArray, limit: float, directions: bool
     for v in range(len(starts) - 1):
         start, size = starts[v], starts[v + 1] - starts[v]
         for i in range(size):
-            one, first = order[start + i], i if size > MAX_VALENCE else 0
+            corner, first = order[start + i], i if size > MAX_VALENCE else 0
             for step in range(min(size, MAX_VALENCE)):
                 other = order[start + (first + step) % size]
                 product, gap = 0.0, 0.0
                 for k in range(width):
-                    product += values[one, k] * values[other, k]
-                    gap = max(gap, abs(values[one, k] - values[other, k]))
+                    product += values[corner, k] * values[other, k]
+                    gap = max(gap, abs(values[corner, k] - values[other, k]))
                 if product >= limit if directions else gap <= limit:
-                    found[one] += 1
+                    found[corner] += 1
                     for k in range(width):
-                        total[one, k] += values[other, k]
+                        total[corner, k] += values[other, k]
     return total, found
 
 
 @compiled
 def _facing(normals: FloatArray, faces: FloatArray) -> FloatArray:
-    """Corner normals (3m, 3), those behind their face (m, 3) replaced by its normal; faces without area have none."""
+    """Corner normals (3m, 3), with those behind their face replaced by the face's normal (m, 3), zero without area."""
     result = normals.copy()
     for corner in range(len(normals)):
         x, y, z = faces[corner // 3]
@@ -245,7 +258,8 @@ def _facing(normals: FloatArray, faces: FloatArray) -> FloatArray:
 
 @compiled
 def _unit(vectors: FloatArray, fallback: FloatArray, share: int) -> FloatArray:
-    """Vectors (n, 3) of length 1; each of the fallbacks serves `share` of them."""
+    """Vectors (n, 3) scaled to length 1, or their fallback if they have no length. Each fallback (n / share, 3) belongs
+    to `share` consecutive vectors."""
     result = np.empty(vectors.shape)
     for i in range(len(vectors)):
         x, y, z = vectors[i]

@@ -1,4 +1,4 @@
-"""Repair what scanners and CAD exporters leave behind, without touching what is sound."""
+"""Repair defects that scanners and CAD exporters leave in geometry, and leave sound geometry as it is."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from .geometry import face_normals
 from .surface import Source, Surface
 from .topology import non_degenerate, open_edges
 
-SAME_PLACE = 1e-6  # of the surface's diagonal: vertices nearer than this are one, written with rounding
-TINY_COMPONENT = 0.01  # of the surface's diagonal: smaller loose pieces are dust
-DUST_SHARE = 0.001  # and of its triangles
-HOLE_EDGES = 30  # holes with more edges are shapes
+SAME_PLACE = 1e-6  # of the surface's diagonal: vertices nearer to each other differ only by rounding
+# Dust: loose pieces that are smaller than both of these shares.
+DUST_EXTENT = 0.01  # of the surface's diagonal
+DUST_FACES = 0.001  # of the surface's triangles
+HOLE_EDGES = 30  # holes with more edges are part of the shape
 
 
 def clean(source: Source) -> tuple[Source, list[str]]:
-    """Join vertices at one place, remove duplicate and flat faces, dust and surplus faces of non-manifold edges, and
-    close small holes.
+    """Weld near vertices, remove duplicate and flat faces, dust, and surplus faces of non-manifold edges, and close
+    small holes.
 
-    Vertices of equal position are one, and unreferenced ones gone, already when a Source is made. Attributes stay on
-    the corners they were on; a new face takes those of its vertices. Returns what was changed, in words; a surface
-    of which nothing would be left is returned as it is.
+    A Source already has no vertices with equal positions and no unreferenced ones. Corners keep their attributes; a
+    new face takes those of its vertices. A step that would remove all faces is skipped. Returns the repaired source,
+    and notes for the artist about the changes.
     """
     notes: list[str] = []
-    source, joined = _joined(source)
-    if joined:
-        notes.append(f"{joined:,} duplicate {'vertex' if joined == 1 else 'vertices'} joined")
+    source, welded = _weld_near_vertices(source)
+    if welded:
+        notes.append(f"{welded:,} duplicate {'vertex' if welded == 1 else 'vertices'} joined")
     for find, singular in (
         (_flat, "degenerate face"),
         (_duplicates, "duplicate face"),
@@ -47,8 +48,8 @@ def clean(source: Source) -> tuple[Source, list[str]]:
     return source, notes
 
 
-def _joined(source: Source) -> tuple[Source, int]:
-    """The source with vertices that only rounding keeps apart made one, and how many those were."""
+def _weld_near_vertices(source: Source) -> tuple[Source, int]:
+    """Weld vertices that differ only by rounding; returns the source and how many vertices that removed."""
     surface = source.surface
     near = SAME_PLACE * float(np.linalg.norm(np.ptp(surface.positions, axis=0)))
     pairs = cKDTree(surface.positions).query_pairs(near, output_type="ndarray")
@@ -73,22 +74,23 @@ def _plural(noun: str, count: int) -> str:
 
 
 def _flat(surface: Surface) -> BoolArray:
+    """A mask (m,) of the faces without area."""
     _, area = face_normals(surface.positions, surface.triangles)
     flat: BoolArray = area == 0
     return flat
 
 
 def _duplicates(surface: Surface) -> BoolArray:
-    """Faces with the same three vertices as an earlier one, whatever their winding."""
+    """A mask (m,) of the faces with the same three vertices as an earlier face, in any winding."""
     rows = np.sort(surface.triangles, axis=1)
     _, first = np.unique(rows, axis=0, return_index=True)
-    again = np.ones(len(rows), np.bool_)
-    again[first] = False
-    return again
+    repeated = np.ones(len(rows), np.bool_)
+    repeated[first] = False
+    return repeated
 
 
 def _dust(surface: Surface) -> BoolArray:
-    """Faces of components that are small both in extent and in triangles."""
+    """A mask (m,) of the faces of connected components that are small both in extent and in faces."""
     t = surface.triangles
     count = len(surface.positions)
     ends = np.concatenate([t[:, :2], t[:, 1:]])
@@ -100,12 +102,12 @@ def _dust(surface: Surface) -> BoolArray:
     extent = np.linalg.norm(high - low, axis=1)
     whole = float(np.linalg.norm(np.ptp(surface.positions, axis=0)))
     faces = np.bincount(of_vertex[t[:, 0]], minlength=number)
-    small: BoolArray = (extent < TINY_COMPONENT * whole) & (faces < max(4.0, DUST_SHARE * len(t)))
+    small: BoolArray = (extent < DUST_EXTENT * whole) & (faces < max(4.0, DUST_FACES * len(t)))
     return small[of_vertex[t[:, 0]]]
 
 
 def _surplus(surface: Surface) -> BoolArray:
-    """For each edge of more than two faces, all of them but the two largest."""
+    """A mask (m,) of the surplus faces of edges with more than two: all except the two largest."""
     t = surface.triangles
     count = len(surface.positions)
     start, end = t.reshape(-1), t[:, [1, 2, 0]].reshape(-1)
@@ -121,6 +123,7 @@ def _surplus(surface: Surface) -> BoolArray:
 
 
 def _close_holes(source: Source) -> tuple[Source, int]:
+    """Close holes of up to HOLE_EDGES edges; returns the source and the number of new faces."""
     surface = source.surface
     if len(open_edges(surface.triangles)) == 0:
         return source, 0
@@ -140,7 +143,7 @@ def _close_holes(source: Source) -> tuple[Source, int]:
             refinehole=False,
             refineholeedgelen=pymeshlab.PercentageValue(3),
         )
-    except pymeshlab.PyMeshLabException:  # it refuses surfaces that are not manifold, and then leaves them alone
+    except pymeshlab.PyMeshLabException:  # the filter rejects surfaces that are not manifold
         return source, 0
     mesh = meshes.current_mesh()
     faces = np.ascontiguousarray(mesh.face_matrix(), np.int64)
@@ -148,7 +151,7 @@ def _close_holes(source: Source) -> tuple[Source, int]:
     if mesh.vertex_number() != len(surface.positions) or not np.array_equal(faces[:old], surface.triangles):
         return source, 0
     new = faces[old:]
-    corner_of = np.zeros(len(surface.positions), np.int64)  # some corner at each vertex
+    corner_of = np.zeros(len(surface.positions), np.int64)  # one corner at each vertex
     corner_of[surface.triangles.reshape(-1)[::-1]] = np.arange(3 * old)[::-1]
     donors = corner_of[new]
     kinds = np.concatenate([surface.kinds, surface.kinds[donors[:, 0] // 3]])

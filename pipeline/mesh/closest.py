@@ -6,6 +6,7 @@ Neighbouring queries have neighbouring answers, so each search starts from the a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
 from .bvh import BVH, build_bvh
 from .compiled import compiled, compiled_inner, int64
 
-STACK_DEPTH = 128  # entries of a search's stack: one for each level, and halves of 2⁶³ triangles have 61
+STACK_DEPTH = 128  # one entry for each level suffices, and 2⁶³ triangles have 61 levels
+
+Found = tuple[int, float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -26,23 +29,23 @@ class Closest:
 
 
 class ClosestPoints:
-    """Answers closest-point queries against one surface."""
+    """Answers closest-point queries against one surface: positions (n, 3), triangles (m, 3)."""
 
     def __init__(self, positions: FloatArray, triangles: IntArray) -> None:
         self.tree = build_bvh(np.ascontiguousarray(positions, np.float64), np.ascontiguousarray(triangles, np.int64))
 
     def query(self, points: FloatArray) -> Closest:
         """Nearest triangles of the surface for (q, 3) points."""
-        return Closest(*_nearest_all(np.ascontiguousarray(points, np.float64), self.tree))
+        return Closest(*_query(np.ascontiguousarray(points, np.float64), self.tree))
 
     def beyond(self, points: FloatArray, reach: float) -> BoolArray:
-        """Which of (q, 3) points are further than that from the surface: quicker to tell than how far they are."""
+        """A mask (q,) of the (q, 3) points further than `reach` from the surface: faster than their distances."""
         return _beyond(np.ascontiguousarray(points, np.float64), self.tree, reach)
 
 
 @compiled_inner
 def barycentric(point: FloatArray, a: FloatArray, b: FloatArray, c: FloatArray) -> tuple[float, float, float]:
-    """Barycentric coordinates of the foot of a point on a triangle's plane; (1, 0, 0) without area."""
+    """Barycentric coordinates of a point's projection on a triangle's plane; (1, 0, 0) for a triangle without area."""
     uu, uv, vv, wu, wv = 0.0, 0.0, 0.0, 0.0, 0.0
     for k in range(3):
         u, v, w = b[k] - a[k], c[k] - a[k], point[k] - a[k]
@@ -56,7 +59,8 @@ def barycentric(point: FloatArray, a: FloatArray, b: FloatArray, c: FloatArray) 
 
 @compiled
 def weights_within(points: FloatArray, positions: FloatArray, triangles: IntArray, chosen: IntArray) -> FloatArray:
-    """Barycentric weights (q, 3), none negative and 1 in sum, of points on chosen triangles of a surface."""
+    """Barycentric weights (q, 3) of points (q, 3) on the chosen triangles (q,) of a surface, clamped to be
+    non-negative with a sum of 1."""
     weights = np.empty((len(points), 3))
     for i in range(len(points)):
         a, b, c = triangles[chosen[i], 0], triangles[chosen[i], 1], triangles[chosen[i], 2]
@@ -67,66 +71,94 @@ def weights_within(points: FloatArray, positions: FloatArray, triangles: IntArra
     return weights
 
 
-@compiled_inner
-def nearest(
-    x: float, y: float, z: float, hint: int, tree: BVH, stack: AnyArray, distances: FloatArray, enough: float
-) -> tuple[int, float, float, float, float]:
-    """The triangle nearest to a point (its place in `tree.corners`), the squared distance, and the nearest point.
+class SearchStack(NamedTuple):
+    """Nodes still to search, and the squared distances of their boxes: (STACK_DEPTH,) each."""
 
-    hint: the place of a triangle that may be near, or −1: from its leaf the search goes up the tree, so that a good one
-    spares it most of the way down. stack, distances: (STACK_DEPTH,) each. enough: the squared distance of a triangle
-    that will do, although another may be nearer.
+    nodes: AnyArray
+    distances: FloatArray
+
+
+@compiled
+def search_stack() -> SearchStack:
+    return SearchStack(np.empty(STACK_DEPTH, np.int32), np.empty(STACK_DEPTH))
+
+
+@compiled_inner
+def nearest(x: float, y: float, z: float, hint: int, tree: BVH, stack: SearchStack, enough: float) -> Found:
+    """The place of the triangle nearest to a point in the tree, the squared distance, and the nearest point (x, y, z).
+
+    hint: the place of a triangle that may be near, or −1. The search goes up from its leaf: with a good hint it needs
+    few of the nodes below the root. enough: the search ends at a triangle of this squared distance, although another
+    may be nearer.
     """
-    best, who, fx, fy, fz, here = np.inf, 0, 0.0, 0.0, 0.0, 0
+    ancestor = int64(0)
     if hint >= 0:
-        here = tree.leaf[hint]
-        while here > 0 and _box_distance(x, y, z, tree.boxes[here]) > 0.0:
-            here = tree.parent[here]
-    stack[0], distances[0], top = here, 0.0, 1
+        ancestor = int64(tree.leaf[hint])
+        while ancestor > 0 and _box_distance(x, y, z, tree.boxes[ancestor]) > 0.0:
+            ancestor = int64(tree.parent[ancestor])
+    found = (int64(0), np.inf, 0.0, 0.0, 0.0)
+    subtree, distance = ancestor, 0.0
     while True:
-        while top:
-            top -= 1
-            node = stack[top]
-            if distances[top] >= best:
-                continue
-            while tree.child[node] >= 0:
-                near, far = tree.child[node], tree.child[node] + 1
-                to_near, to_far = _box_distance(x, y, z, tree.boxes[near]), _box_distance(x, y, z, tree.boxes[far])
-                if to_far < to_near:
-                    near, far, to_near, to_far = far, near, to_far, to_near
-                if to_far < best:
-                    stack[top], distances[top] = far, to_far
-                    top += 1
-                if to_near >= best:
-                    node = -1
-                    break
-                node = near
-            if node < 0:
-                continue
-            for place in range(tree.first[node], tree.last[node]):
-                if _distance_to_box_of(x, y, z, tree.corners[place]) >= best:
-                    continue
-                px, py, pz = closest_on_triangle(x, y, z, tree.corners[place])
-                squared = (x - px) ** 2 + (y - py) ** 2 + (z - pz) ** 2
-                if squared < best:
-                    best, who, fx, fy, fz = squared, place, px, py, pz
-            if best <= enough:
-                return who, best, fx, fy, fz
-        # Everything below `here` is searched; next is what stands beside it.
-        while here > 0:
-            beside = here + 1 if here & 1 else here - 1
-            here = tree.parent[here]
-            distance = _box_distance(x, y, z, tree.boxes[beside])
-            if distance < best:
-                stack[0], distances[0], top = beside, distance, 1
+        if distance < found[1]:
+            found = _nearest_below(subtree, distance, x, y, z, tree, stack, enough, found)
+        if ancestor == 0 or found[1] <= enough:
+            return found
+        # The nodes below `ancestor` are searched; its sibling is next.
+        subtree = ancestor + 1 if ancestor & 1 else ancestor - 1
+        ancestor = int64(tree.parent[ancestor])
+        distance = _box_distance(x, y, z, tree.boxes[subtree])
+
+
+@compiled_inner
+def _nearest_below(
+    root: int,
+    root_distance: float,
+    x: float,
+    y: float,
+    z: float,
+    tree: BVH,
+    stack: SearchStack,
+    enough: float,
+    found: Found,
+) -> Found:
+    """The nearest triangle below a node if it is nearer than `found`; else `found`."""
+    who, best, fx, fy, fz = found
+    stack.nodes[0], stack.distances[0], top = root, root_distance, 1
+    while top:
+        top -= 1
+        node = stack.nodes[top]
+        if stack.distances[top] >= best:
+            continue
+        while tree.child[node] >= 0:
+            near, far = tree.child[node], tree.child[node] + 1
+            to_near, to_far = _box_distance(x, y, z, tree.boxes[near]), _box_distance(x, y, z, tree.boxes[far])
+            if to_far < to_near:
+                near, far, to_near, to_far = far, near, to_far, to_near
+            if to_far < best:
+                stack.nodes[top], stack.distances[top] = far, to_far
+                top += 1
+            if to_near >= best:
+                node = -1
                 break
-        if top == 0:
-            return who, best, fx, fy, fz
+            node = near
+        if node < 0:
+            continue
+        for place in range(tree.first[node], tree.last[node]):
+            if _distance_to_box_of(x, y, z, tree.corners[place]) >= best:
+                continue
+            px, py, pz = closest_on_triangle(x, y, z, tree.corners[place])
+            dx, dy, dz = x - px, y - py, z - pz
+            squared = dx * dx + dy * dy + dz * dz
+            if squared < best:
+                who, best, fx, fy, fz = place, squared, px, py, pz
+        if best <= enough:
+            break
+    return who, best, fx, fy, fz
 
 
 @compiled_inner
 def closest_on_triangle(x: float, y: float, z: float, t: FloatArray) -> tuple[float, float, float]:
-    """The point of a triangle (9,) nearest to a point, by the region of its plane that the point projects into.
+    """The point of a triangle (9,) nearest to a point, by the Voronoi region of the triangle that contains the point.
 
     Ericson, Real-Time Collision Detection (2005), section 5.1.5.
     """
@@ -161,7 +193,7 @@ def closest_on_triangle(x: float, y: float, z: float, t: FloatArray) -> tuple[fl
 
 @compiled_inner
 def _box_distance(x: float, y: float, z: float, box: FloatArray) -> float:
-    """Squared distance of a point to a box; zero inside."""
+    """Squared distance of a point to a box (6,); zero inside."""
     dx = max(box[0] - x, x - box[3], 0.0)
     dy = max(box[1] - y, y - box[4], 0.0)
     dz = max(box[2] - z, z - box[5], 0.0)
@@ -171,7 +203,7 @@ def _box_distance(x: float, y: float, z: float, box: FloatArray) -> float:
 
 @compiled_inner
 def _distance_to_box_of(x: float, y: float, z: float, t: FloatArray) -> float:
-    """Squared distance of a point to the box of a triangle (9,): a quick lower bound."""
+    """Squared distance of a point to the bounding box of a triangle (9,): a fast lower bound."""
     dx = max(min(t[0], t[3], t[6]) - x, x - max(t[0], t[3], t[6]), 0.0)
     dy = max(min(t[1], t[4], t[7]) - y, y - max(t[1], t[4], t[7]), 0.0)
     dz = max(min(t[2], t[5], t[8]) - z, z - max(t[2], t[5], t[8]), 0.0)
@@ -180,24 +212,19 @@ def _distance_to_box_of(x: float, y: float, z: float, t: FloatArray) -> float:
 
 
 @compiled
-def _nearest_all(points: FloatArray, tree: BVH) -> tuple[IntArray, FloatArray, FloatArray]:
+def _query(points: FloatArray, tree: BVH) -> tuple[IntArray, FloatArray, FloatArray]:
     count = len(points)
-    places, feet, lengths = np.empty(count, np.int32), np.empty((count, 3)), np.empty(count)
-    nearest_of_each(points, tree, places, feet, lengths, np.empty(STACK_DEPTH, np.int32), np.empty(STACK_DEPTH))
-    return tree.order[places], feet, lengths
+    places, nearest_points, distances = np.empty(count, np.int32), np.empty((count, 3)), np.empty(count)
+    nearest_of_each(points, tree, places, nearest_points, distances, search_stack())
+    return tree.order[places], nearest_points, distances
 
 
 @compiled
 def _beyond(points: FloatArray, tree: BVH, reach: float) -> BoolArray:
-    stack, distances, far, who = (
-        np.empty(STACK_DEPTH, np.int32),
-        np.empty(STACK_DEPTH),
-        np.empty(len(points), np.bool_),
-        int64(-1),
-    )
+    stack, far, place = search_stack(), np.empty(len(points), np.bool_), int64(-1)
     for i in range(len(points)):
-        found = nearest(points[i, 0], points[i, 1], points[i, 2], who, tree, stack, distances, reach * reach)
-        who, far[i] = found[0], found[1] > reach * reach
+        found = nearest(points[i, 0], points[i, 1], points[i, 2], place, tree, stack, reach * reach)
+        place, far[i] = found[0], found[1] > reach * reach
     return far
 
 
@@ -206,14 +233,14 @@ def nearest_of_each(
     points: FloatArray,
     tree: BVH,
     places: AnyArray,
-    feet: FloatArray,
-    lengths: FloatArray,
-    stack: AnyArray,
+    nearest_points: FloatArray,
     distances: FloatArray,
+    stack: SearchStack,
 ) -> None:
-    """As `nearest`, for each of (q, 3) points: place, nearest point and distance."""
-    who = int64(-1)
+    """Write the place (q,), point (q, 3) and distance (q,) of `nearest` for (q, 3) points."""
+    place = int64(-1)
     for i in range(len(points)):
-        x, y, z = points[i, 0], points[i, 1], points[i, 2]
-        who, squared, feet[i, 0], feet[i, 1], feet[i, 2] = nearest(x, y, z, who, tree, stack, distances, 0.0)
-        places[i], lengths[i] = who, np.sqrt(squared)
+        found = nearest(points[i, 0], points[i, 1], points[i, 2], place, tree, stack, 0.0)
+        place, distances[i] = found[0], np.sqrt(found[1])
+        places[i] = place
+        nearest_points[i, 0], nearest_points[i, 1], nearest_points[i, 2] = found[2], found[3], found[4]

@@ -1,7 +1,7 @@
-"""Edge collapse by quadric error: the cheapest edge of a mesh becomes one vertex, again and again.
+"""Edge collapse by quadric error: repeatedly, the cheapest edge of a mesh becomes one vertex.
 
-A vertex may have several wedges, one for each set of texture coordinates that meet there: corners with the same wedge
-are continuous. Everything is deterministic: of equal costs, the first to come is the first to go.
+A vertex may have several wedges, one for each set of texture coordinates at it; texture coordinates are continuous
+across corners with the same wedge. The result is deterministic: among equal costs, edges go in the order of insertion.
 """
 
 from __future__ import annotations
@@ -10,101 +10,125 @@ import numpy as np
 
 from ..arrays import BoolArray, FloatArray
 from .compiled import compiled, compiled_inner, int64
-from .edge_queue import Queue, clear, fresh, pop, push, queue_with_room
-from .quadrics import MEMBERS, Group, Mesh, State, evaluate, find_groups, set_texture, start
+from .edge_queue import Queue, clear, is_current, make_queue, pop, push
+from .quadrics import (
+    MAX_WEDGES,
+    CollapseMesh,
+    CollapseState,
+    WedgeGroups,
+    append_corner,
+    evaluate_edge,
+    fit_texture,
+    group_wedges,
+    initial_state,
+)
 
 FLIP_COS = 0.25  # a face may turn by 75 degrees in one collapse
 
 
 @compiled
-def collapse(mesh: Mesh, target: int) -> tuple[BoolArray, BoolArray]:
-    """Collapse edges until at most `target` faces are left, in place.
+def collapse(mesh: CollapseMesh, target: int) -> tuple[BoolArray, BoolArray]:
+    """Collapse edges in place until at most `target` faces are left.
 
-    First the topology is kept; should that end above the target, edges go on to collapse without regard to it.
-    Returns which faces (m,) are left, and which vertices (n,) moved.
+    The first pass preserves the topology. If it ends above the target, a second pass does not.
+    Returns masks of the faces (m,) that are left, and of the vertices (n,) that moved.
     """
-    state = start(mesh)
+    state = initial_state(mesh)
     moved = np.zeros(len(mesh.positions), np.bool_)
-    queue = queue_with_room(3 * len(mesh.triangles) + 64)  # twice the edges of a closed surface
-    group = Group(np.empty(MEMBERS, np.int32), np.empty(MEMBERS, np.int32), np.empty(10), np.empty(9))
-    _collapse_until(mesh, target, state, queue, group, np.empty(3), moved)
+    queue = make_queue(3 * len(mesh.triangles) + 64)  # twice the edges of a closed surface
+    groups = WedgeGroups(np.empty(MAX_WEDGES, np.int32), np.empty(MAX_WEDGES, np.int32), np.empty(10), np.empty(9))
+    _collapse_until(mesh, target, state, queue, groups, np.empty(3), moved)
     return ~state.dead, moved
 
 
 @compiled_inner
 def _collapse_until(
-    mesh: Mesh, target: int, state: State, queue: Queue, group: Group, place: FloatArray, moved: BoolArray
+    mesh: CollapseMesh,
+    target: int,
+    state: CollapseState,
+    queue: Queue,
+    groups: WedgeGroups,
+    place: FloatArray,
+    moved: BoolArray,
 ) -> None:
     live = len(mesh.triangles)
-    for topology in (True, False):
+    for keep_topology in (True, False):
         clear(queue)
         for v in range(len(mesh.positions)):
             if not state.gone[v]:
-                _push_edges(mesh, state, queue, v, v, group, place)
+                _push_edges(mesh, state, queue, v, v, groups, place)
         while live > target:
             entry = pop(queue)
             if entry < 0:
                 break
             a, b = int64(queue.ends[entry, 0]), int64(queue.ends[entry, 1])
-            if not fresh(queue, entry, state) or (topology and not _keeps_topology(mesh, state, a, b)):
+            if not is_current(queue, entry, state) or (keep_topology and not _keeps_topology(mesh, state, a, b)):
                 continue
-            if mesh.locked[b]:  # the one that is left is the one that stays
+            if mesh.locked[b]:  # a is the vertex that is left, so a locked vertex must be a
                 a, b = b, a
             if mesh.locked[a] and not _keeps_locked_edges(mesh, state, a, b):
                 continue
-            evaluate(mesh, state, a, b, group, place)
+            evaluate_edge(mesh, state, a, b, groups, place)
             if _flips(mesh, state, a, b, place) or _flips(mesh, state, b, a, place):
                 continue
-            live -= _merge(mesh, state, a, b, group, place)
+            live -= _merge(mesh, state, a, b, groups, place)
             moved[a] |= not mesh.locked[a]
-            _push_edges(mesh, state, queue, a, int64(0), group, place)
+            _push_edges(mesh, state, queue, a, int64(0), groups, place)
         if live <= target:
             break
 
 
 @compiled_inner
-def _push_edges(mesh: Mesh, state: State, queue: Queue, v: int, least: int, group: Group, place: FloatArray) -> None:
-    """Put the edges from `v` to vertices from `least` on into the queue."""
+def _push_edges(
+    mesh: CollapseMesh,
+    state: CollapseState,
+    queue: Queue,
+    v: int,
+    least: int,
+    groups: WedgeGroups,
+    place: FloatArray,
+) -> None:
+    """Push the edges from `v` to vertices with an index of at least `least`."""
     state.mark[-1] += 1
     corner = state.head[v]
     while corner >= 0:
         for k in range(3):
             u = int64(mesh.triangles[corner // 3, k])
-            if u == v or state.mark[u] == state.mark[-1] or u < least or (mesh.locked[v] and mesh.locked[u]):
+            if u == v or u < least or state.mark[u] == state.mark[-1] or (mesh.locked[v] and mesh.locked[u]):
                 continue
             state.mark[u] = state.mark[-1]
-            push(queue, evaluate(mesh, state, v, u, group, place), v, u, state)
+            push(queue, evaluate_edge(mesh, state, v, u, groups, place), v, u, state)
         corner = state.following[corner]
 
 
 @compiled_inner
-def _keeps_topology(mesh: Mesh, state: State, a: int, b: int) -> bool:
-    """The link condition: the ends share no neighbour but those across their faces, and a chord between two
-    borders is none that would pinch the surface."""
+def _keeps_topology(mesh: CollapseMesh, state: CollapseState, a: int, b: int) -> bool:
+    """The link condition: the ends share no neighbours except those across the edge's faces, and an edge between two
+    border vertices is itself on the border, so that its collapse does not pinch the surface."""
     triangles, following, mark, border = mesh.triangles, state.following, state.mark, mesh.border
     mark[-1] += 2
-    touched, counted = mark[-1] - 1, mark[-1]
-    shared = common = 0
+    neighbour_of_a, counted = mark[-1] - 1, mark[-1]
+    faces = common = 0  # of both ends: faces, and neighbours
     corner = state.head[a]
     while corner >= 0:
         f = corner // 3
         for k in range(3):
             u = triangles[f, k]
-            mark[u] = touched
-            shared += u == b
+            mark[u] = neighbour_of_a
+            faces += u == b
         corner = following[corner]
     mark[a] = mark[b] = counted
     corner = state.head[b]
     while corner >= 0:
         for k in range(3):
             u = triangles[corner // 3, k]
-            if mark[u] == touched:
+            if mark[u] == neighbour_of_a:
                 mark[u] = counted
                 common += 1
         corner = following[corner]
-    if common != shared or shared > 2:
+    if common != faces or faces > 2:
         return False
-    if shared == 1 or not (state.edged[a] and state.edged[b]):
+    if faces == 1 or not (state.open[a] and state.open[b]):
         return True
     corner = state.head[a]
     while corner >= 0:
@@ -118,8 +142,8 @@ def _keeps_topology(mesh: Mesh, state: State, a: int, b: int) -> bool:
 
 
 @compiled_inner
-def _keeps_locked_edges(mesh: Mesh, state: State, a: int, b: int) -> bool:
-    """Whether every edge from a to another locked vertex still has a face when b has become one with a."""
+def _keeps_locked_edges(mesh: CollapseMesh, state: CollapseState, a: int, b: int) -> bool:
+    """Whether every edge from a to another locked vertex still has a face after b has become a."""
     corner = state.head[b]
     while corner >= 0:
         f, k = corner // 3, corner % 3
@@ -131,27 +155,27 @@ def _keeps_locked_edges(mesh: Mesh, state: State, a: int, b: int) -> bool:
             if (
                 other == a
                 and mesh.locked[c]
-                and not (_have_face(mesh, state, b, c, f) or _have_face(mesh, state, a, c, f))
+                and not (_share_face(mesh, state, b, c, f) or _share_face(mesh, state, a, c, f))
             ):
                 return False
     return True
 
 
 @compiled_inner
-def _have_face(mesh: Mesh, state: State, v: int, u: int, but: int) -> bool:
-    """Whether two vertices have a face in common, one that is not `but` nor vanishes with it."""
+def _share_face(mesh: CollapseMesh, state: CollapseState, v: int, u: int, excluded: int) -> bool:
+    """Whether two vertices have a face in common other than the face `excluded`."""
     corner = state.head[v]
     while corner >= 0:
         f = corner // 3
         corner = state.following[corner]
-        if f != but and (mesh.triangles[f, 0] == u or mesh.triangles[f, 1] == u or mesh.triangles[f, 2] == u):
+        if f != excluded and (mesh.triangles[f, 0] == u or mesh.triangles[f, 1] == u or mesh.triangles[f, 2] == u):
             return True
     return False
 
 
 @compiled_inner
-def _flips(mesh: Mesh, state: State, v: int, other: int, place: FloatArray) -> bool:
-    """Whether a face of v, but not of `other`, would turn over in space when v goes to its new place."""
+def _flips(mesh: CollapseMesh, state: CollapseState, v: int, other: int, place: FloatArray) -> bool:
+    """Whether a face of v, but not of `other`, would turn over when v moves to `place`."""
     triangles, following = mesh.triangles, state.following
     p = mesh.positions
     corner = state.head[v]
@@ -174,24 +198,15 @@ def _flips(mesh: Mesh, state: State, v: int, other: int, place: FloatArray) -> b
 
 
 @compiled_inner
-def _merge(mesh: Mesh, state: State, a: int, b: int, group: Group, place: FloatArray) -> int:
-    """Make b one with a, at its new place; returns how many faces vanish. `group` is that of evaluate."""
+def _merge(mesh: CollapseMesh, state: CollapseState, a: int, b: int, groups: WedgeGroups, place: FloatArray) -> int:
+    """Merge b into a at `place`; returns the number of faces that vanish. `groups` must be those of evaluate_edge."""
     for k in range(10):
-        state.quadrics[a, k] = group.quadric[k]
-    members = find_groups(mesh, state, a, b, group) if len(mesh.uv) else 0
-    for j in range(members):
-        i = group.group[j]
-        if i != j:
-            w, gone = group.member[i], group.member[j]
-            for k in range(9):
-                state.moments[w, k] += state.moments[gone, k]
-            if state.fixed[gone]:
-                state.fixed[w] = True
-                mesh.uv[w, 0], mesh.uv[w, 1] = mesh.uv[gone, 0], mesh.uv[gone, 1]
+        state.quadrics[a, k] = groups.quadric[k]
+    members = _merge_wedges(mesh, state, a, b, groups)
     for k in range(3):
         mesh.positions[a, k] = place[k]
     mesh.locked[a] |= mesh.locked[b]
-    state.edged[a] |= state.edged[b]
+    state.open[a] |= state.open[b]
     state.gone[b] = True
     state.stamp[a] += 1
     state.following[state.tail[a]] = state.head[b]
@@ -201,25 +216,12 @@ def _merge(mesh: Mesh, state: State, a: int, b: int, group: Group, place: FloatA
         f, k, after = corner // 3, corner % 3, state.following[corner]
         i, j = mesh.triangles[f, (k + 1) % 3], mesh.triangles[f, (k + 2) % 3]
         if not state.dead[f] and (i in (a, b) or j in (a, b)):
-            state.dead[f] = True
+            _remove_face(mesh, state, f, a, b)
             vanished += 1
-            for m in (1, 2):
-                u = mesh.triangles[f, (k + m) % 3]
-                if u not in (a, b):
-                    _unlink(state, u, 3 * f + (k + m) % 3)
         if not state.dead[f]:
             mesh.triangles[f, k] = a
-            for m in range(members):
-                if mesh.wedges[f, k] == group.member[m]:
-                    mesh.wedges[f, k] = group.member[group.group[m]]
-                    break
-            if len(mesh.uv):
-                set_texture(mesh, state, mesh.wedges[f, k], place)
-            if state.head[a] < 0:
-                state.head[a] = corner
-            else:
-                state.following[state.tail[a]] = corner
-            state.tail[a] = corner
+            _set_wedge(mesh, state, f, k, groups, members, place)
+            append_corner(state, a, int64(corner))
         corner = after
     if state.head[a] < 0:
         state.gone[a] = True
@@ -229,13 +231,52 @@ def _merge(mesh: Mesh, state: State, a: int, b: int, group: Group, place: FloatA
 
 
 @compiled_inner
-def _unlink(state: State, v: int, corner: int) -> None:
-    """Take a corner out of its vertex' list."""
+def _merge_wedges(mesh: CollapseMesh, state: CollapseState, a: int, b: int, groups: WedgeGroups) -> int:
+    """Merge the wedges of each group into its first member; returns the number of members."""
+    members = group_wedges(mesh, state, a, b, groups) if len(mesh.uv) else 0
+    for j in range(members):
+        i = groups.group[j]
+        if i != j:
+            w, gone = groups.member[i], groups.member[j]
+            for k in range(9):
+                state.moments[w, k] += state.moments[gone, k]
+            if state.fixed[gone]:
+                state.fixed[w] = True
+                mesh.uv[w, 0], mesh.uv[w, 1] = mesh.uv[gone, 0], mesh.uv[gone, 1]
+    return members
+
+
+@compiled_inner
+def _set_wedge(
+    mesh: CollapseMesh, state: CollapseState, f: int, k: int, groups: WedgeGroups, members: int, place: FloatArray
+) -> None:
+    """Give a corner the wedge that its own was merged into, with texture coordinates for the new position."""
+    for m in range(members):
+        if mesh.wedges[f, k] == groups.member[m]:
+            mesh.wedges[f, k] = groups.member[groups.group[m]]
+            break
+    if len(mesh.uv):
+        fit_texture(mesh, state, mesh.wedges[f, k], place)
+
+
+@compiled_inner
+def _remove_face(mesh: CollapseMesh, state: CollapseState, f: int, a: int, b: int) -> None:
+    """Mark a face as dead, and remove its corners from the lists of vertices other than a and b."""
+    state.dead[f] = True
+    for k in range(3):
+        u = mesh.triangles[f, k]
+        if u not in (a, b):
+            _unlink(state, u, 3 * f + k)
+
+
+@compiled_inner
+def _unlink(state: CollapseState, v: int, corner: int) -> None:
+    """Remove a corner from its vertex' list."""
     before = -1
-    here = state.head[v]
-    while here >= 0 and here != corner:
-        before, here = here, state.following[here]
-    if here < 0:
+    current = state.head[v]
+    while current >= 0 and current != corner:
+        before, current = current, state.following[current]
+    if current < 0:
         return
     if before < 0:
         state.head[v] = state.following[corner]

@@ -1,11 +1,11 @@
-"""The queue that edge collapse takes its edges from, the cheapest first.
+"""The priority queue of edge collapse: a bucket queue that yields the cheapest edges first.
 
-Costs that differ by less than 0.8 % are one bucket, in which the first to come is the first to go: so a flat surface,
-where nothing costs anything, is thinned out evenly. With a heap's exact order a collapse takes a third longer, and is
-no nearer to its source.
+Costs that differ by less than 0.8 % share a bucket, and within a bucket entries are first in, first out: so a flat
+surface, where no collapse has a cost, is thinned out evenly. With the exact order of a heap a collapse takes a third
+longer, and its result is no nearer to its source.
 
-Entries are never looked for and removed: each holds the stamps that its vertices had when it was made, and is passed
-over once one of them has changed.
+Entries are never searched and removed. Each holds the stamps that its vertices had when it was pushed, and collapse
+skips it if one of them has changed since.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ import numpy as np
 
 from ..arrays import AnyArray
 from .compiled import compiled, compiled_inner, int64
-from .quadrics import State
+from .quadrics import CollapseState
 
-FINER = 16  # bits of a float32 that a bucket does not see: sign and exponent are nine of the others
-BUCKETS = (0x7F800000 >> FINER) + 1  # infinity has the last one
+DROPPED_BITS = 16  # of a float32's 32 bits: a bucket's index is the others, nine of which are sign and exponent
+BUCKETS = (0x7F800000 >> DROPPED_BITS) + 1  # the last bucket is that of infinity
 
 
 class Queue(NamedTuple):
-    """first, last: (BUCKETS,) entries of each bucket, or −1; following: (r,) the next one in its bucket, or among those
-    not in use, or −1; ends: (r, 4) both vertices and their stamps.
+    """Linked lists of entries, one list for each bucket and one for unused entries.
 
-    unused, lowest: (1,) the first entry not in use, or −1; no bucket below has entries. cost: (1,) float32.
+    first, last: (BUCKETS,) first and last entry of each bucket; first is −1 if it is empty.
+    following: (r,) the next entry in the list, or −1; ends: (r, 4) both vertices of the edge and their stamps.
+    unused: (1,) the first unused entry, or −1; lowest: (1,) no bucket below it has entries; cost: (1,) float32 scratch.
     """
 
     first: AnyArray
@@ -39,14 +40,14 @@ class Queue(NamedTuple):
 
 
 @compiled
-def queue_with_room(room: int) -> Queue:
-    following = np.arange(1, room + 1).astype(np.int32)
-    following[room - 1] = -1
+def make_queue(capacity: int) -> Queue:
+    following = np.arange(1, capacity + 1).astype(np.int32)
+    following[capacity - 1] = -1
     return Queue(
         np.full(BUCKETS, -1, np.int32),
         np.full(BUCKETS, -1, np.int32),
         following,
-        np.empty((room, 4), np.int32),
+        np.empty((capacity, 4), np.int32),
         np.zeros(1, np.int64),
         np.full(1, BUCKETS),
         np.empty(1, np.float32),
@@ -61,10 +62,11 @@ def clear(queue: Queue) -> None:
 
 
 @compiled_inner
-def push(queue: Queue, cost: float, a: int, b: int, state: State) -> None:
-    """Put an edge where its cost belongs. Without room, stale entries go; if there are none, the edge does."""
+def push(queue: Queue, cost: float, a: int, b: int, state: CollapseState) -> None:
+    """Add an edge to the bucket of its cost. A full queue first drops outdated entries; if it has none, it ignores the
+    edge."""
     if queue.unused[0] < 0:
-        _drop_stale(queue, state)
+        _drop_outdated(queue, state)
     entry = int64(queue.unused[0])
     if entry < 0:
         return
@@ -72,13 +74,13 @@ def push(queue: Queue, cost: float, a: int, b: int, state: State) -> None:
     ends = queue.ends[entry]
     ends[0], ends[1], ends[2], ends[3] = a, b, state.stamp[a], state.stamp[b]
     queue.cost[0] = cost
-    bucket = int64(queue.cost.view(np.uint32)[0] >> np.uint32(FINER))
-    _put_last(queue, bucket, entry)
+    bucket = int64(queue.cost.view(np.uint32)[0] >> np.uint32(DROPPED_BITS))
+    _append(queue, bucket, entry)
 
 
 @compiled_inner
 def pop(queue: Queue) -> int:
-    """The first entry of the lowest bucket, or −1. What it says stands until the next push."""
+    """Remove and return the first entry of the lowest bucket, or −1. Its `ends` are valid until the next push."""
     while queue.lowest[0] < BUCKETS:
         if queue.first[queue.lowest[0]] >= 0:
             return _take_first(queue, queue.lowest[0])
@@ -87,14 +89,14 @@ def pop(queue: Queue) -> int:
 
 
 @compiled_inner
-def fresh(queue: Queue, entry: int, state: State) -> bool:
-    """Whether neither end of an entry's edge has changed since it was made."""
+def is_current(queue: Queue, entry: int, state: CollapseState) -> bool:
+    """Whether neither end of an entry's edge has changed since it was pushed."""
     a, b, stamp_a, stamp_b = queue.ends[entry]
     return state.stamp[a] == stamp_a and state.stamp[b] == stamp_b and not state.gone[a] and not state.gone[b]
 
 
 @compiled_inner
-def _put_last(queue: Queue, bucket: int, entry: int) -> None:
+def _append(queue: Queue, bucket: int, entry: int) -> None:
     queue.following[entry] = -1
     if queue.first[bucket] < 0:
         queue.first[bucket] = entry
@@ -114,13 +116,13 @@ def _take_first(queue: Queue, bucket: int) -> int:
 
 
 @compiled_inner
-def _drop_stale(queue: Queue, state: State) -> None:
+def _drop_outdated(queue: Queue, state: CollapseState) -> None:
     for bucket in range(BUCKETS):
         entry, queue.first[bucket] = int64(queue.first[bucket]), -1
         while entry >= 0:
             after = int64(queue.following[entry])
-            if fresh(queue, entry, state):
-                _put_last(queue, bucket, entry)
+            if is_current(queue, entry, state):
+                _append(queue, bucket, entry)
             else:
                 queue.following[entry] = queue.unused[0]
                 queue.unused[0] = entry

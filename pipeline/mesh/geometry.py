@@ -38,43 +38,44 @@ def _face_normals(positions: FloatArray, triangles: IntArray) -> tuple[FloatArra
 
 
 def centroids(surface: Surface) -> FloatArray:
-    """The middles (m, 3) of all triangles."""
+    """The centroids (m, 3) of all triangles."""
     return _centroids(surface.positions, surface.triangles)
 
 
 @compiled
 def _centroids(positions: FloatArray, triangles: IntArray) -> FloatArray:
-    middles = np.empty((len(triangles), 3))
+    centers = np.empty((len(triangles), 3))
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
         for k in range(3):
-            middles[t, k] = (positions[a, k] + positions[b, k] + positions[c, k]) / 3.0
-    return middles
+            centers[t, k] = (positions[a, k] + positions[b, k] + positions[c, k]) / 3.0
+    return centers
 
 
 def first_side_lengths(surface: Surface) -> FloatArray:
     """The lengths (m,) of the sides between the first two corners of all triangles."""
-    return _first_sides(surface.positions, surface.triangles)
+    return _first_side_lengths(surface.positions, surface.triangles)
 
 
 @compiled
-def _first_sides(positions: FloatArray, triangles: IntArray) -> FloatArray:
+def _first_side_lengths(positions: FloatArray, triangles: IntArray) -> FloatArray:
     lengths = np.empty(len(triangles))
     for t in range(len(triangles)):
         squared = 0.0
         for k in range(3):
-            squared += (positions[triangles[t, 0], k] - positions[triangles[t, 1], k]) ** 2
+            difference = positions[triangles[t, 0], k] - positions[triangles[t, 1], k]
+            squared += difference * difference
         lengths[t] = np.sqrt(squared)
     return lengths
 
 
 def bounding_box(points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The least and the largest coordinates (3,) of (n, 3) points; infinite, the wrong way round, without any."""
-    return _box_of(np.ascontiguousarray(points, np.float64))
+    """The smallest and the largest coordinates (3,) of (n, 3) points; without points, +inf and −inf."""
+    return _bounding_box(np.ascontiguousarray(points, np.float64))
 
 
 @compiled
-def _box_of(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _bounding_box(points: FloatArray) -> tuple[FloatArray, FloatArray]:
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for i in range(len(points)):
         for k in range(3):

@@ -1,4 +1,4 @@
-"""Polygons as triangles."""
+"""Triangulation of polygons."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Triple = tuple[int, int, int]
 
 
 def triangulate(corners: Sequence[Sequence[float]]) -> list[Triple]:
-    """Triangles (indices into `corners`, n × 3) of a simple polygon, convex or not, in its own winding.
+    """The triangles of a simple polygon, convex or not, as indices into its `corners` (n × 3), in the same winding.
 
-    Ears are cut off in the plane of the polygon's area vector (Meisters, Polygons have ears, 1975). A polygon that
-    crosses itself or has no area has no ears; what is left of it becomes a fan.
+    Ear clipping in the plane of the polygon's area vector (Meisters, Polygons have ears, 1975). If a polygon that
+    crosses itself or has no area runs out of ears, the rest becomes a fan.
     """
     count = len(corners)
     if count == 3:
@@ -31,30 +31,31 @@ def triangulate(corners: Sequence[Sequence[float]]) -> list[Triple]:
         flat = flat[:, ::-1]
     if area[axis] < 0:
         flat = flat * [1, -1]
-    left = list(range(count))
+    remaining = list(range(count))
     triangles: list[Triple] = []
     start = 0
-    while len(left) > 3:
-        for step in range(len(left)):
-            at = (start + step) % len(left)
-            ear = (left[at - 1], left[at], left[(at + 1) % len(left)])
-            if _is_ear(flat, ear, left):
+    while len(remaining) > 3:
+        for step in range(len(remaining)):
+            at = (start + step) % len(remaining)
+            ear = (remaining[at - 1], remaining[at], remaining[(at + 1) % len(remaining)])
+            if _is_ear(flat, ear, remaining):
                 break
         else:
             break
         triangles.append(ear)
-        left.pop(at)
-        start = at  # the next corner: so that convex polygons become strips and not fans of slivers
-    return triangles + [(left[0], left[k], left[k + 1]) for k in range(1, len(left) - 1)]
+        remaining.pop(at)
+        start = at  # the next corner, so that convex polygons become strips instead of fans of slivers
+    return triangles + [(remaining[0], remaining[k], remaining[k + 1]) for k in range(1, len(remaining) - 1)]
 
 
-def _is_ear(flat: FloatArray, ear: Triple, left: list[int]) -> bool:
+def _is_ear(flat: FloatArray, ear: Triple, remaining: list[int]) -> bool:
+    """Whether three corners of a polygon (n, 2) turn left and enclose no other remaining corner."""
     a, b, c = flat[list(ear)]
     if _turn(a, b, c[None])[0] <= 0:
         return False
-    others = flat[left]
+    others = flat[remaining]
     inside: BoolArray = (_turn(a, b, others) >= 0) & (_turn(b, c, others) >= 0) & (_turn(c, a, others) >= 0)
-    # Corners of the ear itself, also where another corner lies on one of them.
+    # Corners of the ear itself, and corners at the same position as one of them.
     own = (others[:, None] == flat[list(ear)][None]).all(axis=2).any(axis=1)
     return not bool((inside & ~own).any())
 

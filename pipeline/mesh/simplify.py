@@ -12,28 +12,28 @@ from .closest import ClosestPoints
 from .collapse import collapse
 from .compiled import compiled
 from .geometry import bounding_box, face_normals
-from .quadrics import LINE, OPEN, Mesh
+from .quadrics import LINE, OPEN, CollapseMesh
 from .surface import Surface, merge, part, without_degenerates
 from .topology import edges_of, rows_in, unique_rows
 
-# What a texture's slip of a metre counts against a surface's of a metre.
+# A texture that shifts by a metre costs this share of a surface that moves by a metre.
 TEXTURE_WEIGHT = 0.2
-# Lines between materials stay exact while their edges number less than this share of the target: beyond,
-# the locked lines would leave no triangles for the surfaces between them.
+# Lines between materials stay exact while their vertices number less than this share of the target. More locked
+# vertices would leave no triangles for the surfaces between the lines.
 LINE_SHARE = 0.25
-# Where the furthest vertex is more than LOST times the mean distance from what a collapse left, another one is made in
-# which vertices further than FAR times the mean stay where they are.
+# If the furthest vertex is more than LOST times the mean distance from the result of a collapse, the collapse is
+# repeated with vertices further than FAR times the mean locked.
 LOST = 25.0
 FAR = 10.0
-ROUNDS = 2  # collapses after the first
-TIP = 0.6  # how blunt a vertex may be that stays where it is from the start
-MEAN_OF = 4000  # vertices or a few more stand for all of them, to save time
-FAR_SHARE = 0.02  # of the target: so many vertices may be kept so at most
-MEAN_PRICE = 1.05  # the mean error may grow so much for a smaller largest one
-MIN_TRIANGLES = 4  # the fewest triangles of a primitive kind that are worth a collapse
+ROUNDS = 2  # such repetitions at most
+TIP = 0.6  # vertices less blunt than this are locked from the start
+MEAN_SAMPLES = 4000  # the mean distance is that of about so many vertices, to save time
+FAR_SHARE = 0.02  # of the target: the most vertices that are locked as far, or as tips
+MEAN_PRICE = 1.05  # factor by which the mean distance may grow for a smaller largest one
+MIN_TRIANGLES = 4  # a primitive kind that a collapse removed is simplified to about this number by itself
 
 
-# Barycentric middles of the 16 triangles that a triangle falls into when its edges are cut in four.
+# Barycentric centroids of the 16 triangles into which a triangle falls when its edges are cut in four.
 SIXTEENTHS: FloatArray = (
     np.array(
         [((3 * i + 1), (3 * j + 1), (10 - 3 * i - 3 * j)) for i in range(4) for j in range(4 - i)]
@@ -47,51 +47,50 @@ NO_POSITIONS: FloatArray = np.zeros((0, 3))
 def simplify(surface: Surface, target: int, locked: FloatArray = NO_POSITIONS) -> Surface:
     """Reduce `surface` to about `target` triangles.
 
-    locked: (k, 3) positions of vertices that stay where they are, with the edges between them (the border of
-        a region). Open edges are only weighed.
-    Lines between primitive kinds stay exact when anything is locked, or when the target leaves room for them;
-    else they move a little. Each kind keeps at least one triangle, since the base must carry the material of every
-    kind.
+    locked: (k, 3) positions of vertices that stay where they are, and so do the edges between them (the border of a
+        region). Open edges are not locked, only weighted.
+    Lines between primitive kinds stay exact if any vertex is locked, or if the target leaves room for them; otherwise
+    they move a little. Each kind keeps at least one triangle, since the base must carry the material of every kind.
     """
     if len(surface.triangles) <= target:
         return surface
     lines = _line_vertices(surface)
     if len(locked) or len(lines) <= LINE_SHARE * target:
         locked = np.concatenate([locked, lines])
-    result = _collapse(surface, target, locked)
-    lost = np.setdiff1d(surface.kinds, result.kinds)
-    alone = [part(surface, surface.kinds == kind) for kind in lost]
-    return merge([result, *(_once(a, MIN_TRIANGLES, NO_POSITIONS) or a for a in alone)]) if alone else result
+    result = _reduce(surface, target, locked)
+    lost_kinds = np.setdiff1d(surface.kinds, result.kinds)
+    lost = [part(surface, surface.kinds == kind) for kind in lost_kinds]
+    return merge([result, *(_collapse_once(s, MIN_TRIANGLES, NO_POSITIONS) or s for s in lost)]) if lost else result
 
 
 def stray_share(source: Surface, tier: Surface) -> float:
-    """The share of a tier's area on which it shows another kind than the source does at the nearest point.
+    """The share of a tier's area that shows another kind than the source does at the nearest point.
 
-    Points whose own kind is nearer than the tier is to the source on average do not count: a line may lie that far
-    off as every other point may. Sampled at the middles of 16 parts of each triangle.
+    Points whose own kind is nearer than the tier's mean distance to the source do not count: a line may be as far off
+    as any other point. Sampled at the centroids of 16 parts of each triangle.
     """
     _, area = face_normals(tier.positions, tier.triangles)
     points = np.einsum("pk,mkc->mpc", SIXTEENTHS, tier.positions[tier.triangles]).reshape(-1, 3)
     kinds, weights = (np.repeat(values, len(SIXTEENTHS)) for values in (tier.kinds, area))
-    found = ClosestPoints(source.positions, source.triangles).query(points)
-    band = float(np.average(found.distances, weights=weights)) if area.any() else 0.0
-    other = np.flatnonzero(source.kinds[found.triangles] != kinds)
-    wrong = 0.0
-    for kind in np.unique(kinds[other]):
-        mine = other[kinds[other] == kind]
-        own = part(source, source.kinds == kind)
-        gap = ClosestPoints(own.positions, own.triangles).query(points[mine]).distances
-        wrong += float(weights[mine][gap > max(band, 1e-12)].sum())
-    return wrong / float(weights.sum()) if area.any() else 0.0
+    nearest = ClosestPoints(source.positions, source.triangles).query(points)
+    band = float(np.average(nearest.distances, weights=weights)) if area.any() else 0.0
+    differing = np.flatnonzero(source.kinds[nearest.triangles] != kinds)
+    stray = 0.0
+    for kind in np.unique(kinds[differing]):
+        of_kind = differing[kinds[differing] == kind]
+        source_part = part(source, source.kinds == kind)
+        gap = ClosestPoints(source_part.positions, source_part.triangles).query(points[of_kind]).distances
+        stray += float(weights[of_kind][gap > max(band, 1e-12)].sum())
+    return stray / float(weights.sum()) if area.any() else 0.0
 
 
 def least_triangles_for_lines(surface: Surface) -> int:
-    """The fewest triangles that leave the lines between kinds exact."""
+    """The fewest triangles at which the lines between kinds stay exact."""
     return ceil(len(_line_vertices(surface)) / LINE_SHARE)
 
 
 def _line_vertices(surface: Surface) -> FloatArray:
-    """Positions that more than one kind uses."""
+    """The positions (k, 3) that triangles of more than one kind use."""
     if (surface.kinds == surface.kinds[:1]).all():
         return NO_POSITIONS
     low = np.full(len(surface.positions), np.iinfo(np.int64).max)
@@ -104,33 +103,33 @@ def _line_vertices(surface: Surface) -> FloatArray:
     return shared
 
 
-def _collapse(surface: Surface, target: int, locked: FloatArray) -> Surface:
-    """Reduce a surface with the sharpest tips kept. What a collapse left far behind all the same is locked in another
-    one."""
+def _reduce(surface: Surface, target: int, locked: FloatArray) -> Surface:
+    """Collapse a surface with the sharpest tips locked; if the result leaves vertices far behind, collapse again with
+    these locked too."""
     locked = np.concatenate([locked, _tips(surface, int(FAR_SHARE * target))])
-    best = _once(surface, target, locked)
+    best = _collapse_once(surface, target, locked)
     if best is None:
         return surface
-    left = _left_behind(surface, best, target)
+    distance = _measure(surface, best, target)
     for _ in range(ROUNDS):
-        if len(left.far) == 0 or left.largest < LOST * left.mean:
+        if len(distance.far) == 0 or distance.largest < LOST * distance.mean:
             break
-        locked = np.concatenate([locked, left.far])
-        again = _once(surface, target, locked)
-        if again is None:
+        locked = np.concatenate([locked, distance.far])
+        candidate = _collapse_once(surface, target, locked)
+        if candidate is None:
             break
-        after = _left_behind(surface, again, target)
-        if after.largest < left.largest and after.mean < MEAN_PRICE * left.mean:
-            best, left = again, after
+        after = _measure(surface, candidate, target)
+        if after.largest < distance.largest and after.mean < MEAN_PRICE * distance.mean:
+            best, distance = candidate, after
         else:
-            left = replace(left, far=after.far)
+            distance = replace(distance, far=after.far)
     return best
 
 
 def _tips(surface: Surface, most: int) -> FloatArray:
-    """The (k, 3) vertices whose faces look into all directions, the sharpest of them where there are too many.
+    """The positions (k, 3) of tips: vertices whose faces point in all directions, the `most` sharpest of them.
 
-    The tip of a thin spike has hardly any area and weighs nothing, so the whole spike may vanish.
+    The tip of a thin spike has hardly any area and so hardly any weight; without a lock the whole spike may vanish.
     """
     bluntness = _bluntness(surface.positions, surface.triangles)
     tips = np.flatnonzero(bluntness < TIP)
@@ -141,8 +140,8 @@ def _tips(surface: Surface, most: int) -> FloatArray:
 
 @compiled
 def _bluntness(positions: FloatArray, triangles: IntArray) -> FloatArray:
-    """(n,) the length of the sum of the normals around each vertex by area, over the sum of the areas: 1 where it is
-    flat, 0.58 at the corner of a cube."""
+    """The length (n,) of the sum of the area-weighted normals around each vertex, divided by the sum of the areas: 1
+    on a flat surface, 0.58 at the corner of a cube."""
     total, areas = np.zeros((len(positions), 3)), np.zeros(len(positions))
     for t in range(len(triangles)):
         a, b, c = positions[triangles[t, 0]], positions[triangles[t, 1]], positions[triangles[t, 2]]
@@ -164,20 +163,23 @@ def _bluntness(positions: FloatArray, triangles: IntArray) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _LeftBehind:
-    """How far a surface's vertices are from what a collapse made of it: the mean and largest distance, and (k, 3) what
-    is far, the furthest first."""
+class _VertexDistance:
+    """Distances of a surface's vertices to the result of a collapse: the mean, the largest, and the positions (k, 3) of
+    the far vertices to lock, the furthest first."""
 
     mean: float
     largest: float
     far: FloatArray
 
 
-def _left_behind(surface: Surface, result: Surface, target: int) -> _LeftBehind:
-    """What is far is no nearer to another such vertex than it is itself to the result."""
+def _measure(surface: Surface, result: Surface, target: int) -> _VertexDistance:
+    """Measure how far a surface's vertices are from a result.
+
+    Far vertices that are nearer to a further one than to the result are not listed: locking the further one helps both.
+    """
     on_result = ClosestPoints(result.positions, result.triangles)
-    some = surface.positions[:: max(1, len(surface.positions) // MEAN_OF)]
-    mean = float(on_result.query(some).distances.mean())
+    samples = surface.positions[:: max(1, len(surface.positions) // MEAN_SAMPLES)]
+    mean = float(on_result.query(samples).distances.mean())
     far = surface.positions[on_result.beyond(surface.positions, FAR * mean)]
     distances = on_result.query(far).distances
     chosen: list[int] = []
@@ -187,20 +189,20 @@ def _left_behind(surface: Surface, result: Surface, target: int) -> _LeftBehind:
         gaps = np.linalg.norm(far[chosen] - far[index], axis=1)
         if gaps.min(initial=np.inf) > distances[index]:
             chosen.append(int(index))
-    return _LeftBehind(mean, float(distances.max(initial=FAR * mean)), far[chosen])
+    return _VertexDistance(mean, float(distances.max(initial=FAR * mean)), far[chosen])
 
 
-def _once(surface: Surface, target: int, locked: FloatArray) -> Surface | None:
-    """One collapse; None where nothing is left."""
+def _collapse_once(surface: Surface, target: int, locked: FloatArray) -> Surface | None:
+    """The result of one collapse, or None if no triangle is left."""
     low, high = bounding_box(surface.positions)
-    middle, size = (low + high) * 0.5, float(np.linalg.norm(high - low)) or 1.0
+    center, size = (low + high) * 0.5, float(np.linalg.norm(high - low)) or 1.0
     wedges, first = _wedges(surface)
     corners = surface.uv.reshape(-1, 2)[first]
     textured = bool(np.any(corners != corners[0]))
     offset, stretch = corners.mean(axis=0), _stretch(surface) / size * TEXTURE_WEIGHT if textured else 0.0
     scaled = (corners - offset) * stretch
-    mesh = Mesh(
-        (surface.positions - middle) / size,
+    mesh = CollapseMesh(
+        (surface.positions - center) / size,
         surface.triangles.astype(np.int32),
         wedges.astype(np.int32),
         scaled.copy() if textured else scaled[:0],
@@ -210,8 +212,8 @@ def _once(surface: Surface, target: int, locked: FloatArray) -> Surface | None:
     left, moved = collapse(mesh, target)
     if not left.any():
         return None
-    positions = np.where(moved[:, None], mesh.positions * size + middle, surface.positions)
-    if textured:  # coordinates that did not change come back bit for bit
+    positions = np.where(moved[:, None], mesh.positions * size + center, surface.positions)
+    if textured:  # coordinates that did not change keep their exact bits
         corners = np.where(mesh.uv == scaled, corners, mesh.uv / stretch + offset)
     welded, inverse = unique_rows(positions)
     triangles = inverse[mesh.triangles[left]]
@@ -220,7 +222,10 @@ def _once(surface: Surface, target: int, locked: FloatArray) -> Surface | None:
 
 
 def _wedges(surface: Surface) -> tuple[IntArray, IntArray]:
-    """The wedge (m, 3) at each corner, and a corner of each wedge: a position with a kind and texture coordinates."""
+    """The wedge (m, 3) at each corner, and one corner of each wedge (w,).
+
+    A wedge is a distinct combination of position, kind and texture coordinates.
+    """
     if not surface.uv.any() and (surface.kinds == surface.kinds[0]).all():
         return surface.triangles, np.zeros(len(surface.positions), np.int64)
     kinds = np.repeat(surface.kinds, 3)[:, None]
@@ -232,19 +237,18 @@ def _wedges(surface: Surface) -> tuple[IntArray, IntArray]:
 
 
 def _borders(surface: Surface, wedges: IntArray) -> AnyArray:
-    """For each side (m, 3) of each triangle whether it is open (OPEN), a line between wedges or kinds (LINE), or
-    neither (0). Sides of more than two triangles are lines."""
-    edge, users = edges_of(surface.triangles)
-    kinds = np.where(
-        users == 1, OPEN, np.where((users > 2) | _parted(surface.triangles, wedges, edge, len(users)), LINE, 0)
-    )
+    """The border kind (m, 3) of each side of each triangle: OPEN, LINE between wedges or kinds, or 0 for neither. Sides
+    of more than two triangles are lines."""
+    edge, side_counts = edges_of(surface.triangles)
+    on_line = (side_counts > 2) | _have_different_wedges(surface.triangles, wedges, edge, len(side_counts))
+    kinds = np.where(side_counts == 1, OPEN, np.where(on_line, LINE, 0))
     return kinds.astype(np.int8)[edge]
 
 
 @compiled
-def _parted(triangles: IntArray, wedges: IntArray, edge: IntArray, edges: int) -> BoolArray:
-    """Which edges have different wedges at one of their ends in different triangles."""
-    first, parted = np.full((edges, 2), -1, np.int64), np.zeros(edges, np.bool_)
+def _have_different_wedges(triangles: IntArray, wedges: IntArray, edge: IntArray, edges: int) -> BoolArray:
+    """A mask (edges,) of the edges with different wedges at one of their ends in different triangles."""
+    first, different = np.full((edges, 2), -1, np.int64), np.zeros(edges, np.bool_)
     for t in range(len(triangles)):
         for k in range(3):
             e, after = edge[t, k], (k + 1) % 3
@@ -252,14 +256,14 @@ def _parted(triangles: IntArray, wedges: IntArray, edge: IntArray, edges: int) -
             low, high = (wedges[t, after], wedges[t, k]) if turned else (wedges[t, k], wedges[t, after])
             if first[e, 0] < 0:
                 first[e, 0], first[e, 1] = low, high
-            parted[e] |= first[e, 0] != low or first[e, 1] != high
-    return parted
+            different[e] |= first[e, 0] != low or first[e, 1] != high
+    return different
 
 
 def _stretch(surface: Surface) -> float:
-    """Length on the surface over length in texture coordinates, of all triangles."""
+    """Length on the surface per length in texture coordinates, over all triangles."""
     _, area = face_normals(surface.positions, surface.triangles)
     u, v = surface.uv[:, 1] - surface.uv[:, 0], surface.uv[:, 2] - surface.uv[:, 0]
-    textured = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) * 0.5
-    shown = float(area[textured > 0].sum())
-    return float(np.sqrt(shown / textured.sum())) if shown > 0 else 1.0
+    uv_area = np.abs(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) * 0.5
+    textured_area = float(area[uv_area > 0].sum())
+    return float(np.sqrt(textured_area / uv_area.sum())) if textured_area > 0 else 1.0

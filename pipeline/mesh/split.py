@@ -1,7 +1,7 @@
-"""Cut a source into the leaves of its region tree: nested kd splits, as deep as its resolution bears.
+"""Cut a source into the leaves of its region tree: nested median splits, as deep as its resolution allows.
 
-A region that is not a leaf stands for the leaves below it; level 0 for all. Positions that regions of a level share are
-their borders, and so are the next ones along open edges that end there.
+A region above the leaves stands for the leaves below it, and the region of level 0 for all. Its border consists of the
+positions that it shares with regions of the same level, and their neighbours along open edges that end there.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from .surface import Source, Surface
 from .topology import edges_of
 
 BRANCHING = 4  # children of a region: two binary splits
-# Vertices on borders between regions keep the source's resolution in every tier. Where they would outnumber this
-# share of a region's triangles, regions get larger, and fewer.
+# Border vertices keep the source's resolution in every tier. If they would number more than this share of a region's
+# triangles, there are fewer and larger regions.
 BORDER_SHARE = 0.25
 
 
 class SplitPieces:
-    """A source by its leaves.
+    """A source cut into its leaves.
 
-    borders: for each level from 1 to `depth` the positions (k, 3) on each region's border.
+    borders: for each level from 1 to `depth`, the positions (k, 3) on the border of each region.
     """
 
     def __init__(self, source: Source, leaf_of: IntArray, borders: list[list[FloatArray]]) -> None:
@@ -39,7 +39,7 @@ class SplitPieces:
         self._bounds = np.searchsorted(leaf_of[self._order], np.arange(self.leaves + 1))
 
     def at(self, level: int, index: int) -> Source:
-        """What a region of that level stands for: level 0 has one, each next one BRANCHING times as many."""
+        """The part of the source in a region. Level 0 has one region, each further level BRANCHING times as many."""
         return self._source.take(self._triangles(level, index)) if level else self._source
 
     def _triangles(self, level: int, index: int) -> IntArray:
@@ -48,10 +48,10 @@ class SplitPieces:
 
 
 def split(source: Source, depth: int) -> SplitPieces:
-    """Balanced splits of the triangles' centroids, at the median of the longest axis.
+    """Split the triangles at the medians of their centroids, each part along its longest axis.
 
-    A leaf's ancestor k levels up has its number shifted right by 2k bits. The depth is `depth`, or less where the
-    borders of leaves would be past BORDER_SHARE.
+    The ancestor of a leaf k levels up has the leaf's number shifted right by 2k bits. The result has `depth` levels, or
+    fewer if the borders of leaves would exceed BORDER_SHARE.
     """
     surface = source.surface
     leaf = np.zeros(len(surface.triangles), np.int64)
@@ -68,14 +68,17 @@ def split(source: Source, depth: int) -> SplitPieces:
 
 
 def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatArray]:
-    """For each region, the positions that it shares with other regions; and where an open edge of the source ends
-    there, its other end: else a gap of the source beside a border would close in one tier and not in the next."""
-    shared = _of_several(surface.triangles, region_of, len(surface.positions))
+    """The border positions of each region.
+
+    They include the other end of an open edge of the source that ends at a shared position: otherwise a gap of the
+    source beside a border would close in one tier and not in the next.
+    """
+    shared = _in_several_regions(surface.triangles, region_of, len(surface.positions))
     near = _touching(surface.triangles, shared)
     triangles = surface.triangles[near]
-    edge, users = edges_of(triangles)
+    edge, side_counts = edges_of(triangles)
     ends = np.stack([triangles, triangles[:, [1, 2, 0]]], axis=2)
-    ending = (users[edge] == 1) & shared[ends].any(axis=2)
+    ending = (side_counts[edge] == 1) & shared[ends].any(axis=2)
     kept = shared[triangles]
     kept |= ending | ending[:, [2, 0, 1]]
     owner = np.broadcast_to(region_of[near, None], triangles.shape)
@@ -86,7 +89,7 @@ def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatA
 
 @compiled
 def _touching(triangles: IntArray, chosen: BoolArray) -> IntArray:
-    """The triangles that use one of the chosen vertices."""
+    """The indices (k,) of the triangles that use a chosen vertex."""
     near, count = np.empty(len(triangles), np.int64), 0
     for t in range(len(triangles)):
         near[count] = t
@@ -95,8 +98,8 @@ def _touching(triangles: IntArray, chosen: BoolArray) -> IntArray:
 
 
 @compiled
-def _of_several(triangles: IntArray, region_of: IntArray, vertices: int) -> BoolArray:
-    """Which vertices belong to triangles of more than one region."""
+def _in_several_regions(triangles: IntArray, region_of: IntArray, vertices: int) -> BoolArray:
+    """A mask (vertices,) of the vertices that triangles of more than one region use."""
     owner, shared = np.full(vertices, -1, np.int64), np.zeros(vertices, np.bool_)
     for t in range(len(triangles)):
         for k in range(3):

@@ -13,12 +13,12 @@ from .topology import in_order_of_use, non_degenerate, unique_rows
 
 @dataclass(frozen=True)
 class PrimitiveKind:
-    """What a glTF primitive is made of: a material index (or none) and its attribute names, sorted.
+    """The kind of a glTF primitive: its material index (or None) and its attribute names, sorted.
 
-    carried: the JSON of what else the source's primitive says, such as material variants; "" for nothing.
-    uv_scale: of the KHR_texture_transform through which the material's pictures see TEXCOORD_0.
+    carried: JSON of other properties of the source's primitive, such as material variants; "" if there are none.
+    uv_scale: the scale of TEXCOORD_0 in the KHR_texture_transform of the material's pictures.
     deep_colors: whether COLOR_0 is finer than bytes.
-    texels: of its finest picture along one unit of TEXCOORD_0; 0 without pictures.
+    texels: texels of the material's finest picture along one unit of TEXCOORD_0; 0 without pictures.
     """
 
     material: int | None
@@ -35,9 +35,9 @@ class PrimitiveKind:
 
 @dataclass(frozen=True)
 class Surface:
-    """Welded triangles with a primitive kind and TEXCOORD_0 on their corners: what gets simplified.
+    """Welded triangles with a primitive kind each and TEXCOORD_0 at their corners: the input of simplification.
 
-    positions: (n, 3) float64, welded: one entry for each distinct position, all of them used.
+    positions: (n, 3) float64, welded: distinct, and each used by a triangle.
     triangles: (m, 3) indices into positions.
     kinds: (m,) index of each triangle's PrimitiveKind.
     uv: (m, 3, 2) float64; zero where the kind has no TEXCOORD_0.
@@ -51,10 +51,10 @@ class Surface:
 
 @dataclass(frozen=True)
 class Source:
-    """A surface as the artist made it, with every other attribute at its corners.
+    """A surface at full detail, with every other attribute at its corners.
 
-    vertices: (m, 3) the vertex at each corner. Those that differ in an attribute alone share a position.
-    attributes: name → (v, k) float64 of each vertex, such as NORMAL, COLOR_0, TEXCOORD_1.
+    vertices: (m, 3) the vertex at each corner. Vertices that differ only in an attribute share a position.
+    attributes: name → (v, k) float64 values of the vertices, such as NORMAL, COLOR_0, TEXCOORD_1.
     """
 
     surface: Surface
@@ -62,23 +62,25 @@ class Source:
     attributes: dict[str, FloatArray]
 
     def corners(self, name: str) -> FloatArray:
-        """The attribute (m, 3, k) at the corners of all triangles."""
+        """The values (m, 3, k) of an attribute at the corners of all triangles."""
         return np.take(self.attributes[name], self.vertices, axis=0)
 
     def part(self, chosen: BoolArray) -> Source:
-        """The triangles where `chosen` is true, with unused positions and vertices dropped."""
-        return self._with(part(self.surface, chosen), chosen)
+        """The triangles where the mask `chosen` (m,) is true, without unused positions and vertices."""
+        return self._with_surface(part(self.surface, chosen), chosen)
 
     def take(self, chosen: IntArray) -> Source:
-        """As `part`, of these numbers, with the positions in the order of their use."""
+        """The triangles of the indices `chosen`, without unused positions and vertices, the others in the order of
+        their first use."""
         surface = self.surface
-        if self.vertices is surface.triangles:  # no position has two vertices
+        if self.vertices is surface.triangles:  # each position has one vertex
             used, vertices = in_order_of_use(surface.triangles[chosen], len(surface.positions))
             taken = Surface(surface.positions[used], vertices, surface.kinds[chosen], surface.uv[chosen])
             return Source(taken, vertices, {name: values[used] for name, values in self.attributes.items()})
-        return self._with(take(surface, chosen), chosen)
+        return self._with_surface(take(surface, chosen), chosen)
 
-    def _with(self, surface: Surface, chosen: AnyArray) -> Source:
+    def _with_surface(self, surface: Surface, chosen: AnyArray) -> Source:
+        """The source of a surface made of the chosen triangles (a mask or indices)."""
         used, vertices = in_order_of_use(self.vertices[chosen], self._vertex_count)
         return Source(surface, vertices, {name: values[used] for name, values in self.attributes.items()})
 
@@ -90,7 +92,7 @@ class Source:
 
 
 def part(surface: Surface, chosen: BoolArray) -> Surface:
-    """The triangles of `surface` where `chosen` is true, with unused positions dropped."""
+    """The triangles of `surface` where the mask `chosen` (m,) is true, without unused positions."""
     triangles = surface.triangles[chosen]
     used = np.zeros(len(surface.positions), np.bool_)
     used[triangles] = True
@@ -99,13 +101,13 @@ def part(surface: Surface, chosen: BoolArray) -> Surface:
 
 
 def take(surface: Surface, chosen: IntArray) -> Surface:
-    """The triangles of these numbers, with unused positions dropped and the others in the order of their use."""
+    """The triangles of the indices `chosen`, without unused positions, the others in the order of their first use."""
     used, triangles = in_order_of_use(surface.triangles[chosen], len(surface.positions))
     return Surface(surface.positions[used], triangles, surface.kinds[chosen], surface.uv[chosen])
 
 
 def merge(parts: Sequence[Surface]) -> Surface:
-    """Join surfaces, welding positions that are equal bit for bit."""
+    """Merge surfaces, and weld positions that are equal bit for bit."""
     offsets = np.cumsum([0, *(len(p.positions) for p in parts)])
     positions, inverse = unique_rows(np.concatenate([p.positions for p in parts]))
     triangles = np.concatenate([p.triangles + o for p, o in zip(parts, offsets, strict=False)])
@@ -118,6 +120,6 @@ def merge(parts: Sequence[Surface]) -> Surface:
 
 
 def without_degenerates(surface: Surface) -> Surface:
-    """Drop triangles that use one position twice."""
+    """The surface without triangles that use one position twice."""
     good = non_degenerate(surface.triangles)
     return surface if good.all() else part(surface, good)

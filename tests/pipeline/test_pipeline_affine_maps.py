@@ -28,8 +28,8 @@ def mapped(corners: np.ndarray, surface: Surface) -> tuple[float, float]:
     near = places[found.triangles].astype(np.int32)
     pieces = MapPieces(corners[None].copy(), found.points[None].copy(), found.distances[None].copy(), near[None].copy())
     target, _ = booked_target(surface, closest)
-    room = map_scratch(len(surface.triangles))
-    return float(mapped_bound(pieces, 0, target, room, 10.0)), float(room.booked.sum())
+    scratch = map_scratch(len(surface.triangles))
+    return float(mapped_bound(pieces, 0, target, scratch, 10.0)), float(scratch.booked.sum())
 
 
 def area(corners: np.ndarray) -> float:
