@@ -1,10 +1,10 @@
-"""Measure the pipeline beside its peers, print the tables and write them to docs/benchmarks.md.
+"""Compare the pipeline with other tools, print the tables, and write them to docs/benchmarks.md.
 
     python benchmarks/pipeline --models DIR            everything: about half an hour on two cores
-    python benchmarks/pipeline --models DIR --quick    small models only, two minutes, nothing written
+    python benchmarks/pipeline --models DIR --quick    small models only: two minutes; nothing is written
 
-DIR holds DamagedHelmet.glb and pirate.obj; what is not there is left out. The peers and the dragon come from
-package-lock.json by `npm ci` in this folder.
+DIR holds DamagedHelmet.glb and pirate.obj; a missing model is left out. `npm ci` in this folder installs the other
+tools and the dragon.
 """
 
 from __future__ import annotations
@@ -19,68 +19,68 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parents[1] / "docs" / "benchmarks.md"
-PARTS = ("quality", "effort", "scaling")
+PARTS = ("quality", "cost", "scaling")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=Path("models/src"), help="folder of the two real models")
+    parser.add_argument(
+        "--models", type=Path, default=Path("models/src"), help="folder of the two models (default: models/src)"
+    )
     parser.add_argument("--quick", action="store_true", help="small models only; nothing is written")
-    parser.add_argument("--only", choices=PARTS, action="append", help="some tables; nothing is written")
-    parser.add_argument("--repetitions", type=int, default=3, help="of every timed command (default: 3)")
-    asked = parser.parse_args()
+    parser.add_argument(
+        "--only", choices=PARTS, action="append", help="measure this part only; may be repeated; nothing is written"
+    )
+    parser.add_argument("--repetitions", type=int, default=3, help="runs of every timed command (default: 3)")
+    options = parser.parse_args()
     if not (HERE / "node_modules").is_dir():
-        sys.exit(f"the peers are missing: run `npm ci` in {HERE}")
-    import effort
+        sys.exit(f"the other tools are not installed: run `npm ci` in {HERE}")
+    sys.path.append(str(HERE.parent))
+    import cost
+    import measured_models
     import peers
     import quality
-    import subjects
+    from reporting import processor
 
-    wanted = asked.only or PARTS
-    text = [heading(peers.versions())]
+    text = [heading(peers.versions(), processor())]
     print(text[0], flush=True)
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
-        found = subjects.find(asked.models, scratch)
-        if asked.quick:
-            found.pop("dragon", None)
-        for part in wanted:
+        models = measured_models.find(options.models, scratch)
+        if options.quick:
+            models.pop("dragon", None)
+        for part in options.only or PARTS:
             if part == "quality":
-                tables = quality.tables(found, scratch, quick=asked.quick)
-            elif part == "effort":
-                tables = effort.tables(found, scratch, repetitions=1 if asked.quick else asked.repetitions)
+                tables = quality.tables(models, scratch, quick=options.quick)
+            elif part == "cost":
+                tables = cost.tables(models, scratch, repetitions=1 if options.quick else options.repetitions)
             else:
-                tables = [effort.scaling(scratch, quick=asked.quick)]
+                tables = [cost.scaling(scratch, quick=options.quick)]
             text += [table.markdown() for table in tables]
             print("\n".join(text[-len(tables) :]), flush=True)
-    if not asked.quick and not asked.only:
-        # What other benchmarks have written below stays.
-        before = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else ""
-        below = re.search(r"\n# The (viewer|relay)\b.*", before, re.DOTALL)
-        DOCUMENT.write_text("\n".join(text) + (below[0] if below else ""), encoding="utf-8")
+    if not options.quick and not options.only:
+        # The sections of the other benchmarks follow, and are kept.
+        document = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else ""
+        others = re.search(r"\n# The (viewer|relay)\b.*", document, re.DOTALL)
+        DOCUMENT.write_text("\n".join(text) + (others[0] if others else ""), encoding="utf-8")
 
 
-def heading(versions: dict[str, str]) -> str:
+def heading(versions: dict[str, str], processor: str) -> str:
     peers = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"""# Benchmarks
 
 Written by `make bench-pipeline MODELS=…`.
-Machine: {os.cpu_count()} cores of {processor()}; Python {platform.python_version()}.
-Peers: {peers}.
+Machine: {os.cpu_count()} cores of {processor}; Python {platform.python_version()}.
+Other tools: {peers}.
 
-- gltfpack: `-sp -sv -se 1 -noq -kv -si RATIO`. `-se 1` lets the ratio decide, `-noq` spares it rounding.
-- glTF-Transform: functions in one Node process: weld, simplify (error 1, borders free), WebP by sharp, Draco at our
-  quantisation (14/12/8 bits). What levels share is done once.
-- Ours: what `streamxr build` writes, decoded: quantisation included. The dragon's 3 % is the end of a chain below
-  two splits.
-- Distances: 400,000 samples by area each way, and every vertex; MeshLab's distance filter.
+- gltfpack: `-sp -sv -se 1 -noq -kv -si RATIO`. With `-se 1` the ratio alone decides; with `-noq` positions are not
+  rounded.
+- glTF-Transform: functions in one Node process: weld, simplify (error 1, borders not locked), WebP by sharp, Draco with
+  our quantisation (14/12/8 bits). Work that all levels share is done once.
+- Ours: the decoded output of `streamxr build`, so quantisation is included. The dragon at 3 % is the end of a chain
+  above two splits.
+- Distances: 400,000 samples by area in each direction, and every vertex, with MeshLab's distance filter.
 """
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
-// glTF-Transform at its best for what the pipeline is compared with, as one process each:
+// Runs glTF-Transform for the comparison with the pipeline; prints the result as JSON:
 //   node peers.mjs simplify IN OUT RATIO               one simplified GLB, uncompressed
 //   node peers.mjs lods IN FOLDER '[{ratio, pixels, bits, speed}]'  levels of detail: simplify, Draco, WebP at `pixels`
-//   node peers.mjs versions
-// Prints what was written, as JSON.
+//   node peers.mjs versions                            the versions of all tools
 import { createRequire } from 'node:module';
 import { mkdirSync, statSync } from 'node:fs';
 import { Logger, NodeIO, PropertyType } from '@gltf-transform/core';
@@ -14,7 +13,7 @@ import sharp from 'sharp';
 
 const [command, input, output, argument] = process.argv.slice(2);
 
-// The pipeline's own quantisation and qualities, so that bytes buy the same.
+// The quantisation and qualities of the pipeline, so that sizes are comparable.
 const DRACO = { method: 'edgebreaker', quantizeNormal: 8, quantizeTexcoord: 12 };
 const ROLES = [
   { slots: /^normalTexture$/, quality: 90 },
@@ -28,10 +27,10 @@ async function reader() {
   });
 }
 
-// The error is unlimited, so that the ratio decides, and borders are free.
-const reduced = (ratio) => simplify({ simplifier: MeshoptSimplifier, ratio, error: 1, lockBorder: false });
+// Without an error limit, so that the ratio decides, and without locked borders.
+const simplified = (ratio) => simplify({ simplifier: MeshoptSimplifier, ratio, error: 1, lockBorder: false });
 
-function triangles(document) {
+function triangleCount(document) {
   let count = 0;
   for (const mesh of document.getRoot().listMeshes())
     for (const primitive of mesh.listPrimitives()) count += primitive.getIndices().getCount() / 3;
@@ -43,26 +42,26 @@ if (command === 'simplify') {
   const document = await io.read(input);
   document.setLogger(new Logger(Logger.Verbosity.SILENT));
   document.getRoot().listTextures().forEach((t) => t.dispose());
-  await document.transform(weld(), reduced(Number(argument)), prune());
+  await document.transform(weld(), simplified(Number(argument)), prune());
   await io.write(output, document);
-  console.log(JSON.stringify({ triangles: triangles(document) }));
+  console.log(JSON.stringify({ triangles: triangleCount(document) }));
 } else if (command === 'lods') {
   const io = await reader();
   const source = await io.read(input);
   source.setLogger(new Logger(Logger.Verbosity.SILENT));
-  // What does not differ between levels is done once.
+  // Work that all levels share is done once.
   await source.transform(dedup({ propertyTypes: [PropertyType.ACCESSOR, PropertyType.TEXTURE] }), weld());
   mkdirSync(output, { recursive: true });
   const levels = [];
   for (const [index, { ratio, pixels, bits, speed }] of JSON.parse(argument).entries()) {
     const document = cloneDocument(source);
-    const steps = ratio < 1 ? [reduced(ratio)] : [];
+    const steps = ratio < 1 ? [simplified(ratio)] : [];
     for (const role of ROLES)
       steps.push(textureCompress({ encoder: sharp, targetFormat: 'webp', resize: [pixels, pixels], ...role }));
     await document.transform(...steps, prune(), draco({ ...DRACO, encodeSpeed: speed, decodeSpeed: speed, quantizePosition: bits }));
     const file = `${output}/lod${index}.glb`;
     await io.write(file, document);
-    levels.push({ triangles: triangles(document), pixels, bytes: statSync(file).size });
+    levels.push({ triangles: triangleCount(document), pixels, bytes: statSync(file).size });
   }
   console.log(JSON.stringify(levels));
 } else {

@@ -1,4 +1,4 @@
-"""Run the programs that the pipeline is measured against, each as its own documentation advises."""
+"""Run the tools that the pipeline is compared with, each as its documentation recommends."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from surface_distance import Floats
 
 HERE = Path(__file__).parent
 NODE = ["node", "--max-old-space-size=8192", str(HERE / "peers.mjs")]
-# -sp and -sv are its best: collapses across seams, positions and attributes re-optimised. -se 1 lets the ratio decide;
-# -noq keeps positions exact, -kv and -kn keep what the model has.
+# -sp and -sv give its best quality: collapses across seams, and optimised positions and attributes. With -se 1 the
+# ratio alone decides. -noq keeps positions exact, and -kv keeps all vertex attributes.
 GLTFPACK = [str(HERE / "node_modules" / ".bin" / "gltfpack"), "-sp", "-sv", "-se", "1", "-noq", "-kv"]
 
 
 def gltfpack(model: Path, target: Path, ratio: float) -> Floats:
-    """The triangles (m, 3, 3) of a model that gltfpack simplified."""
+    """The triangles (m, 3, 3) of a model after simplification by gltfpack."""
     subprocess.run([*GLTFPACK, "-si", repr(ratio), "-i", model, "-o", target], check=True, capture_output=True)
     return triangles(target)
 
 
 def gltf_transform(model: Path, target: Path, ratio: float) -> Floats:
-    """The triangles (m, 3, 3) of a model that glTF-Transform simplified."""
-    ask("simplify", model, target, repr(ratio))
+    """The triangles (m, 3, 3) of a model after simplification by glTF-Transform."""
+    run_node("simplify", model, target, repr(ratio))
     return triangles(target)
 
 
-def ask(*arguments: str | Path) -> Any:
+def run_node(*arguments: str | Path) -> Any:
+    """The JSON that a command of peers.mjs prints."""
     done = subprocess.run([*NODE, *arguments], check=True, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
 def versions() -> dict[str, str]:
-    found: dict[str, str] = ask("versions")
-    return found
+    result: dict[str, str] = run_node("versions")
+    return result
 
 
 def triangles(path: Path) -> Floats:

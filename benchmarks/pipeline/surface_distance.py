@@ -1,4 +1,4 @@
-"""How far apart two surfaces are, measured alike for everybody, with nothing of the pipeline's own in it.
+"""The distance between two surfaces, measured by a tool that is independent of the pipeline.
 
 Both surfaces are sampled evenly by area, and MeshLab's distance filter (the Metro of Cignoni, Rocchini and Scopigno,
 1998) measures from each sample to the other surface.
@@ -15,15 +15,16 @@ import pymeshlab
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-SAMPLES = 400_000  # in each direction; the mean repeats to 0.3 %
-MANY = 2000  # triangles: MeshLab's grid misses the nearest of a few dozen, so a small surface is cut up first
+SAMPLES = 400_000  # in each direction; the mean varies by 0.3 % between runs
+MIN_TRIANGLES = 2000  # smaller surfaces are subdivided first: with a few dozen triangles MeshLab misses the nearest
 
 
 @dataclass(frozen=True)
 class Distance:
-    """Of a surface from its source, in percent of the source's diagonal.
+    """The distance of a surface from its source, in percent of the source's diagonal.
 
-    mean: the average of the two directions' area-weighted means. largest: of all samples and vertices, both ways.
+    mean: the average of the area-weighted means of both directions.
+    largest: of all samples and vertices, in both directions.
     """
 
     mean: float
@@ -36,10 +37,10 @@ def distance(source: Floats, tier: Floats, samples: int = SAMPLES) -> Distance:
     means, largest = [], 0.0
     for measured, reference in ((source, tier), (tier, source)):
         points, _ = sample(measured, samples)
-        inside = distances(points, reference)
-        corners = distances(np.unique(measured.reshape(-1, 3), axis=0), reference)
-        means.append(float(inside.mean()))
-        largest = max(largest, float(inside.max()), float(corners.max()))
+        of_samples = distances(points, reference)
+        of_vertices = distances(np.unique(measured.reshape(-1, 3), axis=0), reference)
+        means.append(float(of_samples.mean()))
+        largest = max(largest, float(of_samples.max()), float(of_vertices.max()))
     return Distance(sum(means) / 2 / diagonal * 100, largest / diagonal * 100)
 
 
@@ -57,11 +58,11 @@ def sample(corners: Floats, count: int, seed: int = 5) -> tuple[Floats, Ints]:
 
 
 def distances(points: Floats, corners: Floats) -> Floats:
-    """From each point (q, 3) to the nearest of triangles (m, 3, 3)."""
-    while len(corners) < MANY:
-        corners = quartered(corners)
+    """The distance from each point (q, 3) to the nearest of triangles (m, 3, 3)."""
+    while len(corners) < MIN_TRIANGLES:
+        corners = subdivided(corners)
     both = np.concatenate([points, corners.reshape(-1, 3)])
-    reach = float(np.linalg.norm(np.ptp(both, axis=0)))  # nothing is further
+    reach = float(np.linalg.norm(np.ptp(both, axis=0)))  # the largest possible distance
     meshes = pymeshlab.MeshSet(verbose=False)
     faces = np.arange(len(corners) * 3, dtype=np.int32).reshape(-1, 3)
     meshes.add_mesh(pymeshlab.Mesh(np.ascontiguousarray(corners.reshape(-1, 3)), faces))
@@ -72,8 +73,8 @@ def distances(points: Floats, corners: Floats) -> Floats:
     return np.abs(np.asarray(meshes.mesh(1).vertex_scalar_array(), np.float64))
 
 
-def quartered(corners: Floats) -> Floats:
-    """The same surface with each triangle cut at the middles of its edges."""
+def subdivided(corners: Floats) -> Floats:
+    """The same surface with each triangle divided into four."""
     a, b, c = (corners[:, k] for k in range(3))
     ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
     return np.concatenate([np.stack(t, axis=1) for t in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])

@@ -1,8 +1,10 @@
-"""Tables that read well as text and as Markdown."""
+"""Tables with a title and a note."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from reporting import table
 
 
 @dataclass(frozen=True)
@@ -13,9 +15,5 @@ class Table:
     note: str = ""
 
     def markdown(self) -> str:
-        widths = [max(len(row[i]) for row in [self.head, *self.rows]) for i in range(len(self.head))]
-        lines = [self.head, ["-" * w for w in widths], *self.rows]
-        body = "\n".join(
-            "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines
-        )
+        body = "\n".join(table(self.head, self.rows))
         return f"## {self.title}\n\n{body}\n" + (f"\n{self.note}\n" if self.note else "")

@@ -1,9 +1,9 @@
-// Colyseus: one map of bodies, patched every 33 ms. Prints its port.
+// A Colyseus server: one map of bodies, with a patch every 33 ms. Prints its port.
 import { Room, Server } from "@colyseus/core";
 import { Encoder, schema, t } from "@colyseus/schema";
 import { WebSocketTransport } from "@colyseus/ws-transport";
 
-Encoder.BUFFER_SIZE = 1 << 20; // the state of a thousand people in one piece
+Encoder.BUFFER_SIZE = 1 << 20; // enough for the state of a thousand people
 
 const TYPES = { time: t.uint32() };
 for (const part of ["head", "left", "right"]) {

@@ -1,4 +1,4 @@
-// The original's design: JSON, parsed and sent at once to everyone else in the room. Prints its port.
+// A server of the original's design: JSON, parsed and sent at once to all others in the room. Prints its port.
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 
@@ -18,7 +18,7 @@ server.on("connection", (socket, request) => {
     const message = JSON.parse(data.toString());
     if (message.type !== "position-update") return;
     Object.assign(user, { position: message.position, rotation: message.rotation, quaternion: message.quaternion });
-    const said = JSON.stringify({
+    const text = JSON.stringify({
       type: "user-position",
       userId: user.id,
       position: user.position,
@@ -27,7 +27,7 @@ server.on("connection", (socket, request) => {
       timestamp: message.timestamp,
     });
     for (const other of room.values()) {
-      if (other !== user && other.socket.readyState === 1) other.socket.send(said);
+      if (other !== user && other.socket.readyState === 1) other.socket.send(text);
     }
   });
   socket.on("error", () => {});

@@ -1,13 +1,13 @@
-"""Tables and the chart, from the results."""
+"""The relay's section of docs/benchmarks.md, and its chart, from the results."""
 
 from __future__ import annotations
 
 import json
 import math
-import platform
 from pathlib import Path
 from typing import Any
 
+from reporting import table
 from servers import CONTENDERS
 
 HERE = Path(__file__).parent
@@ -20,8 +20,8 @@ TITLES = {contender.key: contender.title for contender in CONTENDERS}
 
 
 def is_good(key: str, result: dict[str, Any]) -> bool:
-    """Nobody was lost, the load could send what it should, of a hundred poses 99 came in time, and ticks were not
-    left out to make it so; in cells they are left out by design."""
+    """Whether a server can serve a room: no client is lost, the load is sent, p99 is within the limit, and the poses
+    are delivered. Cells leave poses out by design, so the last condition is not for them."""
     return (
         "failed" not in result
         and result["closed"] == 0
@@ -36,12 +36,12 @@ def largest(key: str, results: list[dict[str, Any]]) -> int:
 
 
 def write(results: dict[str, Any]) -> None:
-    """Replace what stands below the relay's heading, up to the next one of its rank, and the chart."""
+    """Replace the relay's section of the document, up to the next heading of the same level, and the chart."""
     document = DOCUMENT.read_text("utf-8") if DOCUMENT.exists() else ""
-    above, _, rest = document.partition(f"\n{HEADING}\n")
-    below = rest.partition("\n# ")
-    after = f"\n# {below[2]}" if below[1] else ""
-    DOCUMENT.write_text(f"{above.rstrip()}\n\n{markdown(results).rstrip()}\n{after}", "utf-8")
+    before, _, rest = document.partition(f"\n{HEADING}\n")
+    _, separator, following = rest.partition("\n# ")
+    after = f"\n# {following}" if separator else ""
+    DOCUMENT.write_text(f"{before.rstrip()}\n\n{markdown(results).rstrip()}\n{after}", "utf-8")
     if "sizes" in results:
         CHART.write_text(chart(results["sizes"]), "utf-8")
 
@@ -54,20 +54,20 @@ def markdown(results: dict[str, Any]) -> str:
         "",
         "Written by `make bench-relay`. Everyone sends 30 poses per second, head and both hands.",
         f"Machine: {machine['cores']} cores of {machine['processor']}, one for the server and one for the load; Python "
-        f"{machine['python']}, Node {machine['node']}. Each run is {machine['seconds']:g} s after 2 s of warming up; "
-        f"of {machine['repetitions']} interleaved ones the median.",
-        f"Peers: {', '.join(f'{name} {version}' for name, version in versions.items())}.",
+        f"{machine['python']}, Node {machine['node']}. Each run lasts {machine['seconds']:g} s after a warm-up of 2 s; "
+        f"the tables show the median of {machine['repetitions']} interleaved runs.",
+        f"Other servers: {', '.join(f'{name} {version}' for name, version in versions.items())}.",
     ]
     text += [machine["note"]] if machine["note"] else []
     text += [
         "",
-        "- Age: from the moment a pose is sent to the moment it is read by somebody else; it counts for every pose of "
-        "everyone, as 8 or so clients see it.",
-        "- The load reads headers only, but for those clients; its own share of its core is in the table.",
-        "- The largest room: nobody lost, 95 % of the poses could be sent, 90 % delivered (cells apart), p99 at "
-        "most 50 ms.",
-        "- Delivered: of everybody's poses to everybody else, how many came. Two poses of one sender between two ticks "
-        "are one; in cells most come at 5 Hz, and that is meant.",
+        "- Age: the time from the moment a client sends a pose until another client reads it. About 8 clients, the "
+        "probes, measure it for every pose that they receive.",
+        "- Other clients read headers only. The table shows how busy the load generator's core is.",
+        "- Largest room: no client is lost, 95 % of the poses can be sent, 90 % are delivered (except in cell mode), "
+        "and p99 is at most 50 ms.",
+        "- Delivered: received poses as a share of sent poses × other clients in the room. Two poses of one sender "
+        "within a tick arrive as one. In cell mode most poses arrive at 5 Hz by design.",
         "",
     ]
     if "sizes" in results:
@@ -75,37 +75,37 @@ def markdown(results: dict[str, Any]) -> str:
     if "rooms" in results:
         text += rooms_table(results["rooms"])
     if "slow" in results:
-        text += slow_table(results["slow"])
+        text += slow_lines(results["slow"])
     if "memory" in results:
         text += memory_lines(results["memory"])
     return "\n".join(text).rstrip() + "\n"
 
 
-def sizes_tables(found: dict[str, list[dict[str, Any]]]) -> list[str]:
-    best = largest("full", found["full"])
+def sizes_tables(sizes: dict[str, list[dict[str, Any]]]) -> list[str]:
+    best = largest("full", sizes["full"])
     rows = []
-    for key, results in found.items():
+    for key, results in sizes.items():
         if not results:
             continue
         top = largest(key, results)
-        at = next((r for r in results if r["people"] == 500 and "failed" not in r), None)
+        at_500 = next((r for r in results if r["people"] == 500 and "failed" not in r), None)
         rows.append(
             [
                 TITLES[key],
                 f"{top}" + ("" if top < results[-1]["people"] else " or more"),
                 f"{best / top:.1f}" if top and key not in ("full", "cells") else "–",
-                f"{at['cpu_us_per_pose']:.3f}" if at else "–",
-                f"{at['bits_per_s'] / 1e6:.2f}" if at else "–",
+                f"{at_500['cpu_us_per_pose']:.3f}" if at_500 else "–",
+                f"{at_500['bits_per_s'] / 1e6:.2f}" if at_500 else "–",
             ]
         )
-    head = ["", "largest room", "ours is … times that", "CPU µs per delivered pose at 500", "Mbit/s per client at 500"]
-    text = ["## One room", "", *table(head, rows), "", "p99 of the age, ms (least–most of the runs):", ""]
-    people = sorted({result["people"] for results in found.values() for result in results})
-    keys = [key for key in found if found[key]]
-    by_size = {key: {result["people"]: result for result in found[key]} for key in keys}
+    head = ["", "largest room", "ours ÷ this", "CPU µs per delivered pose at 500", "Mbit/s per client at 500"]
+    text = ["## One room", "", *table(head, rows), "", "p99 of the age in ms (least–most of all runs):", ""]
+    people = sorted({result["people"] for results in sizes.values() for result in results})
+    keys = [key for key in sizes if sizes[key]]
+    by_size = {key: {result["people"]: result for result in sizes[key]} for key in keys}
     rows = [[str(size), *(p99(by_size[key].get(size)) for key in keys)] for size in people]
     text += [*table(["people", *(TITLES[key] for key in keys)], rows), ""]
-    head = ["people", "", "p50 ms", "p99 ms", "delivered", "Mbit/s per client", "server's core", "load's core"]
+    head = ["people", "", "p50 ms", "p99 ms", "delivered", "Mbit/s per client", "server CPU", "load CPU"]
     rows = []
     for key in keys:
         for size in (150, 500, 1000):
@@ -125,41 +125,43 @@ def figures(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def rooms_table(found: dict[str, dict[str, Any]]) -> list[str]:
-    any_result = next(iter(found.values()))
-    head = ["", "p50 ms", "p99 ms", "delivered", "Mbit/s per client", "server's core", "load's core"]
+def rooms_table(results: dict[str, dict[str, Any]]) -> list[str]:
+    any_result = next(iter(results.values()))
+    head = ["", "p50 ms", "p99 ms", "delivered", "Mbit/s per client", "server CPU", "load CPU"]
     rows = [
         [TITLES[key], *(["failed"] + ["–"] * 5 if "failed" in result else figures(result))]
-        for key, result in found.items()
+        for key, result in results.items()
     ]
     return [f"## {any_result['people']} people in {any_result['rooms']} rooms", "", *table(head, rows), ""]
 
 
-def slow_table(found: dict[str, Any]) -> list[str]:
-    minute = found["minute"]
-    if any("failed" in found[run] for run in ("without", "beside", "minute")):
-        return ["## One who reads nothing and one who reads 50 KB/s among 150", "", "The run failed.", ""]
-    ratio = found["beside"]["p99_ms"] / found["without"]["p99_ms"]
-    seen = [size / 1e6 for size in minute["memory_bytes"]]
+def slow_lines(results: dict[str, Any]) -> list[str]:
+    heading = "## One client that reads nothing and one that reads 50 KB/s, among 150"
+    minute = results["minute"]
+    if any("failed" in results[run] for run in ("without", "beside", "minute")):
+        return [heading, "", "The run failed.", ""]
+    ratio = results["beside"]["p99_ms"] / results["without"]["p99_ms"]
+    memory = [size / 1e6 for size in minute["memory_bytes"]]
     slow_age = minute.get("slow_p99_ms")
     return [
-        "## One who reads nothing and one who reads 50 KB/s among 150",
+        heading,
         "",
-        f"- The others' p99: {found['beside']['p99_ms']:.1f} ms beside them, "
-        f"{found['without']['p99_ms']:.1f} ms without (ratio {ratio:.2f}).",
-        f"- Age of what the slow one reads: p99 {slow_age:.0f} ms." if slow_age else "- The slow one read nothing.",
-        f"- The server's memory over {len(seen) - 1} s: {min(seen):.1f}–{max(seen):.1f} MB, at the end {seen[-1]:.1f}.",
+        f"- p99 for the other clients: {results['beside']['p99_ms']:.1f} ms with these two, "
+        f"{results['without']['p99_ms']:.1f} ms without them (ratio {ratio:.2f}).",
+        f"- p99 for the slow client: {slow_age:.0f} ms." if slow_age else "- The slow client received no pose.",
+        f"- Memory of the server over {len(memory) - 1} s: {min(memory):.1f}–{max(memory):.1f} MB, "
+        f"{memory[-1]:.1f} MB at the end.",
         "",
     ]
 
 
-def memory_lines(found: dict[str, Any]) -> list[str]:
+def memory_lines(results: dict[str, Any]) -> list[str]:
     return [
         "## Memory per connection",
         "",
-        f"- Idle, {found['people']} in rooms of ten: {found['idle'] / 1000:.1f} KB.",
-        f"- {found['people']} in one room where everyone moves: {found['loaded'] / 1000:.1f} KB "
-        f"(a tick of that room has {(8 + 34 * found['people']) / 1000:.0f} KB).",
+        f"- Idle, {results['people']} people in rooms of ten: {results['idle'] / 1000:.1f} KB.",
+        f"- {results['people']} people moving in one room: {results['loaded'] / 1000:.1f} KB "
+        f"(a tick of that room has {(8 + 34 * results['people']) / 1000:.0f} KB).",
         "",
     ]
 
@@ -172,16 +174,10 @@ def p99(result: dict[str, Any] | None) -> str:
     return f"{result['p99_ms']:.0f} ({result['p99_least_ms']:.0f}–{result['p99_most_ms']:.0f})"
 
 
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [head, ["-" * width for width in widths], *rows]
-    return ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
-
-
-def chart(found: dict[str, list[dict[str, Any]]]) -> str:
-    """Participants against p99, both on logarithmic scales, with the limit."""
+def chart(sizes: dict[str, list[dict[str, Any]]]) -> str:
+    """An SVG of p99 by participants, both on logarithmic scales, with the limit."""
     left, right, top, bottom, width, height = 64, 340, 20, 48, 960, 420
-    most = max(result["people"] for results in found.values() for result in results)
+    most = max(result["people"] for results in sizes.values() for result in results)
 
     def x(people: float) -> float:
         return left + (width - left - right) * math.log(people / 10) / math.log(most / 10)
@@ -196,9 +192,9 @@ def chart(found: dict[str, list[dict[str, Any]]]) -> str:
     ]
     for ms in (1, 10, 50, 100, 1000):
         dashed = ' stroke-dasharray="5 4"' if ms == LIMIT_MS else ""
-        ink = "#333" if ms == LIMIT_MS else "#ddd"
+        stroke = "#333" if ms == LIMIT_MS else "#ddd"
         parts.append(
-            f'<path d="M{left} {y(ms):.1f}H{width - right}" stroke="{ink}"{dashed}/>'
+            f'<path d="M{left} {y(ms):.1f}H{width - right}" stroke="{stroke}"{dashed}/>'
             f'<text x="{left - 6}" y="{y(ms) + 4:.1f}" text-anchor="end">{ms}</text>'
         )
     parts += [
@@ -213,7 +209,7 @@ def chart(found: dict[str, list[dict[str, Any]]]) -> str:
         f'<text transform="translate(16 {height / 2:.0f}) rotate(-90)" text-anchor="middle">p99 age, ms</text>'
     )
     for index, contender in enumerate(CONTENDERS):
-        points = [(r["people"], r["p99_ms"]) for r in found.get(contender.key, []) if r.get("p99_ms")]
+        points = [(r["people"], r["p99_ms"]) for r in sizes.get(contender.key, []) if r.get("p99_ms")]
         if points:
             line = "L".join(f"{x(people):.1f} {y(ms):.1f}" for people, ms in points)
             parts.append(f'<path d="M{line}" fill="none" stroke="{contender.color}" stroke-width="2"/>')
@@ -227,9 +223,3 @@ def chart(found: dict[str, list[dict[str, Any]]]) -> str:
             f'<text x="{width - right + 24}" y="{at}">{contender.title}</text>'
         )
     return "\n".join([*parts, "</svg>"]) + "\n"
-
-
-def processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,4 +1,4 @@
-"""The servers under test, each a process of its own on one core."""
+"""The servers under test; each runs in a process of its own on one core."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ RELAY = [sys.executable, "-m", "streamxr.relay.cli", "serve", "--port", "0", "--
 
 @dataclass(frozen=True)
 class Contender:
+    """A server under test. protocol: a key of `client_protocols.PROTOCOLS`; color: of its line in the chart."""
+
     key: str
     title: str
-    wire: str
+    protocol: str
     command: tuple[str, ...]
     color: str
 
 
 CONTENDERS = (
     Contender("full", "StreamXR, every pose to everyone", "streamxr", (*RELAY, "--full-up-to", "65535"), "#0077bb"),
-    Contender("cells", "StreamXR as it comes: cells beyond 150", "streamxr", tuple(RELAY), "#33bbee"),
+    Contender("cells", "StreamXR by default: cells above 150", "streamxr", tuple(RELAY), "#33bbee"),
     Contender(
         "plain",
         "StreamXR on plain ASGI, every pose to everyone",
@@ -42,7 +44,7 @@ CONTENDERS = (
     ),
     Contender("colyseus", "Colyseus, patches every 33 ms", "colyseus", ("node", str(HERE / "colyseus.mjs")), "#ee7733"),
     Contender(
-        "original", "The original's design: JSON, at once", "original", ("node", str(HERE / "original.mjs")), "#cc3311"
+        "original", "The original's design: JSON at once", "original", ("node", str(HERE / "original.mjs")), "#cc3311"
     ),
 )
 
@@ -55,8 +57,11 @@ class Running:
 
 @contextlib.contextmanager
 def running(contender: Contender) -> Iterator[Running]:
-    """The server, ready, on its core; `taskset` becomes the server, so its process id is the server's."""
-    # Into a file: a server whose log nobody reads stops once a pipe is full, at some thousand lines.
+    """A server that is ready, on its core, while the context lasts.
+
+    `taskset` replaces itself by the server, so its process id is the server's.
+    """
+    # The log goes into a file: a full pipe that is not read would stop the server after some thousand lines.
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             ["taskset", "-c", SERVER_CORE, *contender.command], stdout=log, stderr=subprocess.STDOUT, cwd=HERE
@@ -73,14 +78,14 @@ def running(contender: Contender) -> Iterator[Running]:
 
 
 def _port(process: subprocess.Popen[bytes], log: TextIO) -> int:
-    """The port in the first line that names one."""
+    """The port in the first line of the log that has one. Raises RuntimeError if the server does not start."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         ended = process.poll() is not None or time.monotonic() > deadline
-        # pread: the server writes at the offset that it shares with this process.
-        said = os.pread(log.fileno(), 1 << 16, 0).decode(errors="replace")
-        if found := re.search(r"^(\d+)$|:(\d+)/ws/", said, re.MULTILINE):
+        # pread, since the server writes at the file offset, which it shares with this process.
+        output = os.pread(log.fileno(), 1 << 16, 0).decode(errors="replace")
+        if found := re.search(r"^(\d+)$|:(\d+)/ws/", output, re.MULTILINE):
             return int(found[1] or found[2])
         if ended:
-            raise RuntimeError(f"the server did not start: {said}")
+            raise RuntimeError(f"the server did not start: {output}")
         time.sleep(0.02)

@@ -1,7 +1,7 @@
-// Makes what the viewer is compared with, and the pages that load it:
-//   node peers.mjs single IN OUT     one file: Draco at the pipeline's bits, WebP at its qualities, by glTF-Transform
-//   node peers.mjs needle IN FOLDER  a progressive glTF, by Needle's own build pipeline: Draco, and the same WebP
-//   node peers.mjs pages FOLDER      one script per loader, and the decoder that all of them share
+// Makes the files of the other loaders, and the page scripts of all:
+//   node peers.mjs single IN OUT     one file by glTF-Transform: Draco and WebP with the pipeline's bits and qualities
+//   node peers.mjs needle IN FOLDER  a progressive glTF by Needle's build pipeline: Draco, and the same WebP
+//   node peers.mjs pages FOLDER      one script per loader, and the Draco decoder that all share
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -36,7 +36,7 @@ async function single(input, output) {
   await io.write(output, document);
 }
 
-/** Without settings its pipeline asks for a KTX2 tool that is an installer apart; they are read from the file. */
+/** The settings go into the file: without them Needle's pipeline requires a KTX2 tool with an installer of its own. */
 function needle(input, folder) {
   mkdirSync(folder, { recursive: true });
   const glb = readFileSync(input);
@@ -61,7 +61,7 @@ function run(folder, script, ...files) {
   if (done.status !== 0 || /^ERR/m.test(done.stdout)) throw new Error(`${script}: ${done.stdout}\n${done.stderr}`);
 }
 
-/** A GLB of another JSON chunk and the chunks after it. */
+/** A GLB of a new JSON chunk and the chunks that followed the old one. */
 function repack(json, rest) {
   const text = Buffer.from(JSON.stringify(json));
   const padded = Buffer.concat([text, Buffer.alloc((4 - (text.length % 4)) % 4, 0x20)]);
@@ -74,8 +74,8 @@ function repack(json, rest) {
   return Buffer.concat([head, padded, rest]);
 }
 
-/** The viewer's build would find the viewer's copy. */
-function oneThree(build) {
+/** Resolves every import of three.js to the copy in this folder; the viewer's module would import its own. */
+function useOneThree(build) {
   build.onResolve({ filter: /^three($|[/])/ }, ({ path: name, pluginData, kind }) =>
     pluginData === 'resolved' ? undefined : build.resolve(name, { kind, resolveDir: here, pluginData: 'resolved' }),
   );
@@ -85,13 +85,13 @@ async function pages(folder) {
   mkdirSync(folder, { recursive: true });
   await esbuild.build({
     absWorkingDir: here,
-    entryPoints: ['raw', 'single', 'needle', 'ours', 'ahead'].map((name) => `pages/${name}.js`),
+    entryPoints: ['raw', 'single', 'needle', 'streamxr', 'streamxr-preload'].map((name) => `pages/${name}.js`),
     outdir: folder,
     bundle: true,
     format: 'esm',
     minify: true,
     alias: { 'streamxr-viewer': path.join(here, '../../viewer/dist/viewer/module/streamxr-viewer.js') },
-    plugins: [{ name: 'one-three', setup: oneThree }],
+    plugins: [{ name: 'one-three', setup: useOneThree }],
     logLevel: 'error',
   });
   const libraries = path.join(here, 'node_modules/three/examples/jsm/libs/draco/gltf');

@@ -1,4 +1,4 @@
-"""A folder with the model in every form and the page of every loader, and a server for it."""
+"""A folder with the model in every format and the page of every loader, and a server for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from arrivals import Finest
+from page_loads import FullDetail
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.trees.scene import read_scene
 
@@ -28,8 +28,8 @@ LOADERS = {
     "raw": "raw GLB, three.js",
     "single": "one Draco + WebP file, three.js",
     "needle": "Needle gltf-progressive",
-    "ours": "StreamXR",
-    "ahead": "StreamXR, catalogue with the page",
+    "streamxr": "StreamXR",
+    "streamxr-preload": "StreamXR, catalogue with the page",
 }
 PAGE = """<!doctype html><link rel="icon" href="data:,"><style>body {{ margin: 0 }}</style>
 <body><script type="module" src="{loader}.js"></script>"""
@@ -38,36 +38,39 @@ PATIENCE_S = 60.0
 
 @dataclass(frozen=True)
 class Site:
+    """A folder to serve.
+
+    errors: by loader, the largest distance of the first visible mesh from the source, as a share of the diagonal.
+    """
+
     folder: Path
-    finest: Finest
-    """By loader: largest distance of what is seen first from the source, as a share of the diagonal."""
+    full_detail: FullDetail
     errors: dict[str, float]
 
 
 def make_site(model: Path, scratch: Path) -> Site:
+    """Build the bundle, the files of the other loaders and all pages below `scratch`."""
     source, folder = scratch / "src", scratch / "site"
     source.mkdir()
     shutil.copyfile(model, source / "model.glb")
     subprocess.run([_script("streamxr"), "build", source, "-o", folder], check=True, stdout=sys.stderr)
-    forms = folder / "model"
-    forms.mkdir()
-    shutil.copyfile(model, forms / "raw.glb")
-    _peers("single", source / "model.glb", forms / "single.glb")
-    _peers("needle", source / "model.glb", forms / "needle")
-    _peers("pages", folder)
+    models = folder / "model"
+    models.mkdir()
+    shutil.copyfile(model, models / "raw.glb")
+    _make("single", source / "model.glb", models / "single.glb")
+    _make("needle", source / "model.glb", models / "needle")
+    _make("pages", folder)
     for loader in LOADERS:
         (folder / f"{loader}.html").write_text(PAGE.format(loader=loader))
     catalogue = json.loads((folder / "bundle.json").read_text())["assets"]["model"]
     manifest = json.loads((folder / catalogue["manifest"]["uri"]).read_text())
     diagonal = math.dist(catalogue["bounds"]["min"], catalogue["bounds"]["max"])
     ours = max(tree["regions"][0]["error"] * tree["scale"] for tree in manifest["trees"])
-    needle = distance(_triangles(source / "model.glb"), _triangles(forms / "needle" / "model.glb"))
+    needle = distance(_triangles(source / "model.glb"), _triangles(models / "needle" / "model.glb"))
     pixels = max(level["width"] for texture in manifest["textures"] for level in texture["levels"])
-    return Site(
-        folder,
-        Finest(catalogue["triangles"], pixels),
-        {"raw": 0, "single": 0, "needle": needle.largest / 100, "ours": ours / diagonal, "ahead": ours / diagonal},
-    )
+    errors = {"raw": 0.0, "single": 0.0, "needle": needle.largest / 100}
+    errors |= dict.fromkeys(("streamxr", "streamxr-preload"), ours / diagonal)
+    return Site(folder, FullDetail(catalogue["triangles"], pixels), errors)
 
 
 def _triangles(path: Path) -> Floats:
@@ -77,7 +80,7 @@ def _triangles(path: Path) -> Floats:
 
 @contextlib.contextmanager
 def serving(folder: Path) -> Iterator[str]:
-    """The address of `streamxr serve`: one server for all."""
+    """The address of `streamxr serve` for a folder, while the context lasts."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -90,7 +93,7 @@ def serving(folder: Path) -> Iterator[str]:
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}bundle.json", timeout=5):
                 break
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("the server does not answer")
+                raise RuntimeError(f"streamxr serve does not answer at {url}")
             time.sleep(0.05)
         yield url
     finally:
@@ -102,5 +105,5 @@ def _script(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def _peers(*arguments: str | Path) -> None:
+def _make(*arguments: str | Path) -> None:
     subprocess.run(["node", str(HERE / "peers.mjs"), *map(str, arguments)], check=True, stdout=sys.stderr)

@@ -1,7 +1,7 @@
 import { GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
-import { MODEL, measure, warmDraco } from './stage.js';
+import { MODEL, measure, preloadedDraco } from './measure.js';
 
 measure({
-  prepare: () => new GLTFLoader().setDRACOLoader(warmDraco()),
+  prepare: () => new GLTFLoader().setDRACOLoader(preloadedDraco()),
   start: async ({ scene }, loader) => scene.add((await loader.loadAsync(`${MODEL}single.glb`)).scene),
 });

@@ -1,4 +1,4 @@
-"""One visit to one loader's page in a real browser over a throttled link."""
+"""Load one loader's page in a real browser over a throttled link, and time its model."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 from playwright.sync_api import Browser
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# A GPU-less machine draws with SwiftShader; root (in a container) has no sandbox.
+# SwiftShader draws without a GPU. The sandbox does not work for root, as in a container.
 CHROMIUM_FLAGS = (
     "--no-sandbox",
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
-    # A peer asks other hosts for its decoders first: nothing but the machine itself is there, everywhere alike.
+    # One loader requests its decoders from other hosts first; these requests fail at once, on every machine.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-MAPS = 6  # of the helmet's material, as three.js counts: occlusion, roughness and metalness share one picture
+MAPS = 6  # of the helmet's material in three.js; occlusion, roughness and metalness share one picture
 PATIENCE_MS = 60_000
-SETTLE_MS = 1000  # decoders are fetched, scripts compiled
+SETTLE_MS = 1000  # in which decoders are fetched and scripts compiled
 MEGABIT = 1_000_000 / 8
 
-# The size of what a frame drew must be enough; the number of its maps says that none is still missing.
+# A frame is complete when it has drawn a primitive and no map is missing.
 COMPLETE = f"(frame) => frame.primitives > 0 && Object.keys(frame.maps).length === {MAPS}"
 FIRST = f"() => window.failure || frames.some({COMPLETE})"
 FULL = f"""([triangles, pixels]) => window.failure || frames.some((frame) => ({COMPLETE})(frame) &&
@@ -33,15 +33,17 @@ FULL = f"""([triangles, pixels]) => window.failure || frames.some((frame) => ({C
 
 
 @dataclass(frozen=True)
-class Finest:
-    """What full detail is."""
+class FullDetail:
+    """The measures of full detail: triangles, and the width of each map."""
 
     triangles: int
     pixels: int
 
 
 @dataclass(frozen=True)
-class Arrival:
+class PageLoad:
+    """Seconds until the first complete frame and until full detail, and the bytes received by then."""
+
     first_s: float
     full_s: float
     first_bytes: int
@@ -55,12 +57,17 @@ class Arrival:
 def chromium() -> str:
     path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if path is None:
-        sys.exit("no Chromium: install one (apt install chromium) or set CHROMIUM to its path")
+        sys.exit("Chromium was not found: install it (apt install chromium) or set CHROMIUM to its path")
     return path
 
 
-def visit(browser: Browser, url: str, loader: str, finest: Finest, *, mbit: float, latency_ms: float) -> Arrival:
-    """Loads the page with nothing cached, throttles the link, and loads the model."""
+def load_page(
+    browser: Browser, url: str, loader: str, full_detail: FullDetail, *, mbit: float, latency_ms: float
+) -> PageLoad:
+    """Load the page with an empty cache, throttle the link, and load the model.
+
+    Raises RuntimeError if the loader fails.
+    """
     context = browser.new_context(viewport={"width": 640, "height": 360})
     try:
         page = context.new_page()
@@ -75,10 +82,10 @@ def visit(browser: Browser, url: str, loader: str, finest: Finest, *, mbit: floa
             "Network.emulateNetworkConditions",
             {"offline": False, "latency": latency_ms, "downloadThroughput": rate, "uploadThroughput": rate},
         )
-        page.evaluate("go()")
+        page.evaluate("loadModel()")
         page.wait_for_function(FIRST)
         first_bytes = page.evaluate("bytes()")
-        page.wait_for_function(FULL, arg=[finest.triangles, finest.pixels])
+        page.wait_for_function(FULL, arg=[full_detail.triangles, full_detail.pixels])
         failure = page.evaluate("window.failure")
         if failure:
             raise RuntimeError(f"{loader}: {failure}")
@@ -87,8 +94,8 @@ def visit(browser: Browser, url: str, loader: str, finest: Finest, *, mbit: floa
         full = next(
             frame
             for frame in complete
-            if frame["triangles"] >= finest.triangles and min(frame["maps"].values()) >= finest.pixels
+            if frame["triangles"] >= full_detail.triangles and min(frame["maps"].values()) >= full_detail.pixels
         )
-        return Arrival(complete[0]["at"] / 1000, full["at"] / 1000, first_bytes, page.evaluate("bytes()"))
+        return PageLoad(complete[0]["at"] / 1000, full["at"] / 1000, first_bytes, page.evaluate("bytes()"))
     finally:
         context.close()

@@ -1,4 +1,4 @@
-"""The models that are measured, each as one plain GLB that every program reads."""
+"""The measured models, each as one plain GLB that every tool reads."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Model:
 
 
 def find(models: Path, scratch: Path) -> dict[str, Model]:
-    """Helmet and pirate from the folder `models` where they lie there, the dragon from its npm package."""
+    """Helmet and pirate from the folder `models`, if they are there, and the dragon from its npm package."""
     found = {}
     helmet, pirate = models / "DamagedHelmet.glb", models / "pirate.obj"
     if helmet.exists():
@@ -47,8 +47,8 @@ def find(models: Path, scratch: Path) -> dict[str, Model]:
 def plain_glb(path: Path, target: Path, *, smooth: bool = False) -> Path:
     """A model's flattened geometry as an uncompressed GLB: one primitive, without pictures.
 
-    smooth: one normal for each position. The dragon has none of its own, and hard edges that our reader finds would
-        be seams to the others.
+    smooth: one normal for each position. The dragon has no normals, and hard edges from our reader would be seams for
+        the other tools.
     """
     (tree,) = read_scene(read_model(path), "").trees
     source = tree.source

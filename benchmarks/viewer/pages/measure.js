@@ -1,4 +1,4 @@
-// What every loader is measured on: the same renderer, lights, camera and observer.
+// The scene and the measurement that all loaders share: renderer, lights, camera, frames.
 import { DirectionalLight, HemisphereLight, PerspectiveCamera, Scene, WebGLRenderer } from 'three';
 import { DRACOLoader } from 'three/addons/loaders/DRACOLoader.js';
 
@@ -6,16 +6,20 @@ const SLOTS = ['map', 'normalMap', 'emissiveMap', 'aoMap', 'metalnessMap', 'roug
 export const MODEL = './model/';
 export const DECODER = new URL('./', import.meta.url).href;
 
-/** three's decoder, fetched before the clock runs. */
-export function warmDraco() {
+/** three.js's Draco loader, with its decoder fetched before the clock starts. */
+export function preloadedDraco() {
   const loader = new DRACOLoader().setDecoderPath(DECODER).setWorkerLimit(2);
   loader.preload();
   return loader;
 }
 
 /**
- * Calls `start({scene, renderer, camera})` when the harness asks, draws, and notes what the frames drew.
- * @param options.start resolves to an object; `before` and `update` of `options` are called around it
+ * Draws a scene, and records in `window.frames` the content of each frame that differs from the one before.
+ *
+ * `stage` is `{ renderer, scene, camera }`. The harness calls `window.loadModel()`.
+ * @param options.prepare `(stage) => loader`, called once, before the clock starts
+ * @param options.start `(stage, loader) => Promise`, loads the model into the scene
+ * @param options.update `(stage, loader)`, called before each frame
  */
 export function measure({ prepare, start, update = () => {} }) {
   const renderer = new WebGLRenderer({ antialias: false });
@@ -29,33 +33,33 @@ export function measure({ prepare, start, update = () => {} }) {
   const camera = new PerspectiveCamera(45, innerWidth / innerHeight, 0.01, 100);
   camera.position.set(0.6, 0.5, 3);
   camera.lookAt(0, 0, 0);
-  const around = { renderer, scene, camera };
-  const tools = prepare?.(around);
+  const stage = { renderer, scene, camera };
+  const loader = prepare(stage);
   const frames = [];
   let began = 0;
   let last = '';
   let drawing = false;
   renderer.setAnimationLoop(() => {
-    update(around, tools);
-    // One frame at a time, as a compositor has it: a CPU that draws would pile them up.
+    update(stage, loader);
+    // One frame at a time, as a compositor does; otherwise frames would queue on a machine without a GPU.
     if (drawing) return;
     renderer.render(scene, camera);
-    const drawn = drawnIn(scene);
+    const content = drawnContent(scene);
     drawing = true;
     whenDrawn(renderer.getContext(), () => {
       drawing = false;
-      const key = JSON.stringify(drawn);
-      if (key !== last) frames.push({ at: performance.now() - began, ...drawn });
+      const key = JSON.stringify(content);
+      if (key !== last) frames.push({ at: performance.now() - began, ...content });
       last = key;
     });
   });
   Object.assign(window, {
     frames,
-    go() {
+    loadModel() {
       performance.clearResourceTimings();
       began = performance.now();
       frames.length = 0;
-      start(around, tools).catch((error) => {
+      start(stage, loader).catch((error) => {
         window.failure = String(error);
       });
     },
@@ -64,25 +68,25 @@ export function measure({ prepare, start, update = () => {} }) {
   requestAnimationFrame(() => requestAnimationFrame(() => document.body.setAttribute('data-ready', '')));
 }
 
-/** A frame counts when its pixels are there. To read one would tell that too, but stop the page until then. */
+/** Calls `done` when the GPU has drawn the frame. Unlike reading a pixel, this does not block the page. */
 function whenDrawn(gl, done) {
   const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
   gl.flush();
-  const look = () => {
+  const poll = () => {
     if (gl.getSyncParameter(fence, gl.SYNC_STATUS) === gl.SIGNALED) done();
-    else setTimeout(look, 1);
+    else setTimeout(poll, 1);
   };
-  look();
+  poll();
 }
 
-/** Nothing is seen of a mesh without any extent: ours draws such ones while the first file is on its way. */
+/** Whether a mesh has no extent, and so is invisible: ours draws such meshes for its shader warm-up. */
 function isPoint(geometry) {
   if (!geometry.boundingSphere) geometry.computeBoundingSphere();
   return geometry.boundingSphere.radius === 0;
 }
 
-/** Triangles, primitives, and the sizes of the maps of what is shown. */
-function drawnIn(scene) {
+/** The triangles and primitives that are visible, and the least width of each kind of map. */
+function drawnContent(scene) {
   let triangles = 0;
   let primitives = 0;
   const maps = {};

@@ -1,9 +1,8 @@
-"""The load: many clients in one process that costs little, on raw sockets.
+"""Generate load: many clients in one process on raw sockets, at little cost.
 
-Most clients read no more than the headers of what they get, and count. A few, the probes, take every pose apart
-and note its age: every pose carries the time it was sent, in microseconds, where the quaternion of the head would
-be (any 32 bits are one). Everyone moves head and hands in every pose. The masking key is 0, which a server
-has to apply like any other.
+Most clients read only the headers of messages, and count poses. A few, the probes, parse every pose and record its
+age: a pose carries the time when it was sent, in microseconds, in place of the head's quaternion (any 32 bits are a
+valid one). Every pose moves head and hands. The masking key is 0, which costs the server as much as any other.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from wires import WIRES, Wire
+from client_protocols import PROTOCOLS, ClientProtocol
 
 SETTLE_S = 0.5
 SLOW_READ_S = 0.01
@@ -26,10 +25,14 @@ PROBES = 8
 
 
 @dataclass(frozen=True)
-class Load:
-    """What to do, as JSON on the command line. `reads`: bytes per second of client 0, 0 none (stalled)."""
+class LoadSettings:
+    """The load, as JSON on the command line.
 
-    wire: str
+    protocol: a key of `PROTOCOLS`. stalled, slow: the first clients, which read nothing or little.
+    pid: the process of the server, whose CPU time and memory are measured.
+    """
+
+    protocol: str
     port: int
     people: int
     rooms: int = 1
@@ -37,12 +40,12 @@ class Load:
     hz: float = 30.0
     warm_s: float = 2.0
     measure_s: float = 5.0
-    side_m: float = 40.0  # everyone stands in a square of this side
+    side_m: float = 40.0  # of the square in which all stand
     stalled: int = 0
     slow: int = 0
     slow_bytes_per_s: float = 50_000.0
-    idle: bool = False  # join, and then only stay
-    pid: int = 0  # the server's process, to read its CPU time and memory
+    idle: bool = False  # join and send no poses
+    pid: int = 0
 
 
 @dataclass
@@ -52,27 +55,29 @@ class Client:
     room: str
     x: float
     z: float
-    own: int = 0  # pid
+    participant: int = 0  # its number in the room
     frame: bytearray = field(default_factory=bytearray)  # the pose to send, masked with 0
     tick: int = 0
     sent: int = 0
-    skip: int = 0  # bytes left of a frame that nobody looks into
-    kept: bytearray = field(default_factory=bytearray)  # what came and is not yet parsed
+    skip: int = 0  # remaining bytes of a payload that is not parsed
+    unparsed: bytearray = field(default_factory=bytearray)
     is_probe: bool = False
     is_slow: bool = False
     is_stalled: bool = False
     closed: bool = False
-    greeted: bool = False
+    joined: bool = False
 
 
-class Swarm:
-    def __init__(self, load: Load) -> None:
+class LoadGenerator:
+    """All clients, and the counts of the measured interval."""
+
+    def __init__(self, load: LoadSettings) -> None:
         self.load = load
-        self.wire: Wire = WIRES[load.wire]()
+        self.protocol: ClientProtocol = PROTOCOLS[load.protocol]()
         self.poll = select.epoll()
         self.clients: list[Client] = []
         self.by_fd: dict[int, Client] = {}
-        self.view = memoryview(bytearray(1 << 20))
+        self.buffer = memoryview(bytearray(1 << 20))
         self.measuring = False
         self.ages: list[np.ndarray] = []
         self.slow_ages: list[np.ndarray] = []
@@ -80,85 +85,89 @@ class Swarm:
         self.late_s = 0.0
 
     def run(self) -> dict[str, Any]:
+        """Join, send poses for the warm-up and the measured interval, and return the measurements."""
         load = self.load
         self.join()
-        self.spin(time.perf_counter() + SETTLE_S)
+        self.process_until(time.perf_counter() + SETTLE_S)
         start = time.perf_counter()
         if not load.idle:
-            self.spin(start + load.warm_s, sending=True)
-        self.hold_up()
+            self.process_until(start + load.warm_s, sending=True)
+        self.slow_down()
         self.measuring = True
-        before, cpu, own = time.perf_counter(), cpu_seconds(load.pid), time.process_time()
-        memory = [rss_bytes(load.pid)]
-        while time.perf_counter() < before + load.measure_s:
-            self.spin(min(time.perf_counter() + 1.0, before + load.measure_s), sending=not load.idle)
-            memory.append(rss_bytes(load.pid))
-        took = time.perf_counter() - before
-        cpu, own = cpu_seconds(load.pid) - cpu, time.process_time() - own
+        start, server_cpu, load_cpu = time.perf_counter(), cpu_seconds(load.pid), time.process_time()
+        memory = [resident_bytes(load.pid)]
+        while time.perf_counter() < start + load.measure_s:
+            self.process_until(min(time.perf_counter() + 1.0, start + load.measure_s), sending=not load.idle)
+            memory.append(resident_bytes(load.pid))
+        seconds = time.perf_counter() - start
+        server_cpu, load_cpu = cpu_seconds(load.pid) - server_cpu, time.process_time() - load_cpu
         self.measuring = False
-        delivered = self.wire.others(self.records, self.sent)
+        delivered = self.protocol.poses_of_others(self.records, self.sent)
         expected = self.sent * (load.people / load.rooms - 1)
         return {
             "people": load.people,
             "rooms": load.rooms,
-            "delivered_per_s": delivered / took,
+            "delivered_per_s": delivered / seconds,
             "delivered_share": delivered / expected if expected else 0.0,
-            "sent_share": self.sent / (load.people * load.hz * took),
-            "frames_per_s": self.frames / took,
-            "bits_per_s": self.received * 8 / took / max(1, load.people - load.stalled - load.slow),
+            "sent_share": self.sent / (load.people * load.hz * seconds),
+            "frames_per_s": self.frames / seconds,
+            "bits_per_s": self.received * 8 / seconds / max(1, load.people - load.stalled - load.slow),
             **quantiles("", self.ages),
             **quantiles("slow_", self.slow_ages),
-            "cpu_share": cpu / took,
-            "cpu_us_per_pose": cpu / delivered * 1e6 if delivered else 0.0,
-            "load_cpu_share": own / took,
+            "cpu_share": server_cpu / seconds,
+            "cpu_us_per_pose": server_cpu / delivered * 1e6 if delivered else 0.0,
+            "load_cpu_share": load_cpu / seconds,
             "load_late_ms": self.late_s * 1e3,
             "closed": sum(client.closed for client in self.clients),
             "memory_bytes": memory,
         }
 
     def join(self) -> None:
-        """Everyone connects and says who they are; places are spread evenly over a square."""
+        """Connect all clients, spread evenly over a square, and wait until all have joined.
+
+        Raises TimeoutError if some have not joined after 20 s.
+        """
         load = self.load
         side = int(np.ceil(np.sqrt(load.people)))
         for index in range(load.people):
-            line = socket.create_connection(("127.0.0.1", load.port))
-            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = socket.create_connection(("127.0.0.1", load.port))
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             x = (index % side / side - 0.5) * load.side_m
             z = (index // side / side - 0.5) * load.side_m
-            client = Client(index, line, f"{load.prefix}-{index % load.rooms}", x, z)
-            # Probes are spread over the order in which the server serves its clients.
+            client = Client(index, connection, f"{load.prefix}-{index % load.rooms}", x, z)
+            # Probes are spread evenly, since a server may serve its clients in order.
             client.is_probe = index % max(1, load.people // PROBES) == 0 and index >= load.stalled + load.slow
-            self.wire.connect(client, load.port)
-            line.setblocking(False)
-            self.poll.register(line, select.EPOLLIN)
+            self.protocol.connect(client, load.port)
+            connection.setblocking(False)
+            self.poll.register(connection, select.EPOLLIN)
             self.clients.append(client)
-            self.by_fd[line.fileno()] = client
+            self.by_fd[connection.fileno()] = client
             if index % 8 == 0:
                 self.read_all(0)
         deadline = time.perf_counter() + 20.0
-        while not all(client.greeted for client in self.clients):
+        while not all(client.joined for client in self.clients):
             self.read_all(0.05)
             if time.perf_counter() > deadline:
-                raise TimeoutError(f"{sum(not c.greeted for c in self.clients)} clients were never greeted")
+                raise TimeoutError(f"{sum(not c.joined for c in self.clients)} clients could not join")
         for client in self.clients:
-            client.frame = self.wire.template(client)
+            client.frame = self.protocol.pose_frame(client)
 
-    def hold_up(self) -> None:
-        """The first clients stop reading, or read slowly from now on."""
+    def slow_down(self) -> None:
+        """Let the first clients stop reading, or read slowly, from now on."""
         for client in self.clients[: self.load.stalled + self.load.slow]:
             client.is_stalled = client.index < self.load.stalled
             client.is_slow = not client.is_stalled
             client.is_probe = client.is_slow
             self.poll.unregister(client.socket)
 
-    def spin(self, until: float, *, sending: bool = False) -> None:
-        """Read what comes, and send everyone's poses in turn, spread over each period."""
+    def process_until(self, end: float, *, sending: bool = False) -> None:
+        """Read messages, and send the clients' poses in turn, spread evenly over each period."""
         load = self.load
         step = 1.0 / load.hz / load.people
         due, turn = time.perf_counter(), 0
         slow_due = due
         slow = [client for client in self.clients if client.is_slow]
-        while (now := time.perf_counter()) < until:
+        while (now := time.perf_counter()) < end:
             if sending:
                 if self.measuring:
                     self.late_s = max(self.late_s, now - due)
@@ -170,13 +179,13 @@ class Swarm:
                 slow_due = now + SLOW_READ_S
                 for client in slow:
                     self.read(client, int(load.slow_bytes_per_s * SLOW_READ_S))
-            wait = min(until, due if sending else until, slow_due if slow else until) - time.perf_counter()
+            wait = min(end, due if sending else end, slow_due if slow else end) - time.perf_counter()
             self.read_all(max(0.0, wait))
 
     def send_pose(self, client: Client) -> None:
         if client.closed:
             return
-        self.wire.move(client, int(time.perf_counter() * 1e6) & 0xFFFFFFFF)
+        self.protocol.update_pose(client, int(time.perf_counter() * 1e6) & 0xFFFFFFFF)
         try:
             client.socket.send(client.frame)
         except BlockingIOError:
@@ -189,13 +198,13 @@ class Swarm:
 
     def read_all(self, timeout: float) -> None:
         for fd, _ in self.poll.poll(timeout, 64):
-            self.read(self.by_fd[fd], len(self.view))
+            self.read(self.by_fd[fd], len(self.buffer))
 
     def read(self, client: Client, most: int) -> None:
         if client.closed:
             return
         try:
-            size = client.socket.recv_into(self.view, most)
+            size = client.socket.recv_into(self.buffer, most)
         except BlockingIOError:
             return
         except OSError:
@@ -205,65 +214,65 @@ class Swarm:
             return
         if self.measuring:
             self.received += size
-        if client.is_probe or not client.greeted:
-            client.kept += self.view[:size]
+        if client.is_probe or not client.joined:
+            client.unparsed += self.buffer[:size]
             self.parse(client)
         else:
             self.skim(client, size)
 
     def skim(self, client: Client, size: int) -> None:
-        """Headers only: skip the payload, count what it says it holds."""
-        view, at = self.view, 0
+        """Read headers only: count the poses of each message and skip its payload."""
+        view, at = self.buffer, 0
         if client.skip:
             if client.skip >= size:
                 client.skip -= size
                 return
             at, client.skip = client.skip, 0
-        if client.kept:
-            client.kept += view[at:size]
-            rest = bytes(client.kept)
-            client.kept.clear()
+        if client.unparsed:
+            client.unparsed += view[at:size]
+            rest = bytes(client.unparsed)
+            client.unparsed.clear()
             view, at, size = memoryview(rest), 0, len(rest)
         while at < size:
             if size - at < 12:
-                client.kept += view[at:size]
+                client.unparsed += view[at:size]
                 return
             body, length = header(view, at)
-            self.take(client, view, at, body, length)
+            self.receive(client, view, at, body, length)
             at = body + length
         client.skip = at - size
 
     def parse(self, client: Client) -> None:
-        """Everything: for probes, and until everyone is greeted."""
-        kept, at = client.kept, 0
-        while len(kept) - at >= 2:
-            if len(kept) - at < 10 and kept[at + 1] & 127 >= 126:
+        """Parse whole messages, for probes and for clients that have not joined yet."""
+        unparsed, at = client.unparsed, 0
+        while len(unparsed) - at >= 2:
+            if len(unparsed) - at < 10 and unparsed[at + 1] & 127 >= 126:
                 break
-            view = memoryview(kept)
+            view = memoryview(unparsed)
             body, length = header(view, at)
-            if body + length > len(kept):
+            if body + length > len(unparsed):
                 view.release()
                 break
             payload = bytes(view[body : body + length])
             try:
-                self.take(client, view, at, body, length)
+                self.receive(client, view, at, body, length)
             finally:
                 view.release()
-            opcode = kept[at] & 15
-            if opcode in (1, 2) and client.greeted and self.measuring:
-                ages = self.wire.ages(client, payload, int(time.perf_counter() * 1e6) & 0xFFFFFFFF)
+            opcode = unparsed[at] & 15
+            if opcode in (1, 2) and client.joined and self.measuring:
+                ages = self.protocol.ages(client, payload, int(time.perf_counter() * 1e6) & 0xFFFFFFFF)
                 (self.slow_ages if client.is_slow else self.ages).append(ages)
-            elif not client.greeted:
-                client.greeted = self.wire.greet(client, opcode, payload)
+            elif not client.joined:
+                client.joined = self.protocol.is_welcome(client, opcode, payload)
             at = body + length
-        del kept[:at]
+        del unparsed[:at]
 
-    def take(self, client: Client, view: memoryview, at: int, body: int, length: int) -> None:
+    def receive(self, client: Client, view: memoryview, at: int, body: int, length: int) -> None:
         opcode = view[at] & 15
         if opcode == 9:
             client.socket.send(bytes((0x8A, 0x80 | length, 0, 0, 0, 0)) + view[body : body + length])
         elif opcode in (1, 2):
-            records = self.wire.count(client, view, body, length)
+            records = self.protocol.count_poses(client, view, body, length)
             if self.measuring:
                 self.records += records
                 self.frames += 1
@@ -274,7 +283,7 @@ class Swarm:
 
 
 def header(view: memoryview, at: int) -> tuple[int, int]:
-    """Where the payload starts, and its length."""
+    """The start of the payload of the frame at `at`, and its length."""
     short = view[at + 1] & 127
     if short < 126:
         return at + 2, short
@@ -284,7 +293,7 @@ def header(view: memoryview, at: int) -> tuple[int, int]:
 
 
 def quantiles(name: str, ages: list[np.ndarray]) -> dict[str, float]:
-    """Milliseconds."""
+    """Median and 99th percentile in milliseconds, from ages in microseconds; none without ages."""
     every = np.concatenate(ages) if ages else np.zeros(0)
     if not len(every):
         return {}
@@ -299,11 +308,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / 100.0
 
 
-def rss_bytes(pid: int) -> int:
+def resident_bytes(pid: int) -> int:
     if not pid:
         return 0
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
 if __name__ == "__main__":
-    print(json.dumps(Swarm(Load(**json.loads(sys.argv[1]))).run()))
+    print(json.dumps(LoadGenerator(LoadSettings(**json.loads(sys.argv[1]))).run()))

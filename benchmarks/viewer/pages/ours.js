@@ -1,3 +1,0 @@
-import { show } from './streamxr.js';
-
-show({ ahead: false });

@@ -1,0 +1,3 @@
+import { loadWithStreamXR } from './load-streamxr.js';
+
+loadWithStreamXR({ preload: true });
