@@ -1,13 +1,11 @@
-"""Build a folder of models: what there is, what is already built, and the rest in worker processes."""
+"""Build a folder of models: find them, keep those that are up to date, and build the rest in worker processes."""
 
 from __future__ import annotations
 
-import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,22 +15,22 @@ from .asset_report import AssetReport, report_rows
 from .bundle.files import Bundle, free_bytes, read_manifest
 from .errors import ModelError
 from .events import Event, Failure, Job, Notice
-from .formats.model import SUFFIXES, source_sha256
+from .formats.model import source_sha256
 from .jobs.limits import ModelLimits
 from .mesh import code_cache
 from .settings import Settings
+from .source_folder import KINDS, find_models
 from .workers import NO_LIMITS, build_in_processes
 
 if TYPE_CHECKING:
     from .gltf.document import Json
 
-KINDS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-LEAST_FREE_BYTES = 200 << 20  # a build that fills the disk breaks more than itself
+LEAST_FREE_BYTES = 200 << 20  # a build that fills the disk would break other programs too
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What became of every model: built anew, still good from before, or failed."""
+    """The models that were built, that were up to date, and that failed."""
 
     built: tuple[AssetReport, ...]
     kept: tuple[AssetReport, ...]
@@ -50,11 +48,15 @@ def build(
     on_start: Callable[[], object] = lambda: None,
     on_progress: Callable[[Event], None] = lambda _: None,
 ) -> BuildReport:
-    """Build every model below `source` (or `source` itself, if it is a file) into the bundle at `output`.
+    """Build every model below `source` (or `source` itself if it is a file) into the bundle at `output`.
 
-    A model that fails keeps its previous entry in the catalogue, if it had one; the catalogue is replaced
-    once, at the end. `on_start` is called when the first models are at work, for what can be loaded meanwhile. Raises
-    ModelError when nothing can be built at all.
+    A model that fails keeps its previous entry in the catalogue. The catalogue is replaced once, at the end.
+
+    jobs: the number of processes that are busy at the same time.
+    force: build models that are up to date too.
+    on_start: called when the first models are being built, to load modules meanwhile.
+
+    Raises ModelError if nothing can be built at all.
     """
     if settings.texture_format == "ktx2":
         from .pictures.ktx2 import find_encoder
@@ -65,65 +67,102 @@ def build(
         raise ModelError(f"there is no model in {source}", remedy=f"put {KINDS} files there")
     if free_bytes(output) < LEAST_FREE_BYTES:
         raise ModelError(f"less than {LEAST_FREE_BYTES >> 20} MB are free on the disk of {output}")
-    bundle = Bundle(output)
-    before: Json = {}
-    kept: list[AssetReport] = []
-    built: list[AssetReport] = []
-    failed: list[Failure] = list(clashes)
+    run = _Run(models, clashes, Bundle(output), settings, max(1, jobs), force, on_progress)
 
-    def todo() -> Iterator[Job]:
-        try:
-            before.update(bundle.read_catalogue()["assets"])
-            output.mkdir(parents=True, exist_ok=True)
-            bundle.sweep()
-        except OSError as error:
-            raise ModelError(f"cannot write to {output}: {error.strerror}") from None
-        if not force:
-            kept.extend(r for job in models if (r := up_to_date(bundle, job, before, settings)) is not None)
-        known: list[Event] = [*kept, *clashes]
-        for event in known:
-            on_progress(event)
-        done = {report.asset for report in kept}
-        if len(done) < len(models):
-            _compile_loops(jobs, on_progress)
-        yield from (job for job in models if job.asset not in done)
-
-    def started() -> None:
+    def load_meanwhile() -> None:
         on_start()
-        import jsonschema  # noqa: F401 what the end needs
+        import jsonschema  # noqa: F401 needed for the catalogue at the end
 
         version()
 
-    # Closed at once when `on_progress` raises or Ctrl-C comes while it runs: the processes must not outlive it.
+    # Closed at once if `on_progress` raises or on Ctrl-C: the processes must not outlive the build.
     with (
         code_cache.writable(),
-        closing(build_in_processes(todo(), output, settings, max(1, jobs), limits, started)) as events,
+        closing(build_in_processes(run.jobs(), output, settings, run.workers, limits, load_meanwhile)) as events,
     ):
         for event in events:
-            if isinstance(event, AssetReport):
-                built.append(event)
-            elif isinstance(event, Failure):
-                failed.append(event)
-            on_progress(event)
+            run.receive(event)
+    run.write_catalogue()
+    return run.report()
 
-    assets = {report.asset: report.entry for report in [*kept, *built]}
-    assets |= {f.asset: before[f.asset] for f in failed if f.asset in before and f.asset not in assets}
-    try:
-        bundle.sweep()  # what models that were ended were writing
-        if assets:
-            bundle.write_site()
-            bundle.write_catalogue(f"streamxr {version()}", assets)
-    except OSError as error:
-        raise ModelError(f"cannot write to {output}: {error.strerror}", remedy="the bundle is as it was") from None
-    return BuildReport(
-        tuple(sorted(built, key=lambda r: r.asset)), tuple(kept), tuple(sorted(failed, key=lambda f: f.source))
-    )
+
+class _Run:
+    """The state of one build."""
+
+    def __init__(
+        self,
+        models: Sequence[Job],
+        clashes: Sequence[Failure],
+        bundle: Bundle,
+        settings: Settings,
+        workers: int,
+        force: bool,
+        on_progress: Callable[[Event], None],
+    ) -> None:
+        self.workers = workers
+        self._models = models
+        self._bundle = bundle
+        self._settings = settings
+        self._force = force
+        self._on_progress = on_progress
+        self._previous: Json = {}  # the catalogue's entries before the build
+        self._kept: list[AssetReport] = []
+        self._built: list[AssetReport] = []
+        self._failed = list(clashes)
+
+    def jobs(self) -> Iterator[Job]:
+        """The models that must be built. Runs while the first process starts, since both take long."""
+        bundle = self._bundle
+        try:
+            self._previous = bundle.read_catalogue()["assets"]
+            bundle.root.mkdir(parents=True, exist_ok=True)
+            bundle.sweep()
+        except OSError as error:
+            raise ModelError(f"cannot write to {bundle.root}: {error.strerror}") from None
+        if not self._force:
+            reports = (up_to_date(bundle, job, self._previous, self._settings) for job in self._models)
+            self._kept = [report for report in reports if report is not None]
+        events: list[Event] = [*self._kept, *self._failed]
+        for event in events:
+            self._on_progress(event)
+        kept = {report.asset for report in self._kept}
+        if len(kept) < len(self._models):
+            _compile_loops(self.workers, self._on_progress)
+        yield from (job for job in self._models if job.asset not in kept)
+
+    def receive(self, event: Event) -> None:
+        """Note and pass on an event of a model's process."""
+        if isinstance(event, AssetReport):
+            self._built.append(event)
+        elif isinstance(event, Failure):
+            self._failed.append(event)
+        self._on_progress(event)
+
+    def write_catalogue(self) -> None:
+        """Replace the catalogue. A failed model keeps its previous entry."""
+        assets = {report.asset: report.entry for report in [*self._kept, *self._built]}
+        for failure in self._failed:
+            if failure.asset in self._previous:
+                assets.setdefault(failure.asset, self._previous[failure.asset])
+        try:
+            self._bundle.sweep()  # removes half-written files of processes that were ended
+            if assets:
+                self._bundle.write_site()
+                self._bundle.write_catalogue(f"streamxr {version()}", assets)
+        except OSError as error:
+            problem = f"cannot write to {self._bundle.root}: {error.strerror}"
+            raise ModelError(problem, remedy="the bundle is as it was") from None
+
+    def report(self) -> BuildReport:
+        built = sorted(self._built, key=lambda report: report.asset)
+        failed = sorted(self._failed, key=lambda failure: failure.source)
+        return BuildReport(tuple(built), tuple(self._kept), tuple(failed))
 
 
 def _compile_loops(workers: int, on_progress: Callable[[Event], None]) -> None:
     """Compile all loops once, in up to two processes, before the models' processes would each do it for themselves.
 
-    Failures are left to the models' processes, which meet and report them.
+    Errors are left to the models' processes, which meet and report them.
     """
     if code_cache.is_ready():
         code_cache.note_use()
@@ -132,7 +171,7 @@ def _compile_loops(workers: int, on_progress: Callable[[Event], None]) -> None:
         return
     on_progress(Notice("compiling the mesh loops: up to half a minute, once for each version"))
     command = [sys.executable, "-m", "streamxr.pipeline.warm_up"]
-    with ExitStack() as started:
+    with suppress(OSError), ExitStack() as started:
         processes = []
         for way in ([], ["--from-end"])[:workers]:
             process = subprocess.Popen([*command, *way], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -143,54 +182,15 @@ def _compile_loops(workers: int, on_progress: Callable[[Event], None]) -> None:
             process.wait()
 
 
-def find_models(source: Path) -> tuple[list[Job], list[Failure]]:
-    """Models below a folder, sorted by name, and those whose asset id another one already has."""
-    if source.is_file():
-        if source.suffix.lower() not in SUFFIXES:
-            raise ModelError(f"{source.name} is no {KINDS} file")
-        return [Job(source, source.name, asset_id(Path(source.name)))], []
-    if not source.is_dir():
-        raise ModelError(f"{source} does not exist")
-    jobs: dict[str, Job] = {}
-    clashes = []
-    found = (p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    for path in sorted(found, key=lambda p: p.relative_to(source).as_posix()):
-        relative = path.relative_to(source)
-        if any(part.startswith(".") for part in relative.parts):
-            continue
-        # A file name may hold bytes that are no characters; a manifest may not.
-        name = os.fsencode(relative.as_posix()).decode("utf-8", "replace")
-        job = Job(path, name, asset_id(relative))
-        if job.asset in jobs:
-            other = jobs[job.asset].name
-            clashes.append(
-                Failure(job.asset, job.name, f'has the same asset name "{job.asset}" as {other} (rename one of them)')
-            )
-        else:
-            jobs[job.asset] = job
-    return list(jobs.values()), clashes
-
-
-def asset_id(relative: Path) -> str:
-    """`props/Old Chair.glb` → `props-old-chair`; `Fox/Fox.gltf` → `fox`: stable, and safe in any URL."""
-    parts: list[str] = []
-    for part in relative.with_suffix("").parts:
-        clean = re.sub(r"[^a-z0-9._]+", "-", part.lower()).strip("-._") or "model"
-        if not parts or parts[-1] != clean:
-            parts.append(clean)
-    return "-".join(parts)[:128].strip("-._")
-
-
 def up_to_date(bundle: Bundle, job: Job, before: Json, settings: Settings) -> AssetReport | None:
-    """The report of an asset that was built from the same files with the same settings and version, if all
-    its files are there."""
+    """The report of an asset that needs no build; None if its source, settings, version or files differ."""
     entry = before.get(job.asset)
     if entry is None:
         return None
     try:
         manifest = read_manifest(bundle.root, entry["manifest"])
         if (
-            job.path.stat().st_size > manifest["source"]["bytes"]  # else this process would read it, whatever its size
+            job.path.stat().st_size > manifest["source"]["bytes"]  # hashing would read a file of any size
             or manifest["generator"] != f"streamxr {version()}"
             or manifest["settings"] != settings.as_json()
             or manifest["source"]["name"] != job.name

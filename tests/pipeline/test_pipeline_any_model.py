@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from builds import Built, build_file, decoded_regions
 from sampled_distance import Target, points_of
-from streamxr.pipeline.build import find_models
 from streamxr.pipeline.bundle.validate import validate
 from streamxr.pipeline.formats.model import SCANS, read_model
 from streamxr.pipeline.gltf.document import items
@@ -21,6 +20,7 @@ from streamxr.pipeline.mesh.geometry import face_normals
 from streamxr.pipeline.mesh.surface import Surface, merge, without_degenerates
 from streamxr.pipeline.mesh.topology import open_edges
 from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.source_folder import find_models
 from streamxr.pipeline.trees.scene import read_scene
 
 MODELS = Path(__file__).parents[2] / "models"

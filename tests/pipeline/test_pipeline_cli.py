@@ -178,7 +178,7 @@ def test_two_models_with_the_same_asset_name_are_both_named(source: Path, tmp_pa
     [
         (["build", "nowhere"], "nowhere does not exist"),
         (["build", "empty"], "there is no model in empty"),
-        (["build", "note.txt"], "note.txt is no .glb, .gltf, .obj, .ply, .stl, .off or .3mf file"),
+        (["build", "note.txt"], "note.txt is not a .glb, .gltf, .obj, .ply, .stl, .off or .3mf file"),
         (["validate", "empty"], "is not a bundle"),
         (["serve", "empty"], "is not a bundle"),
     ],

