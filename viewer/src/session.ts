@@ -103,8 +103,8 @@ export class Session {
   }
 
   /**
-   * Reads a bundle's catalogue again; later calls of `open` give the new one.
-   * @throws Error that names the address and what is wrong with it
+   * Reads a bundle's catalogue again; later calls of `open` return the new one.
+   * @throws Error if it cannot be loaded or is not valid; the message names the address and the reason
    */
   async reopen(url: string): Promise<Catalogue> {
     const address = new URL(url, document.baseURI).href;

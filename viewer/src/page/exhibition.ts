@@ -9,7 +9,7 @@ export interface Exhibition {
   readonly options: PageOptions;
   readonly session: Session;
   /**
-   * The catalogue's entries, those that the page does not show included; grows while the page watches the
+   * All entries of the catalogue, also those that the page does not show. It grows while the page watches the
    * bundle.
    */
   readonly catalogue: Record<string, CatalogueEntry>;

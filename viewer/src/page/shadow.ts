@@ -1,6 +1,8 @@
 import { DoubleSide, Mesh, MeshBasicMaterial, SkinnedMesh } from "three";
+import type { StreamXR } from "../index.ts";
 import type { Asset } from "../three/asset.ts";
 import { originalMaterial } from "../three/regions.ts";
+import type { DemoScene } from "./demo-scene.ts";
 
 /**
  * Triangles that draw one asset's shadow. The shadow is soft, so more of them would cost time without a
@@ -15,11 +17,39 @@ const SHADOW_MATERIAL = new MeshBasicMaterial({
   shadowSide: DoubleSide,
 });
 
+/** The shadow casters of all assets; requests a new shadow map when one of them changes. */
+export class Shadows {
+  readonly #demo: DemoScene;
+  readonly #casters = new Map<Asset, ShadowCaster>();
+
+  constructor(streamxr: StreamXR, demo: DemoScene) {
+    this.#demo = demo;
+    streamxr.host.onRegions = (asset) => {
+      if (this.#casters.get(asset)?.update()) demo.updateShadow();
+    };
+  }
+
+  add(asset: Asset): void {
+    this.#casters.set(asset, new ShadowCaster(asset));
+    this.#demo.updateShadow();
+  }
+
+  remove(asset: Asset): void {
+    this.#casters.delete(asset);
+    this.#demo.updateShadow();
+  }
+
+  /** Call once per frame: an animated asset moves its shadow. */
+  updateMoving(): void {
+    if ([...this.#casters.keys()].some(({ mixer }) => mixer)) this.#demo.updateShadow();
+  }
+}
+
 /**
  * Casts an asset's shadow from the finest cut so far that is cheap enough, while finer cuts are drawn.
  * Deforming meshes cast their own shadow.
  */
-export class ShadowCaster {
+class ShadowCaster {
   readonly #asset: Asset;
   /** By mesh of the asset: a mesh with the same geometry that casts its shadow. */
   readonly #casters = new Map<Mesh, Mesh>();

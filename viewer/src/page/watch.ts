@@ -5,12 +5,12 @@ import { addAssets, type Exhibition } from "./exhibition.ts";
 const PERIOD_MS = 1000;
 
 /**
- * Reads the catalogue again and again, and adds the assets that it has gained to the exhibition.
+ * Reads the catalogue repeatedly, and adds its new assets to the exhibition.
  * @param onAdded called with the ids of new entries of the catalogue
  */
 export function watchCatalogue(exhibition: Exhibition, onAdded: (ids: readonly string[]) => void): void {
   const { options, session, catalogue } = exhibition;
-  const look = async (): Promise<void> => {
+  const check = async (): Promise<void> => {
     try {
       const { assets } = await session.reopen(options.bundle);
       const added = Object.entries(assets).filter(([id]) => !Object.hasOwn(catalogue, id));
@@ -19,9 +19,9 @@ export function watchCatalogue(exhibition: Exhibition, onAdded: (ids: readonly s
         onAdded(added.map(([id]) => id));
       }
     } catch {
-      // The server may be restarting: the next look tells.
+      // The server may be restarting; the next read tries again.
     }
-    setTimeout(look, PERIOD_MS);
+    setTimeout(check, PERIOD_MS);
   };
-  setTimeout(look, PERIOD_MS);
+  setTimeout(check, PERIOD_MS);
 }
