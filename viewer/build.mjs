@@ -94,6 +94,7 @@ const BANNER = `/* terser ${require("terser/package.json").version} */`;
 
 const OPTIONS = {
   absWorkingDir: here,
+  banner: { js: BANNER },
   bundle: true,
   splitting: true,
   format: "esm",
@@ -117,7 +118,6 @@ async function bundlePage(decoders) {
     outdir: out,
     define: decoderPaths(decoders, "."),
     plugins: [trimmedThree],
-    banner: { js: `${BANNER}${await threeNotice()}` },
   });
 }
 
@@ -129,7 +129,6 @@ async function bundleLibrary(decoders) {
     outdir: path.join(out, "module"),
     define: decoderPaths(decoders, ".."),
     external: ["three"],
-    banner: { js: BANNER },
   });
 }
 
@@ -178,15 +177,18 @@ const trimmedThree = {
 /** Bundles with esbuild, then minifies with terser, which saves another 4 %. Returns esbuild's metafile. */
 async function bundle(options) {
   const { outputFiles, metafile } = await esbuild.build(options);
+  const notice = await threeNotice();
   for (const { path: file, text } of outputFiles) {
     const { code } = await minify(text, {
       module: true,
       ecma: 2020,
       compress: { passes: 2 },
-      format: { comments: /@license/ },
+      format: { comments: false },
     });
+    const { inputs } = metafile.outputs[path.relative(here, file)];
+    const hasThree = Object.keys(inputs).some((input) => input.includes("node_modules/three/"));
     await mkdir(path.dirname(file), { recursive: true });
-    await writeFile(file, code);
+    await writeFile(file, hasThree ? `${notice}\n${code}` : code);
   }
   return metafile;
 }

@@ -4,9 +4,9 @@
  */
 import type { CatalogueEntry } from "../core/bundle/bundle.ts";
 import { pixelTolerance } from "../device.ts";
-import { frame, layOut, viewFrom } from "../layout.ts";
+import { frame, layOut, matrixOf, viewFrom } from "../layout.ts";
 import { pageSession, type Session } from "../session.ts";
-import { addAssets, type Exhibition } from "./exhibition.ts";
+import type { Exhibition } from "./exhibition.ts";
 import { notice } from "./notices.ts";
 import { type PageOptions, readOptions } from "./options.ts";
 
@@ -31,7 +31,10 @@ async function start(): Promise<void> {
     const gallery = await show(exhibition);
     if (options.watch) {
       const { watchCatalogue } = await import("./watch.ts");
-      watchCatalogue(exhibition, (ids) => gallery.arrange(ids));
+      watchCatalogue(exhibition, (added) => {
+        addAssets(exhibition, added);
+        gallery.arrange(added.map(([id]) => id));
+      });
     }
   } finally {
     stop();
@@ -68,6 +71,22 @@ async function openExhibition(options: PageOptions, session: Session): Promise<E
   };
   addAssets(exhibition, Object.entries(assets));
   return exhibition;
+}
+
+/** Starts to stream new entries of the catalogue, and lays all assets out anew. */
+function addAssets(exhibition: Exhibition, entries: readonly (readonly [string, CatalogueEntry])[]): void {
+  const { options, session, catalogue, assets } = exhibition;
+  for (const [id, entry] of entries) {
+    catalogue[id] = entry;
+    if (options.assets === null || options.assets.includes(id)) {
+      assets.set(id, session.add(id, entry, options.bundle));
+    }
+  }
+  exhibition.layout = layOut([...assets].map(([id, { entry }]) => ({ id, bounds: entry.bounds })));
+  for (const place of exhibition.layout.places) {
+    const asset = assets.get(place.id);
+    if (asset) asset.world = matrixOf(place);
+  }
 }
 
 /**
