@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from client_protocols import PROTOCOLS, ClientProtocol
 
-SETTLE_S = 0.5
-SLOW_READ_S = 0.01
-PROBES = 8
+SETTLE_S = 0.5  # between the last join and the warm-up
+SLOW_READ_S = 0.01  # between two reads of a slow client
+PROBES = 8  # clients, about, that measure the ages of poses
 
 
 @dataclass(frozen=True)

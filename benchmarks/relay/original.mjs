@@ -1,4 +1,5 @@
-// A server of the original's design: JSON, parsed and sent at once to all others in the room. Prints its port.
+// A server of the original's design: JSON, parsed and sent at once to all others in the room.
+// Prints its port.
 import { createServer } from "node:http";
 import { WebSocketServer } from "ws";
 
@@ -17,7 +18,11 @@ server.on("connection", (socket, request) => {
   socket.on("message", (data) => {
     const message = JSON.parse(data.toString());
     if (message.type !== "position-update") return;
-    Object.assign(user, { position: message.position, rotation: message.rotation, quaternion: message.quaternion });
+    Object.assign(user, {
+      position: message.position,
+      rotation: message.rotation,
+      quaternion: message.quaternion,
+    });
     const text = JSON.stringify({
       type: "user-position",
       userId: user.id,

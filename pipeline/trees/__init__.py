@@ -1,1 +1,1 @@
-"""A scene taken apart and built into region trees and chains of tiers."""
+"""Builds region trees and chains of tiers from a scene."""

@@ -1,4 +1,4 @@
-"""Pose glTF files as a viewer does, at any time of an animation; nothing of the pipeline's own posing in it."""
+"""Pose glTF files as a viewer does, at any time of an animation, without the pipeline's own posing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Vertices:
-    """The vertices of one mesh, all primitives one after the other; triangles (m, 3) between them."""
+    """The vertices of one mesh, primitive after primitive, and the triangles (m, 3) between them."""
 
     positions: Floats
     joints: npt.NDArray[np.int64]
@@ -33,12 +33,12 @@ class Vertices:
         return self.positions + np.einsum("k,knj->nj", weights, self.deltas)
 
     def surface(self, positions: Floats) -> Surface:
-        none = np.zeros(len(self.triangles), np.int64)
-        return Surface(positions, self.triangles, none, np.zeros((len(self.triangles), 3, 2)))
+        kinds = np.zeros(len(self.triangles), np.int64)
+        return Surface(positions, self.triangles, kinds, np.zeros((len(self.triangles), 3, 2)))
 
 
 class Posed:
-    """A document whose nodes stand as they do at a time of one of its animations, or of the first of `keyframes`."""
+    """A document at a time of one of its animations, or of the first animation of `keyframes`."""
 
     def __init__(
         self, document: Document, animation: int | None, time: float, keyframes: Document | None = None
@@ -51,43 +51,44 @@ class Posed:
             targets = max((len(p.get("targets", [])) for p in mesh.get("primitives", [])), default=0)
             self.weights[index] = np.array(node.get("weights", mesh.get("weights", [0.0] * targets)))
         if animation is not None:
-            moving, index = (document, animation) if keyframes is None else (keyframes, 0)
-            self._move(moving, moving.json["animations"][index], time)
+            source, index = (document, animation) if keyframes is None else (keyframes, 0)
+            self._apply(source, source.json["animations"][index], time)
         self.parents = {c: i for i, n in enumerate(self.nodes) for c in n.get("children", [])}
 
-    def _move(self, moving: Document, animation: Json, time: float) -> None:
+    def _apply(self, source: Document, animation: Json, time: float) -> None:
         for channel in animation["channels"]:
             sampler = animation["samplers"][channel["sampler"]]
-            times = read_accessor(moving, sampler["input"], "t").reshape(-1).astype(float)
-            values = read_accessor(moving, sampler["output"], "v").astype(float)
+            times = read_accessor(source, sampler["input"], "t").reshape(-1).astype(float)
+            values = read_accessor(source, sampler["output"], "v").astype(float)
             node, path = channel["target"]["node"], channel["target"]["path"]
             if path == "weights":
                 values = values.reshape(len(times), -1)
-            at = float(np.clip(time, times[0], times[-1]))
+            clamped = float(np.clip(time, times[0], times[-1]))
             if len(times) == 1 or sampler.get("interpolation") == "STEP":
-                now = values[max(0, int(np.searchsorted(times, at, side="right")) - 1)]
+                value = values[max(0, int(np.searchsorted(times, clamped, side="right")) - 1)]
             elif path == "rotation":
-                now = Slerp(times, Rotation.from_quat(values))(at).as_quat()
+                value = Slerp(times, Rotation.from_quat(values))(clamped).as_quat()
             else:
-                now = np.array([np.interp(at, times, column) for column in values.T])
+                value = np.array([np.interp(clamped, times, column) for column in values.T])
             if path == "weights":
-                self.weights[node] = now
+                self.weights[node] = value
             else:
-                self.nodes[node][path] = now.tolist()
+                self.nodes[node][path] = value.tolist()
 
     def world(self, node: int) -> Floats:
+        """The matrix (4, 4) from a node to the asset's space."""
         holder = self.nodes[node]
         local = np.eye(4)
         if "matrix" in holder:
             local = np.array(holder["matrix"], float).reshape(4, 4).T
         else:
-            turn = Rotation.from_quat(holder.get("rotation", [0, 0, 0, 1])).as_matrix()
-            local[:3, :3] = turn * np.array(holder.get("scale", [1, 1, 1]))
+            rotation = Rotation.from_quat(holder.get("rotation", [0, 0, 0, 1])).as_matrix()
+            local[:3, :3] = rotation * np.array(holder.get("scale", [1, 1, 1]))
             local[:3, 3] = holder.get("translation", [0, 0, 0])
         return self.world(self.parents[node]) @ local if node in self.parents else local
 
     def draw(self, node: int, vertices: Vertices) -> Floats:
-        """Where a node draws the vertices of its mesh, in the asset's space."""
+        """The positions (n, 3) in the asset's space at which a node draws the vertices of its mesh."""
         positions = vertices.morphed(self.weights[node]) if len(vertices.deltas) else vertices.positions
         if "skin" not in self.nodes[node]:
             return positions @ self.world(node)[:3, :3].T + self.world(node)[:3, 3]
@@ -103,23 +104,23 @@ class Posed:
 
 
 def tiers(built: Built, tree: Json) -> list[Vertices]:
-    """The vertices of each tier of a chain, as a decoder sees them: the first from the base."""
+    """The vertices of each tier of a chain, as a decoder sees them; the first tier is in the base."""
     document, chunk = built.base
     files = [(document, chunk, document["meshes"][document["nodes"][tree["nodes"][0]]["mesh"]])]
     for region in tree["regions"]:
         if region["refinement"]:
-            finer, its = make.unpack((built.root / region["refinement"]["uri"]).read_bytes())
-            files.append((finer, its, finer["meshes"][0]))
+            finer, finer_chunk = make.unpack((built.root / region["refinement"]["uri"]).read_bytes())
+            files.append((finer, finer_chunk, finer["meshes"][0]))
     return [_vertices(_document(d, c), [p for p in m["primitives"] if p.get("mode", 4) == 4]) for d, c, m in files]
 
 
 def posed_base(built: Built, animation: int | None, time: float) -> Posed:
-    """The base as one of the manifest's animations poses it, whatever file that is in."""
-    before = [a["keyframes"] for a in built.manifest["animations"][:animation]]
+    """The base in the pose of one of the manifest's animations, which is in the base or in a file of its own."""
+    earlier = [a["keyframes"] for a in built.manifest["animations"][:animation]]
     file = None if animation is None else built.manifest["animations"][animation]["keyframes"]
     if file is None:
-        at = None if animation is None else before.count(None)
-        return Posed(base_document(built), at, time)
+        in_base = None if animation is None else earlier.count(None)
+        return Posed(base_document(built), in_base, time)
     keyframes = _document(*make.unpack((built.root / file["uri"]).read_bytes()))
     return Posed(base_document(built), animation, time, keyframes)
 
@@ -138,13 +139,13 @@ def _document(json: Json, chunk: bytes) -> Document:
 
 def _vertices(document: Document, primitives: list[Json]) -> Vertices:
     parts = []
-    offset = 0
+    start = 0
     for primitive in primitives:
         stream = draco_stream(document.json, document.buffers[0], primitive)
-        found: dict[str, Any] = {}
+        attributes: dict[str, Any] = {}
         if stream is None:
-            found = {n: read_accessor(document, a, n) for n, a in primitive["attributes"].items()}
-            count = len(found["POSITION"])
+            attributes = {n: read_accessor(document, a, n) for n, a in primitive["attributes"].items()}
+            count = len(attributes["POSITION"])
             corners = np.arange(count)
             if "indices" in primitive:
                 corners = read_accessor(document, primitive["indices"], "i").astype(np.int64)
@@ -155,19 +156,19 @@ def _vertices(document: Document, primitives: list[Json]) -> Vertices:
             for name, key in primitive["extensions"]["KHR_draco_mesh_compression"]["attributes"].items():
                 values = np.asarray(decoded.get_attribute_by_unique_id(key)["data"]).reshape(count, -1)
                 accessor = document.json["accessors"][primitive["attributes"][name]]
-                found[name] = values / np.iinfo(values.dtype).max if accessor.get("normalized") else values
+                attributes[name] = values / np.iinfo(values.dtype).max if accessor.get("normalized") else values
             triangles = np.asarray(decoded.faces).reshape(-1, 3).astype(np.int64)
-        sets = [n.split("_")[1] for n in sorted(found) if n.startswith("JOINTS_")]
-        joints = np.concatenate([np.zeros((count, 1), np.int64)] + [found[f"JOINTS_{s}"] for s in sets], axis=1)
-        weights = np.concatenate([np.zeros((count, 1))] + [found[f"WEIGHTS_{s}"] for s in sets], axis=1)
+        sets = [n.split("_")[1] for n in sorted(attributes) if n.startswith("JOINTS_")]
+        joints = np.concatenate([np.zeros((count, 1), np.int64)] + [attributes[f"JOINTS_{s}"] for s in sets], axis=1)
+        weights = np.concatenate([np.zeros((count, 1))] + [attributes[f"WEIGHTS_{s}"] for s in sets], axis=1)
         total = weights.sum(axis=1, keepdims=True)
         weights = np.where(total > 0, weights / np.where(total > 0, total, 1), np.eye(weights.shape[1])[0])
         targets = [read_accessor(document, t["POSITION"], "t") for t in primitive.get("targets", [])]
         deltas = np.stack(targets).astype(float) if targets else np.zeros((0, count, 3))
         parts.append(
-            Vertices(found["POSITION"].astype(float), joints.astype(np.int64), weights, deltas, triangles + offset)
+            Vertices(attributes["POSITION"].astype(float), joints.astype(np.int64), weights, deltas, triangles + start)
         )
-        offset += count
+        start += count
     return Vertices(
         np.concatenate([p.positions for p in parts]),
         np.concatenate([p.joints for p in parts]),

@@ -1,4 +1,4 @@
-"""How far apart two surfaces are at samples: exact for each sample, and nothing of the pipeline's own in it."""
+"""Distances between two surfaces at samples, exact for each sample, without the pipeline's own search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 from streamxr.pipeline.mesh.surface import Surface
 
 Floats = npt.NDArray[np.float64]
-LEAST_PIECES = 300  # about as many triangles a surface is cut into before nearest ones are sought
+MIN_PIECES = 300  # about the number of triangles into which a surface is cut for the search
 
 
 def sampled_distance(a: Surface, b: Surface, samples: int = 5_000) -> float:
@@ -17,36 +17,36 @@ def sampled_distance(a: Surface, b: Surface, samples: int = 5_000) -> float:
 
 
 def points_of(surface: Surface, samples: int, vertices: int | None = None) -> Floats:
-    """Random points of a surface and its vertices, or so many of them."""
+    """Vertices and random points of a surface. vertices: how many vertices are chosen at random; None for all."""
     rng = np.random.default_rng(5)
     corners = surface.positions[surface.triangles]
     area = _areas(corners)
     chosen = rng.choice(len(area), samples, p=area / area.sum())
     weights = rng.dirichlet([1, 1, 1], samples)
-    own = surface.positions
-    if vertices is not None and len(own) > vertices:
-        own = own[rng.choice(len(own), vertices, replace=False)]
-    return np.concatenate([own, np.einsum("ij,ijk->ik", weights, corners[chosen])])
+    positions = surface.positions
+    if vertices is not None and len(positions) > vertices:
+        positions = positions[rng.choice(len(positions), vertices, replace=False)]
+    return np.concatenate([positions, np.einsum("ij,ijk->ik", weights, corners[chosen])])
 
 
 class Target:
-    """A surface to which distances are asked.
+    """A surface to which distances are measured.
 
-    Large triangles are cut first, which moves no point of them; then the nearest can only be one whose centroid is
-    within the distance of the nearest corner plus the largest distance of a corner from its centroid, and those are
-    tried one by one.
+    Large triangles are cut into smaller ones with the same points. The nearest triangle of a point then has its
+    centroid within the distance to the nearest corner plus the largest distance of a corner from its centroid. All
+    triangles within that distance are tried.
     """
 
     def __init__(self, surface: Surface) -> None:
         corners = surface.positions[surface.triangles]
-        pieces = max(LEAST_PIECES, 2 * len(corners))
+        pieces = max(MIN_PIECES, 2 * len(corners))
         self._corners = _cut(corners, float(2 * np.sqrt(_areas(corners).sum() / pieces)))
         centroids = self._corners.mean(axis=1)
         self._reach = np.linalg.norm(self._corners - centroids[:, None], axis=2).max()
         self._of_corner, self._of_centroid = cKDTree(self._corners.reshape(-1, 3)), cKDTree(centroids)
 
     def distances(self, points: Floats) -> Floats:
-        """The distance of each point (q, 3)."""
+        """The distances (q,) of points (q, 3)."""
         nearest_corner, _ = self._of_corner.query(points)
         candidates = self._of_centroid.query_ball_point(points, (nearest_corner + self._reach) * (1 + 1e-9) + 1e-12)
         counts = np.array([len(c) for c in candidates])
@@ -60,18 +60,18 @@ class Target:
 
 
 def _cut(corners: Floats, longest: float) -> Floats:
-    """The same surface in triangles without an edge over `longest`: halved at the middle of their longest edge."""
-    small = []
+    """The same surface in triangles without an edge over `longest`; triangles are halved at their longest edge."""
+    finished = []
     while len(corners):
         edges = np.linalg.norm(corners - np.roll(corners, -1, axis=1), axis=2)
         long = edges.max(axis=1) > longest
-        small.append(corners[~long])
-        at = edges[long].argmax(axis=1)
-        rows = np.arange(len(at))
-        a, b, c = (corners[long][rows, (at + k) % 3] for k in range(3))
+        finished.append(corners[~long])
+        longest_edge = edges[long].argmax(axis=1)
+        rows = np.arange(len(longest_edge))
+        a, b, c = (corners[long][rows, (longest_edge + k) % 3] for k in range(3))
         middle = (a + b) * 0.5
         corners = np.concatenate([np.stack([a, middle, c], 1), np.stack([middle, b, c], 1)])
-    return np.concatenate(small)
+    return np.concatenate(finished)
 
 
 def _areas(corners: Floats) -> Floats:
@@ -79,7 +79,7 @@ def _areas(corners: Floats) -> Floats:
 
 
 def _to_triangles(points: Floats, corners: Floats) -> Floats:
-    """The distance of point i to triangle i: to its edges, or to its plane where the foot is inside."""
+    """The distance of point i to triangle i: to its plane if the foot is inside, else to its edges."""
     best = np.full(len(points), np.inf)
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     size = np.linalg.norm(normal, axis=1)

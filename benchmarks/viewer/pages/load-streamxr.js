@@ -1,12 +1,12 @@
-import { StreamXR } from 'streamxr-viewer';
-import { PerspectiveCamera } from 'three';
-import { DECODER, measure } from './measure.js';
+import { StreamXR } from "streamxr-viewer";
+import { PerspectiveCamera } from "three";
+import { DECODER, measure } from "./measure.js";
 
-const CATALOGUE = './bundle.json';
-// Full detail is timed, whatever the size on the screen, so the plan is for a viewer in the middle of the model.
+const CATALOGUE = "./bundle.json";
+// Full detail is timed, whatever the size on the screen, so the plan is for a viewer inside the model.
 const insideCamera = new PerspectiveCamera(90, 1, 0.001, 100);
 
-/** @param preload whether the bundle's catalogue (0.8 KB) is fetched with the page's code, as on our own page */
+/** @param preload whether the catalogue (0.8 KB) is fetched with the page's code, as on our own page */
 export function loadWithStreamXR({ preload }) {
   measure({
     prepare: ({ renderer }) => {

@@ -1,10 +1,10 @@
 // The scene and the measurement that all loaders share: renderer, lights, camera, frames.
-import { DirectionalLight, HemisphereLight, PerspectiveCamera, Scene, WebGLRenderer } from 'three';
-import { DRACOLoader } from 'three/addons/loaders/DRACOLoader.js';
+import { DirectionalLight, HemisphereLight, PerspectiveCamera, Scene, WebGLRenderer } from "three";
+import { DRACOLoader } from "three/addons/loaders/DRACOLoader.js";
 
-const SLOTS = ['map', 'normalMap', 'emissiveMap', 'aoMap', 'metalnessMap', 'roughnessMap'];
-export const MODEL = './model/';
-export const DECODER = new URL('./', import.meta.url).href;
+const SLOTS = ["map", "normalMap", "emissiveMap", "aoMap", "metalnessMap", "roughnessMap"];
+export const MODEL = "./model/";
+export const DECODER = new URL("./", import.meta.url).href;
 
 /** three.js's Draco loader, with its decoder fetched before the clock starts. */
 export function preloadedDraco() {
@@ -37,7 +37,7 @@ export function measure({ prepare, start, update = () => {} }) {
   const loader = prepare(stage);
   const frames = [];
   let began = 0;
-  let last = '';
+  let last = "";
   let drawing = false;
   renderer.setAnimationLoop(() => {
     update(stage, loader);
@@ -63,9 +63,10 @@ export function measure({ prepare, start, update = () => {} }) {
         window.failure = String(error);
       });
     },
-    bytes: () => performance.getEntriesByType('resource').reduce((sum, { transferSize }) => sum + transferSize, 0),
+    bytes: () =>
+      performance.getEntriesByType("resource").reduce((sum, { transferSize }) => sum + transferSize, 0),
   });
-  requestAnimationFrame(() => requestAnimationFrame(() => document.body.setAttribute('data-ready', '')));
+  requestAnimationFrame(() => requestAnimationFrame(() => document.body.setAttribute("data-ready", "")));
 }
 
 /** Calls `done` when the GPU has drawn the frame. Unlike reading a pixel, this does not block the page. */

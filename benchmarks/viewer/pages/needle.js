@@ -1,6 +1,6 @@
-import { setDracoDecoderLocation, useNeedleProgressive } from '@needle-tools/gltf-progressive';
-import { GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
-import { DECODER, MODEL, measure } from './measure.js';
+import { setDracoDecoderLocation, useNeedleProgressive } from "@needle-tools/gltf-progressive";
+import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
+import { DECODER, MODEL, measure } from "./measure.js";
 
 setDracoDecoderLocation(DECODER);
 

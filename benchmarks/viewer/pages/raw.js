@@ -1,5 +1,5 @@
-import { GLTFLoader } from 'three/addons/loaders/GLTFLoader.js';
-import { MODEL, measure } from './measure.js';
+import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
+import { MODEL, measure } from "./measure.js";
 
 measure({
   prepare: () => new GLTFLoader(),

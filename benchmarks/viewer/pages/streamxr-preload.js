@@ -1,3 +1,3 @@
-import { loadWithStreamXR } from './load-streamxr.js';
+import { loadWithStreamXR } from "./load-streamxr.js";
 
 loadWithStreamXR({ preload: true });
