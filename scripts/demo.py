@@ -160,7 +160,7 @@ def build_samples(processes: Processes, clock: Clock) -> None:
     if not all((SOURCES / f"{name}.glb").exists() for name in (FIRST, *OTHERS)):
         clock.say("making the sample models: about 40 s of processor time, once")
     processes.start("samples", *make, FIRST)
-    processes.start("more-samples", *make, *OTHERS, niceness=5)
+    processes.start("more-samples", *make, *OTHERS, niceness=19)
     if not code_cache.is_ready():
         clock.say("compiling the mesh loops: about 30 s of processor time, once for each version")
         processes.start("compiler", sys.executable, "-m", "streamxr.pipeline.warm_up")
