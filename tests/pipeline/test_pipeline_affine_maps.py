@@ -1,4 +1,4 @@
-"""A triangle's map into the fan around a vertex bounds its distance from above, and covers what lies below it once."""
+"""The map of a triangle into the fan around a vertex bounds its distance from above, and covers its image once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamxr.pipeline.mesh.surface import Surface
 
 
 def fan(spokes: int, lift: np.ndarray, *, closed: bool) -> Surface:
-    """Triangles around a vertex at the origin, their rims lifted by so much."""
+    """Triangles around a vertex at the origin, with each rim vertex raised by its `lift`."""
     turn = np.linspace(0, 2 * np.pi, spokes, endpoint=not closed)
     rim = np.stack([np.cos(turn), np.sin(turn), lift], axis=1)
     triangles = [(0, 1 + k, 1 + (k + 1) % spokes) for k in range(spokes if closed else spokes - 1)]
@@ -53,7 +53,7 @@ def test_over_a_flat_fan_the_bound_is_the_height_and_the_image_has_the_triangles
     for _ in range(200):
         middle = np.array([*random.uniform(-0.4, 0.4, 2), 0.1])
         corners = triangle(random, middle, 0.2)
-        # One that contains the hub has no such map, nor has one over the cut of an open fan.
+        # A triangle over the hub or over the cut of an open fan has no such map.
         cut = not closed and corners[:, 0].max() > 0 and corners[:, 1].min() < 0 < corners[:, 1].max()
         if cut or not 0.2 < np.hypot(*middle[:2]) < 0.45:
             continue

@@ -1,4 +1,4 @@
-"""Coarser tiers look like their source: hard edges stay hard, textures and colours stay where they were."""
+"""Coarser tiers look like their source: hard edges stay hard, textures and colours stay in place."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SMALL = Settings(leaf_triangles=2000, base_triangles=500)
 
 
 def box() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A dense cube of sharp edges, slightly rippled so that it has something to lose: positions, normals of
-    the flat faces, triangles. Every face has its own vertices."""
+    """A dense cube with sharp edges and slight ripples for simplification to remove: positions, normals of the flat
+    faces, triangles. Every face has its own vertices."""
     u, v = np.meshgrid(np.linspace(-1, 1, SIDE + 1), np.linspace(-1, 1, SIDE + 1), indexing="ij")
     ripple = 0.004 * np.sin(9 * np.pi * u) * np.sin(7 * np.pi * v) * (1 - u * u) * (1 - v * v)
     a = (np.arange(SIDE)[:, None] * (SIDE + 1) + np.arange(SIDE)).reshape(-1)
@@ -75,7 +75,7 @@ def test_the_edges_of_a_box_stay_hard_and_its_faces_flat_in_every_tier(build: Ca
         cosine = np.einsum("ijk,ik->ij", shading, outward)[on_face]
         area = np.linalg.norm(face, axis=1)[on_face]
         within = (cosine > np.cos(np.radians(5))).all(axis=1)
-        # A vertex that slid round an edge shades a sliver; more than a hundredth of the area would show.
+        # A vertex that slid across an edge shades a sliver; more than a hundredth of the area would be visible.
         assert area[~within].sum() < 0.01 * area.sum()
         tiers.add(tier)
     assert len(tiers) >= 2
@@ -117,7 +117,7 @@ def field(build: Callable[..., Built]) -> Built:
     return build(maker, settings=SMALL)
 
 
-def test_textures_do_not_swim(field: Built) -> None:
+def test_textures_stay_in_place_in_every_tier(field: Built) -> None:
     for tier, mesh in decoded(field):
         off = np.abs(np.asarray(mesh.tex_coord) - uv_at(np.asarray(mesh.points)))
         assert off.max() < 0.02, tier
@@ -137,13 +137,13 @@ def test_colours_and_further_uv_sets_are_those_of_the_nearest_source(field: Buil
         assert np.abs(values / 65535 - uv_at(nearest)[:, ::-1]).max() < 0.03
 
 
-def test_a_texel_is_as_long_as_the_manifest_says(field: Built) -> None:
+def test_the_manifest_states_the_length_of_a_texel(field: Built) -> None:
     """UV covers 0.8 by 0.7 of the picture over a square of one metre, a little more for its bumps."""
     root = field.manifest["trees"][0]["regions"][0]
     assert root["metresPerUv"] == pytest.approx((1 / (0.8 * 0.7)) ** 0.5, rel=0.12)
 
 
-def test_wild_texture_coordinates_throw_no_vertex_out_of_the_model() -> None:
+def test_extreme_texture_coordinates_move_no_vertex_out_of_the_model() -> None:
     positions, _, uv, triangles = make.bumpy_sphere(20, 30)
     random = np.random.default_rng(0)
     wild = 10.0 ** random.uniform(-33, 33, uv.shape) * random.choice([-1, 1], uv.shape)

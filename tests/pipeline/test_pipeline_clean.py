@@ -40,8 +40,8 @@ def test_sound_geometry_is_left_alone() -> None:
     assert notes == []
 
 
-def test_vertices_that_rounding_keeps_apart_are_joined() -> None:
-    """STL writers round the corners of neighbouring facets on their own."""
+def test_vertices_that_differ_by_rounding_are_joined() -> None:
+    """STL writers round the corners of neighbouring facets independently."""
     ball = sphere()
     corners = ball.positions[ball.triangles]
     corners += np.random.default_rng(2).uniform(-1e-8, 1e-8, corners.shape)
@@ -52,14 +52,14 @@ def test_vertices_that_rounding_keeps_apart_are_joined() -> None:
     assert len(open_edges(cleaned.surface.triangles)) == 0
 
 
-def test_duplicate_faces_go_whatever_their_winding() -> None:
+def test_duplicate_faces_of_either_winding_are_removed() -> None:
     ball = sphere()
     cleaned, notes = clean(with_faces(ball, ball.triangles[[5, 9, 9]][:, [1, 0, 2]]))
     assert notes == ["3 duplicate faces removed"]
     assert np.array_equal(cleaned.surface.triangles, ball.triangles)
 
 
-def test_a_third_face_at_an_edge_goes() -> None:
+def test_a_third_face_at_an_edge_is_removed() -> None:
     ball = sphere()
     a, b, _ = ball.triangles[100]
     fin = triangle(np.concatenate([ball.positions[[a, b]], ball.positions[[a]] * 1.001]))
@@ -69,7 +69,7 @@ def test_a_third_face_at_an_edge_goes() -> None:
     assert len(cleaned.surface.triangles) == len(ball.triangles)
 
 
-def test_dust_goes_and_what_is_only_small_stays() -> None:
+def test_dust_is_removed_and_small_parts_with_detail_stay() -> None:
     ball = sphere(60, 80)
     dust = triangle(ball.positions[ball.triangles[0]] * 1e-2 + 3)
     bead = Surface(ball.positions * 0.05 - 2, ball.triangles, ball.kinds, ball.uv)
@@ -87,11 +87,11 @@ def test_small_holes_are_closed_and_large_openings_kept() -> None:
     cleaned, notes = clean(with_faces(torn, np.zeros((0, 3), np.int64)))
     assert len(notes) == 1
     assert notes[0].endswith("added to close holes")
-    assert 70 <= len(open_edges(cleaned.surface.triangles)) <= 90  # the large opening alone
+    assert 70 <= len(open_edges(cleaned.surface.triangles)) <= 90  # only the large opening
     assert len(cleaned.corners("COLOR_0")) == len(cleaned.surface.triangles) == len(cleaned.surface.uv)
 
 
-def test_a_glb_is_cleaned_only_when_asked(build: Build) -> None:
+def test_a_glb_is_cleaned_only_if_the_setting_is_on(build: Build) -> None:
     def doubled() -> make.Maker:
         maker = make.Maker()
         positions, _, _, triangles = make.bumpy_sphere(12, 16)

@@ -1,4 +1,4 @@
-"""The geometric error is an upper bound of the true distance both ways, and a tight one."""
+"""The geometric error is a tight upper bound of the true two-sided distance."""
 
 from __future__ import annotations
 
@@ -52,33 +52,33 @@ def test_parallel_planes_are_their_gap_apart(gap: float) -> None:
 
 
 @given(height=lengths)
-def test_a_lost_spike_is_its_height(height: float) -> None:
+def test_a_removed_spike_counts_with_its_height(height: float) -> None:
     spiked = sheet(8, 8, lambda x, z: np.where((x == 0.5) & (z == 0.5), height, 0.0))
     assert_tight(geometric_error(spiked, sheet(2, 2), FLOOR).bound, height)
 
 
 @given(overhang=lengths)
-def test_a_tier_that_reaches_past_its_source_is_that_far_off(overhang: float) -> None:
-    """The way from the source to the tier alone is zero here."""
+def test_a_tier_that_extends_past_its_source_counts_with_its_overhang(overhang: float) -> None:
+    """The one-sided distance from the source to the tier is zero."""
     wide = sheet(2, 2)
     wide = Surface(wide.positions * [1 + overhang, 1, 1], wide.triangles, wide.kinds, wide.uv)
     assert_tight(geometric_error(sheet(8, 8), wide, FLOOR).bound, overhang)
 
 
 @given(distance=lengths)
-def test_a_component_that_vanished_is_as_far_as_it_was(distance: float) -> None:
+def test_a_removed_component_counts_with_its_distance(distance: float) -> None:
     speck = Surface(sheet(1, 1).positions * 0.01, *(lambda s: (s.triangles, s.kinds, s.uv))(sheet(1, 1)))
     source = merge([sheet(6, 6), moved(speck, (0.5, distance, 0.5))])
     assert_tight(geometric_error(source, sheet(3, 3), FLOOR).bound, distance)
 
 
-def test_a_surface_is_no_distance_from_itself() -> None:
+def test_a_surface_has_no_distance_from_itself() -> None:
     bumpy = sheet(20, 20, lambda x, z: np.sin(9 * x) * np.cos(7 * z))
     assert geometric_error(bumpy, bumpy, FLOOR).bound <= 2 * FLOOR
 
 
 @given(seed=st.integers(0, 2**32 - 1), fine=st.integers(1, 12), coarse=st.integers(1, 6))
-def test_no_sample_of_any_two_soups_is_further_than_the_bound(seed: int, fine: int, coarse: int) -> None:
+def test_no_sample_of_two_triangle_soups_exceeds_the_bound(seed: int, fine: int, coarse: int) -> None:
     rng = np.random.default_rng(seed)
     one = surface(rng.random((fine * 3, 3)), np.arange(fine * 3).reshape(-1, 3))
     other = surface(rng.random((coarse * 3, 3)), np.arange(coarse * 3).reshape(-1, 3))
@@ -88,7 +88,7 @@ def test_no_sample_of_any_two_soups_is_further_than_the_bound(seed: int, fine: i
     assert bound <= 1.15 * sampled + 2 * FLOOR
 
 
-def test_the_sampled_distance_finds_a_known_one() -> None:
+def test_the_sampled_distance_matches_known_distances() -> None:
     point = np.array([[0.3, 2.0, 0.3], [-3.0, 4.0, 0.5], [0.25, 0.0, 0.25]])
     flat = sheet(40, 40)
     assert Target(flat).distances(point) == pytest.approx([2, 5, 0], abs=1e-12)
@@ -106,7 +106,7 @@ def torus() -> make.Maker:
 
 
 def terrain() -> make.Maker:
-    """An open patch of hills, whose border is nobody's neighbour."""
+    """An open patch of hills: its border has no neighbouring region."""
     hills = sheet(110, 110, lambda x, z: 0.1 * np.sin(9 * x + 4 * z) * np.cos(8 * z) + 0.02 * np.sin(61 * x * z))
     return drawn(hills.positions, hills.triangles)
 
@@ -122,7 +122,7 @@ def drawn(positions: np.ndarray, triangles: np.ndarray) -> make.Maker:
 
 
 @pytest.mark.parametrize("made", [sphere, torus, terrain])
-def test_the_stated_error_of_a_region_bounds_what_samples_find(
+def test_the_stated_error_of_a_region_bounds_the_sampled_distance(
     build: Callable[..., Built], made: Callable[[], make.Maker]
 ) -> None:
     built = build(made(), settings=Settings(leaf_triangles=1200, base_triangles=600))
@@ -136,5 +136,5 @@ def test_the_stated_error_of_a_region_bounds_what_samples_find(
         stated = max(r["error"] for r in tree["regions"] if r["tier"] == tier)
         sampled = sampled_distance(source, merge(parts))
         assert sampled <= stated
-        if tier < max(tiers):  # the finest is off by rounding, whose bound is not searched for
+        if tier < max(tiers):  # the finest tier differs by rounding only, and its bound is not tightened
             assert stated <= 1.3 * sampled

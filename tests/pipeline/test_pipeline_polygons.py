@@ -1,4 +1,4 @@
-"""Polygons are cut into triangles that cover them, and nothing else."""
+"""Polygons are cut into triangles that cover exactly the polygon."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_a_star_shaped_polygon_is_covered_once(seed: int, count: int, axis: int)
     triangles = triangulate(np.roll(flat, axis, axis=1).tolist())
     assert len(triangles) == count - 2
     areas = [signed_area(flat[list(t)]) for t in triangles]
-    assert min(areas) >= -1e-12  # all wound as the polygon
+    assert min(areas) >= -1e-12  # all with the winding of the polygon
     assert np.isclose(sum(areas), signed_area(flat))
 
 
-def test_what_has_no_area_still_becomes_triangles() -> None:
+def test_a_polygon_without_area_still_becomes_triangles() -> None:
     line = [[float(x), 0.0, 0.0] for x in range(6)]
     assert len(triangulate(line)) == 4
     assert len(triangulate([[0, 0, 0], [1, 1, 0], [1, 0, 0], [0, 1, 0]])) == 2  # crosses itself

@@ -1,4 +1,4 @@
-"""What simplification keeps: thin spikes, the direction of normals, the place of materials."""
+"""Simplification keeps thin spikes, the directions of normals and the places of materials."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_normals_are_within_ten_degrees_at_half_the_triangles(build: Build) -> N
 
 
 @pytest.mark.parametrize("triangles", [1, 2, 5, 300, None])
-def test_closest_points_are_those_that_looking_at_every_triangle_finds(triangles: int | None) -> None:
+def test_closest_points_match_a_search_of_every_triangle(triangles: int | None) -> None:
     ball, _ = spiked_ball()
     ball = Surface(ball.positions, ball.triangles[:triangles], ball.kinds[:triangles], ball.uv[:triangles])
     points = np.random.default_rng(3).normal(size=(500, 3)) * np.geomspace(1e-3, 1e3, 500)[:, None]
@@ -85,7 +85,7 @@ def test_closest_points_are_those_that_looking_at_every_triangle_finds(triangles
 
 
 def chequered(cells: int, side: int) -> Surface:
-    """A hilly square whose materials change from cell to cell: more lines than a coarse tier has room for."""
+    """A hilly square with materials that change from cell to cell: more lines than a coarse tier can keep."""
     u, v = (g.reshape(-1) for g in np.meshgrid(np.linspace(0, 1, side + 1), np.linspace(0, 1, side + 1)))
     positions = np.stack([u, 0.05 * np.sin(9 * u) * np.cos(7 * v), v], axis=1)
     quad = (np.arange(side)[:, None] * (side + 1) + np.arange(side)).reshape(-1)
@@ -96,7 +96,7 @@ def chequered(cells: int, side: int) -> Surface:
     return merge([Surface(positions, triangles, kinds, positions[triangles][:, :, [0, 2]].copy())])
 
 
-def test_a_surface_on_its_own_materials_does_not_stray() -> None:
+def test_a_surface_has_no_stray_share_against_itself() -> None:
     board = chequered(4, 24)
     assert stray_share(board, board) == 0
     swapped = Surface(board.positions, board.triangles, 1 - board.kinds, board.uv)
@@ -106,7 +106,7 @@ def test_a_surface_on_its_own_materials_does_not_stray() -> None:
 def test_the_coarsest_tier_shows_at_most_three_per_cent_in_the_wrong_material() -> None:
     board = chequered(24, 32)
     alone = simplify(board, 540)
-    assert stray_share(board, alone) > STRAY_SHARE  # what the collapse would do by itself
+    assert stray_share(board, alone) > STRAY_SHARE  # the collapse alone
     kinds = tuple(PrimitiveKind(k, ("POSITION", "TEXCOORD_0")) for k in (0, 1))
     origin = TreeSource("static", (), None, 1.0, kinds, Source(board, board.triangles, {}))
     root = build_tree(origin, 540, Settings(), start_locally).regions[0]

@@ -1,4 +1,4 @@
-"""How a tree is planned: border share, depth, the errors an artist asks for, nodes that stay addressable."""
+"""The plan of a tree: border share, depth, the errors that settings request, addressable nodes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Build = Callable[..., Built]
 
 
 def sheets(layers: int, side: int, hills: float = 0.2) -> make.Maker:
-    """Wavy squares of `side`² quads, one above the other, that touch nowhere; `hills` is how high they reach."""
+    """Wavy squares of `side`² quads, one above the other, that do not touch. hills: the height of their waves."""
     u, v = (g.reshape(-1) / side for g in np.meshgrid(np.arange(side + 1), np.arange(side + 1)))
     quad = np.arange(side)[:, None] * (side + 1) + np.arange(side)[None, :]
     a, b, c, d = (quad.reshape(-1) + k for k in (0, 1, side + 1, side + 2))
@@ -57,13 +57,13 @@ def test_border_vertices_stay_under_a_quarter_of_any_regions_triangles(build: Bu
     assert validate(built.root).findings == ()
 
 
-def test_open_edges_of_the_model_itself_are_simplified_too(build: Build) -> None:
+def test_open_edges_of_the_model_are_simplified_too(build: Build) -> None:
     tiers = by_tier(build(sheets(2, 150), settings=Settings(leaf_triangles=4000, base_triangles=600)))
     first, last = (merge(list(tiers[t].values())) for t in (min(tiers), max(tiers)))
     assert len(open_edges(first.triangles)) < 0.5 * len(open_edges(last.triangles))
 
 
-def test_depth_bounds_how_often_a_tree_is_split(build: Build) -> None:
+def test_depth_limits_the_levels_of_a_tree(build: Build) -> None:
     for depth, leaves in ((0, 1), (1, 4)):
         built = build(make.textured_sphere(60, 100), f"d{depth}", Settings(leaf_triangles=500, depth=depth))
         regions = built.manifest["trees"][0]["regions"]
@@ -72,7 +72,7 @@ def test_depth_bounds_how_often_a_tree_is_split(build: Build) -> None:
 
 def test_tiers_finer_than_the_finest_error_are_left_out(build: Build) -> None:
     full = errors(build(make.textured_sphere(120, 160), "full"))
-    asked = full[1] * 1.2  # rounding may take an eighth of it
+    asked = full[1] * 1.2  # rounding may use an eighth of it
     for name, length in (("metres", f"{asked:.6f}"), ("percent", f"{asked / diagonal() * 100:.6f}%")):
         some = errors(build(make.textured_sphere(120, 160), name, Settings(finest_error=length)))
         assert len(some) == 2 < len(full)
@@ -100,7 +100,7 @@ def test_a_tier_that_hardly_lowers_the_error_is_dropped(build: Build) -> None:
         build(sheets(1, 150, hills), name, Settings(tier_ratio=2)).manifest["trees"][0]["regions"]
         for name, hills in (("flat", 0.0), ("hilly", 0.2))
     )
-    # Few triangles lie as well on a plane as many: between the base and the artist's own nothing is gained.
+    # Few triangles fit a plane as well as many: no tier between the base and the source lowers the error.
     assert {region["tier"] for region in flat} == {0, 1}
     assert max(region["tier"] for region in hilly) > 1
     assert flat[-1]["triangles"] == hilly[-1]["triangles"]
@@ -119,7 +119,7 @@ def errors(built: Built) -> list[float]:
     return [found[t] for t in sorted(found)]
 
 
-def test_nodes_with_extras_or_named_stay_addressable(build: Build) -> None:
+def test_nodes_with_extras_or_a_kept_name_stay_addressable(build: Build) -> None:
     def furnished() -> make.Maker:
         maker = make.Maker()
         positions, _, _, triangles = make.bumpy_sphere(8, 12)

@@ -1,4 +1,4 @@
-"""A tree of gaze regions: no cracks, true errors, bounds that hold, whatever cut is drawn."""
+"""A tree of gaze regions: any cut is without cracks, and errors and bounds hold."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from streamxr.pipeline.trees.scene import read_scene
 
 @pytest.fixture(scope="session")
 def surfaces(tree: Built) -> dict[int, Surface]:
-    """Every region as a decoder sees it."""
+    """The decoded surface of every region."""
     return decoded_regions(tree, tree.manifest["trees"][0])
 
 
@@ -37,7 +37,7 @@ def test_the_sample_splits_twice_below_a_chain(tree: Built) -> None:
     assert counts.tolist() == [1, 1, 4, 16]
 
 
-def test_regions_of_all_tiers_are_of_about_one_size(tree: Built) -> None:
+def test_regions_of_all_tiers_have_about_the_same_size(tree: Built) -> None:
     split = [r["triangles"] for r in tree.manifest["trees"][0]["regions"] if r["tier"] >= 1]
     assert max(split) < 1.6 * min(split)
 
@@ -57,15 +57,15 @@ def test_no_cut_has_a_crack(tree: Built, surfaces: dict[int, Surface], data: st.
     assert len(open_edges(drawn.triangles)) == 0
 
 
-def test_validation_compares_the_borders_and_finds_nothing(tree: Built) -> None:
+def test_validation_compares_all_borders_without_findings(tree: Built) -> None:
     result = validate(tree.root)
     assert result.findings == ()
     assert result.borders == 4
 
 
 def gapped() -> make.Maker:
-    """Two halves of a wavy sheet, of which one has a vertex more between any two of the other along the middle, a
-    little beside the line: a row of gaps, where the first split is."""
+    """Two halves of a wavy sheet that meet at the first split. Along the middle, one half has an additional vertex
+    between any two of the other, a little beside the line: a row of gaps."""
     grids, triangles, start = [], [], 0
     for columns, rows, left in ((80, 40, -1.0), (40, 80, 0.0)):
         u, v = np.meshgrid(np.arange(columns + 1), np.arange(rows + 1))
@@ -88,13 +88,13 @@ def test_gaps_of_the_source_along_a_border_are_the_same_in_all_tiers(build: Call
     assert result.borders == 4
 
 
-def test_errors_strictly_fall_down_the_tree(tree: Built) -> None:
+def test_children_have_smaller_errors_than_their_region(tree: Built) -> None:
     regions = tree.manifest["trees"][0]["regions"]
     for region in regions:
         assert all(regions[child]["error"] < region["error"] for child in region["children"])
 
 
-def test_the_error_is_a_bound_that_independent_samples_come_near(tree: Built, surfaces: dict[int, Surface]) -> None:
+def test_the_error_is_a_tight_bound_of_independent_samples(tree: Built, surfaces: dict[int, Surface]) -> None:
     regions = tree.manifest["trees"][0]["regions"]
     source = source_surface(tree)
     for tier in (0, 1, 2):
@@ -106,7 +106,7 @@ def test_the_error_is_a_bound_that_independent_samples_come_near(tree: Built, su
 
 
 def furthest(a: Surface, b: Surface, samples: int = 100_000) -> float:
-    """Largest distance from random points and the vertices of `a` to `b`, by MeshLab's own sampling-free query."""
+    """The largest distance from random points and vertices of `a` to `b`, by MeshLab's exact distance to a mesh."""
     rng = np.random.default_rng(5)
     _, area = face_normals(a.positions, a.triangles)
     chosen = rng.choice(len(area), samples, p=area / area.sum())
@@ -122,14 +122,14 @@ def furthest(a: Surface, b: Surface, samples: int = 100_000) -> float:
     return float(np.abs(meshes.mesh(1).vertex_scalar_array()).max())
 
 
-def test_spheres_hold_regions_and_descendants(tree: Built, surfaces: dict[int, Surface]) -> None:
+def test_spheres_enclose_regions_and_their_descendants(tree: Built, surfaces: dict[int, Surface]) -> None:
     for index, family in families(tree):
         x, y, z, radius = tree.manifest["trees"][0]["regions"][index]["sphere"]
         for member in family:
             assert np.linalg.norm(surfaces[member].positions - [x, y, z], axis=1).max() <= radius
 
 
-def test_cones_hold_the_normals_of_regions_and_descendants(tree: Built, surfaces: dict[int, Surface]) -> None:
+def test_cones_enclose_the_normals_of_regions_and_their_descendants(tree: Built, surfaces: dict[int, Surface]) -> None:
     cones = 0
     for index, family in families(tree):
         cone = tree.manifest["trees"][0]["regions"][index]["cone"]
@@ -157,13 +157,13 @@ def test_every_file_passes_the_khronos_validator(tree: Built) -> None:
     assert khronos_errors(files) == {}
 
 
-def test_dracos_own_decoder_sees_the_same_bits(tree: Built) -> None:
+def test_dracos_own_decoder_gives_the_same_bits(tree: Built) -> None:
     streams, different = decoders_differ(sorted((tree.root / "o").rglob("*.glb")))
     assert streams > 20
     assert different == []
 
 
-def test_every_refinement_names_materials_and_holds_no_picture(tree: Built) -> None:
+def test_every_refinement_names_its_materials_and_has_no_picture(tree: Built) -> None:
     base = tree.manifest["base"]["uri"]
     for path in sorted((tree.root / "o").rglob("*.glb")):
         document, _ = unpack(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Texture coordinates are as fine as the pictures on them, and follow only a picture's size."""
+"""The precision of texture coordinates follows the size of their pictures, and nothing else of these."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_step_is_at_most_a_quarter_of_a_texel(texels: int, span: float, start:
     uv = start + span * np.random.default_rng(1).random((50, 2))
     positions = np.random.default_rng(2).uniform(-1, 1, (50, 3))
     triangles = np.arange(48).reshape(-1, 3)
-    numbers = np.repeat(np.arange(50, dtype=np.float32)[:, None], 3, axis=1)  # a target tells which vertex is which
+    numbers = np.repeat(np.arange(50, dtype=np.float32)[:, None], 3, axis=1)  # a target that identifies each vertex
     attributes = {"POSITION": positions, "TEXCOORD_0": uv}
     encoded = encode_primitive(attributes, triangles, GRID, Settings(), [{"POSITION": numbers}], texels=texels)
     order = encoded.targets[0]["POSITION"][:, 0].astype(int)
@@ -32,14 +32,14 @@ def test_a_step_is_at_most_a_quarter_of_a_texel(texels: int, span: float, start:
     assert moved <= 0.5 * 0.25 / texels + float32
 
 
-def test_bits_are_no_more_than_that_needs() -> None:
+def test_there_are_no_more_bits_than_that_step_needs() -> None:
     unit = np.array([[0.0, 0.0], [1.0, 0.5]])
-    assert uv_bits(unit, 2048) == 14  # 8,192 steps and one value more
+    assert uv_bits(unit, 2048) == 14  # 8,192 steps need one value more
     assert uv_bits(unit * 0.5, 2048) == 13
     assert uv_bits(unit * 1000, 8192) == MAX_UV_BITS
 
 
-def test_texels_count_the_largest_finest_level_and_its_repeats() -> None:
+def test_texels_are_those_of_the_largest_finest_level_times_its_repeats() -> None:
     maker = make.Maker()
     small, large = (maker.picture(make.noise(side)) for side in (64, 256))
     tiled = {"index": small, "extensions": {"KHR_texture_transform": {"scale": [6, 1]}}}
@@ -57,7 +57,7 @@ def geometry(built: Built) -> list[str]:
 
 
 @pytest.mark.parametrize("side", [64, 2048])
-def test_repainting_a_picture_changes_no_geometry_but_its_size_may(build: Callable[..., Built], side: int) -> None:
+def test_repainting_a_picture_changes_no_geometry(build: Callable[..., Built], side: int) -> None:
     plain, other = np.zeros((side, side, 3), np.uint8), np.full((side, side, 3), 99, np.uint8)
     built = []
     for number, pixels in enumerate((plain, other)):
