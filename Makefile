@@ -27,11 +27,10 @@ setup:
 
 installed: $(STAMPS)/python $(VIEWER)
 
-# Test files run beside each other, one process for each core; ARGS='-n 0' runs them in one process.
 test: setup
 	@scripts/system-deps.sh test
 	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(PY) -m pytest $(ARGS)
 
 # The long tests: thousands of mutated models. ARGS=--models=DIR mutates the models below DIR too.
 soak: setup

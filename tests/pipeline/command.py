@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from builds import BUNDLES
+from streamxr.pipeline.bundle.files import CATALOGUE
 
 STREAMXR = str(Path(sys.executable).with_name("streamxr"))
 
@@ -29,8 +30,9 @@ def run(
         env={**os.environ, **(environment or {})},
         preexec_fn=before,
     )
-    if "-o" in arguments:
-        BUNDLES.add(Path(str(arguments[arguments.index("-o") + 1])))
+    output = Path(str(arguments[arguments.index("-o") + 1])) if "-o" in arguments else None
+    if output is not None and (output / CATALOGUE).exists():  # a first build that fails leaves no catalogue
+        BUNDLES.add(output)
     return done
 
 

@@ -86,7 +86,7 @@ def test_pictures_in_the_base_lose_half_their_width_before_the_first_animation_l
 def test_animations_stay_if_they_are_a_small_part_of_a_large_base(build: Build) -> None:
     built = build(make.dancing_arm(SHORT), settings=Settings(base_bytes=1_000))
     assert base_animations(built) == ["dance 0"]
-    assert any("over 1,000" in note for note in built.report.notes)
+    assert any("over its limit of 1,000" in note for note in built.report.notes)
 
 
 def test_a_keyframes_file_moves_the_nodes_of_the_base_as_the_source_does(build: Build, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_animations_whose_extensions_refer_to_the_base_stay_in_it(build: Build) 
     maker.json["animations"][0]["channels"][0]["target"] = target
     built = build(maker)
     assert base_animations(built) == ["dance 0"]
-    assert any("over 60,000" in note for note in built.report.notes)
+    assert any("over its limit of 60,000" in note for note in built.report.notes)
 
 
 def test_the_same_model_has_the_same_keyframes_files(build: Build) -> None:
