@@ -11,6 +11,7 @@ import argparse
 import copy
 import io
 import json
+import os
 import random
 import re
 import struct
@@ -27,6 +28,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import threemf_maker
 from builds import build_file
@@ -253,11 +255,13 @@ def fuzz(
     among: Sequence[tuple[str, Files]],
     *,
     seconds: float = SECONDS,
+    check_bounds: bool = False,
     on_outcome: Callable[[int, str], None] = lambda _, __: None,
 ) -> tuple[Counter[str], list[Finding]]:
     """Try mutants one after the other, in a process with limits.
 
     A mutant that kills the process or takes too long is a finding; the next mutant gets a new process.
+    check_bounds: compile the loops with checks of array bounds, so that an index outside an array is a finding too.
     """
     outcomes: Counter[str] = Counter()
     findings = []
@@ -265,7 +269,7 @@ def fuzz(
     try:
         for number in numbers:
             if worker is None:
-                worker = _start(among)
+                worker = _start(among, check_bounds=check_bounds)
             process, pipe = worker
             pipe.send(number)
             text = f"took longer than {seconds} s"
@@ -293,11 +297,12 @@ def fuzz(
     return outcomes, findings
 
 
-def _start(among: Sequence[tuple[str, Files]]) -> tuple[SpawnProcess, Connection]:
+def _start(among: Sequence[tuple[str, Files]], *, check_bounds: bool) -> tuple[SpawnProcess, Connection]:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, among), daemon=True)
-    process.start()
+    with patch.dict(os.environ, {"NUMBA_BOUNDSCHECK": "1"} if check_bounds else {}):
+        process.start()
     theirs.close()
     return process, ours
 
@@ -332,6 +337,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--models", type=Path, help="mutate the models below this folder instead of small ones")
     parser.add_argument("--keep", type=Path, help="write the files of each mutant there")
+    parser.add_argument("--check-bounds", action="store_true", help="also find indices outside arrays in the loops")
     arguments = parser.parse_args()
     among = models_below(arguments.models) if arguments.models else seeds()
     numbers = range(arguments.first, arguments.first + arguments.count)
@@ -346,7 +352,7 @@ def main() -> None:
         if text not in ("built", "refused"):
             print(f"--- {number} ({among[number % len(among)][0]})\n{text}", flush=True)
 
-    outcomes, findings = fuzz(numbers, among, on_outcome=show)
+    outcomes, findings = fuzz(numbers, among, check_bounds=arguments.check_bounds, on_outcome=show)
     print(dict(outcomes))
     sys.exit(bool(findings))
 
