@@ -45,12 +45,11 @@ class Processes:
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, name: str, *command: str | Path, niceness: int = 0) -> None:
-        """Start a process whose output goes to a log. niceness: how far it steps back behind the others."""
-        prefix = ["nice", "-n", str(niceness)] if niceness and os.name == "posix" else []
+    def start(self, name: str, *command: str | Path) -> None:
+        """Start a process whose output goes to a log."""
         with self.log(name).open("wb") as log:
             self._running[name] = subprocess.Popen(
-                [*prefix, *map(str, command)], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+                [*map(str, command)], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
             )
 
     def log(self, name: str) -> Path:
@@ -160,15 +159,19 @@ def build_samples(processes: Processes, clock: Clock) -> None:
     if not all((SOURCES / f"{name}.glb").exists() for name in (FIRST, *OTHERS)):
         clock.say("making the sample models: about 40 s of processor time, once")
     processes.start("samples", *make, FIRST)
-    processes.start("more-samples", *make, *OTHERS, niceness=19)
     if not code_cache.is_ready():
         clock.say("compiling the mesh loops: about 30 s of processor time, once for each version")
         processes.start("compiler", sys.executable, "-m", "streamxr.pipeline.warm_up")
         processes.start("compiler-from-end", sys.executable, "-m", "streamxr.pipeline.warm_up", "--from-end")
     built: dict[Path, int] = {}
+    others_started = False
     while True:
         preparing = [name for name in ("samples", "more-samples") if processes.is_running(name)]
         compiling = [name for name in ("compiler", "compiler-from-end") if processes.is_running(name)]
+        if not compiling and "samples" not in preparing and not others_started:
+            processes.start("more-samples", *make, *OTHERS)  # not earlier: they would delay the first model
+            others_started = True
+            continue
         found = {path: path.stat().st_mtime_ns for path in SOURCES.rglob("*.*") if path.is_file()}
         models = {path: time_ns for path, time_ns in found.items() if path.suffix != ".part"}
         if models != built and not compiling:
