@@ -20,6 +20,13 @@ DEVELOPMENT = PROJECT["dependency-groups"]["dev"]
 # The folder whose code each extra is for.
 FOLDERS = {"pipeline": "pipeline", "relay": "relay"}
 DEVELOPMENT_FOLDERS = ("tests", "scripts", "models", "benchmarks")
+# Folders with packages of their own in requirements.in, which only the make target of the folder installs: by module.
+OWN_PACKAGES = {
+    "benchmarks/pictures": {
+        "flip_evaluator": "flip-evaluator",
+        "skimage": "scikit-image",
+    }
+}
 # Development packages that run as programs, or that other tools load: not imported.
 PROGRAMS = {
     "check-jsonschema": "tests run it on workflows and on the compose file",
@@ -50,15 +57,25 @@ def files_below(*folders: str) -> list[Path]:
 
 
 def imported(*folders: str) -> set[str]:
-    """The distributions that the Python files below these folders import, in functions or not."""
+    """The distributions that the Python files below these folders import, in functions or not.
+
+    Modules of OWN_PACKAGES do not count in their folder.
+    """
     owners = packages_distributions()
     files = files_below(*folders)
     scripts = {path.stem for path in files} | {path.parent.name for path in files}
-    modules = {module for path in files for module in modules_of(path)} - {*sys.stdlib_module_names, "streamxr"}
+    modules = {module for path in files for module in modules_of(path) if module not in own_modules(path)}
+    modules -= {*sys.stdlib_module_names, "streamxr"}
     foreign = {module for module in modules if module in owners or module not in scripts}
     unknown = {module for module in foreign if module not in owners}
     assert not unknown, f"no installed package has {unknown}"
     return names_of(owner for module in foreign for owner in owners[module])
+
+
+def own_modules(path: Path) -> set[str]:
+    """The modules that a file may import beside those of the project's packages."""
+    folder = path.relative_to(ROOT).parent.as_posix()
+    return set(OWN_PACKAGES.get(folder, ()))
 
 
 def modules_of(path: Path) -> Iterator[str]:
@@ -97,3 +114,28 @@ def test_development_packages_are_imported_or_run() -> None:
 def test_tests_and_tools_import_only_named_packages() -> None:
     named = names_of(BASE) | names_of(DEVELOPMENT) | names_of(r for extra in EXTRAS.values() for r in extra)
     assert imported(*DEVELOPMENT_FOLDERS) - named == set()
+
+
+@pytest.mark.parametrize("folder", OWN_PACKAGES)
+def test_a_folder_imports_every_package_of_its_own(folder: str) -> None:
+    lines = (ROOT / folder / "requirements.in").read_text("utf-8").splitlines()
+    assert names_of(line for line in lines if line and not line.startswith("#")) == set(OWN_PACKAGES[folder].values())
+    modules = {module for path in files_below(folder) for module in modules_of(path)}
+    assert set(OWN_PACKAGES[folder]) - modules == set()
+
+
+@pytest.mark.parametrize("folder", OWN_PACKAGES)
+def test_the_locked_packages_of_a_folder_have_the_projects_versions(folder: str) -> None:
+    ours, own = (pinned(ROOT / path) for path in ("requirements.lock", f"{folder}/requirements.txt"))
+    shared = set(ours) & set(own)
+    assert shared
+    assert {name: own[name] for name in shared} == {name: ours[name] for name in shared}
+
+
+def pinned(path: Path) -> dict[str, set[str]]:
+    """The requirements of a file with pinned versions, by name."""
+    found: dict[str, set[str]] = {}
+    for line in path.read_text("utf-8").splitlines():
+        if "==" in line and not line.startswith((" ", "#")):
+            found.setdefault(name_of(line), set()).add(line.rstrip(" \\"))
+    return found

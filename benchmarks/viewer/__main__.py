@@ -16,12 +16,13 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from page_loads import CHROMIUM_FLAGS, PageLoad, chromium, load_page
+from page_loads import PageLoad, load_page
 from playwright.sync_api import sync_playwright
 from sites import LOADERS, make_site, serving
 
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
+from chromium import FLAGS, chromium  # noqa: E402
 from reporting import processor, table  # noqa: E402
 
 ROOT = HERE.parents[1]
@@ -45,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         site = make_site(options.model, Path(scratch))
         loads: dict[str, list[PageLoad]] = {name: [] for name in LOADERS}
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(CHROMIUM_FLAGS))
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
         with serving(site.folder) as url:
             for run in range(runs):
                 # Interleaved, so that other load on the machine affects all loaders.

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
 from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Browser
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-# SwiftShader draws without a GPU. The sandbox does not work for root, as in a container.
-CHROMIUM_FLAGS = (
-    "--no-sandbox",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    # One loader requests its decoders from other hosts first; these requests fail at once, on every machine.
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-)
 MAPS = 6  # of the helmet's material in three.js; occlusion, roughness and metalness share one picture
 PATIENCE_MS = 60_000
 SETTLE_MS = 1000  # in which decoders are fetched and scripts compiled
@@ -52,13 +39,6 @@ class PageLoad:
     def __str__(self) -> str:
         first = f"first {self.first_s:.3f} s with {self.first_bytes:,} B"
         return f"{first}, full {self.full_s:.2f} s with {self.full_bytes:,} B"
-
-
-def chromium() -> str:
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    if path is None:
-        sys.exit("Chromium was not found: install it (apt install chromium) or set CHROMIUM to its path")
-    return path
 
 
 def load_page(
