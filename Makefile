@@ -4,7 +4,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup installed test soak check check-python check-viewer release format lock system samples bench-pipeline bench-viewer bench-relay lab clean
+.PHONY: demo setup installed test soak check check-python check-viewer loops-from-start loops-from-end release format lock system samples bench-pipeline bench-viewer bench-relay lab clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,8 +29,8 @@ installed: $(STAMPS)/python $(VIEWER)
 
 test: setup
 	@scripts/system-deps.sh test
-	@$(MAKE) --no-print-directory check
-	@$(PY) -m pytest $(ARGS)
+	@$(MAKE) --no-print-directory -j2 check-python check-viewer loops-from-start loops-from-end
+	@$(PY) -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # The long tests: thousands of mutated models. ARGS=--models=DIR mutates the models below DIR too.
 soak: setup
@@ -49,6 +49,13 @@ check-python:
 
 check-viewer:
 	@cd viewer && npm run --silent types && npm run --silent lint && npm run --silent test
+
+# Two processes compile the mesh loops, so that no test does.
+loops-from-start:
+	@$(PY) -m streamxr.pipeline.warm_up
+
+loops-from-end:
+	@$(PY) -m streamxr.pipeline.warm_up --from-end
 
 # Builds wheel and npm package into .cache/release/ and checks both in empty environments.
 release: setup

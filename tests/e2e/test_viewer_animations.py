@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, Route
 from servers import Site, script, serve
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.gltf.accessors import read_accessor
-from visit import Visit
+from visit import Visit, new_context
 
 Open = Callable[..., Visit]
 
@@ -203,7 +203,7 @@ def test_a_page_can_request_any_animation_and_receives_it_or_an_error(visit: Ope
 
 
 def test_an_element_plays_the_named_animation_and_fetches_no_other(browser: Browser, dancers: Bundle) -> None:
-    context = browser.new_context(viewport={"width": 320, "height": 240})
+    context = new_context(browser, (320, 240))
     page: Page = context.new_page()
     requested: list[str] = []
     page.on("request", lambda request: requested.append(request.url))

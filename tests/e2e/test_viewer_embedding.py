@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route
 from servers import Site, serve
-from visit import PATIENCE_MS, Visit
+from visit import PATIENCE_MS, Visit, new_context
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "viewer" / "examples"
@@ -43,7 +43,7 @@ def visit_page(browser: Browser, examples: Site) -> Iterator[Open]:
     contexts = []
 
     def opened(path: str, html: str | None = None, *, script: str | None = None) -> Page:
-        context = browser.new_context(viewport={"width": 640, "height": 480})
+        context = new_context(browser, (640, 480))
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)

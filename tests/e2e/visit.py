@@ -7,9 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Browser, CDPSession, Page, Request, Route
+from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, Request, Route
 from servers import Site
 
+# Chromium calls SwiftShader a GPU if a flag asked for it. This context option then returns nothing, as it does for a
+# visitor without a GPU, and the page draws without antialiasing and with smaller shadows: in a third of the time.
+WITHOUT_GPU = """{
+    const { getContext } = HTMLCanvasElement.prototype;
+    HTMLCanvasElement.prototype.getContext = function (kind, options) {
+        return options?.failIfMajorPerformanceCaveat ? null : getContext.call(this, kind, options);
+    };
+}"""
 PATIENCE_MS = 150_000  # longer than a slow, shared CPU needs to draw, so only a hang takes this long
 MEGABIT = 1_000_000 / 8
 
@@ -33,6 +41,13 @@ SETTLED = """() => {
 }"""
 
 
+def new_context(browser: Browser, size: tuple[int, int], **options: Any) -> BrowserContext:
+    """A browser context with an empty cache, whose pages know that they have no GPU."""
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **options)
+    context.add_init_script(WITHOUT_GPU)
+    return context
+
+
 class Visit:
     def __init__(
         self,
@@ -47,9 +62,7 @@ class Visit:
     ) -> None:
         self.site = site
         # The servers of the tests have self-signed certificates.
-        self.context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]}, ignore_https_errors=site.url.startswith("https:")
-        )
+        self.context = new_context(browser, size, ignore_https_errors=site.url.startswith("https:"))
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE_MS)
         self.crashes: list[str] = []

@@ -7,6 +7,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from streamxr.pipeline.mesh.surface import Surface, merge
 from streamxr.pipeline.settings import Settings
 
 HERE = Path(__file__).parent
-# Every bundle that tests have built from sound models, for test_pipeline_every_bundle.py, which runs last.
+# The bundles that tests have built from sound models and that `bundle_faults` has not checked yet.
 BUNDLES: set[Path] = set()
 
 
@@ -50,6 +51,29 @@ def build_file(path: Path, root: Path, settings: Settings | None = None, *, soun
     if sound:
         BUNDLES.add(root)
     return Built(root, report, json.loads((root / report.entry["manifest"]["uri"]).read_text()))
+
+
+def bundle_faults() -> list[str]:
+    """The faults that other tools find in the files of BUNDLES, which is empty then.
+
+    The Khronos validator reads every GLB, DracoPy and Draco's JavaScript decoder (the viewer's) must decode every
+    stream to the same bits, and the viewer's parser reads every catalogue and manifest. The parser is stricter than
+    the schema: indices in range, tiers and levels that grow, unit axes.
+    """
+    roots = sorted(BUNDLES)
+    BUNDLES.clear()
+    files = [glb for root in roots for glb in sorted((root / "o").rglob("*.glb"))]
+    if not roots:
+        return []
+    with ThreadPoolExecutor() as tools:
+        invalid = tools.submit(khronos_errors, files)
+        refused = tools.submit(viewer_refusals, roots)
+        _, different = decoders_differ(files)
+        return [
+            *(f"{file}: the Khronos validator finds {errors}" for file, errors in invalid.result().items()),
+            *(f"{file}: the viewer's parser says {error}" for file, error in refused.result().items()),
+            *(f"{file}: DracoPy and Draco's JavaScript decoder differ" for file in different),
+        ]
 
 
 def khronos_errors(files: Sequence[Path]) -> dict[str, list[str]]:

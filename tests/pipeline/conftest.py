@@ -1,19 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import gltf_maker as make
 import pytest
-from builds import Built, build_file
+from builds import Built, build_file, bundle_faults
 from streamxr.pipeline.settings import Settings
 
-LAST = "test_pipeline_every_bundle.py"
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the checks of every bundle after the tests that build them."""
-    items.sort(key=lambda item: item.path.name == LAST)
+@pytest.fixture(scope="module", autouse=True)
+def every_bundle_is_sound() -> Iterator[None]:
+    """Checks every bundle of a test file after its tests; a fault is an error of the last one."""
+    yield
+    assert bundle_faults() == []
 
 
 @pytest.fixture
