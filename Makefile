@@ -4,7 +4,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup installed test soak check check-python check-viewer loops-from-start loops-from-end release format lock system samples bench-pipeline bench-viewer bench-relay lab clean
+.PHONY: demo setup installed test soak check check-python check-viewer loops-from-start loops-from-end release format lock system samples bench-pipeline bench-viewer bench-pictures bench-relay lab clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -81,6 +81,11 @@ bench-viewer: setup
 	@cd benchmarks/viewer && npm ci --loglevel=error
 	@$(PY) benchmarks/viewer --model $(MODEL) $(ARGS)
 
+# MODELS: a folder of models; ARGS=--quick for the bases beside gltfpack alone
+bench-pictures: setup $(STAMPS)/pictures
+	@scripts/system-deps.sh test
+	@$(PY) benchmarks/pictures run --models $(MODELS) $(ARGS)
+
 # ARGS=--quick for a look at it
 bench-relay: setup
 	@cd benchmarks/relay && npm ci --loglevel=error
@@ -113,6 +118,12 @@ $(STAMPS)/node: viewer/package-lock.json viewer/package.json | system
 	@cd viewer && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# The renderer and the other tools of benchmarks/pictures; Python packages have the versions of requirements.lock.
+$(STAMPS)/pictures: benchmarks/pictures/package-lock.json benchmarks/pictures/requirements.txt | $(STAMPS)/python
+	@cd benchmarks/pictures && npm ci --loglevel=error
+	@$(PY) -m pip install -q --disable-pip-version-check --require-hashes -r benchmarks/pictures/requirements.txt
+	@touch $@
+
 $(VIEWER): $(STAMPS)/node $(VIEWER_SOURCES)
 	@cd viewer && npm run --silent build
 	@touch $@
@@ -123,6 +134,8 @@ lock:
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
 	uv pip compile pyproject.toml --extra relay --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header -q -c requirements.lock -o deploy/relay.lock
+	uv pip compile benchmarks/pictures/requirements.in --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --no-header -q -c requirements.lock -o benchmarks/pictures/requirements.txt
 	rm -rf viewer/node_modules $(STAMPS)/node  # or npm leaves the other platforms' packages out
 	cd viewer && npm install --package-lock-only --no-audit --no-fund
 

@@ -24,6 +24,7 @@ DEVELOPMENT_FOLDERS = ("tests", "scripts", "models", "benchmarks")
 OWN_PACKAGES = {
     "benchmarks/pictures": {
         "flip_evaluator": "flip-evaluator",
+        "opengl_decimate": "opengl-decimate",
         "skimage": "scikit-image",
     }
 }

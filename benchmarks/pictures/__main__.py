@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,16 +14,81 @@ HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 CACHE = HERE.parents[1] / ".cache" / "bench-pictures"
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def numbers(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[int, ...] | None:
+    """The values of an option such as 1500,6000."""
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(",") if part)
+    except ValueError as error:
+        raise click.BadParameter(f"{text} is not a list of numbers such as 1500,6000") from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Draw models in Chromium from eight sides, and measure how different candidates look from their source.
 
-    Needs `npm ci` in benchmarks/pictures, and the packages of its requirements.txt.
+    `make bench-pictures` installs what this needs.
     """
     if not (HERE / "node_modules").is_dir():
         raise click.ClickException(f"three.js and the other tools are not installed: run `npm ci` in {HERE}")
+
+
+@main.command()
+@click.option(
+    "--models", type=FOLDER, required=True, help="Folder of models: glTF, GLB, OBJ, PLY, STL, OFF or 3MF, at any depth."
+)
+@click.option("--only", multiple=True, metavar="NAME", help="Judge models whose name has this part; can be repeated.")
+@click.option(
+    "--quick", is_flag=True, help="Compare only the bases, and only with gltfpack; nothing is written to docs."
+)
+@click.option(
+    "--levels", callback=numbers, metavar="N,N", show_default="1500,6000,15000,50000", help="Triangle counts."
+)
+@click.option("--bundle", type=FOLDER, help="Judge the bases and tiers of this bundle instead of building the models.")
+@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all measures here.")
+@click.option("--docs", is_flag=True, help="Write the tables into docs/benchmarks.md.")
+def run(
+    models: Path,
+    only: tuple[str, ...],
+    quick: bool,
+    levels: tuple[int, ...] | None,
+    bundle: Path | None,
+    json_path: Path | None,
+    docs: bool,
+) -> None:
+    """Judge bases and tiers of all models of a folder, beside other tools.
+
+    Prints tables as Markdown, and writes contact sheets to .cache/bench-pictures/.
+    """
+    import document
+    import judge
+    import peers
+    import report
+    import sources
+    from draw import studio
+    from sheet import write_sheet
+
+    chosen = sources.find(models, only)
+    if not chosen:
+        raise click.ClickException(f"{models} has no model" + (f" named {', '.join(only)}" if only else ""))
+    tools = peers.QUICK if quick else tuple(peers.PEERS)
+    wanted = levels if levels is not None else () if quick else judge.LEVELS
+    plan = judge.Plan(wanted, tools, tiers=not quick, equal_bytes=not quick, bundle=bundle)
+    with tempfile.TemporaryDirectory() as scratch, studio(CACHE / "pictures") as drawing:
+        judging = judge.Judge(drawing, CACHE, Path(scratch), plan)
+        rows = judge.judged(judging, chosen)
+        browser = drawing.browser
+    text = report.tables(rows)
+    print(text)
+    for part, pictures in judging.sheets.items():
+        write_sheet(CACHE / f"{part.replace(', ', '-').replace(' ', '-').replace(',', '')}.png", pictures)
+    click.echo(f"contact sheets: {CACHE}", err=True)
+    if json_path:
+        json_path.write_text("".join(json.dumps(row.as_json()) + "\n" for row in rows))
+    if docs:
+        document.write(text, browser, peers.versions())
 
 
 @main.command()

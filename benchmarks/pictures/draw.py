@@ -55,6 +55,11 @@ class Studio:
         )
         self._page: Page | None = None
 
+    @property
+    def browser(self) -> str:
+        """Name and version of the browser."""
+        return f"Chromium {self._browser.version}"
+
     def draw(self, model: Path, box: Box | None = None) -> Drawn:
         """The pictures of a GLB from cameras around `box`, by default its own. Raises DrawError."""
         drawn, _ = self.draw_with_key(model, box)

@@ -12,8 +12,9 @@ from measures import Measures
 from PIL import Image, ImageDraw, ImageFont
 
 PAPER = np.array([0.93, 0.93, 0.93])
-LINE = 15  # pixels
-VIEWS = (0, 4)  # of the eight; both fit into one cell
+LINE = 16  # pixels
+SIDE = 256  # pixels of a picture
+VIEWS = (0, 4)  # of the eight, one above the other
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,8 @@ class Cell:
 
 def write_sheet(path: Path, rows: Sequence[tuple[str, Sequence[Cell]]]) -> None:
     """Write the rows (name, cells) as one PNG."""
-    sides = [cell.drawn.pictures.shape[1] for _, cells in rows for cell in cells if cell.drawn]
-    side = max(sides, default=1)
-    width = side * max((len(cells) for _, cells in rows), default=1)
-    height = len(VIEWS) * side + 4 * LINE
+    width = SIDE * max((len(cells) for _, cells in rows), default=1)
+    height = len(VIEWS) * SIDE + 4 * LINE
     sheet = Image.new("RGB", (width, height * max(len(rows), 1)), (255, 255, 255))
     pen = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(12)
@@ -39,13 +38,13 @@ def write_sheet(path: Path, rows: Sequence[tuple[str, Sequence[Cell]]]) -> None:
         top = row * height
         pen.text((4, top + 2), name, fill=(0, 0, 0), font=font)
         for column, cell in enumerate(cells):
-            left = column * side
+            left = column * SIDE
             for line, text in enumerate(_caption(cell)):
                 pen.text((left + 4, top + LINE * (line + 1) + 2), text, fill=(0, 0, 0), font=font)
             if cell.drawn:
                 for number, view in enumerate(VIEWS):
                     picture = _on_paper(cell.drawn.pictures[view])
-                    sheet.paste(picture, (left, top + 4 * LINE + number * side))
+                    sheet.paste(picture, (left, top + 4 * LINE + number * SIDE))
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, optimize=True)
 
@@ -63,4 +62,4 @@ def _caption(cell: Cell) -> list[str]:
 def _on_paper(picture: np.ndarray) -> Image.Image:
     values = picture.astype(np.float64) / 255
     mixed = np.clip(values[..., :3] + PAPER * (1 - values[..., 3:]), 0, 1)
-    return Image.fromarray(np.round(mixed * 255).astype(np.uint8))
+    return Image.fromarray(np.round(mixed * 255).astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BOX)

@@ -1,4 +1,4 @@
-"""The pure parts of benchmarks/pictures: cameras and measures."""
+"""The pure parts of benchmarks/pictures: cameras, measures, cuts, and the search for equal counts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks" / "pictures"))
+from flat import FlatMesh
 from measures import Floats, Pictures, blurred, measure, measure_with, on_background
+from ours import cut_of
+from search import best_share
 from views import DIRECTIONS, FIELD_OF_VIEW, Box, cameras
 
 SIDE = 24
@@ -126,3 +129,61 @@ def test_a_box_without_extent_is_refused() -> None:
     for corner in ((1.0, 1.0, 1.0), (np.inf, 1.0, 1.0)):
         with pytest.raises(ValueError, match="no extent"):
             cameras(Box((1.0, 1.0, 1.0), corner))
+
+
+def test_a_cut_has_the_regions_of_its_tier_and_trees_that_end_before_it() -> None:
+    def region(tier: int, parent: int | None, *children: int) -> dict[str, object]:
+        return {"tier": tier, "parent": parent, "children": list(children)}
+
+    regions = [region(0, None, 1), region(1, 0, 2, 3), region(2, 1, 4, 5), region(2, 1), region(3, 2), region(3, 2)]
+    assert [cut_of(regions, tier) for tier in range(4)] == [{}, {0: [1]}, {1: [2, 3]}, {1: [3], 2: [4, 5]}]
+    skips = [region(0, None, 1), region(2, 0)]
+    assert [cut_of(skips, tier) for tier in range(4)] == [{}, {}, {0: [1]}, {0: [1]}]
+
+
+def test_the_search_finds_the_largest_amount_within_the_goal() -> None:
+    asked: list[float] = []
+
+    def amount(share: float) -> int:
+        asked.append(share)
+        return int(1000 * share**2)
+
+    share = best_share(amount, 250, 0.1)
+    assert 0.97 * 250 <= amount(share) <= 250
+    assert all(0 < each <= 1 for each in asked)
+
+
+def test_a_tool_that_gives_too_much_at_any_share_gives_its_least() -> None:
+    assert best_share(lambda share: 900 + int(100 * share), 500, 0.5) < 0.1
+
+
+def test_a_tool_whose_amounts_jump_past_the_goal_stays_below_it() -> None:
+    found = best_share(lambda share: 10 if share < 0.3 else 5000, 1000, 0.05)
+    assert found < 0.3
+    assert best_share(lambda share: int(100 * share), 1000, 0.5) == 1.0
+
+
+def test_a_flat_mesh_is_written_and_read_with_the_same_values(tmp_path: Path) -> None:
+    mesh = flat_mesh()
+    mesh.write(tmp_path / "mesh.flat")
+    read = FlatMesh.read(tmp_path / "mesh.flat")
+    assert list(read.attributes) == list(mesh.attributes)
+    for name, values in mesh.attributes.items():
+        assert np.array_equal(read.attributes[name], values)
+    assert np.array_equal(read.materials, mesh.materials)
+    assert np.array_equal(read.triangles, mesh.triangles)
+
+
+def test_welding_joins_equal_vertices_of_one_material_alone() -> None:
+    welded = flat_mesh().welded()
+    assert welded.triangles.tolist() == [[0, 1, 2], [2, 1, 3], [4, 1, 3]]
+    assert welded.materials.tolist() == [0, 0, 0, 0, 1]
+    assert welded.attributes["POSITION"].tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0], [0, 1, 0]]
+
+
+def flat_mesh() -> FlatMesh:
+    """Three triangles; of the vertices at one place, one has another material."""
+    positions = [(0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0)]
+    attributes = {"POSITION": np.array(positions, np.float32), "TEXCOORD_0": np.zeros((7, 2), np.float32)}
+    triangles = np.array([[0, 1, 2], [3, 4, 5], [6, 4, 5]], np.uint32)
+    return FlatMesh(attributes, np.array([0, 0, 0, 0, 0, 0, 1], np.int32), triangles)
