@@ -38,8 +38,8 @@ Other tools: {tools}.
 - A tool's result is the largest within the count that a search over its ratio finds. A count in brackets is one that
   differs by more than 3 %.
 - gltfpack: `-se 1 -noq`, `-cc` for equal bytes. glTF-Transform: weld, simplify with error 1. meshoptimizer:
-  `simplifyWithUpdate` of one mesh of all parts, Permissive and Prune, seams between materials protected.
-  opengl_decimate: one mesh of all parts, default options. These three have Draco for equal bytes.
+  `simplifyWithUpdate` of one mesh of all parts, Permissive and Prune, all weights 0.2, seams between materials
+  protected. opengl_decimate: one mesh of all parts, with recomputed normals. These three have Draco for equal bytes.
 
 {tables.rstrip()}
 """

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import log
 
-TRIES = 8
+TRIES = 7
 NEAR = 0.97  # of the goal: close enough
 AIM = 0.985
+FLOOR = 0.02  # the least change by which a much smaller share still counts
 
 
 def best_share(amount_of: Callable[[float], int], goal: int, first: float, tries: int = TRIES) -> float:
@@ -27,6 +28,8 @@ def best_share(amount_of: Callable[[float], int], goal: int, first: float, tries
         if high is None:
             share = min(1.0, share * min(max(AIM * goal / max(amount, 1), 1.05), 8.0))
         elif low is None:
+            if len(found) > 1 and min(found.values()) > (1 - FLOOR) * sorted(found.values())[1]:
+                break  # the tool comes no lower
             share = high * min(AIM * goal / amount, 0.7)
         elif high < 1.01 * low:
             break

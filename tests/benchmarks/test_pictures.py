@@ -154,7 +154,14 @@ def test_the_search_finds_the_largest_amount_within_the_goal() -> None:
 
 
 def test_a_tool_that_gives_too_much_at_any_share_gives_its_least() -> None:
-    assert best_share(lambda share: 900 + int(100 * share), 500, 0.5) < 0.1
+    asked: list[float] = []
+
+    def amount(share: float) -> int:
+        asked.append(share)
+        return max(int(1000 * share), 600)
+
+    assert amount(best_share(amount, 500, 0.9)) == 600
+    assert len(asked) < 6
 
 
 def test_a_tool_whose_amounts_jump_past_the_goal_stays_below_it() -> None:
