@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 PAPER = np.array([0.93, 0.93, 0.93])
 LINE = 16  # pixels
 SIDE = 256  # pixels of a picture
-VIEWS = (0, 4)  # of the eight, one above the other
+VIEWS = (2, 4)  # of the eight, one above the other: from above, and from the side
 
 
 @dataclass(frozen=True)
