@@ -28,7 +28,8 @@ LOGS = ROOT / ".cache"
 READY_SECONDS = 30
 ROOM = "lobby"
 FIRST = "lantern"  # the sample that is made and built fastest; it also fits a hand, so that people throw it
-OTHERS = ("koi", "sculpture")
+# Each row is made once the row before it is made, so that the first models do not wait for later ones.
+STAGES = ((FIRST,), ("koi", "sculpture"), ("bicycle",))
 
 
 class StoppedError(Exception):
@@ -156,21 +157,20 @@ def serve(options: argparse.Namespace, processes: Processes, clock: Clock) -> No
 def build_samples(processes: Processes, clock: Clock) -> None:
     """Make the samples beside compiling the loops, and build them as they come. Models of the user's are built too."""
     make: list[str | Path] = [sys.executable, ROOT / "models" / "make_samples.py"]
-    if not all((SOURCES / f"{name}.glb").exists() for name in (FIRST, *OTHERS)):
-        clock.say("making the sample models: about 40 s of processor time, once")
-    processes.start("samples", *make, FIRST)
+    if not all((SOURCES / f"{name}.glb").exists() for stage in STAGES for name in stage):
+        clock.say("making the sample models: about 45 s of processor time, once")
+    waiting = list(STAGES)
+    processes.start("samples", *make, *waiting.pop(0))
     if not code_cache.is_ready():
         clock.say("compiling the mesh loops: about 30 s of processor time, once for each version")
         processes.start("compiler", sys.executable, "-m", "streamxr.pipeline.warm_up")
         processes.start("compiler-from-end", sys.executable, "-m", "streamxr.pipeline.warm_up", "--from-end")
     built: dict[Path, int] = {}
-    others_started = False
     while True:
-        preparing = [name for name in ("samples", "more-samples") if processes.is_running(name)]
+        preparing = processes.is_running("samples")
         compiling = [name for name in ("compiler", "compiler-from-end") if processes.is_running(name)]
-        if not compiling and "samples" not in preparing and not others_started:
-            processes.start("more-samples", *make, *OTHERS)  # not earlier: they would delay the first model
-            others_started = True
+        if waiting and not preparing and not compiling:
+            processes.start("samples", *make, *waiting.pop(0))  # not earlier: it would delay the models before it
             continue
         found = {path: path.stat().st_mtime_ns for path in SOURCES.rglob("*.*") if path.is_file()}
         models = {path: time_ns for path, time_ns in found.items() if path.suffix != ".part"}

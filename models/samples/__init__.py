@@ -1,1 +1,1 @@
-"""The sample models, computed without any input: koi, lantern and sculpture, and the modules that they share."""
+"""The sample models, computed without any input: bicycle, koi, lantern, sculpture, and modules that they share."""
