@@ -133,6 +133,7 @@ def lamp_parts(detail: float) -> list[Part]:
     lens = np.stack([0.0400 * s, 0.0245 + 0.0090 * (1 - s**2)], axis=-1)
     glass = lathe(lens, s, sides)
     bulb = ball(0.0068, count(16, detail, 8)).moved(translation(0, 0.008, 0))
+    socket = rod(straight([0, -0.0105, 0], [0, 0.0030, 0]), 0.0034, count(12, detail, 6))
     fin = plate(np.array([(-0.028, 0.0), (0.018, 0.0), (0.010, 0.0045), (-0.010, 0.0085), (-0.022, 0.008)]), 0.003)
     fin = fin.moved(translation(centre[0] - 0.02, centre[1] + 0.0355, 0.0))
     stalk = rod(spline([foot - [0.004, 0.006, 0], shifted(foot, 0.006, 0.014, 0),
@@ -142,7 +143,7 @@ def lamp_parts(detail: float) -> list[Part]:
     return [
         Part("Headlamp", "palette", join_corners([paint(body.where(~ring), "chrome", 0),
             paint(body.where(ring), "gold", 1),
-                                                  paint(reflector, "chrome", 0)]).moved(place)
+                                                  paint(reflector + socket, "chrome", 0)]).moved(place)
              + paint(fin, "chrome", 0) + paint(stalk, "gold", 2), 40, extras=facts),
         Part("Headlamp glass", "glass", glass.moved(place), 60),
         Part("Headlamp bulb", "bulb", bulb.moved(place), 60),
@@ -158,9 +159,10 @@ def _tail_lamp(detail: float) -> list[Part]:
     cup = np.array([(0.0, 0.0), (0.020, 0.0), (0.0215, 0.002), (0.0225, 0.016), (0.0245, 0.018), (0.0245, 0.022),
                     (0.0225, 0.0235), (0.0215, 0.020), (0.0, 0.012)])  # fmt: skip
     s = np.linspace(1, 0, count(7, detail, 5))
+    socket = rod(straight([0, 0.011, 0], [0, 0.018, 0]), 0.0030, count(12, detail, 6))
     dome = np.stack([0.0222 * s, 0.0215 + 0.0130 * (1 - s**2)], axis=-1)
     return [
-        Part("Tail lamp", "palette", paint(lathe(cup, cup[:, 1], sides), "chrome", 1).moved(place)),
+        Part("Tail lamp", "palette", paint(lathe(cup, cup[:, 1], sides) + socket, "chrome", 1).moved(place)),
         Part("Tail lamp glass", "ruby glass", lathe(dome, s, sides).moved(place), 60),
         Part("Tail lamp bulb", "bulb", ball(0.0055, sides).moved(place @ translation(0, 0.021, 0)), 60),
     ]
