@@ -39,13 +39,20 @@ def decode_picture(content: bytes, place: str) -> Codes:
     return pixels[:, :, :3] if pixels.shape[2] == 4 and int(pixels[:, :, 3].min()) == 255 else pixels
 
 
-def encode_picture(pixels: Codes, role: Role, settings: Settings, texture_format: str) -> tuple[bytes, Format]:
-    """A file of these pixels, and its format. With "jpeg", pictures with alpha become PNG: JPEG has no alpha."""
+def encode_picture(
+    pixels: Codes, role: Role, settings: Settings, texture_format: str, *, lossless: bool = False
+) -> tuple[bytes, Format]:
+    """A file of these pixels, and its format.
+
+    lossless: keep every pixel; KTX2 cannot. With "jpeg", pictures with alpha and lossless ones become PNG.
+    """
     alpha = pixels.shape[2] == 4
     if texture_format == "ktx2":
         return ktx2.encode(pixels, role), "ktx2"
-    if texture_format == "png" or (texture_format == "jpeg" and alpha):
+    if texture_format == "png" or (texture_format == "jpeg" and (alpha or lossless)):
         return _saved(pixels, "PNG"), "png"
+    if lossless:
+        return _saved(pixels, "WEBP", lossless=True, quality=100, method=WEBP_EFFORT, exact=True), "webp"
     quality = {"color": settings.color_quality, "normal": settings.normal_quality, "data": settings.data_quality}[role]
     if texture_format == "jpeg":
         # Eyes do not notice halved chroma in colours, but in other maps the channels are independent data.

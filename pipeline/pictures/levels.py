@@ -26,6 +26,9 @@ from .codec import Format, decode_picture, encode_picture
 from .color import CODE_OF_LIGHT, LIGHT_OF_CODE, LIGHT_STEPS, Codes, Pixels
 
 SMALLEST = 16  # pixels: a smaller base picture is as good as one flat colour
+# Pixels along the longest side. Pictures this small are often palettes, of which each pixel is the colour of a part:
+# lossy encoding mixes the colours of neighbours. Lossless, they have at most 16 KB.
+LOSSLESS = 64
 # By code: a value 0…1, and a component −1…1 of a vector.
 VALUE_OF_CODE = (np.arange(256, dtype=np.float64) / 255).astype(np.float32)
 COMPONENT_OF_CODE = (np.arange(256, dtype=np.float64) / 255 * 2 - 1).astype(np.float32)
@@ -91,10 +94,11 @@ def build_levels(task: LevelsTask) -> tuple[Level, ...]:
     if picture.role == "normal":
         pixels = pixels[:, :, :3]
     sizes = level_sizes(pixels.shape[1], pixels.shape[0], picture.role, settings)
+    lossless = max(pixels.shape[:2]) <= LOSSLESS
     if task.finest:
         if sizes[-1] != (pixels.shape[1], pixels.shape[0]):
             pixels = _to_codes(_shrink(_planes(pixels, picture), sizes[-1], picture.role), picture)
-        return (_level(pixels, picture.role, settings),)
+        return (_level(pixels, picture.role, settings, lossless),)
     levels: list[Level] = []
     if len(sizes) == 1:
         return ()
@@ -103,7 +107,7 @@ def build_levels(task: LevelsTask) -> tuple[Level, ...]:
     for size in reversed(sizes[:-1]):
         if linear[0].shape[::-1] != size:
             linear = _shrink(map(Image.fromarray, linear), size, picture.role)
-        levels.insert(0, _level(_to_codes(linear, picture), picture.role, settings))
+        levels.insert(0, _level(_to_codes(linear, picture), picture.role, settings, lossless))
     return tuple(levels)
 
 
@@ -139,10 +143,11 @@ def _whole_blocks(width: int, height: int) -> tuple[int, int]:
     return max(ktx2.BLOCK, width - width % ktx2.BLOCK), max(ktx2.BLOCK, height - height % ktx2.BLOCK)
 
 
-def _level(pixels: Codes, role: Role, settings: Settings) -> Level:
+def _level(pixels: Codes, role: Role, settings: Settings, lossless: bool) -> Level:
     height, width, channels = pixels.shape
     small = settings.texture_format == "ktx2" and not _is_ktx2(width, height, settings)
-    content, stored = encode_picture(pixels, role, settings, "webp" if small else settings.texture_format)
+    texture_format = "webp" if small else settings.texture_format
+    content, stored = encode_picture(pixels, role, settings, texture_format, lossless=lossless)
     if stored == "ktx2":
         return Level(width, height, content, stored, ktx2.gpu_bytes(width, height, role, channels == 4))
     # RGBA8; mipmaps add a third.

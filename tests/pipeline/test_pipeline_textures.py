@@ -36,6 +36,20 @@ def checker(side: int) -> np.ndarray:
     return np.repeat(board[:, :, None], 3, axis=2).astype(np.uint8)
 
 
+@pytest.mark.parametrize("texture_format", ["webp", "jpeg", "png"])
+@pytest.mark.parametrize("role", ["color", "data"])
+def test_a_palette_keeps_the_colour_of_every_texel(role: Role, texture_format: Any) -> None:
+    for side in (8, 16, 64):
+        texels = make.noise(side)
+        built = pyramid(texels, role, Settings(texture_format=texture_format))
+        assert (decoded(built, side) == texels[:, :, :3]).all(), side
+
+
+def test_levels_of_a_large_picture_are_lossy() -> None:
+    photo, palette = (pyramid(make.noise(side), "color", Settings()).levels for side in (256, 64))
+    assert len(photo[2].content) < len(palette[2].content) / 2, "the level of 64 pixels of both"
+
+
 def test_sizes_halve_down_to_a_few_pixels() -> None:
     levels = pyramid(make.noise(256)[:, :128], "data").levels
     assert [(x.width, x.height) for x in levels] == [(8, 16), (16, 32), (32, 64), (64, 128), (128, 256)]
@@ -183,10 +197,10 @@ def test_png_keeps_every_pixel() -> None:
 
 def test_with_jpeg_pictures_with_alpha_become_png() -> None:
     jpeg = Settings(texture_format="jpeg")
-    assert {x.format for x in pyramid(make.noise(64, channels=4), "color", jpeg).levels} == {"png"}
-    assert {x.format for x in pyramid(make.noise(64), "color", jpeg).levels} == {"jpg"}
+    assert {x.format for x in pyramid(make.noise(128, channels=4), "color", jpeg).levels} == {"png"}
+    assert {x.format for x in pyramid(make.noise(128), "color", jpeg).levels} == {"jpg"}
     # Normal maps lose the alpha of their files.
-    assert {x.format for x in pyramid(make.noise(64, channels=4), "normal", jpeg).levels} == {"jpg"}
+    assert {x.format for x in pyramid(make.noise(128, channels=4), "normal", jpeg).levels} == {"jpg"}
 
 
 def test_only_the_smallest_level_is_in_the_base(build: Callable[..., Built]) -> None:
