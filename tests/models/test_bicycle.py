@@ -66,7 +66,8 @@ def test_no_part_floats(gltf: Any) -> None:
 
 
 def test_a_part_moved_by_a_decimetre_is_found_loose(gltf: Any) -> None:
-    lifted = [(name, corner + [0, 0.1 * (name == "Tail lamp glass"), 0]) for name, corner in parts(gltf)]
+    up = np.array([0, 0.1, 0])
+    lifted = [(name, corner + up if name == "Tail lamp glass" else corner) for name, corner in parts(gltf)]
     assert loose_parts(lifted) == ["Tail lamp glass"]
 
 
