@@ -40,9 +40,8 @@ def main() -> None:
     "--models", type=FOLDER, required=True, help="Folder of models: glTF, GLB, OBJ, PLY, STL, OFF or 3MF, at any depth."
 )
 @click.option("--only", multiple=True, metavar="NAME", help="Judge models whose name has this part; can be repeated.")
-@click.option(
-    "--quick", is_flag=True, help="Compare only the bases, and only with gltfpack; nothing is written to docs."
-)
+@click.option("--quick", is_flag=True, help="Judge only the bases, by default only beside gltfpack.")
+@click.option("--tool", "chosen_tools", multiple=True, metavar="TOOL", help="Compare with this tool; can be repeated.")
 @click.option(
     "--levels", callback=numbers, metavar="N,N", show_default="1500,6000,15000,50000", help="Triangle counts."
 )
@@ -53,6 +52,7 @@ def run(
     models: Path,
     only: tuple[str, ...],
     quick: bool,
+    chosen_tools: tuple[str, ...],
     levels: tuple[int, ...] | None,
     bundle: Path | None,
     json_path: Path | None,
@@ -73,7 +73,10 @@ def run(
     chosen = sources.find(models, only)
     if not chosen:
         raise click.ClickException(f"{models} has no model" + (f" named {', '.join(only)}" if only else ""))
-    tools = peers.QUICK if quick else tuple(peers.PEERS)
+    unknown = set(chosen_tools) - set(peers.PEERS)
+    if unknown:
+        raise click.BadParameter(f"{', '.join(unknown)} is none of {', '.join(peers.PEERS)}", param_hint="--tool")
+    tools = chosen_tools or (peers.QUICK if quick else tuple(peers.PEERS))
     wanted = levels if levels is not None else () if quick else judge.LEVELS
     plan = judge.Plan(wanted, tools, tiers=not quick, equal_bytes=not quick, bundle=bundle)
     with tempfile.TemporaryDirectory() as scratch, studio(CACHE / "pictures") as drawing:
