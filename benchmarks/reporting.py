@@ -1,4 +1,4 @@
-"""Parts of the reports that all benchmarks write: Markdown tables and the name of the processor."""
+"""Parts of the reports that benchmarks share: Markdown tables, sections of a page, the name of the processor."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = [head, ["-" * width for width in widths], *rows]
     return ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in lines]
+
+
+def with_section(document: str, heading: str, section: str) -> str:
+    """A Markdown document with `section` in place of its section of this heading of the first level, or at its end.
+
+    section: begins with the heading.
+    """
+    before, _, rest = document.partition(f"\n{heading}\n")
+    _, separator, following = rest.partition("\n# ")
+    return f"{before.rstrip()}\n\n{section.rstrip()}\n{separator}{following}"
 
 
 def processor() -> str:

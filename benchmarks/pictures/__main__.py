@@ -91,7 +91,7 @@ def run(
     if json_path:
         json_path.write_text("".join(json.dumps(row.as_json()) + "\n" for row in rows))
     if docs:
-        document.write(text, browser, peers.versions())
+        document.write(text, CACHE / f"{judge.BASE}.png", browser, peers.versions())
 
 
 @main.command()

@@ -8,6 +8,7 @@ from judge import BASE, BYTES, OURS, TIERS, Row
 from reporting import table
 
 TOLERANCE = 0.03  # of a count: a difference that the table does not mention
+SEEN = 0.5  # ΔE: less is not seen, so it counts as this much in ratios
 
 
 def tables(rows: Sequence[Row]) -> str:
@@ -55,13 +56,15 @@ def _count(value: int, *, in_bytes: bool) -> str:
 
 
 def _ratio(own: Row | None, others: Sequence[Row], goal: int, *, in_bytes: bool) -> str:
-    """Our ΔE divided by the least of the other tools that keep within the goal."""
+    """Our ΔE divided by the least of the other tools that keep within the goal, where ΔE is at least SEEN."""
     within = [
         row.measures.colour
         for row in others
         if row.measures and (row.bytes if in_bytes else row.triangles) <= (1 + TOLERANCE) * goal
     ]
-    return f"{own.measures.colour / max(min(within), 1e-9):.2f}" if own and own.measures and within else "–"
+    if not own or not own.measures or not within:
+        return "–"
+    return f"{max(own.measures.colour, SEEN) / max(min(within), SEEN):.2f}"
 
 
 def _tiers(rows: Sequence[Row]) -> str:

@@ -23,7 +23,7 @@ from sites import LOADERS, make_site, serving
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent))
 from chromium import FLAGS, chromium  # noqa: E402
-from reporting import processor, table  # noqa: E402
+from reporting import processor, table, with_section  # noqa: E402
 
 ROOT = HERE.parents[1]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
@@ -61,9 +61,7 @@ def main() -> None:
     text = report(options, site.errors, loads, version, runs)
     print(text)
     if not options.quick:
-        pipeline, _, rest = DOCUMENT.read_text("utf-8").partition(HEADING)
-        relay = "".join(rest.partition("\n# The relay\n")[1:])
-        DOCUMENT.write_text(f"{pipeline.rstrip()}\n\n{text}{relay}", encoding="utf-8")
+        DOCUMENT.write_text(with_section(DOCUMENT.read_text("utf-8"), HEADING, text), encoding="utf-8")
 
 
 def report(

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks" / "pictures"))
 from flat import FlatMesh
 from measures import Floats, Pictures, blurred, measure, measure_with, on_background
 from ours import cut_of
+from reporting import with_section
 from search import best_share
 from views import DIRECTIONS, FIELD_OF_VIEW, Box, cameras
 
@@ -194,3 +196,9 @@ def flat_mesh() -> FlatMesh:
     attributes = {"POSITION": np.array(positions, np.float32), "TEXCOORD_0": np.zeros((7, 2), np.float32)}
     triangles = np.array([[0, 1, 2], [3, 4, 5], [6, 4, 5]], np.uint32)
     return FlatMesh(attributes, np.array([0, 0, 0, 0, 0, 0, 1], np.int32), triangles)
+
+
+def test_a_section_is_replaced_and_all_others_are_kept() -> None:
+    page = "# One\n\na\n\n# Two\n\nb\n\n## Part\n\n# Three\n\nc\n"
+    assert with_section(page, "# Two", "# Two\n\nnew\n") == "# One\n\na\n\n# Two\n\nnew\n\n# Three\n\nc\n"
+    assert with_section(page, "# Four", "# Four\n\nd\n") == page + "\n# Four\n\nd\n"
