@@ -49,16 +49,10 @@ def build(recipe: str, detail: float = 1.0) -> bytes:
     rear = out.node("Rear", root, translation=[float(x) for x in REAR_AXLE])
     wheel = out.node("Rear wheel", rear, **transform(rotation([0, 0, 1], TYRE_TURNS["Rear"])))
     add_parts(out, wheel, wheel_parts("Rear", REAR, detail), materials)
-    add_parts(
-        out,
-        rear,
-        _guard_parts("Rear", 5.0, 192.0, [62.0, 128.0, 186.0], np.array([-0.004, 0.006, 0.0735]), detail),
-        materials,
-    )
-    luggage = carrier_parts(detail)
-    add_parts(
-        out, out.node("Luggage", root), [*luggage, Part("Dress guard", "palette", dress_guard(detail))], materials
-    )
+    guard = _guard_parts("Rear", 5.0, 192.0, [62.0, 128.0, 186.0], np.array([-0.004, 0.006, 0.0735]), detail)
+    add_parts(out, rear, guard, materials)
+    luggage = [*carrier_parts(detail), Part("Dress guard", "palette", dress_guard(detail))]
+    add_parts(out, out.node("Luggage", root), luggage, materials)
 
     steered = out.node("Steering", root, **transform(steer))
     lamps = lamp_parts(detail)
@@ -70,12 +64,8 @@ def build(recipe: str, detail: float = 1.0) -> bytes:
     front = out.node("Front", steered, translation=[float(x) for x in FRONT_AXLE])
     wheel = out.node("Front wheel", front, **transform(rotation([0, 0, 1], TYRE_TURNS["Front"])))
     add_parts(out, wheel, wheel_parts("Front", FRONT, detail), materials)
-    add_parts(
-        out,
-        front,
-        _guard_parts("Front", 38.0, 205.0, [150.0, 198.0], np.array([0.0, 0.004, 0.0625]), detail),
-        materials,
-    )
+    guard = _guard_parts("Front", 38.0, 205.0, [150.0, 198.0], np.array([0.0, 0.004, 0.0625]), detail)
+    add_parts(out, front, guard, materials)
     return out.encode()
 
 

@@ -53,6 +53,12 @@ def bouquet_parts(detail: float) -> list[Part]:
              copies=[_leaning(m, 10) for m in _spots(30, 0.0, 0.95, rng, turn=201)]),
         Part("Grass", "foliage", card("grass", 0.170, 0.012, bend=0.9, cup=0.001, detail=detail), 80,
              copies=[_leaning(m, 12) for m in _spots(22, 0.1, 0.9, rng, turn=250)]),
+        Part("Copper leaves", "foliage", _sprig("autumn leaf", 0.090, 0.036, 0.023, 7, detail), 80,
+             copies=[_leaning(m, 18) for m in _spots(9, 0.3, 0.97, rng, turn=300)]),
+        Part("Small fern", "foliage", card("fern tip", 0.085, 0.050, bend=0.8, cup=0.004, detail=detail), 80,
+             copies=[_leaning(m, 20) for m in _spots(14, 0.7, 1.02, rng, turn=20)]),
+        Part("Rosebud", "foliage", _spray("bud", 0.032, 0.017, 3, detail), 80,
+             copies=[_lifted(m, 0.010) for m in _spots(12, 0.1, 0.95, rng, turn=331)]),
     ]  # fmt: skip
     for number, (turn, length) in enumerate(IVY):
         leaves, stem = _ivy(turn, length, number, detail)

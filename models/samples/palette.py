@@ -15,7 +15,7 @@ from .noise import Floats
 TEXELS = 16
 # Colour of the lightest shade in linear light, roughness, metallic; in the order of the rows.
 SUBSTANCES: dict[str, tuple[tuple[float, float, float], float, float]] = {
-    "enamel": ((0.010, 0.098, 0.080), 0.30, 0.0),
+    "enamel": ((0.007, 0.070, 0.058), 0.30, 0.0),
     "ivory": ((0.880, 0.800, 0.640), 0.42, 0.0),
     "gold": ((0.900, 0.640, 0.270), 0.26, 1.0),
     "chrome": ((0.860, 0.860, 0.870), 0.14, 1.0),
