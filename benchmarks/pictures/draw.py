@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -49,10 +48,8 @@ class Studio:
         kept.mkdir(parents=True, exist_ok=True)
         self._browser = browser
         self._kept = kept
-        self._script = bundle_page(kept)
-        self._recipe = b"\0".join(
-            [self._script.read_bytes(), browser.version.encode(), repr((SIDE, DIRECTIONS)).encode()]
-        )
+        self._script = bundle_page()
+        self._recipe = b"\0".join([self._script, browser.version.encode(), repr((SIDE, DIRECTIONS)).encode()])
         self._page: Page | None = None
 
     @property
@@ -82,7 +79,7 @@ class Studio:
 class Page:
     """The page that draws, in a browser context of its own."""
 
-    def __init__(self, browser: Browser, script: Path) -> None:
+    def __init__(self, browser: Browser, script: bytes) -> None:
         self._models: dict[str, bytes] = {}
         self._count = 0
         self._script = script
@@ -113,7 +110,7 @@ class Page:
         if path == "/":
             route.fulfill(body=PAGE, content_type="text/html")
         elif path == "/page.js":
-            route.fulfill(path=self._script, content_type="text/javascript")
+            route.fulfill(body=self._script, content_type="text/javascript")
         elif path in self._models:
             route.fulfill(body=self._models[path], content_type="model/gltf-binary")
         elif path.startswith("/draco/"):
@@ -132,12 +129,10 @@ def studio(kept: Path) -> Iterator[Studio]:
             browser.close()
 
 
-def bundle_page(folder: Path) -> Path:
+def bundle_page() -> bytes:
     """The page's script with three.js in one file."""
-    target = folder / "page.js"
     command = [HERE / "node_modules" / ".bin" / "esbuild", HERE / "page.js", "--bundle", "--format=esm", "--minify"]
-    subprocess.run([*command, f"--outfile={target}", "--log-level=error"], check=True, stdout=sys.stderr)
-    return target
+    return subprocess.run([*command, "--log-level=error"], check=True, stdout=subprocess.PIPE).stdout
 
 
 def contact_print(pictures: Pictures, columns: int = COLUMNS) -> Pictures:

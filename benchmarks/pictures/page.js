@@ -26,7 +26,7 @@ window.load = async (url) => {
   let triangles = 0;
   let calls = 0;
   scene.traverse((object) => {
-    if (object.isLight) object.visible = false;
+    if (object.isLight) object.intensity = 0; // other tools drop lights
     if (!object.isMesh) return;
     object.frustumCulled = false;
     const { index, attributes } = object.geometry;
