@@ -10,7 +10,7 @@ import numpy as np
 
 from ..arrays import BoolArray, FloatArray
 from .compiled import compiled, compiled_inner, int64
-from .edge_queue import Queue, clear, is_current, make_queue, pop, push
+from .edge_queue import Queue, is_current, make_queue, pop, push
 from .quadrics import (
     MAX_WEDGES,
     CollapseMesh,
@@ -23,14 +23,17 @@ from .quadrics import (
     initial_state,
 )
 
-FLIP_COS = 0.25  # a face may turn by 75 degrees in one collapse
+# The cost of an edge is completed when it is the cheapest: by this share of the area that its collapse makes invisible
+# times the edge's squared length, …
+AREA_WEIGHT = 0.3
+TOPOLOGY_PRICE = 2.0  # … and by this factor, if the collapse changes the topology
+DEARER = 1.01  # an edge whose complete cost is more than this times its first one goes back into the queue
 
 
 @compiled
 def collapse(mesh: CollapseMesh, target: int) -> tuple[BoolArray, BoolArray]:
-    """Collapse edges in place until at most `target` faces are left.
+    """Collapse edges in place until at most `target` faces are left, or no edge is.
 
-    The first pass preserves the topology. If it ends above the target, a second pass does not.
     Returns masks of the faces (m,) that are left, and of the vertices (n,) that moved.
     """
     state = initial_state(mesh)
@@ -51,31 +54,32 @@ def _collapse_until(
     place: FloatArray,
     moved: BoolArray,
 ) -> None:
+    for v in range(len(mesh.positions)):
+        if not state.gone[v]:
+            _push_edges(mesh, state, queue, v, v, groups, place)
     live = len(mesh.triangles)
-    for keep_topology in (True, False):
-        clear(queue)
-        for v in range(len(mesh.positions)):
-            if not state.gone[v]:
-                _push_edges(mesh, state, queue, v, v, groups, place)
-        while live > target:
-            entry = pop(queue)
-            if entry < 0:
-                break
-            a, b = int64(queue.ends[entry, 0]), int64(queue.ends[entry, 1])
-            if not is_current(queue, entry, state) or (keep_topology and not _keeps_topology(mesh, state, a, b)):
-                continue
-            if mesh.locked[b]:  # a is the vertex that is left, so a locked vertex must be a
-                a, b = b, a
-            if mesh.locked[a] and not _keeps_locked_edges(mesh, state, a, b):
-                continue
-            evaluate_edge(mesh, state, a, b, groups, place)
-            if _flips(mesh, state, a, b, place) or _flips(mesh, state, b, a, place):
-                continue
-            live -= _merge(mesh, state, a, b, groups, place)
-            moved[a] |= not mesh.locked[a]
-            _push_edges(mesh, state, queue, a, int64(0), groups, place)
-        if live <= target:
+    while live > target:
+        entry = pop(queue)
+        if entry < 0:
             break
+        a, b = int64(queue.ends[entry, 0]), int64(queue.ends[entry, 1])
+        if not is_current(queue, entry, state):
+            continue
+        if mesh.locked[b]:  # a is the vertex that is left, so a locked vertex must be a
+            a, b = b, a
+        if not _keeps_locked(mesh, state, a, b):
+            continue
+        cost = evaluate_edge(mesh, state, a, b, groups, place)
+        if not queue.final[entry]:
+            worth = cost + AREA_WEIGHT * _lost_area(mesh, state, a, b, place) * _squared_length(mesh, a, b)
+            if not _keeps_topology(mesh, state, a, b):
+                worth *= TOPOLOGY_PRICE
+            if worth > DEARER * cost:
+                push(queue, worth, a, b, state, True)
+                continue
+        live -= _merge(mesh, state, a, b, groups, place)
+        moved[a] |= not mesh.locked[a]
+        _push_edges(mesh, state, queue, a, int64(0), groups, place)
 
 
 @compiled_inner
@@ -97,7 +101,7 @@ def _push_edges(
             if u == v or u < least or state.mark[u] == state.mark[-1] or (mesh.locked[v] and mesh.locked[u]):
                 continue
             state.mark[u] = state.mark[-1]
-            push(queue, evaluate_edge(mesh, state, v, u, groups, place), v, u, state)
+            push(queue, evaluate_edge(mesh, state, v, u, groups, place), v, u, state, False)
         corner = state.following[corner]
 
 
@@ -142,59 +146,72 @@ def _keeps_topology(mesh: CollapseMesh, state: CollapseState, a: int, b: int) ->
 
 
 @compiled_inner
-def _keeps_locked_edges(mesh: CollapseMesh, state: CollapseState, a: int, b: int) -> bool:
-    """Whether every edge from a to another locked vertex still has a face after b has become a."""
-    corner = state.head[b]
-    while corner >= 0:
-        f, k = corner // 3, corner % 3
-        corner = state.following[corner]
-        for c, other in (
-            (mesh.triangles[f, (k + 1) % 3], mesh.triangles[f, (k + 2) % 3]),
-            (mesh.triangles[f, (k + 2) % 3], mesh.triangles[f, (k + 1) % 3]),
-        ):
-            if (
-                other == a
-                and mesh.locked[c]
-                and not (_share_face(mesh, state, b, c, f) or _share_face(mesh, state, a, c, f))
-            ):
-                return False
-    return True
+def _keeps_locked(mesh: CollapseMesh, state: CollapseState, a: int, b: int) -> bool:
+    """Whether all locked vertices, and all edges between them, still have a face after b has become a."""
+    left = False  # whether a keeps a face
+    for v, other in ((a, b), (b, a)):
+        corner = state.head[v]
+        while corner >= 0:
+            f, k = corner // 3, corner % 3
+            corner = state.following[corner]
+            i, j = int64(mesh.triangles[f, (k + 1) % 3]), int64(mesh.triangles[f, (k + 2) % 3])
+            if i != other and j != other:
+                left = True
+            elif v == b:
+                c = j if i == other else i
+                if mesh.locked[c] and not _keeps_face(mesh, state, c, a, b, mesh.locked[a]):
+                    return False
+    return left or not mesh.locked[a]
 
 
 @compiled_inner
-def _share_face(mesh: CollapseMesh, state: CollapseState, v: int, u: int, excluded: int) -> bool:
-    """Whether two vertices have a face in common other than the face `excluded`."""
-    corner = state.head[v]
+def _keeps_face(mesh: CollapseMesh, state: CollapseState, c: int, a: int, b: int, with_a: bool) -> bool:
+    """Whether c has a face that does not vanish with the edge from a to b; with_a: one that will have a as vertex."""
+    corner = state.head[c]
     while corner >= 0:
-        f = corner // 3
+        f, k = corner // 3, corner % 3
         corner = state.following[corner]
-        if f != excluded and (mesh.triangles[f, 0] == u or mesh.triangles[f, 1] == u or mesh.triangles[f, 2] == u):
+        i, j = mesh.triangles[f, (k + 1) % 3], mesh.triangles[f, (k + 2) % 3]
+        at_a, at_b = i == a or j == a, i == b or j == b
+        if not (at_a and at_b) and (at_a or at_b or not with_a):
             return True
     return False
 
 
 @compiled_inner
-def _flips(mesh: CollapseMesh, state: CollapseState, v: int, other: int, place: FloatArray) -> bool:
-    """Whether a face of v, but not of `other`, would turn over when v moves to `place`."""
-    triangles, following = mesh.triangles, state.following
+def _squared_length(mesh: CollapseMesh, a: int, b: int) -> float:
     p = mesh.positions
-    corner = state.head[v]
-    while corner >= 0:
-        f, k = corner // 3, corner % 3
-        i, j = triangles[f, (k + 1) % 3], triangles[f, (k + 2) % 3]
-        corner = following[corner]
-        if other in (i, j):
-            continue
-        ex, ey, ez = p[j, 0] - p[i, 0], p[j, 1] - p[i, 1], p[j, 2] - p[i, 2]
-        ux, uy, uz = p[v, 0] - p[i, 0], p[v, 1] - p[i, 1], p[v, 2] - p[i, 2]
-        wx, wy, wz = place[0] - p[i, 0], place[1] - p[i, 1], place[2] - p[i, 2]
-        ox, oy, oz = ey * uz - ez * uy, ez * ux - ex * uz, ex * uy - ey * ux
-        nx, ny, nz = ey * wz - ez * wy, ez * wx - ex * wz, ex * wy - ey * wx
-        old, new = ox * ox + oy * oy + oz * oz, nx * nx + ny * ny + nz * nz
-        turn = ox * nx + oy * ny + oz * nz
-        if old > 0.0 and (turn <= 0.0 or turn * turn < FLIP_COS * FLIP_COS * old * new):
-            return True
-    return False
+    x, y, z = p[a, 0] - p[b, 0], p[a, 1] - p[b, 1], p[a, 2] - p[b, 2]
+    squared: float = x * x + y * y + z * z
+    return squared
+
+
+@compiled_inner
+def _lost_area(mesh: CollapseMesh, state: CollapseState, a: int, b: int, place: FloatArray) -> float:
+    """The area that the faces around an edge lose, each seen along its present normal, when the edge collapses."""
+    triangles, p = mesh.triangles, mesh.positions
+    lost = folded = 0.0
+    for v, other in ((a, b), (b, a)):
+        corner = state.head[v]
+        while corner >= 0:
+            f, k = corner // 3, corner % 3
+            i, j = triangles[f, (k + 1) % 3], triangles[f, (k + 2) % 3]
+            corner = state.following[corner]
+            ex, ey, ez = p[j, 0] - p[i, 0], p[j, 1] - p[i, 1], p[j, 2] - p[i, 2]
+            ux, uy, uz = p[v, 0] - p[i, 0], p[v, 1] - p[i, 1], p[v, 2] - p[i, 2]
+            ox, oy, oz = ey * uz - ez * uy, ez * ux - ex * uz, ex * uy - ey * ux
+            old = np.sqrt(ox * ox + oy * oy + oz * oz)
+            if i == other or j == other:
+                lost += old if v == a else 0.0
+                continue
+            wx, wy, wz = place[0] - p[i, 0], place[1] - p[i, 1], place[2] - p[i, 2]
+            nx, ny, nz = ey * wz - ez * wy, ez * wx - ex * wz, ex * wy - ey * wx
+            seen = (ox * nx + oy * ny + oz * nz) / old if old > 0.0 else 0.0
+            lost += old - seen
+            if seen < 0.0:
+                folded -= 2.0 * seen
+    total: float = 0.5 * (max(lost, 0.0) + folded)
+    return total
 
 
 @compiled_inner

@@ -26,7 +26,8 @@ class Queue(NamedTuple):
     """Linked lists of entries, one list for each bucket and one for unused entries.
 
     first, last: (BUCKETS,) first and last entry of each bucket; first is −1 if it is empty.
-    following: (r,) the next entry in the list, or −1; ends: (r, 4) both vertices of the edge and their stamps.
+    following: (r,) the next entry in the list, or −1; ends: (r, 4) both vertices of the edge and their stamps;
+    final: (r,) whether the entry's cost is complete.
     unused: (1,) the first unused entry, or −1; lowest: (1,) no bucket below it has entries; cost: (1,) float32 scratch.
     """
 
@@ -34,6 +35,7 @@ class Queue(NamedTuple):
     last: AnyArray
     following: AnyArray
     ends: AnyArray
+    final: AnyArray
     unused: AnyArray
     lowest: AnyArray
     cost: AnyArray
@@ -48,6 +50,7 @@ def make_queue(capacity: int) -> Queue:
         np.full(BUCKETS, -1, np.int32),
         following,
         np.empty((capacity, 4), np.int32),
+        np.zeros(capacity, np.bool_),
         np.zeros(1, np.int64),
         np.full(1, BUCKETS),
         np.empty(1, np.float32),
@@ -55,14 +58,7 @@ def make_queue(capacity: int) -> Queue:
 
 
 @compiled_inner
-def clear(queue: Queue) -> None:
-    for bucket in range(BUCKETS):
-        while queue.first[bucket] >= 0:
-            _take_first(queue, bucket)
-
-
-@compiled_inner
-def push(queue: Queue, cost: float, a: int, b: int, state: CollapseState) -> None:
+def push(queue: Queue, cost: float, a: int, b: int, state: CollapseState, final: bool) -> None:
     """Add an edge to the bucket of its cost. A full queue first drops outdated entries; if it has none, it ignores the
     edge."""
     if queue.unused[0] < 0:
@@ -73,6 +69,7 @@ def push(queue: Queue, cost: float, a: int, b: int, state: CollapseState) -> Non
     queue.unused[0] = queue.following[entry]
     ends = queue.ends[entry]
     ends[0], ends[1], ends[2], ends[3] = a, b, state.stamp[a], state.stamp[b]
+    queue.final[entry] = final
     queue.cost[0] = cost
     bucket = int64(queue.cost.view(np.uint32)[0] >> np.uint32(DROPPED_BITS))
     _append(queue, bucket, entry)
