@@ -12,11 +12,11 @@ from typing import Any
 import DracoPy
 import numpy as np
 
-from ..arrays import BoolArray, FloatArray
 from ..errors import ModelError
 from ..gltf.document import DRACO, Json
-from ..mesh.surface import Surface, merge, without_degenerates
-from ..mesh.topology import rows_in, unique_rows
+from ..mesh.surface import Surface, merge
+from ..mesh.topology import unique_rows
+from ..trees.borders import cracked_regions
 from .files import CATALOGUE, Bundle, read_hashed, read_manifest
 
 
@@ -171,67 +171,18 @@ def decode_stream(stream: bytes, kind: int) -> Surface:
 
 
 def _compare_borders(tree: Json, surfaces: dict[int, Surface]) -> tuple[int, list[int]]:
-    """Compare the borders between decoded regions of each tier with those of the next finer tier.
-
-    Where a region meets another of its tier, its children must have the same edges, bit for bit; where its children
-    meet children of another region, it must have the same edges. Then no cut through the tree has a crack. Open edges
-    that no other region shares are holes of the model itself.
-    Returns the number of compared regions, and the regions that differ.
-    """
+    """The number of regions whose borders were compared with those of their children, and the regions that differ."""
     regions = tree["regions"]
     tiers: dict[int, list[int]] = {}
     for index, region in enumerate(regions):
         tiers.setdefault(region["tier"], []).append(index)
     compared = 0
-    cracked = []
-    for tier, members in sorted(tiers.items()):
-        finer = tiers.get(tier + 1, [])
-        if len(members) < 2 or not finer or not all(i in surfaces for i in [*members, *finer]):
+    cracked: list[int] = []
+    for members in tiers.values():
+        children = [c for i in members for c in regions[i]["children"]]
+        if len(members) < 2 or not children or not all(i in surfaces for i in [*members, *children]):
             continue
-        coarse = _Edges.of([surfaces[i] for i in members], members)
-        fine = _Edges.of([surfaces[i] for i in finer], [regions[i]["parent"] for i in finer])
-        for index in members:
-            compared += 1
-            in_children = rows_in(coarse.shared[index], fine.every[index])
-            in_region = rows_in(fine.shared[index], coarse.every[index])
-            if not (in_children.all() and in_region.all()):
-                cracked.append(index)
+        compared += len(members)
+        fine = {i: [surfaces[c] for c in regions[i]["children"]] for i in members}
+        cracked += cracked_regions({i: surfaces[i] for i in members}, fine)
     return compared, cracked
-
-
-@dataclass(frozen=True)
-class _Edges:
-    """Edges by owning region, as rows of two positions.
-
-    every: all edges of its surfaces; shared: its open edges that are open in the surfaces of another owner too.
-    """
-
-    every: dict[int, FloatArray]
-    shared: dict[int, FloatArray]
-
-    @classmethod
-    def of(cls, surfaces: Sequence[Surface], owners: Sequence[int]) -> _Edges:
-        rows = [_edge_rows(surface) for surface in surfaces]
-        owner = np.repeat(np.array(owners, np.int64), [len(edges) for edges, _ in rows])
-        edges, index = unique_rows(np.concatenate([edges for edges, _ in rows]))
-        is_open = np.concatenate([open_edges for _, open_edges in rows])
-        low = np.full(len(edges), np.iinfo(np.int64).max)
-        high = np.full(len(edges), -1, np.int64)
-        np.minimum.at(low, index[is_open], owner[is_open])
-        np.maximum.at(high, index[is_open], owner[is_open])
-        shared = is_open & (low < high)[index]
-        return cls(
-            {o: edges[index[owner == o]] for o in owners}, {o: edges[index[(owner == o) & shared]] for o in owners}
-        )
-
-
-def _edge_rows(surface: Surface) -> tuple[FloatArray, BoolArray]:
-    """The distinct edges of a surface as rows of two positions, the lesser first, and whether each is open."""
-    welded = without_degenerates(surface)
-    start, end = welded.triangles.reshape(-1), welded.triangles[:, [1, 2, 0]].reshape(-1)
-    rank = np.empty(len(welded.positions), np.int64)
-    rank[np.lexsort(welded.positions.T[::-1])] = np.arange(len(rank))
-    turned = rank[start] > rank[end]
-    low, high = np.where(turned, end, start), np.where(turned, start, end)
-    pairs, users = np.unique(np.stack([low, high], axis=1), axis=0, return_counts=True)
-    return welded.positions[pairs].reshape(-1, 6), users == 1

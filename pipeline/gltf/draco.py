@@ -40,6 +40,13 @@ class Grid:
     def step(self) -> float:
         return self.range / ((1 << self.bits) - 1)
 
+    def cells(self, positions: FloatArray) -> IntArray:
+        """The quantised positions (n, 3): Draco's arithmetic, which is that of float32."""
+        inverse_step = np.float32((1 << self.bits) - 1) / np.float32(self.range)
+        offsets = positions.astype(np.float32) - np.array(self.origin, np.float32)
+        cells: IntArray = np.floor(offsets * inverse_step + np.float32(0.5)).astype(np.int64)
+        return cells
+
 
 @dataclass(frozen=True)
 class EncodedAttribute:

@@ -15,7 +15,7 @@ from .compiled import compiled
 from .geometry import centroids
 from .median_split import split_at_medians
 from .surface import Source, Surface
-from .topology import edges_of
+from .topology import edges_of, non_degenerate
 
 BRANCHING = 4  # children of a region: two binary splits
 # Border vertices keep the source's resolution in every tier. If they would number more than this share of a region's
@@ -47,9 +47,11 @@ class SplitPieces:
         return self._order[self._bounds[index * leaves] : self._bounds[(index + 1) * leaves]]
 
 
-def split(source: Source, depth: int) -> SplitPieces:
+def split(source: Source, depth: int, cells: IntArray) -> SplitPieces:
     """Split the triangles at the medians of their centroids, each part along its longest axis.
 
+    cells: (n,) a number for each position; positions with the same number become one in every file, as their
+        quantisation cell does. Parts of a model that only touch then share a border too.
     The ancestor of a leaf k levels up has the leaf's number shifted right by 2k bits. The result has `depth` levels, or
     fewer if the borders of leaves would exceed BORDER_SHARE.
     """
@@ -60,31 +62,36 @@ def split(source: Source, depth: int) -> SplitPieces:
     order, bounds = split_at_medians(centroids(surface), 2 * depth)
     for number, (start, end) in enumerate(pairwise(bounds)):
         leaf[order[start:end]] = number
-    borders = [_borders(surface, leaf >> (2 * (depth - level)), BRANCHING**level) for level in range(1, depth + 1)]
+    regions = [(leaf >> (2 * (depth - level)), BRANCHING**level) for level in range(1, depth + 1)]
+    borders = [_borders(surface, cells, region_of, count) for region_of, count in regions]
     while borders and max(map(len, borders[-1])) > BORDER_SHARE * (len(leaf) // len(borders[-1])):
         borders.pop()
         leaf >>= 2
     return SplitPieces(source, leaf, borders)
 
 
-def _borders(surface: Surface, region_of: IntArray, regions: int) -> list[FloatArray]:
-    """The border positions of each region.
+def _borders(surface: Surface, cells: IntArray, region_of: IntArray, regions: int) -> list[FloatArray]:
+    """The border positions of each region: those in cells that other regions use too.
 
     They include the other end of an open edge of the source that ends at a shared position: otherwise a gap of the
     source beside a border would close in one tier and not in the next.
     """
-    shared = _in_several_regions(surface.triangles, region_of, len(surface.positions))
-    near = _touching(surface.triangles, shared)
-    triangles = surface.triangles[near]
-    edge, side_counts = edges_of(triangles)
+    triangles, count = cells[surface.triangles], int(cells.max()) + 1
+    shared = _in_several_regions(triangles, region_of, count)
+    near = _touching(triangles, shared)
+    triangles, owner = triangles[near], region_of[near, None]
+    whole = non_degenerate(triangles)
+    edge, side_counts = edges_of(triangles[whole])
     ends = np.stack([triangles, triangles[:, [1, 2, 0]]], axis=2)
-    ending = (side_counts[edge] == 1) & shared[ends].any(axis=2)
-    kept = shared[triangles]
-    kept |= ending | ending[:, [2, 0, 1]]
-    owner = np.broadcast_to(region_of[near, None], triangles.shape)
-    pairs = np.unique(owner[kept] * len(shared) + triangles[kept])
-    bounds = np.searchsorted(pairs, np.arange(regions + 1) * len(shared))
-    return [surface.positions[pairs[a:b] % len(shared)] for a, b in pairwise(bounds)]
+    ending = np.zeros(triangles.shape, np.bool_)
+    ending[whole] = side_counts[edge] == 1
+    ending &= shared[ends].any(axis=2)
+    kept = shared[triangles] | ending | ending[:, [2, 0, 1]]
+    used = owner * count + triangles
+    kept = np.isin(used, np.unique(used[kept]))  # with other positions of the same cells
+    pairs = np.unique((owner * len(surface.positions) + surface.triangles[near])[kept])
+    bounds = np.searchsorted(pairs, np.arange(regions + 1) * len(surface.positions))
+    return [surface.positions[pairs[a:b] % len(surface.positions)] for a, b in pairwise(bounds)]
 
 
 @compiled

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -52,6 +53,11 @@ class FinishedRegion:
     mean_error: float
     metres_per_uv: float | None
 
+    @cached_property
+    def decoded(self) -> Surface:
+        """The surface that a decoder sees."""
+        return decoded_surface(self.primitives)
+
 
 def finish_region(task: FinishTask) -> FinishedRegion:
     """Transfer the attributes, encode the primitives, and measure the error of the decoded surface."""
@@ -62,7 +68,7 @@ def finish_region(task: FinishTask) -> FinishedRegion:
     else:
         on_source = ClosestPoints(source.surface.positions, source.surface.triangles)
         primitives = _encoded(surface, transfer(source, surface, list(encoding.kinds), on_source), encoding)
-        decoded = merge([_decoded_surface(primitive, index) for index, primitive in primitives])
+        decoded = decoded_surface(primitives)
         error = geometric_error(source.surface, without_degenerates(decoded), encoding.grid.step, on_source)
     return FinishedRegion(
         primitives,
@@ -122,7 +128,13 @@ def _rounding_error(surface: Surface, grid: Grid) -> GeometricError:
     return GeometricError(bound, grid.step * 0.25)
 
 
-def _decoded_surface(primitive: EncodedPrimitive, kind: int) -> Surface:
-    positions, inverse = unique_rows(primitive.attributes["POSITION"].values.astype(np.float64))
-    triangles = inverse[primitive.triangles]
-    return Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))
+def decoded_surface(primitives: Sequence[tuple[int, EncodedPrimitive]]) -> Surface:
+    """Encoded primitives, each with its kind, as the welded surface that a decoder sees."""
+    parts = []
+    for kind, primitive in primitives:
+        positions, inverse = unique_rows(primitive.attributes["POSITION"].values.astype(np.float64))
+        triangles = inverse[primitive.triangles]
+        parts.append(
+            Surface(positions, triangles, np.full(len(triangles), kind, np.int64), np.zeros((len(triangles), 3, 2)))
+        )
+    return merge(parts)

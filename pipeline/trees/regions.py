@@ -18,7 +18,9 @@ from ..jobs.tasks import LazySequence, StartTasks
 from ..mesh.simplify import NO_POSITIONS
 from ..mesh.split import BORDER_SHARE, BRANCHING, SplitPieces, split
 from ..mesh.surface import Source, Surface, merge
+from ..mesh.topology import unique_rows
 from ..settings import Settings
+from .borders import cracked_regions
 from .region_bounds import bounding_sphere, normal_cone
 from .region_finish import FinishedRegion, FinishTask, TreeEncoding, finish_region
 from .tiers import (
@@ -48,7 +50,8 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, star
     source = origin.source
     depth, chain_targets = plan_tiers(len(source.surface.triangles), base_triangles, settings)
     encoding = TreeEncoding(origin.kinds, tree_grid(origin, settings), settings)
-    plan = _Plan.of(split(source, depth), encoding)
+    _, cells = unique_rows(encoding.grid.cells(source.surface.positions))
+    plan = _Plan.of(split(source, depth, cells), encoding)
     region_tasks = LazySequence(len(plan.dependencies), plan.task)
     below_root = start_tasks("regions", build_regions, region_tasks, plan.dependencies)
     if plan.dependencies:
@@ -61,7 +64,7 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, star
     above = start_tasks("tiers", finish_region, tasks).results()
     tiers = [[region] for region in above[::-1]] + plan.by_tier(below_root.results())
     kept = worthwhile_tiers(_summaries(tiers), *error_limits(origin, settings))
-    return Tree(origin, encoding.grid, _linked([tiers[i] for i in kept]))
+    return Tree(origin, encoding.grid, _linked(_without_cracks([tiers[i] for i in kept])))
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,20 @@ def _summaries(tiers: Sequence[Sequence[FinishedRegion]]) -> list[TierSummary]:
         )
         for tier, error in zip(tiers, errors, strict=True)
     ]
+
+
+def _without_cracks(tiers: Sequence[list[FinishedRegion]]) -> list[list[FinishedRegion]]:
+    """Tiers, coarse to fine, without those whose borders differ from the next finer tier's.
+
+    None is known to: borders are locked. But a bundle never has a crack, whatever a model brings.
+    """
+    kept = [tiers[-1]]
+    for tier in tiers[-2::-1]:
+        fan = len(kept[0]) // len(tier)
+        families = {i: [r.decoded for r in kept[0][i * fan : (i + 1) * fan]] for i in range(len(tier))}
+        if len(tier) == 1 or not cracked_regions({i: r.decoded for i, r in enumerate(tier)}, families):
+            kept.insert(0, tier)
+    return kept
 
 
 def _linked(tiers: Sequence[Sequence[FinishedRegion]]) -> tuple[Region, ...]:
