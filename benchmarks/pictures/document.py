@@ -34,8 +34,8 @@ Other tools: {tools}.
   perfect). ΔE is CIEDE2000 after a blur of one pixel, FLIP is at 67 pixels per degree; both are over the union of the
   silhouettes, on a background of one colour (0 is perfect).
 - Base: ours as it is, with its small pictures; the other tools have the source's pictures. Equal bytes: all have
-  pictures of the same size. Triangle counts: ours is the root of a build with that many triangles, with the finest
-  pictures.
+  pictures of the same size. Triangle counts: ours is the base of `--depth 0 --base-triangles N`, with the
+  finest pictures.
 - A tool's result is the largest within the count that a search over its ratio finds. A count in brackets is one that
   differs by more than 3 %.
 - gltfpack: `-se 1 -noq`, `-cc` for equal bytes. glTF-Transform: weld, simplify with error 1. meshoptimizer:

@@ -17,7 +17,6 @@ from measures import Measures, measure
 from sheet import Cell
 from sources import Model
 from streamxr.pipeline.errors import ModelError
-from streamxr.pipeline.settings import Settings
 
 HERE = Path(__file__).parent
 LEVELS = (1_500, 6_000, 15_000, 50_000)
@@ -88,13 +87,14 @@ class Judge:
         return folder
 
     def asset(self, model: Model, triangles: int | None = None) -> ours.Asset:
-        """The built asset, by default with the base that a build makes by default. Raises BuildError."""
+        """The asset of a default build or, in one unsplit tree each, with that many triangles. Raises BuildError."""
         if self._plan.bundle:
             if model.path.name not in self._given or triangles is not None:
                 raise ours.BuildError("not in the bundle")
             return self._given[model.path.name]
-        own = triangles in (None, Settings.base_triangles)
-        return ours.built(model.path, self._cache / "builds", *([] if own else ["--base-triangles", str(triangles)]))
+        # Without splits, the root of a tree may have any number of triangles.
+        options = [] if triangles is None else ["--depth", "0", "--base-triangles", str(triangles)]
+        return ours.built(model.path, self._cache / "builds", *options)
 
     def peer(self, tool: str, source: peers.Source, goal: peers.Goal) -> Path:
         return peers.candidate(tool, source, goal, self._cache / "peers")
