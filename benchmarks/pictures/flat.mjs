@@ -171,7 +171,10 @@ function materialSeams(positions, materials) {
 export function assembled(document, { attributes, materials, triangles }) {
   const root = document.getRoot();
   const originals = root.listMaterials();
-  for (const list of [root.listAnimations(), root.listSkins(), root.listNodes(), root.listMeshes(), root.listCameras()])
+  // A sampler that outlives its animation would keep its keyframes in the file.
+  for (const animation of root.listAnimations())
+    for (const part of [...animation.listChannels(), ...animation.listSamplers(), animation]) part.dispose();
+  for (const list of [root.listSkins(), root.listNodes(), root.listMeshes(), root.listCameras()])
     for (const property of list) property.dispose();
   for (const scene of root.listScenes()) scene.dispose();
   const buffer = root.listBuffers()[0] ?? document.createBuffer();
