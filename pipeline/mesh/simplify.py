@@ -8,6 +8,7 @@ from math import ceil
 import numpy as np
 
 from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
+from .aggregates import thinned
 from .closest import ClosestPoints
 from .collapse import collapse
 from .compiled import compiled
@@ -54,12 +55,15 @@ def simplify(surface: Surface, target: int, locked: FloatArray = NO_POSITIONS) -
     """
     if len(surface.triangles) <= target:
         return surface
+    whole, surface = surface, thinned(surface, target, locked)
+    if len(surface.triangles) <= target:
+        return surface
     lines = _line_vertices(surface)
     if len(locked) or len(lines) <= LINE_SHARE * target:
         locked = np.concatenate([locked, lines])
     result = _reduce(surface, target, locked)
-    lost_kinds = np.setdiff1d(surface.kinds, result.kinds)
-    lost = [part(surface, surface.kinds == kind) for kind in lost_kinds]
+    lost_kinds = np.setdiff1d(whole.kinds, result.kinds)
+    lost = [part(whole, whole.kinds == kind) for kind in lost_kinds]
     return merge([result, *(_collapse_once(s, MIN_TRIANGLES, NO_POSITIONS) or s for s in lost)]) if lost else result
 
 
