@@ -24,7 +24,9 @@ export interface Outcome {
   readonly bytes: number;
   /** Of these, bytes of files that were never drawn inside the view, those of aborted requests included. */
   readonly unseen: number;
-  /** Of these, bytes of aborted requests. */
+  /** Of the unseen bytes, those of bases, which every policy fetches before anything else. */
+  readonly unseenBases: number;
+  /** Of the unseen bytes, those of aborted requests. */
   readonly aborted: number;
   /** Milliseconds and mean octaves of visible error at each sample, for plots. */
   readonly series: readonly (readonly [number, number])[];
@@ -105,16 +107,18 @@ export class Judge {
   /** @param delivered all files that have arrived */
   outcome(delivered: readonly Download[], carried: number, aborted: number): Outcome {
     let unseen = aborted;
+    let unseenBases = 0;
     const seenByUri = new Map<string, boolean>();
     for (const download of delivered) {
       const isSeen = download.kind === "manifest" || this.#seen.has(download);
       seenByUri.set(download.uri, isSeen || seenByUri.get(download.uri) === true);
     }
     const counted = new Set<string>();
-    for (const { uri, bytes } of delivered) {
+    for (const { uri, bytes, kind } of delivered) {
       if (seenByUri.get(uri) || counted.has(uri)) continue;
       counted.add(uri);
       unseen += bytes;
+      if (kind === "base") unseenBases += bytes;
     }
     return {
       firstFrameMs: this.#firstFrame ?? this.#now,
@@ -124,6 +128,7 @@ export class Judge {
       plainError: this.#plainError,
       bytes: carried,
       unseen,
+      unseenBases,
       aborted,
       series: this.#series,
     };
