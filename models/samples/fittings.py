@@ -1,4 +1,4 @@
-"""What is mounted on the bicycle: saddle, lamps, carrier, dress guard, kickstand; in the space of the frame."""
+"""The fittings of the bicycle: saddle, lamps, carrier, dress guard, kickstand; in the space of the frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What turns with the handlebar: fork, stem, grips, levers and the front brake; cables and the bell.
+"""The steering: fork, stem, grips, levers and the front brake; cables and the bell.
 
 Space: that of the frame, with the wheel straight.
 """

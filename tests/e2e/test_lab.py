@@ -51,10 +51,13 @@ def test_our_visible_error_is_below_those_of_the_file_order_and_the_original(pai
 
 
 def test_at_most_15_percent_of_our_bytes_are_never_seen(pairs: list[Pair]) -> None:
-    """Bases apart: of these small samples they are a third of all bytes, and every policy fetches them first."""
+    """In the room without bases: of these small samples they are a third of all bytes, and every policy fetches them
+    first."""
     for pair in pairs:
-        chosen = measured(pair, "unseen")["ours"] - measured(pair, "unseenBases")["ours"]
-        assert chosen <= 0.15 * measured(pair, "bytes")["ours"]
+        unseen = measured(pair, "unseen")["ours"]
+        if pair["scene"] == "room":
+            unseen -= measured(pair, "unseenBases")["ours"]
+        assert unseen <= 0.15 * measured(pair, "bytes")["ours"]
 
 
 def test_the_same_input_gives_the_same_numbers(bundle: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of sample models share: the models at a low detail, and readers of their GLBs."""
+"""Shared by the tests of sample models: the models at a low detail, and readers of their GLBs."""
 
 from __future__ import annotations
 
