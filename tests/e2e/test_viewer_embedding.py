@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 import mimetypes
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, Route
 from servers import Site, serve
-from visit import PATIENCE_MS, Visit, new_context
+from streamxr.pipeline.bundle.files import CATALOGUE
+from visit import PATIENCE_MS, PIXEL_RATIO, Visit, new_context
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "viewer" / "examples"
 THREE = ROOT / "viewer" / "node_modules" / "three"
 CDN = "https://cdn.jsdelivr.net/npm/three@"
 FIRST_LOAD_BYTES = 230_000
-FRAMES = 20
+MANY_COLOURS = 300  # more than a background with text has
 
 Open = Callable[..., Page]
 ALL_LOADED = "() => [...document.querySelectorAll('streamxr-viewer')].every((each) => each.hasAttribute('loaded'))"
@@ -43,7 +45,13 @@ def visit_page(browser: Browser, examples: Site) -> Iterator[Open]:
     """Opens an example, or the given HTML, in a new browser context."""
     contexts = []
 
-    def opened(path: str, html: str | None = None, *, script: str | None = None) -> Page:
+    def opened(
+        path: str,
+        html: str | None = None,
+        *,
+        script: str | None = None,
+        routes: Mapping[str, Callable[[Route], object]] | None = None,
+    ) -> Page:
         context = new_context(browser, (640, 480))
         contexts.append(context)
         page = context.new_page()
@@ -52,6 +60,8 @@ def visit_page(browser: Browser, examples: Site) -> Iterator[Open]:
         page.route(f"{CDN}**", installed_three)
         if html is not None:
             page.route(f"**/{path}", lambda route: route.fulfill(content_type="text/html", body=html))
+        for pattern, answer in (routes or {}).items():
+            page.route(pattern, answer)
         if script is not None:
             page.add_init_script(script)
         page.goto(examples.url + path, wait_until="commit")
@@ -92,11 +102,8 @@ def test_the_element_example_shows_three_assets_with_one_planner(visit_page: Ope
     viewers = page.locator("streamxr-viewer")
     assert viewers.count() == 3
     for index in range(3):
-        for _ in range(FRAMES):  # the base is loaded, and drawn in one of the next frames
-            colours = count_colours(viewers.nth(index).screenshot())
-            if colours > 500:
-                break
-        assert colours > 500, "a lit, textured model has many colours"
+        # The attribute `loaded` is set after the first frame.
+        assert count_colours(viewers.nth(index).screenshot()) > MANY_COLOURS, "a lit, textured model has many colours"
     sessions = "new Set([...document.querySelectorAll('streamxr-viewer')].map((e) => e.view.streamxr.session)).size"
     assert page.evaluate(sessions) == 1
     requests = page.evaluate(
@@ -211,16 +218,34 @@ def test_an_element_sends_progress_and_load_events(visit_page: Open) -> None:
     assert page.evaluate("document.querySelector('streamxr-viewer').model.name") == "lantern"
 
 
+def test_an_element_draws_a_base_that_arrives_late_and_alone(visit_page: Open, examples: Site) -> None:
+    base = json.loads((examples.folder / CATALOGUE).read_text())["assets"]["lantern"]["base"]
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(1500)
+        route.continue_()
+
+    page = visit_page(
+        "one.html",
+        element('src="bundle.json" asset="lantern"', style="streamxr-viewer {width: 200px; height: 200px}"),
+        # The other files are never answered.
+        routes={"**/o/**": lambda _: None, f"**/{base['uri']}": late},
+    )
+    page.wait_for_function(ALL_LOADED)
+    assert count_colours(page.locator("streamxr-viewer").screenshot()) > MANY_COLOURS
+
+
 def test_css_sets_the_size_of_an_element(visit_page: Open) -> None:
     page = visit_page(
         "one.html", element('src="bundle.json" asset="lantern"', style="streamxr-viewer {width: 200px; height: 120px}")
     )
     page.wait_for_function(ALL_LOADED)
     canvas = page.locator("streamxr-viewer canvas")
-    assert canvas.evaluate("(c) => [c.width, c.height]") == [200, 120]
+    assert canvas.evaluate("(c) => [c.width, c.height]") == [200 * PIXEL_RATIO, 120 * PIXEL_RATIO]
     page.evaluate("document.querySelector('streamxr-viewer').style.width = '320px'")
     page.wait_for_function(
-        "() => document.querySelector('streamxr-viewer').shadowRoot.querySelector('canvas').width === 320"
+        "(width) => document.querySelector('streamxr-viewer').shadowRoot.querySelector('canvas').width === width",
+        arg=320 * PIXEL_RATIO,
     )
 
 

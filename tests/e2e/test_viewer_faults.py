@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -251,6 +252,13 @@ TRIANGLES = """() => {
         }
     return sum;
 }"""
+
+
+def geometry(requested: Iterable[str]) -> set[str]:
+    """The paths of the geometry files among these addresses."""
+    return {urlsplit(url).path for url in requested if url.endswith(".glb")}
+
+
 SET_BUDGET = "(triangles) => streamxr.session.adjust({ limits: { triangles } })"
 
 
@@ -271,7 +279,7 @@ def test_a_frame_stays_within_its_render_budget_and_a_larger_budget_needs_no_dow
     newcomer = visit(f"assets=lantern,sculpture&triangles={budget}", size=SMALL)
     newcomer.settle()
     assert newcomer.page.evaluate(TRIANGLES) <= budget
-    assert sum(newcomer.requested.values()) < sum(requested.values()), "regions outside the budget are not fetched"
+    assert geometry(newcomer.requested) < geometry(requested), "regions outside the budget are not fetched"
     assert page.crashes == newcomer.crashes == []
 
 
@@ -296,7 +304,8 @@ CYCLE = f"""async (times) => {{
 @pytest.mark.parametrize("loads", [2, pytest.param(20, marks=pytest.mark.soak)])
 def test_loading_and_unloading_leaves_nothing_behind(visit: Open, loads: int) -> None:
     # An asset with bones, animations and pictures; a small canvas, since many frames are drawn.
-    page = visit("assets=none&camera=0,0.6,1.2,0,0.3,0", size=(96, 54))
+    # Chromium draws pages below 160 × 90 pixels once a second.
+    page = visit("assets=none&camera=0,0.6,1.2,0,0.3,0", size=(160, 90))
     page.wait("() => window.streamxr")
     devtools = page.context.new_cdp_session(page.page)
 

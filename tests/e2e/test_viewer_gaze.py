@@ -63,7 +63,7 @@ def visit(browser: Browser, site: Site) -> Iterator[Visit]:
     entries = json.loads((site.folder / "bundle.json").read_text())["assets"].values()
     bases = json.dumps([entry["base"]["uri"] for entry in entries])
     script = "\n".join([IWER.read_text(), (HERE / "headset.js").read_text(), f"const BASES = {bases};", HOLD_DETAIL])
-    visit = Visit(browser, site, QUERY, script=script)
+    visit = Visit(browser, site, QUERY, script=script, pixel_ratio=1)
     visit.wait("() => window.streamxr?.streamxr.shown.size === 2")
     visit.wait(GAZE_CODE_LOADED)
     visit.page.evaluate(SHARP)

@@ -17,7 +17,7 @@ from visit import Link, Visit
 
 @pytest.fixture(scope="module")
 def visit(browser: Browser, site: Site) -> Iterator[Visit]:
-    visit = Visit(browser, site, "assets=lantern&camera=-0.45,0.7,1.5,-0.45,0.5,0", size=(640, 240))
+    visit = Visit(browser, site, "assets=lantern&camera=-0.45,0.7,1.5,-0.45,0.5,0", size=(640, 240), pixel_ratio=1)
     visit.settle()
     yield visit
     assert visit.crashes == []

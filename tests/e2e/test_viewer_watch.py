@@ -12,6 +12,15 @@ from streamxr.pipeline.bundle.files import CATALOGUE, Bundle
 from visit import Visit
 
 SHOWN = "(count) => window.streamxr?.streamxr.shown.size === count"
+# The camera's momentum after a drag is almost used up.
+AT_REST = """() => new Promise((resolve) => {
+    const { position } = streamxr.demo.camera;
+    const look = (before) => {
+        if (position.distanceTo(before) < 1e-3) resolve(true);
+        else requestAnimationFrame(look.bind(null, position.clone()));
+    };
+    requestAnimationFrame(look.bind(null, position.clone().addScalar(1)));
+})"""
 DISTANCE = "() => streamxr.demo.camera.position.length()"
 
 
@@ -53,6 +62,7 @@ def test_the_camera_stays_where_the_visitor_took_it(bundle: Path, visit: Callabl
         page.page.mouse.move(160, 120, steps=4)
         page.page.mouse.up()
         page.settle()
+        page.wait(AT_REST)
         before = page.page.evaluate(DISTANCE)
         Bundle(growing).write_catalogue("streamxr test", entries)
         page.wait(SHOWN, len(entries))

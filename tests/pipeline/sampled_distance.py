@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 from streamxr.pipeline.mesh.surface import Surface
 
 Floats = npt.NDArray[np.float64]
+FEW = 16
 MIN_PIECES = 300  # about the number of triangles into which a surface is cut for the search
 
 
@@ -34,11 +35,13 @@ class Target:
 
     Large triangles are cut into smaller ones with the same points. The nearest triangle of a point then has its
     centroid within the distance to the nearest corner plus the largest distance of a corner from its centroid. All
-    triangles within that distance are tried.
+    triangles within that distance are tried. Of FEW triangles all are tried.
     """
 
     def __init__(self, surface: Surface) -> None:
-        corners = surface.positions[surface.triangles]
+        corners = self._whole = surface.positions[surface.triangles]
+        if len(corners) <= FEW:
+            return
         pieces = max(MIN_PIECES, 2 * len(corners))
         self._corners = _cut(corners, float(2 * np.sqrt(_areas(corners).sum() / pieces)))
         centroids = self._corners.mean(axis=1)
@@ -47,6 +50,8 @@ class Target:
 
     def distances(self, points: Floats) -> Floats:
         """The distances (q,) of points (q, 3)."""
+        if len(self._whole) <= FEW:
+            return np.min([_to_triangles(points, np.broadcast_to(t, (len(points), 3, 3))) for t in self._whole], axis=0)
         nearest_corner, _ = self._of_corner.query(points)
         candidates = self._of_centroid.query_ball_point(points, (nearest_corner + self._reach) * (1 + 1e-9) + 1e-12)
         counts = np.array([len(c) for c in candidates])

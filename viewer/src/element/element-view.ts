@@ -9,7 +9,7 @@ import { createRenderer, pixelRatio } from "../three/renderer.ts";
 
 /** Longest step of animations, seconds: they must not jump after the tab was hidden. */
 const MAX_STEP_S = 0.1;
-/** Frames are drawn for this long after a change, milliseconds: fades and damping end within it. */
+/** Fades and damping end within this time after a change, milliseconds. */
 const SETTLING_MS = 500;
 
 export interface ElementViewOptions {
@@ -37,7 +37,8 @@ export class ElementView {
   readonly #environment = studioLight();
   readonly #resizeObserver: ResizeObserver;
   #changedAt = Number.NEGATIVE_INFINITY;
-  #drawnAt = performance.now();
+  #updatedAt = performance.now();
+  #drawnAt = Number.NEGATIVE_INFINITY;
   /** Whether the camera is placed. */
   #framed = false;
   #disposed = false;
@@ -70,6 +71,7 @@ export class ElementView {
     const asset = await this.streamxr.follow(state);
     this.asset = asset;
     this.#scene.add(asset);
+    this.#change();
     this.#draw();
     this.renderer.setAnimationLoop(() => this.#draw());
     return asset;
@@ -126,15 +128,18 @@ export class ElementView {
 
   #draw(): void {
     const now = performance.now();
-    const dt = Math.min(MAX_STEP_S, (now - this.#drawnAt) / 1000);
-    this.#drawnAt = now;
+    const dt = Math.min(MAX_STEP_S, (now - this.#updatedAt) / 1000);
+    this.#updatedAt = now;
     const { renderer, streamxr, asset } = this;
     if (renderer.getContext().isContextLost()) return;
     this.#resize();
     if (!renderer.xr.isPresenting) this.#controls.update(dt);
     streamxr.update(this.#camera, dt);
     const isMoving = renderer.xr.isPresenting || asset?.mixer;
-    if (isMoving || now - this.#changedAt < SETTLING_MS) renderer.render(this.#scene, this.#camera);
+    // The last frame must show the state after the change, however long a frame takes.
+    if (!isMoving && this.#drawnAt >= this.#changedAt + SETTLING_MS) return;
+    this.#drawnAt = now;
+    renderer.render(this.#scene, this.#camera);
   }
 
   /** Places the camera so that the whole asset is in the picture. */
