@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import jsonschema  # noqa: F401 loaded now, while pictures are encoded, and not when the manifest is checked
 
@@ -20,12 +21,15 @@ from .gltf.glb import refinement_glb
 from .gltf.texture_uses import texels_per_uv
 from .jobs.tasks import StartTasks
 from .pictures.levels import Level, Pyramid
-from .settings import Settings
+from .settings import Role, Settings
 from .trees.deforming import build_deforming
 from .trees.regions import build_tree
 from .trees.scene import Scene, read_scene
 from .trees.tree import Tree
 from .warm_up import loading
+
+if TYPE_CHECKING:
+    from .shells.root import ShellRoot
 
 MAX_BASE_BYTES = 500_000
 BASE_SHARE = 100  # a large model's base may have 1/100 of the bytes of its finest tier
@@ -54,11 +58,11 @@ def assemble(
         raise pictures
     notes += pictures.notes
     trees = _build_trees(document, scene, settings, start_tasks)
-    pyramids = pictures.pyramids()
+    document, trees, pyramids, of_texture = _with_shell(document, trees, pictures, settings, notes)
 
     refinements = [_put_refinements(bundle, document, tree) for tree in trees]
     limit = _base_limit(refinements, pyramids, settings)
-    fitted = fit_base(document, scene, trees, pyramids, pictures.of_texture, limit, settings)
+    fitted = fit_base(document, scene, trees, pyramids, of_texture, limit, settings)
     if fitted.bytes > limit:
         notes.append(
             f"the base has {fitted.bytes:,} bytes, over its limit of {limit:,}: its nodes, materials, points and lines "
@@ -78,7 +82,7 @@ def assemble(
         "up": "y",
         "bounds": describe_bounds(scene),
         "animations": describe_animations(document, keyframes),
-        "materials": describe_materials(document, pictures.of_texture),
+        "materials": describe_materials(document, of_texture),
         "textures": textures,
         "base": {**base_file, "gpuBytes": _base_gpu_bytes(trees, fitted.levels)},
         "trees": _describe_trees(trees, refinements, fitted),
@@ -135,6 +139,34 @@ def _build_trees(document: Document, scene: Scene, settings: Settings, start_tas
     ]
 
 
+def _with_shell(
+    document: Document, trees: list[Tree], pictures: Pictures, settings: Settings, notes: list[str]
+) -> tuple[Document, list[Tree], list[Pyramid], dict[tuple[int, Role], int]]:
+    """Document, trees, pyramids and `of_texture` with a shell as the root of the static tree, if that looks better."""
+    pyramids, of_texture = pictures.pyramids(), dict(pictures.of_texture)
+    for number, tree in enumerate(trees):
+        if tree.origin.kind != "static" or len(tree.regions) == 1:
+            continue
+        from .shells.material import with_material  # here, since their libraries take long to load
+        from .shells.root import shell_root
+
+        if shell := shell_root(document, tree, settings):
+            document, own = with_material(document, shell.material)
+            notes.append(_note_on_shell(shell))
+            of_texture |= {key: len(pyramids) + k for k, key in enumerate(own)}
+            pyramids += [picture.pyramid for picture in shell.material.pictures]
+            trees = [*trees[:number], shell.tree, *trees[number + 1 :]]
+    return document, trees, pyramids, of_texture
+
+
+def _note_on_shell(shell: ShellRoot) -> str:
+    before, after = shell.before, shell.after
+    return (
+        f"the base is a shell: mean ΔE {after.color:.1f} and {100 * after.overlap:.0f} % of the silhouette, where the "
+        f"simplified model has ΔE {before.color:.1f} and {100 * before.overlap:.0f} %"
+    )
+
+
 def _base_limit(refinements: Sequence[Sequence[Json | None]], pyramids: Sequence[Pyramid], settings: Settings) -> int:
     """Bytes that the base may have: the setting, or more for a large model."""
     geometry: int = sum(file["bytes"] for tree in refinements for file in tree if file is not None)
@@ -169,7 +201,7 @@ def _put_keyframes(
 def _put_levels(bundle: Bundle, pyramid: Pyramid, embedded: Level) -> Json:
     """Write the levels of a texture that are finer than the one embedded in the base."""
     levels = []
-    for level in pyramid.levels[pyramid.levels.index(embedded) :]:
+    for level in [embedded] if pyramid.base_only else pyramid.levels[pyramid.levels.index(embedded) :]:
         stored = {"uri": None, "bytes": len(level.content)}
         if level is not embedded:
             stored = bundle.put(level.content, level.format)

@@ -65,6 +65,19 @@ def finish_sheet() -> None:
     finish_region(FinishTask(coarse.source.surface, fine.source, encoding, exact=False))
 
 
+def draw_sheet() -> None:
+    """Call the loops that draw, and those that make a shell."""
+    from .shells.shell import build_shell  # here, since their libraries take long to load
+    from .views.cameras import cameras_around
+    from .views.drawable import drawable_source
+    from .views.materials import PLAIN
+    from .views.shading import visible_triangles
+
+    source = drawable_source(sheet().source, [PLAIN, PLAIN])
+    visible_triangles(source, cameras_around(*source.box, 1)[0], 16)
+    build_shell(source, 100, 16)
+
+
 def loading(start_tasks: StartTasks) -> StartTasks:
     """Load the loops in a thread, and let `start_tasks` wait for it before it starts other processes.
 
@@ -95,8 +108,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compile the mesh loops and keep their machine code.")
     parser.add_argument("--from-end", action="store_true", help="compile the loops of the last stages first")
     if parser.parse_args().from_end:
+        draw_sheet()
         finish_sheet()
     build_sheet()
+    draw_sheet()
     note_use()
 
 

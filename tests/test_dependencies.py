@@ -7,7 +7,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -58,12 +58,22 @@ def files_below(*folders: str) -> list[Path]:
     return [path for path in found if "node_modules" not in path.parts]
 
 
+def distributions_by_module() -> dict[str, list[str]]:
+    """By top-level module: its distributions. importlib.metadata leaves out modules that are one compiled file."""
+    owners = {module: list(found) for module, found in packages_distributions().items()}
+    for distribution in distributions():
+        for path in distribution.files or ():
+            if len(path.parts) == 1 and path.suffix in (".so", ".pyd"):
+                owners.setdefault(path.name.partition(".")[0], []).append(distribution.metadata["Name"])
+    return owners
+
+
 def imported(*folders: str) -> set[str]:
     """The distributions that the Python files below these folders import, in functions or not.
 
     Modules of OWN_PACKAGES do not count in their folder.
     """
-    owners = packages_distributions()
+    owners = distributions_by_module()
     files = files_below(*folders)
     scripts = {path.stem for path in files} | {path.parent.name for path in files}
     modules = {module for path in files for module in modules_of(path) if module not in own_modules(path)}

@@ -19,8 +19,9 @@ from ..gltf.animation_pointer import POINTER, pointed_element
 from ..gltf.document import DRACO, Document, Json, item, items, label, texture_slots
 from ..gltf.draco import EncodedPrimitive
 from ..gltf.glb import GENERATOR, GlbWriter
-from ..gltf.primitives import POINTS_AND_LINES, carried
+from ..gltf.primitives import POINTS_AND_LINES
 from ..gltf.texture_uses import slot_role
+from ..mesh.surface import PrimitiveKind
 from ..pictures.levels import Level
 from ..settings import Role
 from ..trees.scene import Scene
@@ -32,15 +33,15 @@ MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
 @dataclass(frozen=True)
-class BaseMesh:
-    """The triangles of a mesh in the base: (material, primitive) pairs.
+class BasePrimitive:
+    """A primitive of one kind in the base. encoded: its triangles; None if only finer tiers have triangles of this
+    kind."""
 
-    carried: for each primitive, the source's further properties as JSON, or ""; empty if each primitive stands for one
-    of the source's primitives.
-    """
+    kind: PrimitiveKind
+    encoded: EncodedPrimitive | None
 
-    primitives: tuple[tuple[int | None, EncodedPrimitive], ...]
-    carried: tuple[str, ...] = ()
+
+BaseMesh = Sequence[BasePrimitive]  # one primitive for each kind of a tree
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def build_base(
                 node.pop(key, None)
     static_node = None
     if static is not None:
-        new_meshes.append({"name": STATIC_NODE, "primitives": _encoded(writer, static, static.carried)})
+        new_meshes.append({"name": STATIC_NODE, "primitives": _encoded(writer, static)})
         static_node = _add_node(out, {"name": STATIC_NODE, "mesh": len(new_meshes) - 1})
     if new_meshes:
         out["meshes"] = new_meshes
@@ -114,9 +115,7 @@ def _meshes(
             continue
         primitives: list[Json] = []
         if index in meshes:
-            triangles = [p for p in holder["primitives"] if p not in _points_and_lines(document, index)]
-            further = meshes[index].carried or [carried(p) for p in triangles]
-            primitives = _encoded(writer, meshes[index], further)
+            primitives = _encoded(writer, meshes[index])
         primitives += [
             _copied_primitive(document, writer, p, index, copied) for p in _points_and_lines(document, index)
         ]
@@ -134,12 +133,15 @@ def _points_and_lines(document: Document, mesh: int) -> list[Json]:
     return [p for p in holder["primitives"] if p.get("mode", 4) in POINTS_AND_LINES]
 
 
-def _encoded(writer: GlbWriter, mesh: BaseMesh, carried_by: Sequence[str]) -> list[Json]:
-    """Write the primitives of a mesh, each with its carried properties."""
+def _encoded(writer: GlbWriter, mesh: BaseMesh) -> list[Json]:
+    """Write the primitives of a mesh, each with the properties that its kind carries."""
     result = []
-    for (material, encoded), text in zip(mesh.primitives, carried_by, strict=True):
-        primitive = writer.add_primitive(encoded, material)
-        further: Json = json_of(text) if text else {}
+    for kind, encoded in ((p.kind, p.encoded) for p in mesh):
+        if encoded is None:
+            primitive = writer.add_empty_primitive(kind.attributes, kind.material)
+        else:
+            primitive = writer.add_primitive(encoded, kind.material)
+        further: Json = json_of(kind.carried) if kind.carried else {}
         extensions = {**primitive.get("extensions", {}), **further.pop("extensions", {})}
         result.append({**primitive, **further, **({"extensions": extensions} if extensions else {})})
     return result

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..gltf.document import Document
+from ..gltf.document import Document, items, texture_slots
+from ..gltf.texture_uses import slot_role
 from ..pictures.levels import SMALLEST, Level, Pyramid
 from ..settings import Role, Settings
 from ..trees.scene import Scene
 from ..trees.tree import Tree
 from .animations import movable_animations
-from .base import Base, BaseMesh, build_base
+from .base import Base, BaseMesh, BasePrimitive, build_base
 
 WORTH_A_FILE = 0.1  # share of the base's bytes: animations that take less stay in it, even if it exceeds its limit
 
@@ -44,13 +45,18 @@ def fit_base(
     out all animations, then shrinks its pictures further. If its geometry alone exceeds the limit, the pictures stay:
     without them it would be uglier and still too large.
 
+    Pictures of which the base shows nothing have their smallest size; those that only the base shows have twice the
+    width of others.
+
     of_texture: the index in `pyramids` for each (source texture, role).
     """
+    unseen = _unseen_pictures(document, trees, of_texture)
     static = next((_root_mesh(tree) for tree in trees if tree.origin.mesh is None), None)
     meshes = {tree.origin.mesh: _root_mesh(tree) for tree in trees if tree.origin.mesh is not None}
 
     def build(pixels: int, left_out: tuple[int, ...]) -> FittedBase:
-        levels = tuple(pyramid.within(pixels) for pyramid in pyramids)
+        widths = (SMALLEST if i in unseen else pixels * (1 + p.base_only) for i, p in enumerate(pyramids))
+        levels = tuple(pyramid.within(width) for pyramid, width in zip(pyramids, widths, strict=True))
         pictures = [(pyramid.name, level) for pyramid, level in zip(pyramids, levels, strict=True)]
         base = build_base(document, scene, static, meshes, pictures, of_texture, left_out)
         return FittedBase(base, levels, left_out)
@@ -76,8 +82,25 @@ def fit_base(
 
 
 def _root_mesh(tree: Tree) -> BaseMesh:
-    """The coarsest tier of a tree, as the base draws it."""
-    root = tree.regions[0]
-    kinds = [tree.origin.kinds[k] for k, _ in root.primitives]
-    primitives = tuple((kind.material, p) for kind, (_, p) in zip(kinds, root.primitives, strict=True))
-    return BaseMesh(primitives, tuple(kind.carried for kind in kinds))
+    """The coarsest tier of a tree, as the base draws it: a primitive for each kind."""
+    encoded = dict(tree.regions[0].primitives)
+    return [BasePrimitive(kind, encoded.get(index)) for index, kind in enumerate(tree.origin.kinds)]
+
+
+def _unseen_pictures(
+    document: Document, trees: Sequence[Tree], of_texture: Mapping[tuple[int, Role], int]
+) -> frozenset[int]:
+    """The pictures of kinds of which the base has no triangle."""
+    shown: set[int | None] = set()
+    hidden: set[int | None] = set()
+    for tree in trees:
+        in_root = {kind for kind, _ in tree.regions[0].primitives}
+        for index, kind in enumerate(tree.origin.kinds):
+            (shown if index in in_root else hidden).add(kind.material)
+    materials = items(document.json, "materials")
+
+    def pictures(indices: set[int | None]) -> set[int]:
+        slots = [s for i in indices if i is not None for s in texture_slots(materials[i])]
+        return {of_texture[info["index"], slot_role(slot)] for slot, info in slots}
+
+    return frozenset(pictures(hidden) - pictures(shown))

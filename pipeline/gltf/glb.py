@@ -17,6 +17,8 @@ from .draco import EncodedPrimitive
 from .source_files import BINARY_CHUNK, JSON_CHUNK
 
 GENERATOR = "StreamXR"
+# By the name of an attribute up to its number.
+ZERO_TYPES = {"POSITION": "VEC3", "NORMAL": "VEC3", "TANGENT": "VEC4", "TEXCOORD": "VEC2", "COLOR": "VEC4"}
 
 
 class GlbWriter(AccessorWriter):
@@ -26,6 +28,7 @@ class GlbWriter(AccessorWriter):
         super().__init__([], [])
         self._packed = bytearray()
         self._packed_view: int | None = None
+        self._zeros: dict[str, int] = {}  # by type: an accessor of zeros for one triangle
 
     def add_packed(self, values: AnyArray, component: int, *, bounds: bool = False, **extra: Any) -> int:
         """An accessor over values (n, k) in one bufferView that all packed accessors share; its index.
@@ -73,6 +76,27 @@ class GlbWriter(AccessorWriter):
                 for target in primitive.targets
             ]
         return result
+
+    def add_empty_primitive(self, attributes: Sequence[str], material: int | None) -> Json:
+        """A glTF primitive of one triangle without an area: it shows nothing, but has a material and attributes.
+
+        Its accessors have no data; their values are zero.
+        """
+        result: Json = {"attributes": {name: self._add_zeros(name) for name in attributes}}
+        if material is not None:
+            result["material"] = material
+        return result
+
+    def _add_zeros(self, attribute: str) -> int:
+        kind = ZERO_TYPES.get(attribute.partition("_")[0], "SCALAR")
+        key = attribute if attribute == "POSITION" else kind
+        if key not in self._zeros:
+            accessor: Json = {"componentType": FLOAT, "count": 3, "type": kind}
+            if attribute == "POSITION":
+                accessor |= {"min": [0.0, 0.0, 0.0], "max": [0.0, 0.0, 0.0]}
+            self.accessors.append(accessor)
+            self._zeros[key] = len(self.accessors) - 1
+        return self._zeros[key]
 
     def add_deltas(self, values: AnyArray, *, bounds: bool) -> int:
         """An accessor over the float32 deltas (n, 3) of a morph target; sparse if that is smaller."""

@@ -63,11 +63,15 @@ class Level:
 
 @dataclass(frozen=True)
 class Pyramid:
-    """A picture at all its sizes, coarse to fine."""
+    """A picture at all its sizes, coarse to fine.
+
+    base_only: whether the base has its finest level that fits, and no finer one is needed.
+    """
 
     name: str
     role: Role
     levels: tuple[Level, ...]
+    base_only: bool = False
 
     def within(self, pixels: int) -> Level:
         """The finest level whose longest side is at most `pixels`; the coarsest level if there is none."""
@@ -89,13 +93,23 @@ def build_levels(task: LevelsTask) -> tuple[Level, ...]:
 
     Raises ModelError if the picture cannot be decoded.
     """
-    picture, settings = task.picture, task.settings
-    pixels = decode_picture(picture.content, picture.place)
+    pixels = decode_picture(task.picture.content, task.picture.place)
+    return _levels(pixels, task.picture, task.settings, finest=task.finest)
+
+
+def build_pyramid(pixels: Codes, name: str, role: Role, settings: Settings, *, base_only: bool) -> Pyramid:
+    """Encode all levels of pixels (h, w, 3)."""
+    picture = Picture(b"", name, name, role, coverage=False)
+    levels = [_levels(pixels, picture, settings, finest=finest) for finest in (False, True)]
+    return Pyramid(name, role, levels[0] + levels[1], base_only)
+
+
+def _levels(pixels: Codes, picture: Picture, settings: Settings, *, finest: bool) -> tuple[Level, ...]:
     if picture.role == "normal":
         pixels = pixels[:, :, :3]
     sizes = level_sizes(pixels.shape[1], pixels.shape[0], picture.role, settings)
     lossless = max(pixels.shape[:2]) <= LOSSLESS
-    if task.finest:
+    if finest:
         if sizes[-1] != (pixels.shape[1], pixels.shape[0]):
             pixels = _to_codes(_shrink(_planes(pixels, picture), sizes[-1], picture.role), picture)
         return (_level(pixels, picture.role, settings, lossless),)

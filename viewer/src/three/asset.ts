@@ -316,14 +316,17 @@ export class Asset extends Group {
       }
       return { node, parent: this.#parentFor(tree, node), kinds };
     });
-    const root: DrawableRegion = {
-      geometries: drawings[0]?.kinds.map((mesh) => mesh.geometry) ?? [],
-      meshes: drawings.map(({ kinds }) => kinds),
-    };
+    const inRoot = new Set(tree.regions[0]?.primitives);
+    const meshes = drawings.map(({ kinds }) => kinds.filter((_, kind) => inRoot.has(kind)));
+    const root: DrawableRegion = { geometries: meshes[0]?.map((mesh) => mesh.geometry) ?? [], meshes };
+    // The other meshes only give finer tiers their materials.
+    for (const mesh of drawings.flatMap(({ kinds }) => kinds.filter((_, kind) => !inRoot.has(kind)))) {
+      mesh.removeFromParent();
+    }
     const drawable: DrawableTree = { tree, drawings, regions: new Map([[0, root]]) };
     // Root meshes get the same parent as all regions, so that they are shown and hidden in the same way.
     if (tree.regions.length > 1) {
-      for (const { parent, kinds } of drawings) parent.add(...kinds);
+      for (const [i, { parent }] of drawings.entries()) parent.add(...(meshes[i] ?? []));
     }
     this.#watch(drawable, index, 0);
     return drawable;

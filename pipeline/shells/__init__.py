@@ -1,0 +1,1 @@
+"""Shells: what is seen of a model from outside, as one closed surface with one baked picture of each property."""

@@ -1,0 +1,137 @@
+"""Materials as small pictures show them: factors and reduced pictures, sampled at texture coordinates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..arrays import FloatArray
+from ..gltf.accessors import read_image
+from ..gltf.document import TEXTURE_TRANSFORM, Document, Json, items
+from ..gltf.texture_uses import texture_image
+from ..pictures.codec import decode_picture
+from ..pictures.color import Codes, srgb_to_linear
+
+PICTURE_PIXELS = 256  # the longest side of a picture that is sampled
+OPAQUE, MASK, BLEND = "OPAQUE", "MASK", "BLEND"
+SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A picture that repeats. codes: (h, w, 3 or 4). scale, offset: (2,) of KHR_texture_transform."""
+
+    codes: Codes
+    scale: FloatArray
+    offset: FloatArray
+
+    def texels(self, uv: FloatArray) -> Codes:
+        """The texels (p, 3 or 4) at coordinates (p, 2)."""
+        height, width = self.codes.shape[:2]
+        moved = uv * self.scale + self.offset
+        inside = moved - np.floor(moved)
+        column = np.minimum((inside[:, 0] * width).astype(np.int64), width - 1)
+        row = np.minimum((inside[:, 1] * height).astype(np.int64), height - 1)
+        texels: Codes = self.codes[row, column]
+        return texels
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """Properties at p points. color: (p, 4) linear RGBA. emission: (p, 3) linear. surface: (p, 3) occlusion, roughness
+    and metalness, 0…1. normal: (p, 3) in tangent space, or None without a normal map."""
+
+    color: FloatArray
+    emission: FloatArray
+    surface: FloatArray
+    normal: FloatArray | None
+
+
+@dataclass(frozen=True)
+class FlatMaterial:
+    """A glTF material. Factors are linear: color (4,), emission (3,), roughness and metalness.
+
+    pictures: by slot, those that use TEXCOORD_0. cutoff: the alpha below which a cut-out material is invisible.
+    """
+
+    color: FloatArray
+    emission: FloatArray
+    roughness: float
+    metalness: float
+    normal_scale: float
+    pictures: dict[str, Sampler]
+    mode: str
+    cutoff: float
+    two_sided: bool
+
+    def at(self, uv: FloatArray) -> Appearance:
+        """The appearance at texture coordinates (p, 2)."""
+        color = np.tile(self.color, (len(uv), 1))
+        emission = np.tile(self.emission, (len(uv), 1))
+        surface = np.tile([1.0, self.roughness, self.metalness], (len(uv), 1))
+        if picture := self.pictures.get("baseColorTexture"):
+            texels = picture.texels(uv)
+            color[:, :3] *= srgb_to_linear(texels[:, :3])
+            if texels.shape[1] == 4:
+                color[:, 3] *= texels[:, 3] / 255.0
+        if picture := self.pictures.get("emissiveTexture"):
+            emission *= srgb_to_linear(picture.texels(uv)[:, :3])
+        if picture := self.pictures.get("metallicRoughnessTexture"):
+            surface[:, 1:] *= picture.texels(uv)[:, 1:3] / 255.0
+        if picture := self.pictures.get("occlusionTexture"):
+            surface[:, 0] = picture.texels(uv)[:, 0] / 255.0
+        normal = None
+        if picture := self.pictures.get("normalTexture"):
+            normal = picture.texels(uv)[:, :3] / 127.5 - 1.0
+            normal[:, :2] *= self.normal_scale
+        return Appearance(color, emission, surface, normal)
+
+
+PLAIN = FlatMaterial(np.ones(4), np.zeros(3), 1.0, 1.0, 1.0, {}, OPAQUE, 0.5, two_sided=False)  # glTF's default
+
+
+def flat_material(document: Document, index: int | None) -> FlatMaterial:
+    """A material of a checked document; glTF's default for None. Raises ModelError for an unreadable picture."""
+    holder = items(document.json, "materials")[index] if index is not None else {}
+    pbr = holder.get("pbrMetallicRoughness", {})
+    extensions = holder.get("extensions", {})
+    specular = extensions.get(SPECULAR_GLOSSINESS, {})
+    infos = {
+        "baseColorTexture": specular.get("diffuseTexture") or pbr.get("baseColorTexture"),
+        "metallicRoughnessTexture": pbr.get("metallicRoughnessTexture"),
+        "emissiveTexture": holder.get("emissiveTexture"),
+        "occlusionTexture": holder.get("occlusionTexture"),
+        "normalTexture": holder.get("normalTexture"),
+    }
+    strength = float(extensions.get("KHR_materials_emissive_strength", {}).get("emissiveStrength", 1.0))
+    metalness = 0.0 if specular else float(pbr.get("metallicFactor", 1.0))
+    roughness = float(pbr.get("roughnessFactor", 1.0))
+    if specular:
+        roughness = 1.0 - float(specular.get("glossinessFactor", 1.0))
+    return FlatMaterial(
+        np.array(specular.get("diffuseFactor") or pbr.get("baseColorFactor", [1, 1, 1, 1]), np.float64),
+        np.array(holder.get("emissiveFactor", [0, 0, 0]), np.float64) * strength,
+        roughness,
+        metalness,
+        float((holder.get("normalTexture") or {}).get("scale", 1.0)),
+        {slot: s for slot, info in infos.items() if info and (s := _sampler(document, info)) is not None},
+        holder.get("alphaMode", OPAQUE),
+        float(holder.get("alphaCutoff", 0.5)),
+        bool(holder.get("doubleSided", False)),
+    )
+
+
+def _sampler(document: Document, info: Json) -> Sampler | None:
+    transform: Any = info.get("extensions", {}).get(TEXTURE_TRANSFORM, {})
+    if transform.get("texCoord", info.get("texCoord", 0)) != 0:
+        return None
+    texture = items(document.json, "textures")[info["index"]]
+    codes = decode_picture(read_image(document, texture_image(texture, "texture")), "texture")
+    factor = -(-max(codes.shape[:2]) // PICTURE_PIXELS)
+    if factor > 1:
+        codes = np.asarray(Image.fromarray(codes).reduce(factor))
+    scale, offset = transform.get("scale", [1, 1]), transform.get("offset", [0, 0])
+    return Sampler(codes, np.array(scale, np.float64), np.array(offset, np.float64))
