@@ -15,6 +15,7 @@ from .bundle.animations import animation_glb, reaches
 from .bundle.base_fit import FittedBase, fit_base
 from .bundle.files import Bundle
 from .bundle.manifest import describe_animations, describe_bounds, describe_materials, describe_tree
+from .bundle.objects import objects_json
 from .errors import ModelError
 from .gltf.document import Document, Json, items
 from .gltf.glb import refinement_glb
@@ -84,6 +85,7 @@ def assemble(
         "animations": describe_animations(document, keyframes),
         "materials": describe_materials(document, of_texture),
         "textures": textures,
+        "objects": _put_objects(bundle, document, scene),
         "base": {**base_file, "gpuBytes": _base_gpu_bytes(trees, fitted.levels)},
         "trees": _describe_trees(trees, refinements, fitted),
     }
@@ -196,6 +198,12 @@ def _put_keyframes(
         return {}
     reach = reaches(document, [tree.origin for tree in trees], scene.motion)
     return {i: {**bundle.put(animation_glb(document, i), "glb"), "reach": reach[i]} for i in animations}
+
+
+def _put_objects(bundle: Bundle, document: Document, scene: Scene) -> Json | None:
+    """Write the list of the source's nodes; {uri, bytes, count}, or None if there is nothing to tell."""
+    content = objects_json(document, scene)
+    return None if content is None else {**bundle.put(content, "json"), "count": len(scene.world)}
 
 
 def _put_levels(bundle: Bundle, pyramid: Pyramid, embedded: Level) -> Json:

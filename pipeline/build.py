@@ -212,4 +212,5 @@ def named_files(manifest: Json) -> Sequence[Json]:
     files += [r["refinement"] for t in manifest["trees"] for r in t["regions"] if r["refinement"]]
     files += [a["keyframes"] for a in manifest["animations"] if a["keyframes"]]
     files += [level for t in manifest["textures"] for level in t["levels"] if level["uri"]]
+    files += [manifest["objects"]] if manifest["objects"] else []
     return files

@@ -160,7 +160,7 @@ _SETTINGS = (
         callback=lambda _context, _option, patterns: "\n".join(patterns),
         metavar="PATTERN",
         help='Keep nodes with a matching name addressable, such as "door*"; can be repeated. Nodes with extras are '
-        "always kept.",
+        "kept if they are few.",
     ),
     _setting(
         "unit",

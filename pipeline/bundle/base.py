@@ -24,8 +24,10 @@ from ..gltf.texture_uses import slot_role
 from ..mesh.surface import PrimitiveKind
 from ..pictures.levels import Level
 from ..settings import Role
+from ..trees.nodes import object_extras
 from ..trees.scene import Scene
 from .animations import pack_animations
+from .objects import leave_out_nodes
 
 STATIC_NODE = "StreamXR static geometry"
 WEBP = "EXT_texture_webp"
@@ -60,11 +62,14 @@ def build_base(
     pictures: Sequence[tuple[str, Level]],
     of_texture: Mapping[tuple[int, Role], int],
     without: Collection[int] = (),
+    *,
+    all_nodes: bool = True,
 ) -> Base:
     """Write the base.
 
     meshes: the coarsest tier by source mesh. pictures: (name, level) of each picture. of_texture: the index of the
-    picture of each (source texture, role). without: the animations that are files of their own.
+    picture of each (source texture, role). without: the animations that are files of their own. all_nodes: whether to
+    keep the nodes that nothing in the base needs.
     """
     source = document.json
     writer = GlbWriter()
@@ -78,6 +83,7 @@ def build_base(
     copied: dict[int, int] = {}  # by source accessor: its copy
 
     new_meshes, mesh_index = _meshes(document, writer, scene, meshes, copied)
+    source_meshes = items(source, "meshes")
     for index, node in enumerate(items(out, "nodes")):
         mesh = node.get("mesh")
         if mesh is None:
@@ -87,6 +93,8 @@ def build_base(
         else:
             for key in ("mesh", "weights", "skin"):  # glTF allows weights and skin only beside a mesh
                 node.pop(key, None)
+            if (extras := object_extras({**node, "mesh": mesh}, source_meshes)) is not None:  # those of the mesh, too
+                node["extras"] = copy.deepcopy(extras)
     static_node = None
     if static is not None:
         new_meshes.append({"name": STATIC_NODE, "primitives": _encoded(writer, static)})
@@ -98,6 +106,8 @@ def build_base(
     _skins(document, out, writer, copied)
     _update_mesh_pointers(out, mesh_index)
     _pictures(source, out, writer, pictures, of_texture)
+    if not all_nodes:
+        leave_out_nodes(out, scene)
     _extensions(out)
     return Base(writer.finish(out), static_node)
 

@@ -1,9 +1,10 @@
-"""Choose the pictures and animations of the base, so that it stays within its limit of bytes."""
+"""Choose the nodes, pictures and animations of the base, so that it stays within its limit of bytes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..gltf.document import Document, items, texture_slots
 from ..gltf.texture_uses import slot_role
@@ -14,7 +15,9 @@ from ..trees.tree import Tree
 from .animations import movable_animations
 from .base import Base, BaseMesh, BasePrimitive, build_base
 
-WORTH_A_FILE = 0.1  # share of the base's bytes: animations that take less stay in it, even if it exceeds its limit
+WORTH_A_FILE = (
+    0.1  # share of the base's bytes: nodes and animations that take less stay in it, even if it exceeds its limit
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,9 @@ class FittedBase:
         return len(self.base.content)
 
 
+Build = Callable[[int, tuple[int, ...]], FittedBase]  # of the width of pictures, and the animations left out
+
+
 def fit_base(
     document: Document,
     scene: Scene,
@@ -41,9 +47,10 @@ def fit_base(
 ) -> FittedBase:
     """Build the base with as much as fits into `limit` bytes.
 
-    The base first leaves out animations that play only on request, then halves the width of its pictures, then leaves
-    out all animations, then shrinks its pictures further. If its geometry alone exceeds the limit, the pictures stay:
-    without them it would be uglier and still too large.
+    The base first leaves out the nodes that nothing in it needs, if they are a good part of it or if all else then
+    fits; the file of objects has them. Then it leaves out animations that play only on request, then halves the width
+    of its pictures, then leaves out all animations, then shrinks its pictures further. If its geometry alone exceeds
+    the limit, the pictures stay: without them it would be uglier and still too large.
 
     Pictures of which the base shows nothing have their smallest size; those that only the base shows have twice the
     width of others.
@@ -54,17 +61,35 @@ def fit_base(
     static = next((_root_mesh(tree) for tree in trees if tree.origin.mesh is None), None)
     meshes = {tree.origin.mesh: _root_mesh(tree) for tree in trees if tree.origin.mesh is not None}
 
-    def build(pixels: int, left_out: tuple[int, ...]) -> FittedBase:
+    def build(pixels: int, left_out: tuple[int, ...], *, all_nodes: bool) -> FittedBase:
         widths = (SMALLEST if i in unseen else pixels * (1 + p.base_only) for i, p in enumerate(pyramids))
         levels = tuple(pyramid.within(width) for pyramid, width in zip(pyramids, widths, strict=True))
         pictures = [(pyramid.name, level) for pyramid, level in zip(pyramids, levels, strict=True)]
-        base = build_base(document, scene, static, meshes, pictures, of_texture, left_out)
+        base = build_base(document, scene, static, meshes, pictures, of_texture, left_out, all_nodes=all_nodes)
         return FittedBase(base, levels, left_out)
 
-    widest = settings.base_texture_pixels
-    complete = build(widest, ())
+    with_nodes = partial(build, all_nodes=True)
+    complete = with_nodes(settings.base_texture_pixels, ())
     if complete.bytes <= limit:
         return complete
+    without_nodes = partial(build, all_nodes=False)
+    needed = without_nodes(settings.base_texture_pixels, ())
+    if needed.bytes <= limit:
+        return needed
+    if complete.bytes - needed.bytes >= WORTH_A_FILE * complete.bytes:
+        return _leave_out_more(needed, without_nodes, document, limit, settings)
+    fitted = _leave_out_more(complete, with_nodes, document, limit, settings)
+    if fitted.bytes <= limit:
+        return fitted
+    smaller = _leave_out_more(needed, without_nodes, document, limit, settings)
+    return smaller if smaller.bytes <= limit else fitted
+
+
+def _leave_out_more(
+    complete: FittedBase, build: Build, document: Document, limit: int, settings: Settings
+) -> FittedBase:
+    """The first base within the limit that has fewer animations or smaller pictures than `complete`, else the last."""
+    widest = settings.base_texture_pixels
     on_request, movable = movable_animations(document)
     without_animations = build(widest, movable)
     if complete.bytes - without_animations.bytes < WORTH_A_FILE * complete.bytes:

@@ -6,6 +6,7 @@ import json
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..gltf.document import DRACO, Json
 from ..mesh.surface import Surface, merge
 from ..mesh.topology import unique_rows
 from ..trees.borders import cracked_regions
-from .files import CATALOGUE, Bundle, read_hashed, read_manifest
+from .files import CATALOGUE, Bundle, check, read_hashed, read_manifest
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def _validate_asset(root: Path, entry: Json, manifest: Json) -> tuple[list[str],
     for animation in manifest["animations"]:
         if animation["keyframes"]:
             load(animation["keyframes"])
+    if manifest["objects"] and (content := load(manifest["objects"])) is not None:
+        findings += _check_objects(content, manifest["objects"])
     for texture in manifest["textures"]:
         for level in texture["levels"]:
             if level["uri"] is not None:
@@ -113,6 +116,33 @@ def _check_animations(manifest: Json) -> list[str]:
     for number, file in enumerate(files):
         if file and len(file["reach"]) != len(manifest["trees"]):
             findings.append(f"animation {number}: its reach does not have one distance for each tree")
+    return findings
+
+
+def _check_objects(content: bytes, file: Json) -> list[str]:
+    """Rules of a file of objects: the schema, its count, and the order and parents of its nodes."""
+    try:
+        document = json.loads(content)
+        check(document, "Objects", file["uri"])
+    except (ValueError, RecursionError, ModelError) as error:
+        return [f"{file['uri']}: is not a list of objects: {error}"]
+    nodes = [each["node"] for each in document["objects"]]
+    findings = []
+    if len(nodes) != file["count"]:
+        findings.append(f"{file['uri']}: has {len(nodes)} objects, but {file['count']} in the manifest")
+    if any(a >= b for a, b in pairwise(nodes)):
+        findings.append(f"{file['uri']}: its nodes are not in the order of their indices")
+    children: dict[int | None, list[int]] = {}
+    for each in document["objects"]:
+        children.setdefault(each["parent"], []).append(each["node"])
+    reached = 0
+    stack: list[int | None] = [None]
+    while stack:
+        found = children.pop(stack.pop(), [])
+        reached += len(found)
+        stack += found
+    if reached < len(nodes):
+        findings.append(f"{file['uri']}: a parent is none of its nodes, or below itself")
     return findings
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -14,6 +16,9 @@ from ..gltf.document import Json, item, items, label
 from ..gltf.node_transforms import node_matrix
 from ..gltf.primitives import MAX_EXTENT
 
+# More nodes with extras share the static tree: a tree of its own takes about 1 KB of the base, and so many take half of
+# the smallest one.
+MAX_DESCRIBED = 32
 MAX_NODE_DEPTH = 1000  # viewers follow the hierarchy by recursion
 VISIBILITY = "KHR_node_visibility"
 MESH_INDEPENDENT = {"KHR_lights_punctual"}  # node extensions that do not concern the node's mesh
@@ -57,13 +62,40 @@ def mesh_users(json: Json, world: dict[int, FloatArray]) -> dict[int, tuple[int,
     return {mesh: tuple(drawing) for mesh, drawing in users.items()}
 
 
-def addressable_nodes(json: Json, patterns: str) -> set[int]:
-    """Nodes whose mesh must not be flattened, since an animation or an application refers to them.
+@dataclass(frozen=True)
+class Addressable:
+    """The nodes to which an animation or an application refers.
 
-    patterns: node names to keep, one pattern a line.
+    separate: the nodes whose mesh must not be flattened. required: those among them that a base needs; all but the
+    nodes that have extras only. described: the nodes whose extras do not keep their mesh separate, since they are many.
+    """
+
+    separate: frozenset[int]
+    required: frozenset[int]
+    described: frozenset[int]
+
+
+def addressable_nodes(json: Json, world: Collection[int], patterns: str) -> Addressable:
+    """The nodes to which an animation or an application refers.
+
+    world: the nodes of the default scene. patterns: node names to keep, one pattern a line.
     """
     nodes = items(json, "nodes")
-    return _animated(json, nodes) | _kept(json, nodes, patterns)
+    meshes = items(json, "meshes")
+    required = _animated(json, nodes) | _kept(nodes, meshes, patterns)
+    described = {index for index, node in enumerate(nodes) if object_extras(node, meshes)} - required
+    drawing = {index for index in described if index in world and nodes[index].get("mesh") is not None}
+    if len(drawing) > MAX_DESCRIBED:
+        return Addressable(frozenset(required), frozenset(required), frozenset(drawing))
+    return Addressable(frozenset(required | described), frozenset(required), frozenset())
+
+
+def object_extras(node: Json, meshes: list[Json]) -> Any:
+    """The extras of a node, None without any. Those of its mesh are beneath, as they are in three.js."""
+    found = [holder["extras"] for holder in (_mesh_of(node, meshes), node) if holder.get("extras")]
+    if len(found) == 2 and all(isinstance(extras, dict) for extras in found):
+        return {**found[0], **found[1]}
+    return found[-1] if found else None
 
 
 def _roots(json: Json) -> list[Any]:
@@ -91,11 +123,11 @@ def _animated(json: Json, nodes: list[Json]) -> set[int]:
     return _with_descendants(nodes, animated)
 
 
-def _kept(json: Json, nodes: list[Json], patterns: str) -> set[int]:
+def _kept(nodes: list[Json], meshes: list[Json], patterns: str) -> set[int]:
     """Nodes that an application may look for.
 
-    These are the nodes that have extras or extensions, or whose mesh has. Nodes that match a pattern, or that an
-    extension may hide, are kept with their descendants.
+    These are the nodes that have extensions, or whose mesh has. Nodes that match a pattern, or that an extension may
+    hide, are kept with their descendants.
     """
     listed = [p for p in patterns.splitlines() if p]
     named = {
@@ -104,13 +136,17 @@ def _kept(json: Json, nodes: list[Json], patterns: str) -> set[int]:
         if VISIBILITY in (node.get("extensions") or {})
         or any(fnmatchcase(str(node.get("name", "")), pattern) for pattern in listed)
     }
-    meshes = items(json, "meshes")
-    described = set()
-    for index, node in enumerate(nodes):
-        mesh = meshes[node["mesh"]] if node.get("mesh") is not None else {}
-        if any(h.get("extras") or set(h.get("extensions") or {}) - MESH_INDEPENDENT for h in (node, mesh)):
-            described.add(index)
-    return described | _with_descendants(nodes, named)
+    extended = {
+        index
+        for index, node in enumerate(nodes)
+        if any(set(holder.get("extensions") or {}) - MESH_INDEPENDENT for holder in (node, _mesh_of(node, meshes)))
+    }
+    return extended | _with_descendants(nodes, named)
+
+
+def _mesh_of(node: Json, meshes: list[Json]) -> Json:
+    """The mesh of a node; empty without one."""
+    return meshes[node["mesh"]] if node.get("mesh") is not None else {}
 
 
 def _with_descendants(nodes: list[Json], chosen: set[int]) -> set[int]:

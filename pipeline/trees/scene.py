@@ -34,7 +34,8 @@ class DeformingMesh:
 class Scene:
     """The geometry that an asset draws.
 
-    flattened: the nodes whose triangles are in the static tree. world: rest matrices (4, 4) by node.
+    flattened: the nodes whose triangles are in the static tree. required: the nodes that a base needs, since an
+    animation, an extension or an option refers to them. world: rest matrices (4, 4) by node.
     low, high: the corners (3,) of the box around everything in every pose.
     notes: remarks for the artist.
     """
@@ -42,6 +43,7 @@ class Scene:
     trees: tuple[TreeSource, ...]
     deforming: tuple[DeformingMesh, ...]
     flattened: frozenset[int]
+    required: frozenset[int]
     world: dict[int, FloatArray]
     motion: Motion
     low: FloatArray
@@ -53,15 +55,15 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
     """Sort the meshes of the default scene into trees and deforming meshes.
 
     document: one whose links and sizes are checked.
-    keep_nodes: patterns of node names, one a line. Nodes that match a pattern, that have extras, or that an
-        animation moves are not flattened, so that an application still finds their meshes.
+    keep_nodes: patterns of node names, one a line. Nodes that match a pattern, that an animation moves, or that have
+        extras (if they are few) are not flattened, so that an application still finds their meshes.
 
     Raises ModelError for nodes that a scene reaches twice and for unusable geometry.
     """
     json = document.json
     world = world_matrices(json)
     motion = sample_motion(document, world)
-    addressable = addressable_nodes(json, keep_nodes)
+    addressable = addressable_nodes(json, world, keep_nodes)
     users = mesh_users(json, world)
     if not users:
         raise ModelError("there is no mesh in its default scene", remedy="export at least one object")
@@ -82,7 +84,9 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
             if is_triangles(primitive):
                 gather_primitive(document, primitive, place, gathered)
         copied = gathered.triangle_count * (len(drawn_by) - 1)
-        if copied > MAX_COPIED_TRIANGLES or any(n in addressable or loses_shape(gathered, world[n]) for n in drawn_by):
+        if copied > MAX_COPIED_TRIANGLES or any(
+            n in addressable.separate or loses_shape(gathered, world[n]) for n in drawn_by
+        ):
             trees += _tree_source("rigid", drawn_by, mesh, motion.scale(drawn_by), gathered)
             continue
         for node in drawn_by:
@@ -90,8 +94,18 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
             flattened.add(node)
     trees = _tree_source("static", (), None, 1.0, static) + trees
     low, high = scene_bounds(document, trees, deforming, users, motion)
-    notes = _notes_on_unused(json, users)
-    return Scene(tuple(trees), tuple(deforming.values()), frozenset(flattened), world, motion, low, high, notes)
+    notes = (*_notes_on_unused(json, users), *_notes_on_described(len(addressable.described & flattened)))
+    return Scene(
+        tuple(trees),
+        tuple(deforming.values()),
+        frozenset(flattened),
+        addressable.required,
+        world,
+        motion,
+        low,
+        high,
+        notes,
+    )
 
 
 def _deforming_kind(
@@ -123,3 +137,12 @@ def _notes_on_unused(json: Json, users: dict[int, tuple[int, ...]]) -> tuple[str
         return ()
     noun, pronoun = ("mesh is", "it") if count == 1 else ("meshes are", "them")
     return (f"{count:,} {noun} left out: the default scene does not draw {pronoun}",)
+
+
+def _notes_on_described(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    return (
+        f"{count:,} nodes with extras share one geometry: asset.objects() lists them, and --keep-nodes keeps those "
+        "apart that a page moves or hides",
+    )

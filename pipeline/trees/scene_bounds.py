@@ -1,4 +1,4 @@
-"""The bounding box of an asset in all its poses."""
+"""The bounding box of an asset in all its poses, and those of its nodes at rest."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import numpy as np
 
 from ..arrays import FloatArray
 from ..errors import ModelError
+from ..gltf.accessors import read_accessor
 from ..gltf.animation_sampling import Motion
 from ..gltf.document import Document, Json
 from ..gltf.primitives import MAX_EXTENT, is_triangles, primitives_of, read_attributes, read_targets
 from ..gltf.skinning import read_deformable, read_mesh_poses
 from ..mesh.geometry import bounding_box
+from .nodes import mesh_users
 from .tree import TreeSource
 
 # Positions of one mesh, in all poses of all its nodes, that take about a second to bound.
@@ -57,10 +59,45 @@ def scene_bounds(
     return low, high
 
 
+def rest_boxes(
+    document: Document, world: Mapping[int, FloatArray], deforming: Collection[int], motion: Motion
+) -> dict[int, tuple[FloatArray, FloatArray]]:
+    """The lowest and the highest corner (3,) of each node that draws vertices, in the asset's space and its rest pose.
+
+    world: rest matrices (4, 4) by node. deforming: the skinned and morphed meshes.
+    """
+    boxes: dict[int, tuple[FloatArray, FloatArray]] = {}
+    for mesh, nodes in mesh_users(document.json, dict(world)).items():
+        parts = []
+        for place, primitive in primitives_of(document, mesh):
+            if mesh in deforming:
+                parts.append(_deformed_corners(document, primitive, nodes, motion, place, most=1))
+            else:
+                positions = _used_positions(document, primitive, place)
+                parts.append(_swept_corners(positions, [world[n][None] for n in nodes]) if len(positions) else [])
+        corners = [part for part in parts if part]
+        for number, node in enumerate(nodes if corners else ()):
+            low = np.min([part[2 * number] for part in corners], axis=0)
+            boxes[node] = low, np.max([part[2 * number + 1] for part in corners], axis=0)
+    return boxes
+
+
+def _used_positions(document: Document, primitive: Json, place: str) -> FloatArray:
+    """(n, 3) the finite positions that the indices name; several primitives may share one array of vertices."""
+    positions = read_accessor(document, primitive["attributes"]["POSITION"], place).astype(np.float64)
+    if primitive.get("indices") is not None:
+        used = np.unique(read_accessor(document, primitive["indices"], place))
+        positions = positions[used[used < len(positions)].astype(np.int64)]
+    return positions[np.isfinite(positions).all(axis=1)]
+
+
 def _deformed_corners(
-    document: Document, primitive: Json, nodes: Sequence[int], motion: Motion, place: str
+    document: Document, primitive: Json, nodes: Sequence[int], motion: Motion, place: str, most: int | None = None
 ) -> list[FloatArray]:
-    """The corners of the boxes around a skinned or morphed primitive, one box for each node and pose."""
+    """The corners of the boxes around a skinned or morphed primitive, one box for each node and pose.
+
+    most: number of poses, the rest pose first.
+    """
     attributes = read_attributes(document, primitive, place)
     positions = attributes["POSITION"].astype(np.float64)
     if len(positions) == 0:
@@ -71,7 +108,7 @@ def _deformed_corners(
     for node in nodes:
         poses = read_mesh_poses(document, node, motion, place)
         deformable = read_deformable(attributes, deltas, poses.matrices.shape[1], place)
-        for pose in poses.sampled(len(positions)):
+        for pose in poses.sampled(len(positions))[:most]:
             posed = deformable.posed(poses, pose)
             corners += [posed.min(axis=0), posed.max(axis=0)]
     return corners

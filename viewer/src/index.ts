@@ -23,6 +23,7 @@ import { ThreeHost } from "./three/host.ts";
 import type { Recorder } from "./three/recorder.ts";
 import { CameraView } from "./three/view.ts";
 
+export type { Box, SourceObject } from "./core/bundle/bundle.ts";
 export type { StreamLimits as Limits } from "./core/scheduler.ts";
 export type { RequestHook } from "./requests.ts";
 export type { Profile, Role, RoomLimits, SharedObject } from "./room/messages.ts";
@@ -105,7 +106,13 @@ export class StreamXR {
   constructor(options: StreamXROptions) {
     const { renderer, decoder = DRACO, transcoder = BASIS, recorder = null } = options;
     this.session = pageSession(options);
-    this.host = new ThreeHost(renderer, { decoder, transcoder, recorder, fadeMs: options.fadeMs });
+    this.host = new ThreeHost(renderer, {
+      decoder,
+      transcoder,
+      recorder,
+      fadeMs: options.fadeMs,
+      fetch: (...file) => this.session.fetcher.fetch(...file),
+    });
     this.#renderer = renderer;
     this.view = new CameraView(renderer, {
       pointer: options.gaze === "pointer",

@@ -265,6 +265,7 @@ export function pageSession(options: SessionOptions = {}): Session {
 
 /** All files that a manifest names. */
 function* urisOf(manifest: Manifest): Generator<string> {
+  if (manifest.objects) yield manifest.objects.uri;
   for (const { keyframes } of manifest.animations) if (keyframes) yield keyframes.uri;
   for (const { levels } of manifest.textures) for (const { uri } of levels) if (uri) yield uri;
   for (const { regions } of manifest.trees) {

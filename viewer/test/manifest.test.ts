@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { ManifestError, parseCatalogue, parseManifest } from "../src/core/bundle/manifest.ts";
+import { parseObjects } from "../src/core/bundle/objects.ts";
 
 const VECTORS = join(import.meta.dirname, "../../tests/vectors/manifest");
 
@@ -18,9 +19,10 @@ function valid(name: string): unknown {
   return JSON.parse(readFileSync(join(VECTORS, "valid", `${name}.json`), "utf8"));
 }
 
-/** Parses a document by its format. Documents that are not a catalogue are parsed as manifests. */
+/** Parses a document by its format. Documents of other formats are parsed as manifests. */
 function parse(json: unknown): unknown {
   const format = (json as { format?: unknown } | null)?.format;
+  if (format === "streamxr/objects") return { ...(json as object), objects: parseObjects(json) };
   return format === "streamxr/bundle" ? parseCatalogue(json) : parseManifest(json);
 }
 
@@ -79,10 +81,15 @@ test("the assets of a catalogue inherit no properties", () => {
   assert.equal(assets.constructor, undefined);
 });
 
+test("another number of objects than the manifest announces is refused", () => {
+  assert.equal(parseObjects(valid("objects"), 4).length, 4);
+  assert.throws(() => parseObjects(valid("objects"), 5), { path: "$.objects" });
+});
+
 test("no JSON causes another error than ManifestError", () => {
   fc.assert(
     fc.property(fc.jsonValue(), (json) => {
-      for (const read of [parseCatalogue, parseManifest]) {
+      for (const read of [parseCatalogue, parseManifest, parseObjects]) {
         try {
           read(json);
         } catch (error) {

@@ -136,6 +136,7 @@ export function manifest(
     animations: [...animations],
     materials: [...materials],
     textures: [...textures],
+    objects: null,
     base: { uri: uri("base"), bytes: 30_000, gpuBytes: 100_000 },
     trees: [...trees],
   };

@@ -11,10 +11,12 @@ import {
 } from "three";
 import type { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import type { AssetState, Download } from "../core/asset.ts";
-import type { Manifest, Tree } from "../core/bundle/bundle.ts";
+import type { Manifest, SourceObject, Tree } from "../core/bundle/bundle.ts";
 import type { CutChange } from "../core/cut.ts";
+import type { Fetcher } from "../core/network/fetcher.ts";
 import { type Base, exactBuffer, nodesOf, parseBase, primitivesOf } from "./base.ts";
 import type { Fades } from "./fades.ts";
+import type { ObjectList } from "./object-list.ts";
 import { Player } from "./player.ts";
 import type { Recorder } from "./recorder.ts";
 import {
@@ -38,6 +40,8 @@ export interface AssetContext {
   readonly openFades: () => Promise<Fades>;
   /** Converts a KTX2 file to compressed blocks that the GPU reads. */
   readonly transcode: (bytes: ArrayBuffer) => Promise<CompressedTexture>;
+  /** Fetches a file of a bundle that the planner does not fetch. */
+  readonly fetch: Fetcher["fetch"];
 }
 
 /**
@@ -51,6 +55,8 @@ export class Asset extends Group {
   readonly #context: AssetContext;
   readonly #pictures: Picture[];
   readonly #player: Player;
+  /** Null until the first call of `objects`, which loads its code. */
+  #objects: Promise<ObjectList> | null = null;
   /**
    * Null until its code is loaded: regions are then exchanged at once. Not `#fades`: the browser tests read
    * it.
@@ -131,6 +137,18 @@ export class Asset extends Group {
     return this.#player.animation(name);
   }
 
+  /**
+   * Resolves with the nodes of the source's default scene: index, parent, name, extras, matrix at rest, and the
+   * box of the node's own mesh, both in the asset's space; empty if no node has a name or extras. The list is
+   * fetched by the first call. Geometry of these nodes can be moved by itself only if it was kept apart in the
+   * build.
+   * @throws Error if manifest or list cannot be loaded or are not valid
+   */
+  async objects(): Promise<readonly SourceObject[]> {
+    this.#objects ??= this.#openObjects();
+    return (await this.#objects).read();
+  }
+
   /** Adds an animation from its keyframe file. */
   async addAnimation(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     if (this.#mismatch) throw this.#mismatch;
@@ -140,6 +158,7 @@ export class Asset extends Group {
   /** A download has failed: rejects the calls that wait for it. */
   downloadFailed(download: Download, error: Error): void {
     this.#player.downloadFailed(download, error);
+    this.#withObjects((list) => list.downloadFailed(download, error));
   }
 
   /**
@@ -148,6 +167,7 @@ export class Asset extends Group {
    */
   bind(manifest: Manifest): void {
     this.#player.update();
+    this.#withObjects((list) => list.manifestReady(manifest));
     try {
       this.#trees = manifest.trees.map((tree, index) => this.#bindTree(tree, index));
       const images = this.#pictures.length;
@@ -281,6 +301,7 @@ export class Asset extends Group {
     this.#disposed = true;
     this.removeFromParent();
     this.#player.dispose();
+    this.#withObjects((list) => list.dispose());
     this.fades?.dispose();
     for (const { regions } of this.#trees) {
       for (const [index, region] of regions) if (index > 0) freeRegion(region);
@@ -301,6 +322,23 @@ export class Asset extends Group {
     for (const { tree, drawings } of this.#trees) {
       if (tree.regions.length > 1) fades.expect(drawings.flatMap(({ kinds }) => kinds));
     }
+  }
+
+  async #openObjects(): Promise<ObjectList> {
+    try {
+      const { ObjectList } = await import("./object-list.ts");
+      const list = new ObjectList(this.state, this.#context.fetch);
+      if (this.#disposed) list.dispose();
+      return list;
+    } catch (error) {
+      this.#objects = null; // the next call tries again
+      throw error;
+    }
+  }
+
+  /** Calls back with the list of objects, if a page has asked for it. */
+  #withObjects(call: (list: ObjectList) => void): void {
+    void this.#objects?.then(call, () => {});
   }
 
   #bindTree(tree: Tree, index: number): DrawableTree {

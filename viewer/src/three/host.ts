@@ -2,6 +2,7 @@ import type { Camera, CompressedTexture, WebGLRenderer } from "three";
 import { GLTFLoader } from "three/addons/loaders/GLTFLoader.js";
 import type { AssetState, Download, ManifestDownload } from "../core/asset.ts";
 import type { CutChange } from "../core/cut.ts";
+import type { Fetcher } from "../core/network/fetcher.ts";
 import type { Host } from "../core/streamer.ts";
 import { Asset, type AssetContext } from "./asset.ts";
 import { acquireDraco, DECODERS, type DecoderFiles, loadingManager, releaseDraco } from "./decoders.ts";
@@ -25,6 +26,8 @@ export interface ThreeHostOptions {
   readonly recorder: Recorder | null;
   /** Milliseconds; 200 by default. */
   readonly fadeMs: number | undefined;
+  /** Fetches a file of a bundle that the planner does not fetch. */
+  readonly fetch: Fetcher["fetch"];
 }
 
 /**
@@ -55,7 +58,7 @@ export class ThreeHost implements Host {
 
   constructor(
     renderer: WebGLRenderer,
-    { decoder, transcoder, recorder, fadeMs = FADE_MS }: ThreeHostOptions,
+    { decoder, transcoder, recorder, fadeMs = FADE_MS, fetch }: ThreeHostOptions,
   ) {
     this.#renderer = renderer;
     this.#decoder = decoder;
@@ -68,6 +71,7 @@ export class ThreeHost implements Host {
       recorder,
       openFades: async () => new (await import("./fades.ts")).Fades(renderer, fadeMs),
       transcode: (bytes) => this.#transcode(bytes),
+      fetch,
     };
     this.#openTranscoder = async () => {
       const { openTranscoder } = await import("./ktx2.ts");

@@ -1,9 +1,9 @@
 // Generated from pipeline/bundle.schema.json by types.mjs: change the schema, then run `npm run generate`.
 
 /**
- * The two JSON documents of a StreamXR bundle: the catalogue (bundle.json) and the manifest of one asset. docs/manifest.md explains them.
+ * The JSON documents of a StreamXR bundle: the catalogue (bundle.json), the manifest of one asset and the list of its objects. docs/manifest.md explains them.
  */
-export type Bundle = Catalogue | Manifest;
+export type Bundle = Catalogue | Manifest | Objects;
 export type Bytes = number;
 /**
  * Relative to bundle.json; the 32 hexadecimal digits are the first 128 bits of the file's SHA-256.
@@ -80,6 +80,10 @@ export interface Manifest {
    * In the order of the base's glTF images.
    */
   textures: Texture[];
+  /**
+   * The list of the source's nodes; null if none has a name or extras.
+   */
+  objects: ObjectsFile | null;
   base: Payload;
   trees: Tree[];
 }
@@ -144,6 +148,14 @@ export interface TextureLevel {
   width: Pixels;
   height: Pixels;
   gpuBytes: Bytes;
+}
+export interface ObjectsFile {
+  /**
+   * Relative to bundle.json; the 32 hexadecimal digits are the first 128 bits of the file's SHA-256.
+   */
+  uri: string;
+  bytes: Bytes;
+  count: Count;
 }
 export interface Payload {
   uri: Uri;
@@ -232,4 +244,52 @@ export interface Region {
    * A GLB with one mesh for each child, in the order of children.
    */
   refinement: Payload | null;
+}
+/**
+ * The nodes of the source's default scene, in the order of their indices.
+ */
+export interface Objects {
+  format: "streamxr/objects";
+  version: 1;
+  objects: SourceObject[];
+}
+export interface SourceObject {
+  node: Index;
+  /**
+   * The parent node; null: a root of the scene.
+   */
+  parent: Index | null;
+  name: string;
+  /**
+   * The node's extras, any JSON; if they are an object or absent, those of its mesh are beneath. null without any.
+   */
+  extras: string | number | boolean | {} | unknown[] | null;
+  /**
+   * From the node's space to the asset's, at rest; column-major, as in glTF.
+   *
+   * @minItems 16
+   * @maxItems 16
+   */
+  matrix: [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number
+  ];
+  /**
+   * Around the node's own mesh at rest, in the asset's space; null without a mesh.
+   */
+  box: Box | null;
 }

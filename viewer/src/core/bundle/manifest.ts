@@ -1,5 +1,5 @@
 /**
- * Strict readers for the two JSON documents of a bundle, as docs/manifest.md specifies them. All properties
+ * Strict readers for catalogue and manifest of a bundle, as docs/manifest.md specifies them. All properties
  * that the planner and the renderer rely on are checked here, once: types, ranges, indices, the structure of
  * trees, file names.
  *
@@ -14,6 +14,7 @@ import type {
   Keyframes,
   Manifest,
   Material,
+  ObjectsFile,
   Payload,
   PrimitiveKind,
   Region,
@@ -51,6 +52,7 @@ const ASSET_ID = /^[a-z0-9][a-z0-9._-]{0,127}$/;
 // These patterns allow no scheme, host or `..`, so no uri can lead out of the bundle.
 const GLB_URI = /^o\/[0-9a-f]{2}\/[0-9a-f]{32}\.glb$/;
 const PICTURE_URI = /^o\/[0-9a-f]{2}\/[0-9a-f]{32}\.(webp|png|jpg|ktx2)$/;
+const OBJECTS_URI = /^o\/[0-9a-f]{2}\/[0-9a-f]{32}\.json$/;
 const MANIFEST_URI = /^a\/[a-z0-9][a-z0-9._-]{0,127}\/manifest-[0-9a-f]{32}\.json$/;
 const SHA256 = /^[0-9a-f]{64}$/;
 /** Tolerance for the length of a cone's axis, which is written with a few decimals. */
@@ -95,6 +97,7 @@ export function parseManifest(json: unknown): Manifest {
     "animations",
     "materials",
     "textures",
+    "objects",
     "base",
     "trees",
   ]);
@@ -116,6 +119,7 @@ export function parseManifest(json: unknown): Manifest {
     animations: list(top.animations, "$.animations", animation),
     materials,
     textures,
+    objects: nullOr(objectsFile)(top.objects, "$.objects"),
     base: payload(top.base, "$.base"),
     trees,
   };
@@ -126,7 +130,11 @@ export function parseManifest(json: unknown): Manifest {
 }
 
 /** Checks format and version first: the other fields depend on them. */
-function versionedRecord(json: unknown, format: string, fields: readonly string[]): Record<string, unknown> {
+export function versionedRecord(
+  json: unknown,
+  format: string,
+  fields: readonly string[],
+): Record<string, unknown> {
   const top = anyRecord(json, "$");
   if (top.format !== format) throw new ManifestError("$.format", `is ${quoted(top.format)}, not "${format}"`);
   if (top.version !== 1) {
@@ -246,6 +254,15 @@ function textureLevel(value: unknown, path: string): TextureLevel {
   };
 }
 
+function objectsFile(value: unknown, path: string): ObjectsFile {
+  const fields = record(value, path, ["uri", "bytes", "count"]);
+  return {
+    uri: hashedUri(fields.uri, `${path}.uri`, OBJECTS_URI, "o/<hh>/<hash>.json"),
+    bytes: count(fields.bytes, `${path}.bytes`),
+    count: count(fields.count, `${path}.count`),
+  };
+}
+
 function tree(value: unknown, path: string, materials: number): Tree {
   const fields = record(value, path, ["kind", "space", "nodes", "scale", "grid", "primitives", "regions"]);
   const kind = oneOf(fields.kind, `${path}.kind`, ["static", "rigid", "skinned", "morphed"]);
@@ -351,7 +368,7 @@ function hashedUri(value: unknown, path: string, pattern: RegExp, expected: stri
   return uri;
 }
 
-function box(value: unknown, path: string): Box {
+export function box(value: unknown, path: string): Box {
   const fields = record(value, path, ["min", "max"]);
   const min = vec3(fields.min, `${path}.min`);
   const max = vec3(fields.max, `${path}.max`);
