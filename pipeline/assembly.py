@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import jsonschema  # noqa: F401 loaded now, while pictures are encoded, and not when the manifest is checked
 
@@ -28,9 +27,6 @@ from .trees.regions import build_tree
 from .trees.scene import Scene, read_scene
 from .trees.tree import Tree
 from .warm_up import loading
-
-if TYPE_CHECKING:
-    from .shells.root import ShellRoot
 
 MAX_BASE_BYTES = 500_000
 BASE_SHARE = 100  # a large model's base may have 1/100 of the bytes of its finest tier
@@ -59,7 +55,7 @@ def assemble(
         raise pictures
     notes += pictures.notes
     trees = _build_trees(document, scene, settings, start_tasks)
-    document, trees, pyramids, of_texture = _with_shell(document, trees, pictures, settings, notes)
+    document, trees, pyramids, of_texture = _with_best_roots(document, trees, pictures, settings, notes)
 
     refinements = [_put_refinements(bundle, document, tree) for tree in trees]
     limit = _base_limit(refinements, pyramids, settings)
@@ -141,32 +137,25 @@ def _build_trees(document: Document, scene: Scene, settings: Settings, start_tas
     ]
 
 
-def _with_shell(
+def _with_best_roots(
     document: Document, trees: list[Tree], pictures: Pictures, settings: Settings, notes: list[str]
 ) -> tuple[Document, list[Tree], list[Pyramid], dict[tuple[int, Role], int]]:
-    """Document, trees, pyramids and `of_texture` with a shell as the root of the static tree, if that looks better."""
+    """Document, trees, pyramids and `of_texture` with the root of the static tree that looks best."""
     pyramids, of_texture = pictures.pyramids(), dict(pictures.of_texture)
     for number, tree in enumerate(trees):
         if tree.origin.kind != "static" or len(tree.regions) == 1:
             continue
         from .shells.material import with_material  # here, since their libraries take long to load
-        from .shells.root import shell_root
+        from .shells.root import best_root
 
-        if shell := shell_root(document, tree, settings):
-            document, own = with_material(document, shell.material)
-            notes.append(_note_on_shell(shell))
-            of_texture |= {key: len(pyramids) + k for k, key in enumerate(own)}
-            pyramids += [picture.pyramid for picture in shell.material.pictures]
-            trees = [*trees[:number], shell.tree, *trees[number + 1 :]]
+        if root := best_root(document, tree, settings):
+            notes.append(root.note)
+            trees = [*trees[:number], root.tree, *trees[number + 1 :]]
+            if root.material:
+                document, own = with_material(document, root.material)
+                of_texture |= {key: len(pyramids) + k for k, key in enumerate(own)}
+                pyramids += [picture.pyramid for picture in root.material.pictures]
     return document, trees, pyramids, of_texture
-
-
-def _note_on_shell(shell: ShellRoot) -> str:
-    before, after = shell.before, shell.after
-    return (
-        f"the base is a shell: mean ΔE {after.color:.1f} and {100 * after.overlap:.0f} % of the silhouette, where the "
-        f"simplified model has ΔE {before.color:.1f} and {100 * before.overlap:.0f} %"
-    )
 
 
 def _base_limit(refinements: Sequence[Sequence[Json | None]], pyramids: Sequence[Pyramid], settings: Settings) -> int:

@@ -1,4 +1,4 @@
-"""Give a static tree a shell as its root, if that looks more like the source than the decimated root does."""
+"""Choose the root of a static tree by pictures: its own, a shell, or a larger one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..gltf.document import Document
+from ..gltf.document import Document, items
 from ..gltf.draco import EncodedPrimitive, encode_primitive
 from ..mesh.closest import ClosestPoints
 from ..mesh.geometric_error import geometric_error
-from ..mesh.surface import PrimitiveKind, Source, Surface, without_degenerates
+from ..mesh.simplify import simplify
+from ..mesh.surface import PrimitiveKind, without_degenerates
 from ..mesh.weld import weld_corners
 from ..settings import Settings
 from ..trees.region_bounds import SPHERE_MARGIN
-from ..trees.region_finish import decoded_surface
+from ..trees.region_finish import FinishedRegion, FinishTask, TreeEncoding, decoded_surface, finish_region
 from ..trees.tiers import ERROR_GROWTH
 from ..trees.tree import Region, Tree
 from ..views.cameras import Camera, cameras_around
@@ -23,6 +24,7 @@ from ..views.difference import Difference, difference
 from ..views.drawable import Drawable, drawable_primitives, drawable_source
 from ..views.materials import OPAQUE, FlatMaterial, flat_material
 from ..views.shading import draw, visible_triangles
+from .bake import Baked
 from .material import ShellMaterial, flat_shell_material, shell_material
 from .shell import Shell, build_shell
 
@@ -30,53 +32,96 @@ VIEWS, PIXELS = 8, 256  # by which a root is judged
 SIGHTS, SIGHT_PIXELS = 24, 384  # by which the source's visible triangles are found
 GOOD = 2.0  # ΔE of a root that needs no other
 BETTER = 0.9  # the share of the root's ΔE that a shell may have at most
+# A root that looks no better than this may have twice the triangles, if their ΔE is at most MUCH_BETTER of its own and
+# their bytes at most LARGER_SHARE of the base's.
+POOR, POOR_OVERLAP = 4.0, 0.95
+MUCH_BETTER = 0.8
+LARGER_SHARE = 0.7
 MIN_SOLID = 0.5  # the share of opaque triangles from which on a shell is tried
 ATLAS_PIXELS = 256
 MIN_TRIANGLES = 500  # of a shell
+Primitives = tuple[tuple[int, EncodedPrimitive], ...]
 SHELL_ATTRIBUTES = ("NORMAL", "POSITION", "TEXCOORD_0")
 
 
 @dataclass(frozen=True)
-class ShellRoot:
-    """A tree with a shell as its root, and the shell's material.
+class Root:
+    """A tree with the root that looks best.
 
-    before, after: how the decimated root and the shell differ from the source in the same views.
+    material: of its shell, or None without one. note: for the artist.
     """
 
     tree: Tree
-    material: ShellMaterial
-    before: Difference
-    after: Difference
+    material: ShellMaterial | None
+    note: str
 
 
-def shell_root(document: Document, tree: Tree, settings: Settings) -> ShellRoot | None:
-    """A tree of several regions with a shell as its root; None if its own root looks as good.
+def best_root(document: Document, tree: Tree, settings: Settings) -> Root | None:
+    """A tree of several regions with another root; None if its own is as good.
 
-    Triangles with blended or cut-out materials stay as they are in the root.
+    The candidates are a shell, and a simplified root with twice the triangles. Triangles with blended or cut-out
+    materials stay in the root beside a shell.
     """
-    root, kinds = tree.regions[0], tree.origin.kinds
-    materials = [flat_material(document, kind.material) for kind in kinds]
+    root = tree.regions[0]
+    materials = [flat_material(document, kind.material) for kind in tree.origin.kinds]
     source = drawable_source(tree.origin.source, materials)
-    solid = source.mode_mask(OPAQUE)
-    if solid.mean() < MIN_SOLID:
-        return None
     views = _Views(source)
-    before = views.compare(drawable_primitives(root.primitives, materials))
-    if before.color <= GOOD:
+    own = views.compare(drawable_primitives(root.primitives, materials))
+    if own.color <= GOOD:
+        return None
+    best, look = None, own
+    shell = _shell_root(tree, source, materials, settings)
+    if shell is not None:
+        primitives, pictures = shell
+        after = views.compare(drawable_primitives(primitives, [*materials, flat_shell_material(pictures)]))
+        if after.color <= BETTER * own.color:
+            best, look = shell, after
+    if look.color > POOR or look.overlap < POOR_OVERLAP:
+        larger = _larger_root(tree, settings)
+        if larger is not None:
+            after = views.compare(drawable_primitives(larger.primitives, materials))
+            if after.color <= MUCH_BETTER * look.color:
+                replaced = _with_root(tree, larger.primitives, larger.error, larger.metres_per_uv)
+                count = replaced.regions[0].triangles
+                return Root(replaced, None, f"the base has {count:,} triangles: {_comparison(after, own, root)}")
+    if best is None:
+        return None
+    primitives, pictures = best
+    error = _error_of_seen(tree, source, primitives)
+    kind = PrimitiveKind(len(items(document.json, "materials")), SHELL_ATTRIBUTES)
+    shelled = _with_root(tree, primitives, error, None, kind)
+    return Root(shelled, shell_material(pictures, settings), f"the base is a shell: {_comparison(look, own, root)}")
+
+
+def _comparison(after: Difference, own: Difference, root: Region) -> str:
+    return (
+        f"mean ΔE {after.color:.1f} and {100 * after.overlap:.0f} % of the silhouette, where {root.triangles:,} of the "
+        f"model's own triangles have ΔE {own.color:.1f} and {100 * own.overlap:.0f} %"
+    )
+
+
+def _shell_root(
+    tree: Tree, source: Drawable, materials: Sequence[FlatMaterial], settings: Settings
+) -> tuple[Primitives, Baked] | None:
+    """The primitives of a root with a shell for all opaque triangles, and the shell's pictures."""
+    root, solid = tree.regions[0], source.mode_mask(OPAQUE)
+    if solid.mean() < MIN_SOLID:
         return None
     shell = build_shell(source.part(solid), _triangles(root, materials, settings), ATLAS_PIXELS)
     if shell is None:
         return None
-    primitive = _encoded(shell, tree, settings)
     kept = tuple((kind, p) for kind, p in root.primitives if materials[kind].mode != OPAQUE)
-    primitives = (*kept, (len(kinds), primitive))
-    after = views.compare(drawable_primitives(primitives, [*materials, flat_shell_material(shell.pictures)]))
-    if after.color > BETTER * before.color:
-        return None
-    seen = _visible(tree.origin.source, source)
-    material = len(document.json.get("materials", []))
-    shelled = _with_root(tree, primitives, PrimitiveKind(material, SHELL_ATTRIBUTES), seen)
-    return ShellRoot(shelled, shell_material(shell.pictures, settings), before, after)
+    return (*kept, (len(tree.origin.kinds), _encoded(shell, tree, settings))), shell.pictures
+
+
+def _larger_root(tree: Tree, settings: Settings) -> FinishedRegion | None:
+    """A simplified root with twice the triangles; None if it is too large for the base."""
+    source = tree.origin.source
+    surface = simplify(source.surface, 2 * settings.base_triangles)
+    encoding = TreeEncoding(tree.origin.kinds, tree.grid, settings)
+    region = finish_region(FinishTask(surface, source, encoding, exact=False))
+    size = sum(p.bytes for _, p in region.primitives)
+    return region if size <= LARGER_SHARE * settings.base_bytes else None
 
 
 def _triangles(root: Region, materials: Sequence[FlatMaterial], settings: Settings) -> int:
@@ -96,12 +141,15 @@ class _Views:
         return difference(self._pictures, [draw(candidate, camera, PIXELS) for camera in self._cameras])
 
 
-def _visible(source: Source, drawable: Drawable) -> Surface:
-    """The triangles that are seen from outside, in one of SIGHTS views."""
-    seen = np.zeros(len(drawable.triangles), np.bool_)
-    for camera in cameras_around(*drawable.box, SIGHTS):
-        seen |= visible_triangles(drawable, camera, SIGHT_PIXELS)
-    return source.part(seen).surface
+def _error_of_seen(tree: Tree, source: Drawable, primitives: Primitives) -> float:
+    """The geometric error by the source's triangles that are seen from outside, in one of SIGHTS views."""
+    seen = np.zeros(len(source.triangles), np.bool_)
+    for camera in cameras_around(*source.box, SIGHTS):
+        seen |= visible_triangles(source, camera, SIGHT_PIXELS)
+    surface = tree.origin.source.part(seen).surface
+    on_seen = ClosestPoints(surface.positions, surface.triangles)
+    decoded = without_degenerates(decoded_surface(primitives))
+    return geometric_error(surface, decoded, tree.grid.step, on_seen).bound
 
 
 def _encoded(shell: Shell, tree: Tree, settings: Settings) -> EncodedPrimitive:
@@ -113,21 +161,20 @@ def _encoded(shell: Shell, tree: Tree, settings: Settings) -> EncodedPrimitive:
 
 
 def _with_root(
-    tree: Tree, primitives: tuple[tuple[int, EncodedPrimitive], ...], kind: PrimitiveKind, seen: Surface
+    tree: Tree, primitives: Primitives, error: float, metres_per_uv: float | None, kind: PrimitiveKind | None = None
 ) -> Tree:
-    """The tree with other primitives in its root.
-
-    seen: the part of the source by which the root's error is measured.
-    """
-    decoded = decoded_surface(primitives)
-    on_seen = ClosestPoints(seen.positions, seen.triangles)
-    error = geometric_error(seen, without_degenerates(decoded), tree.grid.step, on_seen).bound
+    """The tree with other primitives in its root. kind: one that only the root has."""
     root = tree.regions[0]
-    error = max(error, *(tree.regions[c].error * ERROR_GROWTH for c in root.children))
+    positions = np.concatenate([p.attributes["POSITION"].values for _, p in primitives]).astype(np.float64)
     x, y, z, radius = root.sphere
-    reach = float(np.linalg.norm(decoded.positions - np.array([x, y, z]), axis=1).max()) * SPHERE_MARGIN
+    reach = float(np.linalg.norm(positions - np.array([x, y, z]), axis=1).max()) * SPHERE_MARGIN
     root = replace(
-        root, primitives=primitives, error=error, sphere=(x, y, z, max(radius, reach)), cone=None, metres_per_uv=None
+        root,
+        primitives=primitives,
+        error=max(error, *(tree.regions[c].error * ERROR_GROWTH for c in root.children)),
+        sphere=(x, y, z, max(radius, reach)),
+        cone=None,
+        metres_per_uv=metres_per_uv,
     )
-    origin = replace(tree.origin, kinds=(*tree.origin.kinds, kind))
+    origin = replace(tree.origin, kinds=(*tree.origin.kinds, kind)) if kind else tree.origin
     return Tree(origin, tree.grid, (root, *tree.regions[1:]))

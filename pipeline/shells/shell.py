@@ -18,7 +18,7 @@ from .bake import Baked, bake
 from .distance_field import THICKNESS, outside_distance
 from .surface_nets import surface_net
 
-GRID_STEPS = 128  # along the longest side
+GRID_STEPS = 160  # along the longest side
 THIN = 3.0  # thinner parts keep the thickness of their shell, in steps of the grid
 REACH = 3.0  # of the rays that bake, in steps
 

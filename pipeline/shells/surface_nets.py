@@ -36,7 +36,9 @@ def surface_net(field: Field) -> tuple[FloatArray, IntArray]:
         sums += np.where(crossed[:, None], CORNERS[a] + share * (CORNERS[b] - CORNERS[a]), 0.0)
         crossings += crossed
     positions = (cells + sums / crossings[:, None]) * field.step + field.low
-    return positions, np.concatenate([_quads(inside, number, axis) for axis in range(3)])
+    triangles = np.concatenate([_quads(inside, number, axis) for axis in range(3)])
+    # In the order of memory for which loops are compiled.
+    return positions, np.ascontiguousarray(triangles)
 
 
 def _shifted(grid: BoolArray, i: int, j: int, k: int) -> BoolArray:

@@ -80,10 +80,11 @@ def drawable_source(source: Source, materials: Sequence[FlatMaterial]) -> Drawab
     """A source whose kinds have these materials."""
     surface = source.surface
     flat, _ = face_normals(surface.positions, surface.triangles)
-    faces = np.repeat(flat[:, None], 3, axis=1)
+    faces = np.broadcast_to(flat[:, None], (len(flat), 3, 3))
     normals = _unit(source.corners("NORMAL"), faces) if "NORMAL" in source.attributes else faces
-    colors = np.ones((len(surface.triangles), 3, 4))
+    colors = np.broadcast_to(np.ones(4), (len(surface.triangles), 3, 4))
     if "COLOR_0" in source.attributes:
+        colors = np.ones(colors.shape)
         given = source.corners("COLOR_0")
         has = (given != 0).any(axis=(1, 2))  # kinds without colours have zeros
         colors[has, :, : given.shape[2]] = given[has]
@@ -103,7 +104,7 @@ def drawable_primitives(
         triangles.append(own + first)
         first += len(corners)
         flat, _ = face_normals(corners, own)
-        faces = np.repeat(flat[:, None], 3, axis=1)
+        faces = np.broadcast_to(flat[:, None], (len(flat), 3, 3))
         normals.append(_unit(values["NORMAL"][own], faces) if "NORMAL" in values else faces)
         uv.append(values["TEXCOORD_0"][own] if "TEXCOORD_0" in values else np.zeros((len(own), 3, 2)))
         tint = np.ones((len(own), 3, 4))

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from ..arrays import FloatArray
+from ..errors import ModelError
 from ..gltf.accessors import read_image
-from ..gltf.document import TEXTURE_TRANSFORM, Document, Json, items
+from ..gltf.document import TEXTURE_TRANSFORM, Document, Json, items, numbers
 from ..gltf.texture_uses import texture_image
 from ..pictures.codec import decode_picture
 from ..pictures.color import Codes, srgb_to_linear
 
 PICTURE_PIXELS = 256  # the longest side of a picture that is sampled
+MAX_FACTOR = 1e4  # more light than a picture can show
 OPAQUE, MASK, BLEND = "OPAQUE", "MASK", "BLEND"
 SPECULAR_GLOSSINESS = "KHR_materials_pbrSpecularGlossiness"
 
@@ -94,11 +95,16 @@ PLAIN = FlatMaterial(np.ones(4), np.zeros(3), 1.0, 1.0, 1.0, {}, OPAQUE, 0.5, tw
 
 
 def flat_material(document: Document, index: int | None) -> FlatMaterial:
-    """A material of a checked document; glTF's default for None. Raises ModelError for an unreadable picture."""
-    holder = items(document.json, "materials")[index] if index is not None else {}
-    pbr = holder.get("pbrMetallicRoughness", {})
-    extensions = holder.get("extensions", {})
-    specular = extensions.get(SPECULAR_GLOSSINESS, {})
+    """A material of a document whose textures are checked; glTF's default for None.
+
+    A malformed factor counts as its default: no other step of a build reads it, and viewers do the same.
+    Raises ModelError for an unreadable picture.
+    """
+    if index is None:
+        return PLAIN
+    holder = items(document.json, "materials")[index]
+    pbr, extensions = _object(holder, "pbrMetallicRoughness"), _object(holder, "extensions")
+    specular = _object(extensions, SPECULAR_GLOSSINESS)
     infos = {
         "baseColorTexture": specular.get("diffuseTexture") or pbr.get("baseColorTexture"),
         "metallicRoughnessTexture": pbr.get("metallicRoughnessTexture"),
@@ -106,26 +112,46 @@ def flat_material(document: Document, index: int | None) -> FlatMaterial:
         "occlusionTexture": holder.get("occlusionTexture"),
         "normalTexture": holder.get("normalTexture"),
     }
-    strength = float(extensions.get("KHR_materials_emissive_strength", {}).get("emissiveStrength", 1.0))
-    metalness = 0.0 if specular else float(pbr.get("metallicFactor", 1.0))
-    roughness = float(pbr.get("roughnessFactor", 1.0))
+    color = _factors(specular, "diffuseFactor", _factors(pbr, "baseColorFactor", np.ones(4)))
+    strength = _factor(_object(extensions, "KHR_materials_emissive_strength"), "emissiveStrength", 1.0)
+    roughness, metalness = _factor(pbr, "roughnessFactor", 1.0), _factor(pbr, "metallicFactor", 1.0)
     if specular:
-        roughness = 1.0 - float(specular.get("glossinessFactor", 1.0))
+        roughness, metalness = 1.0 - _factor(specular, "glossinessFactor", 1.0), 0.0
+    mode = holder.get("alphaMode")
     return FlatMaterial(
-        np.array(specular.get("diffuseFactor") or pbr.get("baseColorFactor", [1, 1, 1, 1]), np.float64),
-        np.array(holder.get("emissiveFactor", [0, 0, 0]), np.float64) * strength,
-        roughness,
-        metalness,
-        float((holder.get("normalTexture") or {}).get("scale", 1.0)),
-        {slot: s for slot, info in infos.items() if info and (s := _sampler(document, info)) is not None},
-        holder.get("alphaMode", OPAQUE),
-        float(holder.get("alphaCutoff", 0.5)),
-        bool(holder.get("doubleSided", False)),
+        np.clip(color, 0, 1),
+        _factors(holder, "emissiveFactor", np.zeros(3)) * strength,
+        min(max(roughness, 0.0), 1.0),
+        min(max(metalness, 0.0), 1.0),
+        _factor(_object(holder, "normalTexture"), "scale", 1.0),
+        {slot: s for slot, info in infos.items() if isinstance(info, dict) and (s := _sampler(document, info))},
+        mode if mode in (MASK, BLEND) else OPAQUE,
+        _factor(holder, "alphaCutoff", 0.5),
+        holder.get("doubleSided") is True,
     )
 
 
+def _object(holder: Json, key: str) -> Json:
+    value = holder.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _factor(holder: Json, key: str, default: float) -> float:
+    value = holder.get(key)
+    good = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MAX_FACTOR
+    return float(value) if good else default  # type: ignore[arg-type]
+
+
+def _factors(holder: Json, key: str, default: FloatArray) -> FloatArray:
+    try:
+        found = numbers(holder.get(key), len(default), key)
+    except ModelError:
+        return default
+    return np.clip(found, 0, MAX_FACTOR)
+
+
 def _sampler(document: Document, info: Json) -> Sampler | None:
-    transform: Any = info.get("extensions", {}).get(TEXTURE_TRANSFORM, {})
+    transform = _object(_object(info, "extensions"), TEXTURE_TRANSFORM)
     if transform.get("texCoord", info.get("texCoord", 0)) != 0:
         return None
     texture = items(document.json, "textures")[info["index"]]
@@ -133,5 +159,10 @@ def _sampler(document: Document, info: Json) -> Sampler | None:
     factor = -(-max(codes.shape[:2]) // PICTURE_PIXELS)
     if factor > 1:
         codes = np.asarray(Image.fromarray(codes).reduce(factor))
-    scale, offset = transform.get("scale", [1, 1]), transform.get("offset", [0, 0])
-    return Sampler(codes, np.array(scale, np.float64), np.array(offset, np.float64))
+    place = []
+    for key, default in (("scale", np.ones(2)), ("offset", np.zeros(2))):
+        try:
+            place.append(numbers(transform.get(key), 2, key))
+        except ModelError:
+            place.append(default)
+    return Sampler(codes, *place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import crate_maker
 import gltf_maker as make
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from builds import Built, build_file
 from crate_maker import COLORS, CUBE, CUBE_SIDES, TRIANGLES
 from streamxr.pipeline.arrays import FloatArray, IntArray
+from streamxr.pipeline.gltf.document import Document
 from streamxr.pipeline.mesh.bvh import build_bvh
 from streamxr.pipeline.mesh.closest import ClosestPoints
 from streamxr.pipeline.mesh.rays import first_hits
@@ -19,7 +22,7 @@ from streamxr.pipeline.shells.distance_field import THICKNESS, outside_distance
 from streamxr.pipeline.shells.shell import build_shell
 from streamxr.pipeline.shells.surface_nets import surface_net
 from streamxr.pipeline.views.drawable import Drawable
-from streamxr.pipeline.views.materials import OPAQUE, FlatMaterial
+from streamxr.pipeline.views.materials import OPAQUE, FlatMaterial, flat_material
 
 
 def boxes(*places: tuple[tuple[float, float, float], tuple[float, float, float]]) -> tuple[FloatArray, IntArray]:
@@ -186,3 +189,38 @@ def test_a_shell_costs_the_finer_tiers_nothing(crate: Built) -> None:
     finest = [region for region in tree["regions"] if not region["children"]]
     assert sum(region["triangles"] for region in finest) == TRIANGLES
     assert {k for region in finest for k in region["primitives"]} == set(range(COLORS))
+
+
+@pytest.mark.parametrize(
+    "material",
+    [
+        {"pbrMetallicRoughness": []},
+        {"pbrMetallicRoughness": {"baseColorFactor": "red", "metallicFactor": None, "roughnessFactor": -4}},
+        {"pbrMetallicRoughness": {"baseColorFactor": [1, 2], "metallicFactor": 1e300, "roughnessFactor": True}},
+        {"emissiveFactor": {"r": 1}, "extensions": {"KHR_materials_emissive_strength": 5}},
+        {"alphaMode": 7, "alphaCutoff": "half", "doubleSided": "yes"},
+        {"extensions": {"KHR_materials_pbrSpecularGlossiness": {"diffuseFactor": [], "glossinessFactor": []}}},
+    ],
+)
+def test_malformed_factors_count_as_their_defaults(material: dict[str, object]) -> None:
+    document = Document("test", {"asset": {"version": "2.0"}, "materials": [material]}, (), {}, "", 0)
+    flat = flat_material(document, 0)
+    assert flat.mode == OPAQUE
+    assert flat.at(np.zeros((1, 2))).color.tolist() == [[1, 1, 1, 1]]
+    assert (flat.roughness, flat.metalness) in {(1.0, 1.0), (0.0, 0.0)}
+    assert not flat.emission.any()
+
+
+def test_a_base_that_a_shell_cannot_show_has_more_triangles(tmp_path: Path) -> None:
+    """Six hundred needles: a shell of 1,500 triangles shows no more of them than 1,500 of their own."""
+    rng = np.random.default_rng(2)
+    needles = [((x, 0.0, z), (0.002, 1.0, 0.002)) for x, z in rng.random((600, 2)).tolist()]
+    positions, triangles = boxes(*needles)
+    maker = make.Maker()
+    material = maker.material(pbrMetallicRoughness={"baseColorFactor": [0.8, 0.1, 0.1, 1]})
+    maker.node(mesh=maker.mesh(maker.primitive(positions, triangles, material)))
+    built = build_file(make.save(maker, tmp_path, "needles"), tmp_path / "build")
+    root = built.manifest["trees"][0]["regions"][0]
+    assert 2000 < root["triangles"] <= 3000
+    assert any("triangles" in note for note in built.report.notes)
+    assert built.manifest["base"]["bytes"] <= 60_000
