@@ -51,10 +51,14 @@ def objects_json(document: Document, scene: Scene) -> bytes | None:
 def leave_out_nodes(base: Json, scene: Scene) -> None:
     """Take the nodes out of a base that nothing in it needs; they keep their place in the array, as `{}`.
 
+    Nodes that stay only to repeat a rigid mesh lose name and extras.
+
     base: the glTF of the base, with its meshes in place.
     """
     nodes = items(base, "nodes")
-    needed = set(scene.required) | {index for index, node in enumerate(nodes) if any(key in node for key in NEEDED)}
+    needed = set(scene.addressable.required) | {
+        index for index, node in enumerate(nodes) if any(key in node for key in NEEDED)
+    }
     needed |= {joint for skin in items(base, "skins") for joint in skin["joints"]}
     needed |= {skin["skeleton"] for skin in items(base, "skins") if skin.get("skeleton") is not None}
     needed |= set(_possible_indices(base, nodes))
@@ -67,9 +71,13 @@ def leave_out_nodes(base: Json, scene: Scene) -> None:
     for index in list(needed):
         while (index := parents.get(index, -1)) not in needed and index >= 0:
             needed.add(index)
+    repeated = {node for tree in scene.trees for node in tree.nodes} - scene.addressable.separate
     for index, node in enumerate(nodes):
         if index not in needed:
             node.clear()
+        if index in repeated:
+            node.pop("name", None)
+            node.pop("extras", None)
         _keep_only(node, "children", needed)
     for each in items(base, "scenes"):
         _keep_only(each, "nodes", needed)

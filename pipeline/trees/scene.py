@@ -11,7 +11,7 @@ from ..gltf.animation_sampling import Motion, sample_motion
 from ..gltf.document import Document, Json, items
 from ..gltf.primitives import count_triangles, is_triangles, primitives_of
 from .gather import GatheredPrimitives, gather_primitive, gather_transformed, loses_shape, weld_gathered
-from .nodes import addressable_nodes, mesh_users, world_matrices
+from .nodes import Addressable, addressable_nodes, mesh_users, world_matrices
 from .scene_bounds import scene_bounds
 from .tree import TreeSource
 
@@ -34,8 +34,8 @@ class DeformingMesh:
 class Scene:
     """The geometry that an asset draws.
 
-    flattened: the nodes whose triangles are in the static tree. required: the nodes that a base needs, since an
-    animation, an extension or an option refers to them. world: rest matrices (4, 4) by node.
+    flattened: the nodes whose triangles are in the static tree. addressable: the nodes to which an animation or an
+    application refers. world: rest matrices (4, 4) by node.
     low, high: the corners (3,) of the box around everything in every pose.
     notes: remarks for the artist.
     """
@@ -43,7 +43,7 @@ class Scene:
     trees: tuple[TreeSource, ...]
     deforming: tuple[DeformingMesh, ...]
     flattened: frozenset[int]
-    required: frozenset[int]
+    addressable: Addressable
     world: dict[int, FloatArray]
     motion: Motion
     low: FloatArray
@@ -99,7 +99,7 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
         tuple(trees),
         tuple(deforming.values()),
         frozenset(flattened),
-        addressable.required,
+        addressable,
         world,
         motion,
         low,

@@ -27,14 +27,17 @@ def guid(number: int) -> str:
     return f"{number * 7919:08x}-части"
 
 
-def bolts(count: int, *, extras: bool = True) -> make.Maker:
-    """Bolts in rows, each row below an assembly that is turned; the first `PER_ROW` bolts are in the first row."""
+def bolts(count: int, *, extras: bool = True, shared: bool = False) -> make.Maker:
+    """Bolts in rows, each row below an assembly that is turned; the first `PER_ROW` bolts are in the first row.
+
+    shared: whether all nodes draw one mesh.
+    """
     maker = make.Maker()
     maker.material(name="steel")
     for row in range(0, count, PER_ROW):
         children = []
         for number in range(row, min(row + PER_ROW, count)):
-            mesh = maker.mesh(maker.primitive(*bolt(number), 0))
+            mesh = 0 if shared and number else maker.mesh(maker.primitive(*bolt(number), 0))
             described = {"extras": {"guid": guid(number), "torque": number / 4}} if extras else {}
             place = [3.0 * (number - row), 0, 0]
             children.append(maker.node(root=False, mesh=mesh, name=f"Bolt {number}", translation=place, **described))

@@ -96,6 +96,7 @@ def test_matrices_and_boxes_place_the_vertices_of_each_part(cad: Built) -> None:
     assert listed["Row 0"]["box"] is None
 
 
+@pytest.mark.parametrize("cad", [1500], indirect=True)
 def test_nodes_that_leave_the_base_keep_their_place_in_the_array(cad: Built) -> None:
     document, _ = cad.base
     (tree,) = cad.manifest["trees"]
@@ -171,6 +172,20 @@ def test_nodes_that_an_extension_may_name_stay(build: Build) -> None:
     nodes = nodes_of(build(maker))
     assert [node["name"] for node in nodes[:20] if node] == ["Bolt 5", "Bolt 9"]
     assert nodes[20]["children"] == [5, 9]
+
+
+def test_parts_that_repeat_one_mesh_give_their_names_and_extras_to_the_list(build: Build) -> None:
+    maker = bolts(700, shared=True)
+    built = build(maker, settings=Settings(keep_nodes="Bolt 7"))
+    (tree,) = built.manifest["trees"]
+    assert (tree["kind"], len(tree["nodes"])) == ("rigid", 700)
+    for node, source in zip(nodes_of(built), maker.json["nodes"], strict=True):
+        if source["name"] == "Bolt 7" or "mesh" not in source:
+            assert node == source
+        else:
+            assert node == {"mesh": 0, "translation": source["translation"]}
+    assert by_name(built)["Bolt 699"]["extras"] == {"guid": guid(699), "torque": 699 / 4}
+    assert built.manifest["base"]["bytes"] <= BASE_BYTES
 
 
 def test_joints_stay(build: Build) -> None:
