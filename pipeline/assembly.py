@@ -23,6 +23,7 @@ from .jobs.tasks import StartTasks
 from .pictures.levels import Level, Pyramid
 from .settings import Role, Settings
 from .trees.deforming import build_deforming
+from .trees.merged_materials import MergedMaterials, merge_materials
 from .trees.regions import build_tree
 from .trees.scene import Scene, read_scene
 from .trees.tree import Tree
@@ -50,7 +51,9 @@ def assemble(
     pictures: the error if they could not be started; it is raised here, after any error of the geometry.
     """
     start_tasks = loading(start_tasks) if document.bytes > MANY_BYTES else start_tasks
-    scene, notes = _read_scene(document, settings, clean=clean)
+    merged = MergedMaterials(document) if settings.keep_materials else merge_materials(document, settings.keep_nodes)
+    document = merged.document
+    scene, notes = _read_scene(merged, settings, clean=clean)
     if isinstance(pictures, ModelError):
         raise pictures
     notes += pictures.notes
@@ -94,10 +97,11 @@ def assemble(
     return AssetReport(asset, document.name, document.bytes, entry, report_rows(manifest), tuple(notes))
 
 
-def _read_scene(document: Document, settings: Settings, *, clean: bool) -> tuple[Scene, list[str]]:
+def _read_scene(merged: MergedMaterials, settings: Settings, *, clean: bool) -> tuple[Scene, list[str]]:
     """The scene with the texel density of its primitive kinds, repaired if `clean`, and the notes for the artist."""
-    scene = _with_texels(read_scene(document, settings.keep_nodes), document, settings)
-    notes = [*document.notes, *scene.notes]
+    document = merged.document
+    scene = _with_texels(read_scene(document, settings.keep_nodes, merged.primitives), document, settings)
+    notes = [*document.notes, *merged.notes, *scene.notes]
     if clean:
         scene, changes = _cleaned(scene)
         notes += changes
@@ -174,7 +178,7 @@ def _put_refinements(bundle: Bundle, document: Document, tree: Tree) -> list[Jso
             result.append(None)
             continue
         children = [tree.regions[c] for c in region.children]
-        content = refinement_glb([c.primitives for c in children], tree.origin.kinds, names)
+        content = refinement_glb([c.primitives for c in children], tree.kinds, names)
         result.append({**bundle.put(content, "glb"), "gpuBytes": sum(c.gpu_bytes for c in children)})
     return result
 

@@ -163,6 +163,12 @@ _SETTINGS = (
         "kept if they are few.",
     ),
     _setting(
+        "keep_materials",
+        is_flag=True,
+        show_default=False,
+        help="Keep materials that differ in colour only. From 16 on they become one, with colours of vertices.",
+    ),
+    _setting(
         "unit",
         type=click.Choice(["m", "cm", "mm", "in", "ft"]),
         help="Unit of OBJ, PLY, STL and OFF files, which state none.",

@@ -21,6 +21,7 @@ class Settings:
         diagonal ("0.1%").
     finest_error: tiers finer than the first one within this error are left out; as coarsest_error.
     keep_nodes: patterns of node names, one per line, in the syntax of fnmatch; nodes that match stay addressable.
+    keep_materials: whether materials that differ in colour only stay separate.
     unit, up: the unit and the up axis of formats that define none (OBJ, PLY, STL, OFF).
     clean: whether to repair the geometry; None to repair scans only (PLY, STL).
     base_triangles: the most triangles of the base.
@@ -41,6 +42,7 @@ class Settings:
     coarsest_error: str = "inf"
     finest_error: str = "0"
     keep_nodes: str = ""
+    keep_materials: bool = False
     unit: str = "m"
     up: str = "y"
     clean: bool | None = None

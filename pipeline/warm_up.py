@@ -73,7 +73,7 @@ def draw_sheet() -> None:
     from .views.materials import PLAIN
     from .views.shading import visible_triangles
 
-    source = drawable_source(sheet().source, [PLAIN, PLAIN])
+    source = drawable_source(sheet().source, sheet().kinds, [PLAIN, PLAIN])
     visible_triangles(source, cameras_around(*source.box, 1)[0], 16)
     build_shell(source, 100, 16)
 

@@ -109,7 +109,7 @@ def _leave_out_more(
 def _root_mesh(tree: Tree) -> BaseMesh:
     """The coarsest tier of a tree, as the base draws it: a primitive for each kind."""
     encoded = dict(tree.regions[0].primitives)
-    return [BasePrimitive(kind, encoded.get(index)) for index, kind in enumerate(tree.origin.kinds)]
+    return [BasePrimitive(kind, encoded.get(index)) for index, kind in enumerate(tree.kinds)]
 
 
 def _unseen_pictures(
@@ -120,7 +120,7 @@ def _unseen_pictures(
     hidden: set[int | None] = set()
     for tree in trees:
         in_root = {kind for kind, _ in tree.regions[0].primitives}
-        for index, kind in enumerate(tree.origin.kinds):
+        for index, kind in enumerate(tree.kinds):
             (shown if index in in_root else hidden).add(kind.material)
     materials = items(document.json, "materials")
 

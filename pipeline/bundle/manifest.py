@@ -26,7 +26,7 @@ def describe_tree(tree: Tree, nodes: Sequence[int], refinements: Sequence[Json |
         "nodes": list(nodes),
         "scale": _rounded_up(tree.origin.scale),
         "grid": _grid(tree.grid),
-        "primitives": [_kind(k) for k in tree.origin.kinds],
+        "primitives": [_kind(k) for k in tree.kinds],
         "regions": [_region(r, refinement) for r, refinement in zip(tree.regions, refinements, strict=True)],
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import AnyArray, FloatArray, IntArray
 from ..settings import Settings
-from .accessors import FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT
+from .accessors import COMPONENTS, FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT
 
 POSITION, NORMAL, COLOR, TEX_COORD = 0, 1, 2, 3  # Draco's GeometryAttribute::Type
 # Attributes with a type of their own in a stream: (name, Draco type, component type).
@@ -152,7 +152,9 @@ def encode_primitive(
     )
     decoded = DracoPy.decode(stream)
     encoded = {
-        name: EncodedAttribute(key, component, normalized, _values(decoded, key))
+        name: EncodedAttribute(
+            key, component, normalized, _values(decoded, key).astype(COMPONENTS[component], copy=False)
+        )
         for name, (key, component, normalized) in declared.items()
     }
     for name, kind, component in TYPED:

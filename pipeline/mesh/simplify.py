@@ -32,6 +32,7 @@ MEAN_SAMPLES = 4000  # the mean distance is that of about so many vertices, to s
 FAR_SHARE = 0.02  # of the target: the most vertices that are locked as far, or as tips
 MEAN_PRICE = 1.05  # factor by which the mean distance may grow for a smaller largest one
 MIN_TRIANGLES = 4  # a primitive kind that a collapse removed is simplified to about this number by itself
+LOST_SHARE, MIN_LOST = 0.25, 16  # of the target: the most triangles for such kinds; and kinds that always get them
 
 
 # Barycentric centroids of the 16 triangles into which a triangle falls when its edges are cut in four.
@@ -45,13 +46,14 @@ SIXTEENTHS: FloatArray = (
 NO_POSITIONS: FloatArray = np.zeros((0, 3))
 
 
-def simplify(surface: Surface, target: int, locked: FloatArray = NO_POSITIONS) -> Surface:
+def simplify(surface: Surface, target: int, locked: FloatArray = NO_POSITIONS, *, every_kind: bool = False) -> Surface:
     """Reduce `surface` to about `target` triangles.
 
     locked: (k, 3) positions of vertices that stay where they are, and so do the edges between them (the border of a
         region). Open edges are not locked, only weighted.
     Lines between primitive kinds stay exact if any vertex is locked, or if the target leaves room for them; otherwise
-    they move a little. Each kind keeps at least one triangle, since the base must carry the material of every kind.
+    they move a little. Kinds that a collapse removes get a few triangles back, the largest ones first, within
+    LOST_SHARE of the target or MIN_LOST kinds; with every_kind, all of them do.
     """
     if len(surface.triangles) <= target:
         return surface
@@ -62,9 +64,19 @@ def simplify(surface: Surface, target: int, locked: FloatArray = NO_POSITIONS) -
     if len(locked) or len(lines) <= LINE_SHARE * target:
         locked = np.concatenate([locked, lines])
     result = _reduce(surface, target, locked)
-    lost_kinds = np.setdiff1d(whole.kinds, result.kinds)
-    lost = [part(whole, whole.kinds == kind) for kind in lost_kinds]
+    most = None if every_kind else max(MIN_LOST, int(LOST_SHARE * target / MIN_TRIANGLES))
+    lost = [part(whole, whole.kinds == kind) for kind in _lost_kinds(whole, result, most)]
     return merge([result, *(_collapse_once(s, MIN_TRIANGLES, NO_POSITIONS) or s for s in lost)]) if lost else result
+
+
+def _lost_kinds(whole: Surface, result: Surface, most: int | None) -> IntArray:
+    """The kinds that a result lacks, in order; at most the `most` with the largest areas."""
+    lost: IntArray = np.setdiff1d(whole.kinds, result.kinds)
+    if most is None or len(lost) <= most:
+        return lost
+    _, area = face_normals(whole.positions, whole.triangles)
+    areas = np.bincount(whole.kinds, area)[lost]
+    return np.sort(lost[np.argsort(-areas, kind="stable")[:most]])
 
 
 def stray_share(source: Surface, tier: Surface) -> float:
@@ -99,10 +111,9 @@ def _line_vertices(surface: Surface) -> FloatArray:
         return NO_POSITIONS
     low = np.full(len(surface.positions), np.iinfo(np.int64).max)
     high = np.full(len(surface.positions), -1, np.int64)
-    for kind in np.unique(surface.kinds):
-        used = np.unique(surface.triangles[surface.kinds == kind])
-        low[used] = np.minimum(low[used], kind)
-        high[used] = kind
+    corner_kinds = np.repeat(surface.kinds, 3)
+    np.minimum.at(low, surface.triangles.reshape(-1), corner_kinds)
+    np.maximum.at(high, surface.triangles.reshape(-1), corner_kinds)
     shared: FloatArray = surface.positions[low < high]
     return shared
 

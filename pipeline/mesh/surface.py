@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,8 @@ class PrimitiveKind:
     uv_scale: the scale of TEXCOORD_0 in the KHR_texture_transform of the material's pictures.
     deep_colors: whether COLOR_0 is finer than bytes.
     texels: texels of the material's finest picture along one unit of TEXCOORD_0; 0 without pictures.
+    merged: the source's material if `material` is one that replaces several. Triangles of such materials are of
+        different kinds while they are simplified, and of the same kind in files.
     """
 
     material: int | None
@@ -27,10 +29,19 @@ class PrimitiveKind:
     uv_scale: float = 1.0
     deep_colors: bool = False
     texels: float = 0.0
+    merged: int | None = None
 
     @property
     def textured(self) -> bool:
         return "TEXCOORD_0" in self.attributes
+
+
+def stored_kinds(kinds: Sequence[PrimitiveKind]) -> tuple[tuple[PrimitiveKind, ...], IntArray]:
+    """The kinds of primitives in files, where merged materials are one, and the place (n,) of each of `kinds` among
+    them."""
+    place: dict[PrimitiveKind, int] = {}
+    places = [place.setdefault(replace(kind, merged=None), len(place)) for kind in kinds]
+    return tuple(place), np.array(places, np.int64)
 
 
 @dataclass(frozen=True)

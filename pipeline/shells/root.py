@@ -12,7 +12,7 @@ from ..gltf.draco import EncodedPrimitive, encode_primitive
 from ..mesh.closest import ClosestPoints
 from ..mesh.geometric_error import geometric_error
 from ..mesh.simplify import simplify
-from ..mesh.surface import PrimitiveKind, without_degenerates
+from ..mesh.surface import PrimitiveKind, stored_kinds, without_degenerates
 from ..mesh.weld import weld_corners
 from ..settings import Settings
 from ..trees.region_bounds import SPHERE_MARGIN
@@ -62,9 +62,9 @@ def best_root(document: Document, tree: Tree, settings: Settings) -> Root | None
     The candidates are a shell, and a simplified root with twice the triangles. Triangles with blended or cut-out
     materials stay in the root beside a shell.
     """
-    root = tree.regions[0]
-    materials = [flat_material(document, kind.material) for kind in tree.origin.kinds]
-    source = drawable_source(tree.origin.source, materials)
+    root, kinds = tree.regions[0], tree.origin.kinds
+    materials = [flat_material(document, kind.material) for kind in tree.kinds]
+    source = drawable_source(tree.origin.source, kinds, [materials[i] for i in stored_kinds(kinds)[1]])
     views = _Views(source)
     own = views.compare(drawable_primitives(root.primitives, materials))
     if own.color <= GOOD:
@@ -111,7 +111,7 @@ def _shell_root(
     if shell is None:
         return None
     kept = tuple((kind, p) for kind, p in root.primitives if materials[kind].mode != OPAQUE)
-    return (*kept, (len(tree.origin.kinds), _encoded(shell, tree, settings))), shell.pictures
+    return (*kept, (len(tree.kinds), _encoded(shell, tree, settings))), shell.pictures
 
 
 def _larger_root(tree: Tree, settings: Settings) -> FinishedRegion | None:
@@ -176,5 +176,5 @@ def _with_root(
         cone=None,
         metres_per_uv=metres_per_uv,
     )
-    origin = replace(tree.origin, kinds=(*tree.origin.kinds, kind)) if kind else tree.origin
-    return Tree(origin, tree.grid, (root, *tree.regions[1:]))
+    kinds = (*tree.kinds, kind) if kind else tree.kinds
+    return Tree(tree.origin, tree.grid, (root, *tree.regions[1:]), kinds)

@@ -75,13 +75,13 @@ def build_deforming(
     count = len(surface.triangles)
     root_triangles = min(base_triangles, _affordable_triangles(primitives, count, settings.base_bytes))
     _, chain_targets = plan_tiers(count, root_triangles, replace(settings, depth=0))
-    surfaces = [None, *chain(surface, chain_targets)]  # the largest first, since it takes longest
+    surfaces = [None, *chain(surface, chain_targets, every_kind=True)]  # the largest first, since it takes longest
     tasks = [_TierTask(s, rig, origin, poses, grid, settings) for s in surfaces]
     tiers = start_tasks("tiers", finish_tier, tasks).results()[::-1]
     kept = worthwhile_tiers([_summary(tier) for tier in tiers], *error_limits(origin, settings))
     tiers = [tiers[i] for i in kept]
     sphere = motion_sphere([*(tier.vertices for tier in tiers), rig.vertices], poses)
-    return Tree(origin, grid, _linked(tiers, sphere))
+    return Tree(origin, grid, _linked(tiers, sphere), kinds)
 
 
 @dataclass(frozen=True)

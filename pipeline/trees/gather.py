@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..gltf.primitives import needs_tangents, primitive_kind, read_attributes, r
 from ..mesh.geometry import bounding_box
 from ..mesh.surface import PrimitiveKind, Source, Surface
 from ..mesh.topology import in_order_of_use, non_degenerate, unique_rows
+from .merged_materials import MergedMaterial
 
 MIN_EXTENT_STEPS = 256  # float32 steps across a mesh; with fewer, rounding is visible
 
@@ -30,6 +31,7 @@ class GatheredPrimitives:
     attributes: list[dict[str, FloatArray]] = field(default_factory=list)
     triangles: list[IntArray] = field(default_factory=list)
     kind_of: list[IntArray] = field(default_factory=list)
+    _index_of: dict[PrimitiveKind, int] = field(default_factory=dict)
 
     @property
     def triangle_count(self) -> int:
@@ -37,24 +39,40 @@ class GatheredPrimitives:
 
     def kind_index(self, kind: PrimitiveKind) -> int:
         """The index of a kind, which is added if it is new."""
-        if kind not in self.kinds:
+        index = self._index_of.setdefault(kind, len(self.kinds))
+        if index == len(self.kinds):
             self.kinds.append(kind)
-        return self.kinds.index(kind)
+        return index
 
 
-def gather_primitive(document: Document, primitive: Json, place: str, into: GatheredPrimitives) -> None:
-    """Append a triangle primitive in the space of its mesh. Raises ModelError if its accessors are broken."""
+def gather_primitive(
+    document: Document, primitive: Json, place: str, into: GatheredPrimitives, merged: MergedMaterial | None = None
+) -> None:
+    """Append a triangle primitive in the space of its mesh.
+
+    merged: its material if that is replaced by another one. Its vertices have no texture coordinates then.
+
+    Raises ModelError if its accessors are broken.
+    """
     attributes = read_attributes(document, primitive, place)
     positions = attributes.pop("POSITION").astype(np.float64)
     triangles = read_triangles(document, primitive, len(positions), place)
     used_names = {"NORMAL", "COLOR_0"} | ({"TANGENT"} if needs_tangents(document, primitive.get("material")) else set())
     kept = {n: v for n, v in attributes.items() if n in used_names or n.startswith("TEXCOORD_")}
-    kind = into.kind_index(primitive_kind(document, primitive, {"POSITION": positions, **kept}))
+    if merged is not None:
+        kept = {name: values for name, values in kept.items() if not name.startswith("TEXCOORD_")}
+    if merged is not None and merged.color is not None:
+        own = np.clip(kept["COLOR_0"][:, :3], 0, 1) if "COLOR_0" in kept else np.ones((len(positions), 3))
+        kept["COLOR_0"] = own * np.array(merged.color)
+    kind = primitive_kind(document, primitive, {"POSITION": positions, **kept})
+    if merged is not None:
+        kind = replace(kind, merged=merged.index, deep_colors="COLOR_0" in kept)
+    index = into.kind_index(kind)
     used, triangles = in_order_of_use(triangles, len(positions))
     into.positions.append(positions[used])
     into.attributes.append({name: values[used].astype(np.float64) for name, values in kept.items()})
     into.triangles.append(triangles)
-    into.kind_of.append(np.full(len(triangles), kind, np.int64))
+    into.kind_of.append(np.full(len(triangles), index, np.int64))
 
 
 def loses_shape(mesh: GatheredPrimitives, matrix: FloatArray) -> bool:

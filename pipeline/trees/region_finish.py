@@ -8,13 +8,13 @@ from functools import cached_property
 
 import numpy as np
 
-from ..arrays import FloatArray
+from ..arrays import FloatArray, IntArray
 from ..gltf.draco import EncodedPrimitive, Grid, encode_primitive
 from ..mesh.attributes import transfer
 from ..mesh.closest import ClosestPoints
 from ..mesh.geometric_error import GeometricError, geometric_error
 from ..mesh.geometry import face_normals
-from ..mesh.surface import PrimitiveKind, Source, Surface, merge, without_degenerates
+from ..mesh.surface import PrimitiveKind, Source, Surface, merge, stored_kinds, without_degenerates
 from ..mesh.topology import unique_rows
 from ..mesh.weld import weld_corners
 from ..settings import Settings
@@ -23,11 +23,16 @@ from .region_bounds import BoundGeometry
 
 @dataclass(frozen=True)
 class TreeEncoding:
-    """The encoding that all regions of a tree share."""
+    """The encoding that all regions of a tree share. kinds: of the source's triangles."""
 
     kinds: Sequence[PrimitiveKind]
     grid: Grid
     settings: Settings
+
+    @cached_property
+    def stored(self) -> tuple[tuple[PrimitiveKind, ...], IntArray]:
+        """The kinds of the primitives in files, and the place of each of `kinds` among them."""
+        return stored_kinds(self.kinds)
 
 
 @dataclass(frozen=True)
@@ -97,14 +102,19 @@ def metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | N
 def _encoded(
     surface: Surface, corners: dict[str, FloatArray], encoding: TreeEncoding
 ) -> tuple[tuple[int, EncodedPrimitive], ...]:
-    """One Draco stream for each kind that has triangles. corners: attributes (m, 3, k) but positions and TEXCOORD_0."""
+    """One Draco stream for each stored kind that has triangles.
+
+    corners: attributes (m, 3, k) but positions and TEXCOORD_0.
+    """
     grid = encoding.grid
     # The collapse may place a vertex a little outside of the source's box; Draco refuses positions off its grid.
     low = np.array(grid.origin)
     positions = np.clip(surface.positions, low, low + grid.range)
     primitives = []
-    for index, kind in enumerate(encoding.kinds):
-        of_kind = surface.kinds == index
+    stored, place = encoding.stored
+    kinds = place[surface.kinds]
+    for index, kind in enumerate(stored):
+        of_kind = kinds == index
         if not of_kind.any():
             continue
         named: dict[str, FloatArray] = {"POSITION": positions[surface.triangles[of_kind]]}

@@ -11,6 +11,7 @@ from ..gltf.animation_sampling import Motion, sample_motion
 from ..gltf.document import Document, Json, items
 from ..gltf.primitives import count_triangles, is_triangles, primitives_of
 from .gather import GatheredPrimitives, gather_primitive, gather_transformed, loses_shape, weld_gathered
+from .merged_materials import MergedPrimitives
 from .nodes import Addressable, addressable_nodes, mesh_users, world_matrices
 from .scene_bounds import scene_bounds
 from .tree import TreeSource
@@ -51,12 +52,13 @@ class Scene:
     notes: tuple[str, ...] = ()
 
 
-def read_scene(document: Document, keep_nodes: str = "") -> Scene:
+def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitives | None = None) -> Scene:
     """Sort the meshes of the default scene into trees and deforming meshes.
 
     document: one whose links and sizes are checked.
     keep_nodes: patterns of node names, one a line. Nodes that match a pattern, that an animation moves, or that have
         extras (if they are few) are not flattened, so that an application still finds their meshes.
+    merged: the primitives whose materials are replaced.
 
     Raises ModelError for nodes that a scene reaches twice and for unusable geometry.
     """
@@ -80,9 +82,9 @@ def read_scene(document: Document, keep_nodes: str = "") -> Scene:
             deforming[mesh] = DeformingMesh(kind, drawn_by, mesh, count_triangles(json, primitives))
             continue
         gathered = GatheredPrimitives()
-        for place, primitive in primitives:
+        for number, (place, primitive) in enumerate(primitives):
             if is_triangles(primitive):
-                gather_primitive(document, primitive, place, gathered)
+                gather_primitive(document, primitive, place, gathered, (merged or {}).get((mesh, number)))
         copied = gathered.triangle_count * (len(drawn_by) - 1)
         if copied > MAX_COPIED_TRIANGLES or any(
             n in addressable.separate or loses_shape(gathered, world[n]) for n in drawn_by

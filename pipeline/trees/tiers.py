@@ -86,21 +86,21 @@ def simplify_region(surface: Surface, target: int, locked: FloatArray) -> Surfac
     return result if rows_in(locked, result.positions).all() else surface
 
 
-def chain(root: Surface, targets: Sequence[int]) -> list[Surface]:
+def chain(root: Surface, targets: Sequence[int], *, every_kind: bool = False) -> list[Surface]:
     """Coarser and coarser versions of the root, without those that are hardly smaller than the one before.
 
     If a version showed more than STRAY_SHARE of its area in another material, it gets enough triangles for exact
-    material lines instead, as long as the base does not grow past STRAY_GROWTH.
+    material lines instead, as long as the base does not grow past STRAY_GROWTH. every_kind: as for `simplify`.
     """
     versions: list[Surface] = []
     finer = root
     for target in targets:
-        coarser = simplify(finer, target)
+        coarser = simplify(finer, target, every_kind=every_kind)
         exact_target = least_triangles_for_lines(finer)
         lines_move = exact_target > target
         may_grow = len(finer.triangles) <= STRAY_GROWTH * targets[-1]
         if lines_move and may_grow and stray_share(root, coarser) > STRAY_SHARE:
-            coarser = simplify(finer, exact_target)
+            coarser = simplify(finer, exact_target, every_kind=every_kind)
         if len(coarser.triangles) <= MAX_SIZE_RATIO * len(finer.triangles):
             versions.append(coarser)
             finer = coarser

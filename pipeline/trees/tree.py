@@ -18,6 +18,7 @@ class TreeSource:
     nodes: the source nodes that draw it; empty for the flattened static geometry.
     mesh: the source mesh; None for the flattened static geometry.
     scale: the largest factor by which lengths grow from the tree's space to the asset's.
+    kinds: of the source's triangles.
     """
 
     kind: TreeKind
@@ -32,7 +33,7 @@ class TreeSource:
 class Region:
     """A built region; docs/manifest.md defines the terms.
 
-    primitives: (kind, stream) in kind order.
+    primitives: (kind, stream) in the order of the tree's kinds.
     sphere: centre and radius. cone: axis and the cosine of the half angle; None if the normals fill a half space.
     error: in the tree's units, as the sphere.
     """
@@ -61,8 +62,12 @@ class Region:
 
 @dataclass(frozen=True)
 class Tree:
-    """A built tree: its source, its grid, and its regions with parents before children."""
+    """A built tree: its source, its grid, and its regions with parents before children.
+
+    kinds: of the primitives in its regions.
+    """
 
     origin: TreeSource
     grid: Grid
     regions: tuple[Region, ...]
+    kinds: tuple[PrimitiveKind, ...]

@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import AnyArray, BoolArray, FloatArray, IntArray
 from ..gltf.draco import EncodedPrimitive
 from ..mesh.geometry import bounding_box, face_normals
-from ..mesh.surface import Source
+from ..mesh.surface import PrimitiveKind, Source
 from .materials import MASK, FlatMaterial
 from .rasterizer import CutOuts
 
@@ -76,8 +76,8 @@ class Drawable:
         return CutOuts(np.concatenate(alpha), np.array(tables, np.int64))
 
 
-def drawable_source(source: Source, materials: Sequence[FlatMaterial]) -> Drawable:
-    """A source whose kinds have these materials."""
+def drawable_source(source: Source, kinds: Sequence[PrimitiveKind], materials: Sequence[FlatMaterial]) -> Drawable:
+    """A source of these kinds, which have these materials."""
     surface = source.surface
     flat, _ = face_normals(surface.positions, surface.triangles)
     faces = np.broadcast_to(flat[:, None], (len(flat), 3, 3))
@@ -86,7 +86,7 @@ def drawable_source(source: Source, materials: Sequence[FlatMaterial]) -> Drawab
     if "COLOR_0" in source.attributes:
         colors = np.ones(colors.shape)
         given = source.corners("COLOR_0")
-        has = (given != 0).any(axis=(1, 2))  # kinds without colours have zeros
+        has = np.array(["COLOR_0" in kind.attributes for kind in kinds])[surface.kinds]
         colors[has, :, : given.shape[2]] = given[has]
     return Drawable(surface.positions, surface.triangles, normals, surface.uv, colors, surface.kinds, tuple(materials))
 
