@@ -29,6 +29,7 @@ from ..trees.scene import Scene
 from .animations import pack_animations
 from .objects import leave_out_nodes
 
+MAX_FLOAT32 = 1e38
 STATIC_NODE = "StreamXR static geometry"
 WEBP = "EXT_texture_webp"
 MEDIA_TYPES = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
@@ -85,6 +86,7 @@ def build_base(
     new_meshes, mesh_index = _meshes(document, writer, scene, meshes, copied)
     source_meshes = items(source, "meshes")
     for index, node in enumerate(items(out, "nodes")):
+        _shorten_transform(node)
         mesh = node.get("mesh")
         if mesh is None:
             continue
@@ -252,6 +254,17 @@ def _pictures(
     for material in items(out, "materials"):
         for slot, info in texture_slots(material):
             info["index"] = keys.index((info["index"], slot_role(slot)))
+
+
+def _shorten_transform(node: Json) -> None:
+    """Write the numbers of a node's transform with the digits of float32, which is what viewers keep of them.
+
+    Exporters write those of float64: of a node with a rotation and a place they are most of its bytes.
+    """
+    for key in ("translation", "rotation", "scale", "matrix"):
+        values = node.get(key)
+        if isinstance(values, list) and all(isinstance(v, int | float) and abs(v) < MAX_FLOAT32 for v in values):
+            node[key] = [int(v) if v == int(v) else float(str(np.float32(v))) for v in values]
 
 
 def _add_node(out: Json, node: Json) -> int:

@@ -245,9 +245,9 @@ def bending_arm(rings: int = 60, sectors: int = 30) -> Maker:
     return maker
 
 
-def dancing_arm(*keys: int) -> Maker:
+def dancing_arm(*keys: int, rings: int = 60, sectors: int = 30) -> Maker:
     """The bending arm, with one long animation for each number of keys."""
-    maker = bending_arm()
+    maker = bending_arm(rings, sectors)
     rng = np.random.default_rng(5)
     joints = [next(i for i, n in enumerate(maker.json["nodes"]) if n.get("name") == j) for j in ("elbow", "wrist")]
     maker.json["animations"] = []

@@ -27,6 +27,11 @@ LIMIT = Settings().base_bytes
 LONG, SHORT = 5000, 20  # keys: 100 KB in the base, and less than 1 KB
 
 
+def dancing_arm(*keys: int) -> make.Maker:
+    """An arm with few triangles: its keyframes matter here."""
+    return make.dancing_arm(*keys, rings=24, sectors=12)
+
+
 def keyframes(built: Built) -> list[Json | None]:
     return [animation["keyframes"] for animation in built.manifest["animations"]]
 
@@ -43,27 +48,27 @@ def keyframes_file(built: Built, animation: int) -> Document:
 
 
 def test_a_small_base_holds_all_animations(build: Build) -> None:
-    built = build(make.dancing_arm(SHORT, 500))
+    built = build(dancing_arm(SHORT, 500))
     assert base_animations(built) == ["dance 0", "dance 1"]
     assert keyframes(built) == [None, None]
 
 
 def test_long_animations_after_the_first_leave_the_base_and_short_ones_stay(build: Build) -> None:
-    built = build(make.dancing_arm(SHORT, LONG, SHORT))
+    built = build(dancing_arm(SHORT, LONG, SHORT))
     assert base_animations(built) == ["dance 0", "dance 2"]
     assert [file is None for file in keyframes(built)] == [True, False, True]
     assert built.manifest["base"]["bytes"] <= LIMIT
 
 
 def test_a_base_has_no_animation_if_the_first_is_too_long(build: Build) -> None:
-    built = build(make.dancing_arm(LONG, SHORT))
+    built = build(dancing_arm(LONG, SHORT))
     assert base_animations(built) == []
     assert all(keyframes(built))
     assert built.manifest["base"]["bytes"] <= LIMIT
 
 
 def test_pictures_in_the_base_lose_half_their_width_before_the_first_animation_leaves(build: Build) -> None:
-    maker = make.dancing_arm(400)
+    maker = dancing_arm(400)
     maker.json["images"][0]["bufferView"] = maker.view(make.png(make.noise(256)))
 
     def build_within(limit: int) -> tuple[int, list[str], int]:
@@ -84,13 +89,13 @@ def test_pictures_in_the_base_lose_half_their_width_before_the_first_animation_l
 
 
 def test_animations_stay_if_they_are_a_small_part_of_a_large_base(build: Build) -> None:
-    built = build(make.dancing_arm(SHORT), settings=Settings(base_bytes=1_000))
+    built = build(dancing_arm(SHORT), settings=Settings(base_bytes=1_000))
     assert base_animations(built) == ["dance 0"]
     assert any("over its limit of 1,000" in note for note in built.report.notes)
 
 
 def test_a_keyframes_file_moves_the_nodes_of_the_base_as_the_source_does(build: Build, tmp_path: Path) -> None:
-    maker = make.dancing_arm(LONG, SHORT)
+    maker = dancing_arm(LONG, SHORT)
     built = build(maker)
     source = read_model(make.save(maker, tmp_path, "again"))
     for number, original in enumerate(source.json["animations"]):
@@ -110,7 +115,7 @@ def test_a_keyframes_file_moves_the_nodes_of_the_base_as_the_source_does(build: 
 
 
 def test_samplers_with_equal_values_share_one_accessor(build: Build) -> None:
-    maker = make.dancing_arm(50)
+    maker = dancing_arm(50)
     maker.json["animations"].append({**maker.json["animations"][0], "name": "encore"})
     document, _ = build(maker).base
     first, encore = (animation["samplers"] for animation in document["animations"])
@@ -139,7 +144,7 @@ def test_a_keyframes_file_of_morph_weights_is_a_valid_glb(build: Build) -> None:
 
 
 def test_an_animation_without_a_name_gets_the_same_name_everywhere(build: Build) -> None:
-    maker = make.dancing_arm(SHORT, LONG)
+    maker = dancing_arm(SHORT, LONG)
     for animation in maker.json["animations"]:
         del animation["name"]
     built = build(maker)
@@ -150,7 +155,7 @@ def test_an_animation_without_a_name_gets_the_same_name_everywhere(build: Build)
 
 def test_reach_is_the_largest_distance_that_an_animation_moves_each_tree(build: Build, tmp_path: Path) -> None:
     """A static ball and an arm, compared with poses that `posing.py` computes."""
-    maker = make.dancing_arm(LONG, 60)
+    maker = dancing_arm(LONG, 60)
     positions, _, _, triangles = make.bumpy_sphere(8, 10)
     maker.node(mesh=maker.mesh(maker.primitive(positions, triangles)), name="ball")
     built = build(maker)
@@ -169,7 +174,7 @@ def test_reach_is_the_largest_distance_that_an_animation_moves_each_tree(build: 
 
 
 def test_animations_whose_extensions_refer_to_the_base_stay_in_it(build: Build) -> None:
-    maker = make.dancing_arm(LONG)
+    maker = dancing_arm(LONG)
     maker.json["extensionsUsed"] = ["KHR_animation_pointer"]
     target = {"path": "pointer", "extensions": {"KHR_animation_pointer": {"pointer": "/nodes/0/rotation"}}}
     maker.json["animations"][0]["channels"][0]["target"] = target
@@ -179,12 +184,12 @@ def test_animations_whose_extensions_refer_to_the_base_stay_in_it(build: Build) 
 
 
 def test_the_same_model_has_the_same_keyframes_files(build: Build) -> None:
-    maker = make.dancing_arm(LONG, LONG)
+    maker = dancing_arm(LONG, LONG)
     assert keyframes(build(maker, "one")) == keyframes(build(maker, "two"))
 
 
 def test_the_report_counts_keyframes_files(build: Build) -> None:
-    built = build(make.dancing_arm(LONG, LONG))
+    built = build(dancing_arm(LONG, LONG))
     (row,) = [row for row in built.report.rows if row.name == "animations"]
     assert (row.regions, row.bytes) == (2, sum(file["bytes"] for file in keyframes(built) if file))
 
@@ -192,7 +197,7 @@ def test_the_report_counts_keyframes_files(build: Build) -> None:
 @pytest.fixture(scope="module")
 def dancer(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("dancer")
-    return build_file(make.save(make.dancing_arm(LONG), folder, "dancer"), folder / "build")
+    return build_file(make.save(dancing_arm(LONG), folder, "dancer"), folder / "build")
 
 
 @pytest.fixture
@@ -228,7 +233,7 @@ def test_the_checker_finds_a_base_with_animations_but_without_the_first(copy: Pa
 def test_a_model_whose_keyframes_file_is_missing_is_built_again(tmp_path: Path) -> None:
     source, bundle = tmp_path / "src", tmp_path / "build"
     source.mkdir()
-    make.save(make.dancing_arm(LONG), source, "dancer")
+    make.save(dancing_arm(LONG), source, "dancer")
     built = build_folder(source, bundle, Settings(), jobs=1).built
     (row,) = [row for row in built[0].rows if row.name == "animations"]
     (file,) = [f for f in (bundle / "o").rglob("*.glb") if f.stat().st_size == row.bytes]

@@ -29,7 +29,7 @@ LEAVES = Settings(leaf_triangles=1000)
 POINTS, VERTICES = 500, 500  # random samples of each region
 Edge = tuple[tuple[float, ...], ...]
 Regions = list[tuple[dict[str, Any], dict[int, Surface]]]
-SAMPLES = {"sculpture": 0.2, "lantern": 0.125, "koi": 0.125, "bicycle": 0.25}
+SAMPLES = {"sculpture": 0.2, "lantern": 0.125, "koi": 0.1, "bicycle": 0.2}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -202,3 +202,16 @@ def test_unit_normals_of_tiers_follow_the_source(tree: Built) -> None:
             angles.append(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
     assert np.concatenate(angles).mean() < 3
     assert np.concatenate(angles).max() < 25
+
+
+def test_transforms_of_nodes_keep_the_digits_of_float32(build: Build) -> None:
+    maker = make.textured_sphere(8, 12)
+    turn = np.array([0.1, -0.2, 0.3, 0.4]) / np.linalg.norm([0.1, -0.2, 0.3, 0.4])
+    place = [1 / 3, -2.0, 1e-9 / 7]
+    number = maker.node(name="empty", rotation=turn.tolist(), translation=place, scale=[1, 1, 1.5])
+    document, _ = build(maker).base
+    node = document["nodes"][number]
+    assert np.array_equal(np.float32(node["rotation"]), np.float32(turn))
+    assert np.array_equal(np.float32(node["translation"]), np.float32(place))
+    assert (node["translation"][1], node["scale"]) == (-2, [1, 1, 1.5])
+    assert max(len(str(x)) for x in node["rotation"]) < 13

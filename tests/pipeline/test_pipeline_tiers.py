@@ -97,7 +97,7 @@ def test_tiers_coarser_than_the_coarsest_error_are_left_out(build: Build) -> Non
 
 def test_a_tier_that_hardly_lowers_the_error_is_dropped(build: Build) -> None:
     flat, hilly = (
-        build(sheets(1, 150, hills), name, Settings(tier_ratio=2)).manifest["trees"][0]["regions"]
+        build(sheets(1, 100, hills), name, Settings(tier_ratio=2)).manifest["trees"][0]["regions"]
         for name, hills in (("flat", 0.0), ("hilly", 0.2))
     )
     # Few triangles fit a plane as well as many: no tier between the base and the source lowers the error.
