@@ -59,7 +59,7 @@ def leave_out_nodes(base: Json, scene: Scene) -> None:
     needed = set(scene.addressable.required) | {
         index for index, node in enumerate(nodes) if any(key in node for key in NEEDED)
     }
-    needed |= {joint for skin in items(base, "skins") for joint in skin["joints"]}
+    needed |= {joint for skin in items(base, "skins") for joint in skin.get("joints", [])}
     needed |= {skin["skeleton"] for skin in items(base, "skins") if skin.get("skeleton") is not None}
     needed |= set(_possible_indices(base, nodes))
     locators = {
@@ -106,7 +106,7 @@ def _possible_indices(base: Json, nodes: list[Json]) -> Iterator[int]:
         if isinstance(value, dict | list):
             stack.extend(value.values() if isinstance(value, dict) else value)
         elif isinstance(value, str) and value.startswith("/nodes/"):
-            stack.extend(int(word) for word in value.split("/")[2:3] if word.isdecimal())
+            stack.extend(int(word) for word in value[:20].split("/")[2:3] if word.isdecimal())
         elif isinstance(value, int | float) and value in range(len(nodes)):
             yield int(value)
 

@@ -167,7 +167,8 @@ def test_cameras_lights_locators_and_the_groups_above_them_stay(build: Build) ->
 
 def test_nodes_that_an_extension_may_name_stay(build: Build) -> None:
     maker = bolts(600)
-    maker.json["extensions"] = {"EX_hinges": {"hinges": [{"body": 5}, {"target": "/nodes/9/rotation"}]}}
+    hinges = [{"body": 5}, {"target": "/nodes/9/rotation"}, "/nodes/" + "9" * 5000]
+    maker.json["extensions"] = {"EX_hinges": {"hinges": hinges}}
     maker.json["extensionsUsed"] = ["EX_hinges"]
     nodes = nodes_of(build(maker))
     assert [node["name"] for node in nodes[:20] if node] == ["Bolt 5", "Bolt 9"]
