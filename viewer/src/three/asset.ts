@@ -16,7 +16,6 @@ import type { CutChange } from "../core/cut.ts";
 import type { Fetcher } from "../core/network/fetcher.ts";
 import { type Base, exactBuffer, nodesOf, parseBase, primitivesOf } from "./base.ts";
 import type { Fades } from "./fades.ts";
-import type { ObjectList } from "./object-list.ts";
 import { Player } from "./player.ts";
 import type { Recorder } from "./recorder.ts";
 import {
@@ -55,8 +54,6 @@ export class Asset extends Group {
   readonly #context: AssetContext;
   readonly #pictures: Picture[];
   readonly #player: Player;
-  /** Null until the first call of `objects`, which loads its code. */
-  #objects: Promise<ObjectList> | null = null;
   /**
    * Null until its code is loaded: regions are then exchanged at once. Not `#fades`: the browser tests read
    * it.
@@ -65,7 +62,7 @@ export class Asset extends Group {
   #trees: DrawableTree[] = [];
   /** The reason why the manifest does not fit the base. */
   #mismatch: Error | null = null;
-  #disposed = false;
+  readonly #unloaded = new AbortController();
   #lastWorld: readonly number[] = [];
   /** Released regions that are still fading out. */
   readonly #released = new Set<DrawableRegion>();
@@ -145,8 +142,8 @@ export class Asset extends Group {
    * @throws Error if manifest or list cannot be loaded or are not valid
    */
   async objects(): Promise<readonly SourceObject[]> {
-    this.#objects ??= this.#openObjects();
-    return (await this.#objects).read();
+    const { readObjects } = await import("./object-list.ts");
+    return readObjects(this.state, this.#context.fetch, this.#unloaded.signal);
   }
 
   /** Adds an animation from its keyframe file. */
@@ -158,7 +155,6 @@ export class Asset extends Group {
   /** A download has failed: rejects the calls that wait for it. */
   downloadFailed(download: Download, error: Error): void {
     this.#player.downloadFailed(download, error);
-    this.#withObjects((list) => list.downloadFailed(download, error));
   }
 
   /**
@@ -167,7 +163,6 @@ export class Asset extends Group {
    */
   bind(manifest: Manifest): void {
     this.#player.update();
-    this.#withObjects((list) => list.manifestReady(manifest));
     try {
       this.#trees = manifest.trees.map((tree, index) => this.#bindTree(tree, index));
       const images = this.#pictures.length;
@@ -298,10 +293,9 @@ export class Asset extends Group {
   }
 
   override dispose(): void {
-    this.#disposed = true;
+    this.#unloaded.abort(new DOMException("the asset was unloaded", "AbortError"));
     this.removeFromParent();
     this.#player.dispose();
-    this.#withObjects((list) => list.dispose());
     this.fades?.dispose();
     for (const { regions } of this.#trees) {
       for (const [index, region] of regions) if (index > 0) freeRegion(region);
@@ -317,28 +311,11 @@ export class Asset extends Group {
   /** Loads the fades. If that fails, tiers are exchanged at once. */
   async #prepareFades(): Promise<void> {
     const fades = await this.#context.openFades().catch(() => null);
-    if (!fades || this.#disposed) return;
+    if (!fades || this.#unloaded.signal.aborted) return;
     this.fades = fades;
     for (const { tree, drawings } of this.#trees) {
       if (tree.regions.length > 1) fades.expect(drawings.flatMap(({ kinds }) => kinds));
     }
-  }
-
-  async #openObjects(): Promise<ObjectList> {
-    try {
-      const { ObjectList } = await import("./object-list.ts");
-      const list = new ObjectList(this.state, this.#context.fetch);
-      if (this.#disposed) list.dispose();
-      return list;
-    } catch (error) {
-      this.#objects = null; // the next call tries again
-      throw error;
-    }
-  }
-
-  /** Calls back with the list of objects, if a page has asked for it. */
-  #withObjects(call: (list: ObjectList) => void): void {
-    void this.#objects?.then(call, () => {});
   }
 
   #bindTree(tree: Tree, index: number): DrawableTree {

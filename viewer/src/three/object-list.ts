@@ -1,62 +1,49 @@
-import type { AssetState, Download } from "../core/asset.ts";
+import type { AssetState } from "../core/asset.ts";
 import type { Manifest, SourceObject } from "../core/bundle/bundle.ts";
 import { parseObjects } from "../core/bundle/objects.ts";
 import type { Fetcher } from "../core/network/fetcher.ts";
 
-/** The objects of an asset, whose file is fetched by the first call of `read`. */
-export class ObjectList {
-  readonly #state: AssetState;
-  readonly #fetch: Fetcher["fetch"];
-  readonly #disposed = new AbortController();
-  #objects: Promise<readonly SourceObject[]> | null = null;
-  /** Calls that wait for the manifest. */
-  #waiting: { resolve(manifest: Manifest): void; reject(error: unknown): void }[] = [];
+const MANIFEST_POLL_MS = 50;
 
-  constructor(state: AssetState, fetch: Fetcher["fetch"]) {
-    this.#state = state;
-    this.#fetch = fetch;
+const lists = new WeakMap<AssetState, Promise<readonly SourceObject[]>>();
+
+/**
+ * The objects of an asset. The first call fetches their file; all calls share one list, and after a failure
+ * the next call tries again.
+ * @param signal aborts when the asset is unloaded
+ */
+export function readObjects(
+  state: AssetState,
+  fetch: Fetcher["fetch"],
+  signal: AbortSignal,
+): Promise<readonly SourceObject[]> {
+  let objects = lists.get(state);
+  if (!objects) {
+    objects = load(state, fetch, signal);
+    lists.set(state, objects);
+    objects.catch(() => lists.delete(state));
   }
+  return objects;
+}
 
-  /** All calls share one list; after a failure, the next call tries again. */
-  read(): Promise<readonly SourceObject[]> {
-    if (!this.#objects) {
-      const objects = this.#load();
-      this.#objects = objects;
-      objects.catch(() => {
-        this.#objects = null;
-      });
+async function load(
+  state: AssetState,
+  fetch: Fetcher["fetch"],
+  signal: AbortSignal,
+): Promise<readonly SourceObject[]> {
+  const { objects } = await manifestOf(state, signal);
+  if (!objects) return [];
+  const bytes = await fetch(objects, signal);
+  return parseObjects(JSON.parse(new TextDecoder().decode(bytes)), objects.count);
+}
+
+async function manifestOf(state: AssetState, signal: AbortSignal): Promise<Manifest> {
+  for (;;) {
+    signal.throwIfAborted();
+    if (state.manifest) return state.manifest;
+    if (state.manifestFile.retryAt === Number.POSITIVE_INFINITY) {
+      throw new Error(`the manifest of ${state.id} cannot be loaded`);
     }
-    return this.#objects;
-  }
-
-  manifestReady(manifest: Manifest): void {
-    for (const { resolve } of this.#waiting.splice(0)) resolve(manifest);
-  }
-
-  /** A download has failed: rejects the calls that wait for it. */
-  downloadFailed({ kind }: Download, error: Error): void {
-    if (kind === "manifest") for (const { reject } of this.#waiting.splice(0)) reject(error);
-  }
-
-  dispose(): void {
-    const reason = new DOMException("the asset was unloaded", "AbortError");
-    this.#disposed.abort(reason);
-    for (const { reject } of this.#waiting.splice(0)) reject(reason);
-  }
-
-  async #load(): Promise<readonly SourceObject[]> {
-    this.#disposed.signal.throwIfAborted();
-    const { objects } = this.#state.manifest ?? (await this.#nextManifest());
-    if (!objects) return [];
-    const bytes = await this.#fetch(objects, this.#disposed.signal);
-    return parseObjects(JSON.parse(new TextDecoder().decode(bytes)), objects.count);
-  }
-
-  #nextManifest(): Promise<Manifest> {
-    const { loadState, retryAt } = this.#state.manifestFile;
-    if (loadState === "failed" && retryAt === Number.POSITIVE_INFINITY) {
-      return Promise.reject(new Error(`the manifest of ${this.#state.id} cannot be loaded`));
-    }
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+    await new Promise((resolve) => setTimeout(resolve, MANIFEST_POLL_MS));
   }
 }

@@ -130,11 +130,7 @@ export function parseManifest(json: unknown): Manifest {
 }
 
 /** Checks format and version first: the other fields depend on them. */
-export function versionedRecord(
-  json: unknown,
-  format: string,
-  fields: readonly string[],
-): Record<string, unknown> {
+function versionedRecord(json: unknown, format: string, fields: readonly string[]): Record<string, unknown> {
   const top = anyRecord(json, "$");
   if (top.format !== format) throw new ManifestError("$.format", `is ${quoted(top.format)}, not "${format}"`);
   if (top.version !== 1) {
@@ -368,7 +364,7 @@ function hashedUri(value: unknown, path: string, pattern: RegExp, expected: stri
   return uri;
 }
 
-export function box(value: unknown, path: string): Box {
+function box(value: unknown, path: string): Box {
   const fields = record(value, path, ["min", "max"]);
   const min = vec3(fields.min, `${path}.min`);
   const max = vec3(fields.max, `${path}.max`);
