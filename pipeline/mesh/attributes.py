@@ -32,6 +32,7 @@ def transfer(
     on_source: the closest points of the whole source's surface.
     """
     result = {name: np.zeros((len(surface.triangles), 3, v.shape[1])) for name, v in source.attributes.items()}
+    vertex_of = match_rows(source.surface.positions, surface.positions) if "NORMAL" in result else None
     for index, kind in enumerate(kinds):
         names = [name for name in source.attributes if name in kind.attributes]
         in_surface = surface.kinds == index
@@ -48,8 +49,8 @@ def transfer(
         vertices = triangles.reshape(-1)
         for name in names:
             values = sampled[name].reshape(len(vertices), -1)
-            if name == "NORMAL":
-                values = _settle_normals(source, in_source, surface, triangles, values)
+            if name == "NORMAL" and vertex_of is not None:
+                values = _settle_normals(source, in_source, surface, triangles, values, vertex_of)
             elif name == "TANGENT":
                 values = _settle_tangents(_mean_of_similar(vertices, values, SAME_VALUE))
             else:
@@ -116,39 +117,36 @@ def _interpolated(weights: FloatArray, vertices: IntArray, nearest: IntArray, va
 
 
 def _settle_normals(
-    source: Source, in_source: BoolArray, surface: Surface, triangles: IntArray, normals: FloatArray
+    source: Source,
+    in_source: BoolArray,
+    surface: Surface,
+    triangles: IntArray,
+    normals: FloatArray,
+    vertex_of: IntArray,
 ) -> FloatArray:
     """Unit corner normals (3m, 3): never behind the face, shared where the surface is smooth, and the source's own at
-    the source's own positions."""
+    the source's own positions. vertex_of: the surface's vertex at each of the source's positions, or −1."""
     faces, _ = face_normals(surface.positions, triangles)
     vertices = triangles.reshape(-1)
     normals = _facing(_unit(normals, faces, 3), faces)
     normals = _unit(_sum_of_similar(vertices, normals, SMOOTH_COS), faces, 3)
-    return _snap_to_source(source, in_source, surface, vertices, normals)
+    # Where the source has the same position, the most similar of its normals there.
+    return _most_similar(
+        vertex_of,
+        source.surface.triangles,
+        source.vertices,
+        in_source,
+        source.attributes["NORMAL"],
+        vertices,
+        len(surface.positions),
+        normals,
+    )
 
 
 def _settle_tangents(tangents: FloatArray) -> FloatArray:
     """Unit directions, and a handedness of 1 or −1."""
     along = _unit(np.ascontiguousarray(tangents[:, :3]), np.array([[1.0, 0.0, 0.0]]), len(tangents))
     return np.concatenate([along, np.where(tangents[:, 3:] < 0, -1.0, 1.0)], axis=1)
-
-
-def _snap_to_source(
-    source: Source, in_source: BoolArray, surface: Surface, vertices: IntArray, normals: FloatArray
-) -> FloatArray:
-    """Replace a corner's normal by the most similar one that the source has at the same position, if any."""
-    vertex_of = match_rows(source.surface.positions, surface.positions)
-    candidates = source.attributes["NORMAL"]
-    return _most_similar(
-        vertex_of,
-        source.surface.triangles,
-        source.vertices,
-        in_source,
-        candidates,
-        vertices,
-        len(surface.positions),
-        normals,
-    )
 
 
 @compiled
