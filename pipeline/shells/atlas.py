@@ -9,6 +9,7 @@ import xatlas
 from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray, IntArray
+from ..mesh.geometry import bounding_box
 from ..mesh.surface import Surface
 from ..views.rasterizer import CutOuts, rasterize
 
@@ -33,8 +34,11 @@ class Texels:
 
 def unwrap(surface: Surface, pixels: int) -> FloatArray:
     """Texture coordinates (m, 3, 2) in 0…1 of a surface's corners, for a square picture of about `pixels` a side."""
+    # xatlas takes small areas for none, so that it gets a model of one unit.
+    low, high = bounding_box(surface.positions)
+    positions = (surface.positions - low) / (float((high - low).max()) or 1.0)
     atlas = xatlas.Atlas()
-    atlas.add_mesh(surface.positions.astype(np.float32), surface.triangles.astype(np.uint32))
+    atlas.add_mesh(positions.astype(np.float32), surface.triangles.astype(np.uint32))
     packing = xatlas.PackOptions()
     packing.resolution, packing.padding, packing.bilinear = pixels, PADDING, True
     charts = xatlas.ChartOptions()

@@ -50,6 +50,8 @@ def build_shell(source: Drawable, triangles: int, pixels: int) -> Shell | None:
     surface = Surface(lean.positions, lean.triangles, lean.kinds, uv)
     normals = corner_normals(surface)
     texels = texels_of(uv, pixels)
+    if not texels.covered.any():
+        return None
     return Shell(surface, normals, bake(surface, normals, texels, source, on_source, REACH * field.step))
 
 

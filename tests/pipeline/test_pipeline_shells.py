@@ -135,6 +135,19 @@ def test_a_shell_has_the_colour_of_what_is_seen_from_outside() -> None:
     assert (shell.pictures.roughness, shell.pictures.metalness) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize("scale", [2.0**-12, 2.0**14])
+def test_the_size_of_a_model_does_not_matter(scale: float) -> None:
+    positions, triangles = boxes(((0, 0, 0), (1, 1, 1)), ((0.7, 0.7, 0.7), (0.6, 0.6, 0.6)))
+    usual, other = (
+        build_shell(drawable(positions * s, triangles, np.repeat([0, 1], 12), (1, 0.5, 0), (0, 1, 0)), 200, 64)
+        for s in (1.0, scale)
+    )
+    assert usual is not None
+    assert other is not None
+    assert (other.surface.uv == usual.surface.uv).all()
+    assert other.surface.positions == pytest.approx(usual.surface.positions * scale)
+
+
 def test_the_same_source_gives_the_same_shell() -> None:
     positions, triangles = boxes(((0, 0, 0), (1, 1, 1)), ((0.7, 0.7, 0.7), (0.6, 0.6, 0.6)))
     source = drawable(positions, triangles, np.repeat([0, 1], 12), (1, 0.5, 0), (0, 1, 0))
