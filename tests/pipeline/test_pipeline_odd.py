@@ -10,6 +10,7 @@ import pytest
 from builds import Built, decoded_regions, khronos_errors
 from streamxr.pipeline.bundle.validate import validate
 from streamxr.pipeline.mesh.geometry import face_normals
+from streamxr.pipeline.settings import Settings
 
 Build = Callable[..., Built]
 SIDE = 60
@@ -100,7 +101,7 @@ def test_sixty_materials_and_hundreds_of_nodes_are_kept(build: Build) -> None:
         maker.node(mesh=mesh, name=f"n{number}", translation=[number, 0, 0])
     for number in range(400):
         maker.node(name=f"empty{number}")
-    built = build(maker)
+    built = build(maker, settings=Settings(keep_materials=True))
     document, _ = built.base
     (tree,) = built.manifest["trees"]
     assert [k["material"] for k in tree["primitives"]] == list(range(60))
