@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 IWER = HERE.parents[1] / "viewer" / "node_modules" / "iwer" / "build" / "iwer.min.js"
 
 # Both assets in view, one on either side.
-QUERY = "assets=lantern,koi&gaze=pointer&camera=0.4,0.9,2.2,0.4,0.4,0"
+QUERY = "assets=lantern,koi&gaze=pointer&camera=0.4,0.7,1.4,0.4,0.4,0"
 # Only bases arrive: every other request stays in flight until it is aborted.
 HOLD_DETAIL = """
 const send = fetch;
