@@ -93,9 +93,11 @@ def test_the_base_is_drawn_before_any_refinement(arrival: Arrival) -> None:
 
 def test_the_first_picture_is_complete_and_textured(arrival: Arrival) -> None:
     first = next(frame for frame in arrival.frames if frame["regions"])
-    expected = sum(len(tree["primitives"]) * len(tree["nodes"]) for tree in arrival.manifest["trees"])
+    trees = arrival.manifest["trees"]
+    expected = sum(len(tree["regions"][0]["primitives"]) * len(tree["nodes"]) for tree in trees)
     assert sum(region["primitives"] for region in first["regions"]) == expected
-    used = {texture for material in arrival.manifest["materials"] for texture in material["textures"]}
+    shown = {tree["primitives"][kind]["material"] for tree in trees for kind in tree["regions"][0]["primitives"]}
+    used = {texture for material in shown for texture in arrival.manifest["materials"][material]["textures"]}
     assert used
     assert {picture["image"] for picture in first["pictures"]} == used
 
