@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ..gltf.document import Document, items, texture_slots
+from ..gltf.document import TRIANGLES, Document, items, texture_slots
+from ..gltf.primitives import POINTS_AND_LINES
 from ..gltf.texture_uses import slot_role
 from ..pictures.levels import SMALLEST, Level, Pyramid
 from ..settings import Role, Settings
@@ -15,9 +16,8 @@ from ..trees.tree import Tree
 from .animations import movable_animations
 from .base import Base, BaseMesh, BasePrimitive, build_base
 
-WORTH_A_FILE = (
-    0.1  # share of the base's bytes: nodes and animations that take less stay in it, even if it exceeds its limit
-)
+# Share of the base's bytes: nodes and animations that take less stay in it, even if it exceeds its limit.
+WORTH_A_FILE = 0.1
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,8 @@ def _unseen_pictures(
     """The pictures of kinds of which the base has no triangle."""
     shown: set[int | None] = set()
     hidden: set[int | None] = set()
+    for mesh in items(document.json, "meshes"):
+        shown |= {p.get("material") for p in mesh["primitives"] if p.get("mode", TRIANGLES) in POINTS_AND_LINES}
     for tree in trees:
         in_root = {kind for kind, _ in tree.regions[0].primitives}
         for index, kind in enumerate(tree.kinds):

@@ -22,7 +22,7 @@ from ..trees.tree import Region, Tree
 from ..views.cameras import Camera, cameras_around
 from ..views.difference import Difference, difference
 from ..views.drawable import Drawable, drawable_primitives, drawable_source
-from ..views.materials import OPAQUE, FlatMaterial, flat_material
+from ..views.materials import OPAQUE, FlatMaterial, flat_materials
 from ..views.shading import draw, visible_triangles
 from .bake import Baked
 from .material import ShellMaterial, flat_shell_material, shell_material
@@ -63,7 +63,7 @@ def best_root(document: Document, tree: Tree, settings: Settings) -> Root | None
     materials stay in the root beside a shell.
     """
     root, kinds = tree.regions[0], tree.origin.kinds
-    materials = [flat_material(document, kind.material) for kind in tree.kinds]
+    materials = flat_materials(document, [kind.material for kind in tree.kinds])
     source = drawable_source(tree.origin.source, kinds, [materials[i] for i in stored_kinds(kinds)[1]])
     views = _Views(source)
     own = views.compare(drawable_primitives(root.primitives, materials))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,14 +95,17 @@ class FlatMaterial:
 PLAIN = FlatMaterial(np.ones(4), np.zeros(3), 1.0, 1.0, 1.0, {}, OPAQUE, 0.5, two_sided=False)  # glTF's default
 
 
-def flat_material(document: Document, index: int | None) -> FlatMaterial:
-    """A material of a document whose textures are checked; glTF's default for None.
+def flat_materials(document: Document, indices: Sequence[int | None]) -> list[FlatMaterial]:
+    """Materials of a document whose textures are checked; glTF's default for None.
 
     A malformed factor counts as its default: no other step of a build reads it, and viewers do the same.
     Raises ModelError for an unreadable picture.
     """
-    if index is None:
-        return PLAIN
+    codes: dict[int, Codes] = {}  # by image, since materials share pictures
+    return [PLAIN if index is None else _flat_material(document, index, codes) for index in indices]
+
+
+def _flat_material(document: Document, index: int, codes: dict[int, Codes]) -> FlatMaterial:
     holder = items(document.json, "materials")[index]
     pbr, extensions = _object(holder, "pbrMetallicRoughness"), _object(holder, "extensions")
     specular = _object(extensions, SPECULAR_GLOSSINESS)
@@ -124,7 +128,7 @@ def flat_material(document: Document, index: int | None) -> FlatMaterial:
         min(max(roughness, 0.0), 1.0),
         min(max(metalness, 0.0), 1.0),
         _factor(_object(holder, "normalTexture"), "scale", 1.0),
-        {slot: s for slot, info in infos.items() if isinstance(info, dict) and (s := _sampler(document, info))},
+        {slot: s for slot, info in infos.items() if isinstance(info, dict) and (s := _sampler(document, info, codes))},
         mode if mode in (MASK, BLEND) else OPAQUE,
         _factor(holder, "alphaCutoff", 0.5),
         holder.get("doubleSided") is True,
@@ -150,19 +154,19 @@ def _factors(holder: Json, key: str, default: FloatArray) -> FloatArray:
     return np.clip(found, 0, MAX_FACTOR)
 
 
-def _sampler(document: Document, info: Json) -> Sampler | None:
+def _sampler(document: Document, info: Json, codes: dict[int, Codes]) -> Sampler | None:
     transform = _object(_object(info, "extensions"), TEXTURE_TRANSFORM)
     if transform.get("texCoord", info.get("texCoord", 0)) != 0:
         return None
-    texture = items(document.json, "textures")[info["index"]]
-    codes = decode_picture(read_image(document, texture_image(texture, "texture")), "texture")
-    factor = -(-max(codes.shape[:2]) // PICTURE_PIXELS)
-    if factor > 1:
-        codes = np.asarray(Image.fromarray(codes).reduce(factor))
+    image = texture_image(items(document.json, "textures")[info["index"]], "texture")
+    if image not in codes:
+        pixels = decode_picture(read_image(document, image), f"image {image}")
+        factor = -(-max(pixels.shape[:2]) // PICTURE_PIXELS)
+        codes[image] = np.asarray(Image.fromarray(pixels).reduce(factor)) if factor > 1 else pixels
     place = []
     for key, default in (("scale", np.ones(2)), ("offset", np.zeros(2))):
         try:
             place.append(numbers(transform.get(key), 2, key))
         except ModelError:
             place.append(default)
-    return Sampler(codes, *place)
+    return Sampler(codes[image], *place)

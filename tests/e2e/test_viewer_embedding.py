@@ -21,7 +21,7 @@ EXAMPLES = ROOT / "viewer" / "examples"
 THREE = ROOT / "viewer" / "node_modules" / "three"
 CDN = "https://cdn.jsdelivr.net/npm/three@"
 FIRST_LOAD_BYTES = 230_000
-MANY_COLOURS = 300  # more than a background with text has
+MANY_COLOURS = 500  # more than a background with text has
 
 Open = Callable[..., Page]
 ALL_LOADED = "() => [...document.querySelectorAll('streamxr-viewer')].every((each) => each.hasAttribute('loaded'))"

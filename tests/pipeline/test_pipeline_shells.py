@@ -22,7 +22,7 @@ from streamxr.pipeline.shells.distance_field import THICKNESS, outside_distance
 from streamxr.pipeline.shells.shell import build_shell
 from streamxr.pipeline.shells.surface_nets import surface_net
 from streamxr.pipeline.views.drawable import Drawable
-from streamxr.pipeline.views.materials import OPAQUE, FlatMaterial, flat_material
+from streamxr.pipeline.views.materials import OPAQUE, FlatMaterial, flat_materials
 
 
 def boxes(*places: tuple[tuple[float, float, float], tuple[float, float, float]]) -> tuple[FloatArray, IntArray]:
@@ -217,7 +217,7 @@ def test_a_shell_costs_the_finer_tiers_nothing(crate: Built) -> None:
 )
 def test_malformed_factors_count_as_their_defaults(material: dict[str, object]) -> None:
     document = Document("test", {"asset": {"version": "2.0"}, "materials": [material]}, (), {}, "", 0)
-    flat = flat_material(document, 0)
+    (flat,) = flat_materials(document, [0])
     assert flat.mode == OPAQUE
     assert flat.at(np.zeros((1, 2))).color.tolist() == [[1, 1, 1, 1]]
     assert (flat.roughness, flat.metalness) in {(1.0, 1.0), (0.0, 0.0)}
