@@ -16,10 +16,12 @@ from threading import Thread
 
 import numpy as np
 
+from .gltf.skinning import DeformableVertices, MeshPoses
 from .jobs.tasks import Dependencies, Result, StartedTasks, StartTasks, start_locally
 from .mesh.code_cache import is_ready, note_use
 from .mesh.surface import PrimitiveKind, Source, Surface
 from .settings import Settings
+from .trees.posed_error import PosedSurface, posed_error
 from .trees.region_finish import FinishTask, TreeEncoding, finish_region
 from .trees.regions import build_tree
 from .trees.tiers import tree_grid
@@ -63,6 +65,17 @@ def finish_sheet() -> None:
     fine, coarse, settings = sheet(), sheet(SIDE // 2), Settings()
     encoding = TreeEncoding(fine.kinds, tree_grid(fine, settings), settings)
     finish_region(FinishTask(coarse.source.surface, fine.source, encoding, exact=False))
+
+
+def pose_sheet() -> None:
+    """Call the loop that measures errors over poses."""
+    surface = sheet().source.surface
+    count = len(surface.positions)
+    vertices = DeformableVertices(
+        surface.positions, np.zeros((count, 1), np.int64), np.ones((count, 1)), np.zeros((0, count, 3))
+    )
+    posed = PosedSurface(vertices, surface.triangles)
+    posed_error(posed, posed, [MeshPoses(np.eye(4)[None, None], np.zeros((1, 0)))], 0.0)
 
 
 def draw_sheet() -> None:
@@ -109,8 +122,10 @@ def main() -> None:
     parser.add_argument("--from-end", action="store_true", help="compile the loops of the last stages first")
     if parser.parse_args().from_end:
         draw_sheet()
+        pose_sheet()
         finish_sheet()
     build_sheet()
+    pose_sheet()
     draw_sheet()
     note_use()
 

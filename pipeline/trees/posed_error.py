@@ -15,9 +15,10 @@ from itertools import product
 
 import numpy as np
 
-from ..arrays import FloatArray, IntArray
+from ..arrays import BoolArray, FloatArray, IntArray
 from ..gltf.skinning import DeformableVertices, MeshPoses
 from ..mesh.closest import ClosestPoints, weights_within
+from ..mesh.compiled import compiled
 from ..mesh.geometric_error import TOLERANCE, GeometricError, geometric_error
 from ..mesh.surface import Surface, without_degenerates
 from ..mesh.topology import unique_rows
@@ -50,9 +51,12 @@ class _SamplePoints:
     weights: FloatArray
 
     def interpolate(self, values: FloatArray) -> FloatArray:
-        """Values (…, n, 3) at the points from values (…, m, 3) at the surface's vertices."""
-        result: FloatArray = np.einsum("ns,...nsj->...nj", self.weights, values[..., self.vertices, :])
+        """Values (n, 3) at the points from values (m, 3) at the surface's vertices."""
+        result: FloatArray = np.einsum("ns,nsj->nj", self.weights, values[self.vertices])
         return result
+
+    def part(self, chosen: BoolArray) -> _SamplePoints:
+        return _SamplePoints(self.vertices[chosen], self.weights[chosen])
 
 
 def posed_error(source: PosedSurface, tier: PosedSurface, poses: Sequence[MeshPoses], floor: float) -> GeometricError:
@@ -71,8 +75,10 @@ def posed_error(source: PosedSurface, tier: PosedSurface, poses: Sequence[MeshPo
     def distances(of_source: FloatArray, of_tier: FloatArray) -> tuple[FloatArray, FloatArray]:
         """From the fine and from the coarse points to their images, for posed vertices of both surfaces."""
         return (
-            _lengths(fine.interpolate(of_source) - fine_images.interpolate(of_tier)),
-            _lengths(coarse.interpolate(of_tier) - coarse_images.interpolate(of_source)),
+            _distances(fine.vertices, fine.weights, of_source, fine_images.vertices, fine_images.weights, of_tier),
+            _distances(
+                coarse.vertices, coarse.weights, of_tier, coarse_images.vertices, coarse_images.weights, of_source
+            ),
         )
 
     largest_at_rest = max(float(d.max()) for d in distances(source.vertices.positions, tier.vertices.positions))
@@ -84,8 +90,8 @@ def posed_error(source: PosedSurface, tier: PosedSurface, poses: Sequence[MeshPo
             of_source, of_tier = source.vertices.posed(node_poses, pose), tier.vertices.posed(node_poses, pose)
             to_tier, to_source = distances(of_source, of_tier)
             mean += float(to_tier.mean()) / (len(sampled) * len(poses))
-            largest = _largest_distance(largest, to_tier, fine.interpolate(of_source), of_tier, tier.triangles)
-            largest = _largest_distance(largest, to_source, coarse.interpolate(of_tier), of_source, source.triangles)
+            largest = _largest_distance(largest, to_tier, fine, of_source, of_tier, tier.triangles)
+            largest = _largest_distance(largest, to_source, coarse, of_tier, of_source, source.triangles)
     between_points = max(0.0, rest.bound - largest_at_rest)
     stretch = max(_largest_stretch(p) for p in poses)
     return GeometricError(largest * (1.0 + TOLERANCE) + stretch * between_points, mean)
@@ -147,19 +153,45 @@ def _nearest_at_rest(points: _SamplePoints, surface: PosedSurface, other: PosedS
     return _SamplePoints(other.triangles[found.triangles], weights)
 
 
-def _lengths(vectors: FloatArray) -> FloatArray:
-    lengths: FloatArray = np.linalg.norm(vectors, axis=1)
-    return lengths
+@compiled
+def _distances(
+    vertices: IntArray,
+    weights: FloatArray,
+    values: FloatArray,
+    other_vertices: IntArray,
+    other_weights: FloatArray,
+    other_values: FloatArray,
+) -> FloatArray:
+    """Distances (n,) between the points of two lists.
+
+    Each point is the sum of weights (n, s) times values (m, 3) at vertices (n, s) of its surface.
+    """
+    result = np.empty(len(vertices))
+    for i in range(len(vertices)):
+        squared = 0.0
+        for j in range(3):
+            gap = 0.0
+            for k in range(vertices.shape[1]):
+                gap += weights[i, k] * values[vertices[i, k], j]
+            for k in range(other_vertices.shape[1]):
+                gap -= other_weights[i, k] * other_values[other_vertices[i, k], j]
+            squared += gap * gap
+        result[i] = np.sqrt(squared)
+    return result
 
 
 def _largest_distance(
-    largest: float, bounds: FloatArray, points: FloatArray, other: FloatArray, triangles: IntArray
+    largest: float, bounds: FloatArray, points: _SamplePoints, posed: FloatArray, other: FloatArray, triangles: IntArray
 ) -> float:
-    """The largest of `largest` and of the points' distances to a posed surface, given upper bounds (n,) of these."""
+    """The largest of `largest` and of the points' distances to another posed surface, given upper bounds (n,) of these.
+
+    posed: the vertices of the points' surface; other, triangles: the other surface.
+    """
     candidates = bounds > largest
     if not candidates.any():
         return largest
-    exact = ClosestPoints(other, triangles).query(points[candidates]).distances
+    places = points.part(candidates).interpolate(posed)
+    exact = ClosestPoints(other, triangles).query(places).distances
     return max(largest, float(np.minimum(exact, bounds[candidates]).max()))
 
 
