@@ -11,12 +11,12 @@ from .geometry import face_normals
 from .surface import PrimitiveKind, Source, Surface
 from .topology import match_rows
 
-# If the source has hard edges or seams, corners sample it a little inside their triangle, by this share of the way to
-# the centroid, so that each side of an edge samples its own side of the source. Otherwise all corners of a vertex take
-# one sample.
-INWARD = 0.1
+# If the source has hard edges or seams, corners sample it inside their triangle, by this share of the way to the
+# centroid: each side of an edge samples its own side of the source, and normals fit the middle of the triangle, which is
+# seen, better than those at its corner. Otherwise all corners of a vertex take one sample.
+INWARD = 1 / 3
 # Normals of one vertex with at most this angle between them become one normal; larger angles are hard edges.
-SMOOTH_COS = float(np.cos(np.radians(35.0)))
+SMOOTH_COS = float(np.cos(np.radians(25.0)))
 # UV coordinates and colours of one vertex that differ by no more are one value, sampled twice.
 SAME_VALUE = 0.02
 MAX_VALENCE = 256  # corners of one vertex that are compared with each other
