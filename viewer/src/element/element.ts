@@ -71,8 +71,8 @@ export class StreamXRViewer extends HTMLElement {
   readonly #vrButton = document.createElement("button");
   #observer: IntersectionObserver | null = null;
   #isNear = false;
-  /** Not `#view`: the browser tests read it. */
-  private view: ElementView | null = null;
+  /** @internal The browser tests read it. */
+  view: ElementView | null = null;
   /** Aborted when the element stops showing the current asset; null while there is none. */
   #loading: AbortController | null = null;
 

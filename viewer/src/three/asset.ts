@@ -54,11 +54,8 @@ export class Asset extends Group {
   readonly #context: AssetContext;
   readonly #pictures: Picture[];
   readonly #player: Player;
-  /**
-   * Null until its code is loaded: regions are then exchanged at once. Not `#fades`: the browser tests read
-   * it.
-   */
-  private fades: Fades | null = null;
+  /** @internal Null until its code is loaded: regions are then exchanged at once. The browser tests read it. */
+  fades: Fades | null = null;
   #trees: DrawableTree[] = [];
   /** The reason why the manifest does not fit the base. */
   #mismatch: Error | null = null;

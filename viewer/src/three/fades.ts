@@ -51,10 +51,10 @@ interface Fade {
 export class Fades {
   lengthMs: number;
   readonly #compiler: Compiler;
-  // The browser tests read and set these two, so they are not `#running` and `#clock`.
-  private readonly running = new Map<Fadable, Fade>();
-  /** Time that fades go by, milliseconds: a long frame counts only in part. */
-  private clock = 0;
+  /** @internal The browser tests read it. */
+  readonly running = new Map<Fadable, Fade>();
+  /** @internal Time that fades go by, milliseconds: a long frame counts only in part. The browser tests set it. */
+  clock = 0;
   /** Copies that are free, by original material. */
   readonly #pool = new Map<Material, FadeCopy[]>();
   readonly #copies: FadeCopy[] = [];
