@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import jsonschema  # noqa: F401 loaded now, while pictures are encoded, and not when the manifest is checked
 
@@ -20,7 +21,7 @@ from .gltf.document import Document, Json, items
 from .gltf.glb import refinement_glb
 from .gltf.texture_uses import texels_per_uv
 from .jobs.tasks import StartTasks
-from .pictures.levels import Level, Pyramid
+from .pictures.levels import SMALLEST, Level, Pyramid
 from .settings import Role, Settings
 from .trees.deforming import build_deforming
 from .trees.merged_materials import MergedMaterials, merge_materials
@@ -58,7 +59,7 @@ def assemble(
         raise pictures
     notes += pictures.notes
     trees = _build_trees(document, scene, settings, start_tasks)
-    document, trees, pyramids, of_texture = _with_best_roots(document, trees, pictures, settings, notes)
+    document, trees, pyramids, of_texture = _with_best_roots(document, scene, trees, pictures, settings, notes)
 
     refinements = [_put_refinements(bundle, document, tree) for tree in trees]
     limit = _base_limit(refinements, pyramids, settings)
@@ -142,17 +143,24 @@ def _build_trees(document: Document, scene: Scene, settings: Settings, start_tas
 
 
 def _with_best_roots(
-    document: Document, trees: list[Tree], pictures: Pictures, settings: Settings, notes: list[str]
+    document: Document, scene: Scene, trees: list[Tree], pictures: Pictures, settings: Settings, notes: list[str]
 ) -> tuple[Document, list[Tree], list[Pyramid], dict[tuple[int, Role], int]]:
     """Document, trees, pyramids and `of_texture` with the root of the static tree that looks best."""
     pyramids, of_texture = pictures.pyramids(), dict(pictures.of_texture)
+
+    def room(tree: Tree) -> int:
+        """The bytes that the root of a tree may have while the pictures keep half of their width."""
+        smaller = replace(settings, base_texture_pixels=max(SMALLEST, settings.base_texture_pixels // 2))
+        base = fit_base(document, scene, trees, pyramids, of_texture, settings.base_bytes, smaller)
+        return settings.base_bytes - base.bytes + sum(p.bytes for _, p in tree.regions[0].primitives)
+
     for number, tree in enumerate(trees):
         if tree.origin.kind != "static" or len(tree.regions) == 1:
             continue
         from .shells.material import with_material  # here, since their libraries take long to load
         from .shells.root import best_root
 
-        if root := best_root(document, tree, settings):
+        if root := best_root(document, tree, settings, partial(room, tree)):
             notes.append(root.note)
             trees = [*trees[:number], root.tree, *trees[number + 1 :]]
             if root.material:

@@ -192,8 +192,12 @@ def count_triangles(json: Json, primitives: Sequence[tuple[str, Json]]) -> int:
         if not is_triangles(primitive):
             continue
         attributes = primitive.get("attributes")
-        corners = primitive.get("indices", attributes.get("POSITION") if isinstance(attributes, dict) else None)
-        total += integer(item(json, "accessors", corners, place), "count", place) // 3
+        if "indices" in primitive:
+            corners, where = primitive["indices"], f"{place}, indices"
+        else:
+            corners, where = attributes.get("POSITION") if isinstance(attributes, dict) else None, f"{place}, POSITION"
+        count = integer(item(json, "accessors", corners, where), "count", where)
+        total += count // 3 if primitive.get("mode", TRIANGLES) == TRIANGLES else max(0, count - 2)
     return total
 
 

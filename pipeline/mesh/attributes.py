@@ -11,9 +11,9 @@ from .geometry import face_normals
 from .surface import PrimitiveKind, Source, Surface
 from .topology import match_rows
 
-# If the source has hard edges or seams, corners sample it inside their triangle, by this share of the way to the
-# centroid: each side of an edge samples its own side of the source, and normals fit the middle of the triangle, which is
-# seen, better than those at its corner. Otherwise all corners of a vertex take one sample.
+# With hard edges or seams in the source, corners sample it inside their triangle, by this share of the way to the
+# centroid: each side of an edge samples its own side of the source, and normals fit the middle of the triangle, which
+# is seen, better than its corners. Otherwise all corners of a vertex take one sample.
 INWARD = 1 / 3
 # Normals of one vertex with at most this angle between them become one normal; larger angles are hard edges.
 SMOOTH_COS = float(np.cos(np.radians(25.0)))

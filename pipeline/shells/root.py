@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,11 +32,12 @@ VIEWS, PIXELS = 8, 256  # by which a root is judged
 SIGHTS, SIGHT_PIXELS = 24, 384  # by which the source's visible triangles are found
 GOOD = 2.0  # ΔE of a root that needs no other
 BETTER = 0.9  # the share of the root's ΔE that a shell may have at most
-# A root that looks no better than this may have twice the triangles, if their ΔE is at most MUCH_BETTER of its own and
-# their bytes at most LARGER_SHARE of the base's.
+# A root that looks no better than this may have as many triangles as fit into the base, up to so many times those of
+# the setting, if their ΔE is at most MUCH_BETTER of its own. A base with fewer bytes arrives sooner.
 POOR, POOR_OVERLAP = 4.0, 0.95
 MUCH_BETTER = 0.8
-LARGER_SHARE = 0.7
+MOST_TRIANGLES = 4
+FILLED = 0.95  # the share of the room that the first guess fills: smaller triangles take fewer bytes
 MIN_SOLID = 0.5  # the share of opaque triangles from which on a shell is tried
 ATLAS_PIXELS = 256
 MIN_TRIANGLES = 500  # of a shell
@@ -56,11 +57,13 @@ class Root:
     note: str
 
 
-def best_root(document: Document, tree: Tree, settings: Settings) -> Root | None:
+def best_root(document: Document, tree: Tree, settings: Settings, room: Callable[[], int]) -> Root | None:
     """A tree of several regions with another root; None if its own is as good.
 
-    The candidates are a shell, and a simplified root with twice the triangles. Triangles with blended or cut-out
-    materials stay in the root beside a shell.
+    The candidates are a shell, and a simplified root with more triangles. Triangles with blended or cut-out materials
+    stay in the root beside a shell.
+
+    room: gives the bytes that the root may have, so that all else fits into the base.
     """
     root, kinds = tree.regions[0], tree.origin.kinds
     materials = flat_materials(document, [kind.material for kind in tree.kinds])
@@ -77,7 +80,7 @@ def best_root(document: Document, tree: Tree, settings: Settings) -> Root | None
         if after.color <= BETTER * own.color:
             best, look = shell, after
     if look.color > POOR or look.overlap < POOR_OVERLAP:
-        larger = _larger_root(tree, settings)
+        larger = _larger_root(tree, settings, room())
         if larger is not None:
             after = views.compare(drawable_primitives(larger.primitives, materials))
             if after.color <= MUCH_BETTER * look.color:
@@ -114,14 +117,21 @@ def _shell_root(
     return (*kept, (len(tree.kinds), _encoded(shell, tree, settings))), shell.pictures
 
 
-def _larger_root(tree: Tree, settings: Settings) -> FinishedRegion | None:
-    """A simplified root with twice the triangles; None if it is too large for the base."""
-    source = tree.origin.source
-    surface = simplify(source.surface, 2 * settings.base_triangles)
+def _larger_root(tree: Tree, settings: Settings, room: int) -> FinishedRegion | None:
+    """A simplified root of at most `room` bytes with more triangles; None if no more fit."""
+    source, root = tree.origin.source, tree.regions[0]
     encoding = TreeEncoding(tree.origin.kinds, tree.grid, settings)
-    region = finish_region(FinishTask(surface, source, encoding, exact=False))
-    size = sum(p.bytes for _, p in region.primitives)
-    return region if size <= LARGER_SHARE * settings.base_bytes else None
+    triangles, size = root.triangles, sum(p.bytes for _, p in root.primitives)
+    for _ in range(2):
+        triangles = min(int(FILLED * room * triangles / size), MOST_TRIANGLES * settings.base_triangles)
+        if triangles <= root.triangles:
+            return None
+        surface = simplify(source.surface, triangles)
+        region = finish_region(FinishTask(surface, source, encoding, exact=False))
+        triangles, size = len(surface.triangles), sum(p.bytes for _, p in region.primitives)
+        if size <= room:
+            return region
+    return None
 
 
 def _triangles(root: Region, materials: Sequence[FlatMaterial], settings: Settings) -> int:

@@ -19,6 +19,11 @@ from .tree import TreeSource
 # A mesh that several nodes draw gets a tree of its own if flattening would add more triangles than this, which is
 # fewer than a region holds. A smaller one is cheaper in the request for the static tree.
 MAX_COPIED_TRIANGLES = 4096
+# A node that is not flattened costs a draw call in each frame and 45 bytes of the base. So meshes of at most this many
+# triangles are copied, too, the smallest first, while their copies are at most this share of the triangles of all
+# meshes.
+SMALL_MESH = 512
+COPIED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
     if not users:
         raise ModelError("there is no mesh in its default scene", remedy="export at least one object")
 
+    copied = _meshes_to_copy(document, users)
     trees: list[TreeSource] = []
     deforming: dict[int, DeformingMesh] = {}
     flattened: set[int] = set()
@@ -85,10 +91,7 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
         for number, (place, primitive) in enumerate(primitives):
             if is_triangles(primitive):
                 gather_primitive(document, primitive, place, gathered, (merged or {}).get((mesh, number)))
-        copied = gathered.triangle_count * (len(drawn_by) - 1)
-        if copied > MAX_COPIED_TRIANGLES or any(
-            n in addressable.separate or loses_shape(gathered, world[n]) for n in drawn_by
-        ):
+        if mesh not in copied or any(n in addressable.separate or loses_shape(gathered, world[n]) for n in drawn_by):
             trees += _tree_source("rigid", drawn_by, mesh, motion.scale(drawn_by), gathered)
             continue
         for node in drawn_by:
@@ -108,6 +111,21 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
         high,
         notes,
     )
+
+
+def _meshes_to_copy(document: Document, users: dict[int, tuple[int, ...]]) -> frozenset[int]:
+    """The meshes whose copies, one for each node, are cheaper than nodes."""
+    triangles = {mesh: count_triangles(document.json, primitives_of(document, mesh)) for mesh in users}
+    left = COPIED_SHARE * sum(triangles.values())
+    copied = set()
+    for mesh in sorted(users, key=lambda mesh: (triangles[mesh], mesh)):
+        count = triangles[mesh] * (len(users[mesh]) - 1)
+        if count <= MAX_COPIED_TRIANGLES:
+            copied.add(mesh)
+        elif triangles[mesh] <= SMALL_MESH and count <= left:
+            copied.add(mesh)
+            left -= count
+    return frozenset(copied)
 
 
 def _deforming_kind(

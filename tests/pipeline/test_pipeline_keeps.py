@@ -164,6 +164,21 @@ def test_a_mesh_that_many_nodes_share_is_stored_once(build: Build) -> None:
     assert built.manifest["bounds"]["max"][0] > 6.9
 
 
+@pytest.mark.parametrize(("nodes", "kinds"), [(50, ["static"]), (400, ["static", "rigid"])])
+def test_small_meshes_of_many_nodes_are_copied_up_to_a_share_of_the_model(
+    build: Build, nodes: int, kinds: list[str]
+) -> None:
+    maker = make.textured_sphere(100, 160, two_materials=False)  # 32,000 triangles
+    maker.json["nodes"][0].pop("extras")
+    positions, normals, uv, triangles = make.bumpy_sphere(8, 10)
+    rivet = maker.mesh(maker.primitive(positions * 0.01, triangles, NORMAL=normals, TEXCOORD_0=uv))
+    for index in range(nodes):
+        maker.node(mesh=rivet, translation=[index * 0.01, 1.2, 0])
+    assert nodes * len(triangles) > 4096
+    built = build(maker)
+    assert [tree["kind"] for tree in built.manifest["trees"]] == kinds
+
+
 def test_points_and_lines_pass_through(build: Build) -> None:
     maker = make.textured_sphere(12, 16)
     points = np.random.default_rng(0).random((9, 3)).astype("<f4")
