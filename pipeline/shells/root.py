@@ -37,7 +37,7 @@ BETTER = 0.9  # the share of the root's ΔE that a shell may have at most
 POOR, POOR_OVERLAP = 4.0, 0.95
 MUCH_BETTER = 0.8
 MOST_TRIANGLES = 4
-FILLED = 0.95  # the share of the room that the first guess fills: smaller triangles take fewer bytes
+FILLED = (1.05, 0.98, 0.9)  # shares of the room that guesses aim at: of more triangles, each takes fewer bytes
 MIN_SOLID = 0.5  # the share of opaque triangles from which on a shell is tried
 ATLAS_PIXELS = 256
 MIN_TRIANGLES = 500  # of a shell
@@ -122,8 +122,8 @@ def _larger_root(tree: Tree, settings: Settings, room: int) -> FinishedRegion | 
     source, root = tree.origin.source, tree.regions[0]
     encoding = TreeEncoding(tree.origin.kinds, tree.grid, settings)
     triangles, size = root.triangles, sum(p.bytes for _, p in root.primitives)
-    for _ in range(2):
-        triangles = min(int(FILLED * room * triangles / size), MOST_TRIANGLES * settings.base_triangles)
+    for share in FILLED:
+        triangles = min(int(share * room * triangles / size), MOST_TRIANGLES * settings.base_triangles)
         if triangles <= root.triangles:
             return None
         surface = simplify(source.surface, triangles)
