@@ -12,7 +12,7 @@ from ..gltf.draco import EncodedPrimitive, encode_primitive
 from ..mesh.closest import ClosestPoints
 from ..mesh.geometric_error import geometric_error
 from ..mesh.simplify import simplify
-from ..mesh.surface import PrimitiveKind, stored_kinds, without_degenerates
+from ..mesh.surface import PrimitiveKind, measurable, stored_kinds
 from ..mesh.weld import weld_corners
 from ..settings import Settings
 from ..trees.region_bounds import SPHERE_MARGIN
@@ -158,7 +158,7 @@ def _error_of_seen(tree: Tree, source: Drawable, primitives: Primitives) -> floa
         seen |= visible_triangles(source, camera, SIGHT_PIXELS)
     surface = tree.origin.source.part(seen).surface
     on_seen = ClosestPoints(surface.positions, surface.triangles)
-    decoded = without_degenerates(decoded_surface(primitives))
+    decoded = measurable(decoded_surface(primitives))
     return geometric_error(surface, decoded, tree.grid.step, on_seen).bound
 
 

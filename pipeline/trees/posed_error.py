@@ -20,7 +20,7 @@ from ..gltf.skinning import DeformableVertices, MeshPoses
 from ..mesh.closest import ClosestPoints, weights_within
 from ..mesh.compiled import compiled
 from ..mesh.geometric_error import TOLERANCE, GeometricError, geometric_error
-from ..mesh.surface import Surface, without_degenerates
+from ..mesh.surface import Surface, measurable
 from ..mesh.topology import unique_rows
 
 SAMPLE_POINTS = 20_000  # of a surface; a surface with more vertices is sampled at its vertices
@@ -40,7 +40,7 @@ class PosedSurface:
         positions, inverse = unique_rows(self.vertices.positions)
         triangles = inverse[self.triangles]
         kinds = np.zeros(len(triangles), np.int64)
-        return without_degenerates(Surface(positions, triangles, kinds, np.zeros((len(triangles), 3, 2))))
+        return measurable(Surface(positions, triangles, kinds, np.zeros((len(triangles), 3, 2))))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ..mesh.attributes import transfer
 from ..mesh.closest import ClosestPoints
 from ..mesh.geometric_error import GeometricError, geometric_error
 from ..mesh.geometry import face_normals
-from ..mesh.surface import PrimitiveKind, Source, Surface, merge, stored_kinds, without_degenerates
+from ..mesh.surface import PrimitiveKind, Source, Surface, measurable, merge, stored_kinds
 from ..mesh.topology import unique_rows
 from ..mesh.weld import weld_corners
 from ..settings import Settings
@@ -74,7 +74,7 @@ def finish_region(task: FinishTask) -> FinishedRegion:
         on_source = ClosestPoints(source.surface.positions, source.surface.triangles)
         primitives = _encoded(surface, transfer(source, surface, list(encoding.kinds), on_source), encoding)
         decoded = decoded_surface(primitives)
-        error = geometric_error(source.surface, without_degenerates(decoded), encoding.grid.step, on_source)
+        error = geometric_error(source.surface, measurable(decoded), encoding.grid.step, on_source)
     return FinishedRegion(
         primitives,
         BoundGeometry.of(primitives),

@@ -76,6 +76,7 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
         raise ModelError("there is no mesh in its default scene", remedy="export at least one object")
 
     copied = _meshes_to_copy(document, users)
+    nodes = items(json, "nodes")
     trees: list[TreeSource] = []
     deforming: dict[int, DeformingMesh] = {}
     flattened: set[int] = set()
@@ -84,7 +85,7 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
         primitives = primitives_of(document, mesh)
         if not any(is_triangles(p) for _, p in primitives):
             continue
-        if kind := _deforming_kind(json, primitives, drawn_by):
+        if kind := _deforming_kind(nodes, primitives, drawn_by):
             deforming[mesh] = DeformingMesh(kind, drawn_by, mesh, count_triangles(json, primitives))
             continue
         gathered = GatheredPrimitives()
@@ -129,9 +130,8 @@ def _meshes_to_copy(document: Document, users: dict[int, tuple[int, ...]]) -> fr
 
 
 def _deforming_kind(
-    json: Json, primitives: list[tuple[str, Json]], drawn_by: tuple[int, ...]
+    nodes: list[Json], primitives: list[tuple[str, Json]], drawn_by: tuple[int, ...]
 ) -> Literal["skinned", "morphed"] | None:
-    nodes = items(json, "nodes")
     if any(nodes[n].get("skin") is not None for n in drawn_by):
         return "skinned"
     return "morphed" if any(p.get("targets") for _, p in primitives) else None

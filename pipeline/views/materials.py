@@ -11,7 +11,7 @@ from PIL import Image
 from ..arrays import FloatArray
 from ..errors import ModelError
 from ..gltf.accessors import read_image
-from ..gltf.document import TEXTURE_TRANSFORM, Document, Json, items, numbers
+from ..gltf.document import TEXTURE_TRANSFORM, Document, Json, item, numbers
 from ..gltf.texture_uses import texture_image
 from ..pictures.codec import decode_picture
 from ..pictures.color import Codes, srgb_to_linear
@@ -106,7 +106,7 @@ def flat_materials(document: Document, indices: Sequence[int | None]) -> list[Fl
 
 
 def _flat_material(document: Document, index: int, codes: dict[int, Codes]) -> FlatMaterial:
-    holder = items(document.json, "materials")[index]
+    holder = item(document.json, "materials", index, f"material {index}")
     pbr, extensions = _object(holder, "pbrMetallicRoughness"), _object(holder, "extensions")
     specular = _object(extensions, SPECULAR_GLOSSINESS)
     infos = {
@@ -158,7 +158,7 @@ def _sampler(document: Document, info: Json, codes: dict[int, Codes]) -> Sampler
     transform = _object(_object(info, "extensions"), TEXTURE_TRANSFORM)
     if transform.get("texCoord", info.get("texCoord", 0)) != 0:
         return None
-    image = texture_image(items(document.json, "textures")[info["index"]], "texture")
+    image = texture_image(item(document.json, "textures", info["index"], "texture"), "texture")
     if image not in codes:
         pixels = decode_picture(read_image(document, image), f"image {image}")
         factor = -(-max(pixels.shape[:2]) // PICTURE_PIXELS)

@@ -13,11 +13,14 @@ import pytest
 from builds import Built, build_file, khronos_errors
 from posing import Json, Posed, Vertices, posed_base, source_vertices, tiers
 from sampled_distance import Target, points_of
+from streamxr.pipeline.arrays import FloatArray
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.gltf.document import Document
+from streamxr.pipeline.gltf.skinning import DeformableVertices, MeshPoses
 from streamxr.pipeline.mesh.surface import without_degenerates
 from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.source_folder import find_models
+from streamxr.pipeline.trees.posed_error import PosedSurface, posed_error
 
 MAKERS = {"arm": make.bending_arm, "ball": make.morphing_ball, "dancer": make.dancing_arm}
 SMALL = Settings(base_triangles=150)
@@ -162,3 +165,23 @@ def test_errors_are_in_metres_even_if_inverse_bind_matrices_scale(tmp_path: Path
     larger = build_file(make.save(maker, tmp_path, "larger"), tmp_path / "larger", SMALL).manifest["trees"][0]
     for plain_region, larger_region in zip(plain["regions"], larger["regions"], strict=True):
         assert larger_region["error"] > 20 * plain_region["error"]
+
+
+def test_a_tier_whose_triangles_have_become_points_has_the_error_of_these_points() -> None:
+    """Rounding may leave no triangle of a tiny tier with three different positions."""
+    place = np.array([0.25, 0.25, 0.0])
+    square = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
+
+    def posed(positions: FloatArray, triangles: list[list[int]]) -> PosedSurface:
+        count = len(positions)
+        vertices = DeformableVertices(
+            positions, np.zeros((count, 1), np.int64), np.ones((count, 1)), np.zeros((0, count, 3))
+        )
+        return PosedSurface(vertices, np.array(triangles))
+
+    still = MeshPoses(np.eye(4)[None, None], np.zeros((1, 0)))
+    error = posed_error(
+        posed(square, [[0, 1, 2], [0, 2, 3]]), posed(np.tile(place, (3, 1)), [[0, 1, 2]]), [still], 1e-4
+    )
+    furthest = float(np.linalg.norm(square[2] - place))
+    assert furthest <= error.bound <= 1.1 * furthest
