@@ -192,7 +192,7 @@ def count_triangles(json: Json, primitives: Sequence[tuple[str, Json]]) -> int:
         if not is_triangles(primitive):
             continue
         attributes = primitive.get("attributes")
-        if "indices" in primitive:
+        if primitive.get("indices") is not None:
             corners, where = primitive["indices"], f"{place}, indices"
         else:
             corners, where = attributes.get("POSITION") if isinstance(attributes, dict) else None, f"{place}, POSITION"

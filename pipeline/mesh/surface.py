@@ -133,8 +133,8 @@ def merge(parts: Sequence[Surface]) -> Surface:
 def measurable(surface: Surface) -> Surface:
     """The surface without triangles that use one position twice; as it is if there are no others, since a distance to
     nothing has no value."""
-    good = non_degenerate(surface.triangles)
-    return part(surface, good) if good.any() and not good.all() else surface
+    lean = without_degenerates(surface)
+    return lean if len(lean.triangles) else surface
 
 
 def without_degenerates(surface: Surface) -> Surface:

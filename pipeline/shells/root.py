@@ -17,7 +17,7 @@ from ..mesh.weld import weld_corners
 from ..settings import Settings
 from ..trees.region_bounds import SPHERE_MARGIN
 from ..trees.region_finish import FinishedRegion, FinishTask, TreeEncoding, decoded_surface, finish_region
-from ..trees.tiers import ERROR_GROWTH
+from ..trees.tiers import ERROR_GROWTH, MAX_SIZE_RATIO
 from ..trees.tree import Region, Tree
 from ..views.cameras import Camera, cameras_around
 from ..views.difference import Difference, difference
@@ -32,8 +32,9 @@ VIEWS, PIXELS = 8, 256  # by which a root is judged
 SIGHTS, SIGHT_PIXELS = 24, 384  # by which the source's visible triangles are found
 GOOD = 2.0  # ΔE of a root that needs no other
 BETTER = 0.9  # the share of the root's ΔE that a shell may have at most
-# A root that looks no better than this may have as many triangles as fit into the base, up to so many times those of
-# the setting, if their ΔE is at most MUCH_BETTER of its own. A base with fewer bytes arrives sooner.
+# A root that looks no better than this may have as many triangles as fit into the base, if their ΔE is at most
+# MUCH_BETTER of its own: up to MOST_TRIANGLES times those of the setting, and MAX_SIZE_RATIO of those of the next tier,
+# which would not be finer else. A base with fewer bytes arrives sooner.
 POOR, POOR_OVERLAP = 4.0, 0.95
 MUCH_BETTER = 0.8
 MOST_TRIANGLES = 4
@@ -121,9 +122,11 @@ def _larger_root(tree: Tree, settings: Settings, room: int) -> FinishedRegion | 
     """A simplified root of at most `room` bytes with more triangles; None if no more fit."""
     source, root = tree.origin.source, tree.regions[0]
     encoding = TreeEncoding(tree.origin.kinds, tree.grid, settings)
+    next_tier = sum(tree.regions[child].triangles for child in root.children)
+    most = min(MOST_TRIANGLES * settings.base_triangles, int(MAX_SIZE_RATIO * next_tier))
     triangles, size = root.triangles, sum(p.bytes for _, p in root.primitives)
     for share in FILLED:
-        triangles = min(int(share * room * triangles / size), MOST_TRIANGLES * settings.base_triangles)
+        triangles = min(int(share * room * triangles / size), most)
         if triangles <= root.triangles:
             return None
         surface = simplify(source.surface, triangles)

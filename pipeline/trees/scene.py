@@ -75,7 +75,7 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
     if not users:
         raise ModelError("there is no mesh in its default scene", remedy="export at least one object")
 
-    copied = _meshes_to_copy(document, users)
+    copied = _meshes_to_copy(document, users, addressable)
     nodes = items(json, "nodes")
     trees: list[TreeSource] = []
     deforming: dict[int, DeformingMesh] = {}
@@ -92,7 +92,7 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
         for number, (place, primitive) in enumerate(primitives):
             if is_triangles(primitive):
                 gather_primitive(document, primitive, place, gathered, (merged or {}).get((mesh, number)))
-        if mesh not in copied or any(n in addressable.separate or loses_shape(gathered, world[n]) for n in drawn_by):
+        if mesh not in copied or any(loses_shape(gathered, world[n]) for n in drawn_by):
             trees += _tree_source("rigid", drawn_by, mesh, motion.scale(drawn_by), gathered)
             continue
         for node in drawn_by:
@@ -114,12 +114,13 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
     )
 
 
-def _meshes_to_copy(document: Document, users: dict[int, tuple[int, ...]]) -> frozenset[int]:
-    """The meshes whose copies, one for each node, are cheaper than nodes."""
+def _meshes_to_copy(document: Document, users: dict[int, tuple[int, ...]], addressable: Addressable) -> frozenset[int]:
+    """The meshes whose copies, one for each node, are cheaper than nodes. None that a separate node draws."""
     triangles = {mesh: count_triangles(document.json, primitives_of(document, mesh)) for mesh in users}
     left = COPIED_SHARE * sum(triangles.values())
     copied = set()
-    for mesh in sorted(users, key=lambda mesh: (triangles[mesh], mesh)):
+    candidates = [mesh for mesh in users if addressable.separate.isdisjoint(users[mesh])]
+    for mesh in sorted(candidates, key=lambda mesh: (triangles[mesh], mesh)):
         count = triangles[mesh] * (len(users[mesh]) - 1)
         if count <= MAX_COPIED_TRIANGLES:
             copied.add(mesh)

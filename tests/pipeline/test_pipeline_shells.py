@@ -235,5 +235,7 @@ def test_a_base_that_a_shell_cannot_show_has_more_triangles(tmp_path: Path) -> N
     built = build_file(make.save(maker, tmp_path, "needles"), tmp_path / "build")
     root = built.manifest["trees"][0]["regions"][0]
     assert 3000 < root["triangles"] <= 6000
+    children = [built.manifest["trees"][0]["regions"][child] for child in root["children"]]
+    assert root["triangles"] <= 0.75 * sum(child["triangles"] for child in children)
     assert any("triangles" in note for note in built.report.notes)
     assert built.manifest["base"]["bytes"] <= 60_000
