@@ -2,6 +2,8 @@ import { type BodyPose, encodeAck, encodePose, ProtocolError } from "./messages-
 
 /** Without an own pose for this many periods, the client answers ticks by acknowledgements. */
 const ACK_AFTER_PERIODS = 1.5;
+/** Least periods between two acknowledgements: after a long frame, the ticks that waited need one answer. */
+const ACK_GAP_PERIODS = 0.5;
 
 /** Sends the client's own pose at the relay's rate, and acknowledges the relay's ticks. */
 export class PoseSender {
@@ -13,6 +15,8 @@ export class PoseSender {
   #sentAt = Number.NEGATIVE_INFINITY;
   #pending: BodyPose | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #ackedAt = Number.NEGATIVE_INFINITY;
+  #ackTimer: ReturnType<typeof setTimeout> | undefined;
 
   /** @param sendFrame returns false if the frame was not sent */
   constructor(sendFrame: (frame: Uint8Array<ArrayBuffer>) => boolean) {
@@ -32,7 +36,8 @@ export class PoseSender {
   /** The connection is lost or closed: the pose that waits is dropped. */
   stop(): void {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
+    clearTimeout(this.#ackTimer);
+    this.#timer = this.#ackTimer = undefined;
     this.#pending = null;
   }
 
@@ -52,13 +57,24 @@ export class PoseSender {
   acknowledge(tickMs: number): void {
     if (tickMs === this.#ackTick) return; // the poses and the moves of one tick come in two frames
     this.#ackTick = tickMs;
-    if (performance.now() - this.#sentAt > ACK_AFTER_PERIODS * this.periodMs)
-      this.#sendFrame(encodeAck(tickMs));
+    const now = performance.now();
+    if (now - this.#sentAt <= ACK_AFTER_PERIODS * this.periodMs) return;
+    const wait = this.#ackedAt + ACK_GAP_PERIODS * this.periodMs - now;
+    if (wait <= 0) this.#sendAck();
+    else this.#ackTimer ??= setTimeout(() => this.#sendAck(), wait);
+  }
+
+  #sendAck(): void {
+    clearTimeout(this.#ackTimer); // a hidden page's timers are late
+    this.#ackTimer = undefined;
+    this.#ackedAt = performance.now();
+    this.#sendFrame(encodeAck(this.#ackTick));
   }
 
   #sendPending(): void {
     const pose = this.#pending;
-    this.stop();
+    this.#timer = undefined;
+    this.#pending = null;
     if (!pose) return;
     let frame: Uint8Array<ArrayBuffer>;
     try {
@@ -70,5 +86,7 @@ export class PoseSender {
     if (!this.#sendFrame(frame)) return;
     this.#seq = (this.#seq + 1) & 0xffff;
     this.#sentAt = performance.now();
+    clearTimeout(this.#ackTimer); // the pose names the newest tick
+    this.#ackTimer = undefined;
   }
 }
