@@ -59,7 +59,7 @@ def assemble(
         raise pictures
     notes += pictures.notes
     trees = _build_trees(document, scene, settings, start_tasks)
-    document, trees, pyramids, of_texture = _with_best_roots(document, scene, trees, pictures, settings, notes)
+    document, trees, pyramids, of_texture = _with_best_coarse_tiers(document, scene, trees, pictures, settings, notes)
 
     refinements = [_put_refinements(bundle, document, tree) for tree in trees]
     limit = _base_limit(refinements, pyramids, settings)
@@ -142,31 +142,32 @@ def _build_trees(document: Document, scene: Scene, settings: Settings, start_tas
     ]
 
 
-def _with_best_roots(
+def _with_best_coarse_tiers(
     document: Document, scene: Scene, trees: list[Tree], pictures: Pictures, settings: Settings, notes: list[str]
 ) -> tuple[Document, list[Tree], list[Pyramid], dict[tuple[int, Role], int]]:
-    """Document, trees, pyramids and `of_texture` with the root of the static tree that looks best."""
+    """Document, trees, pyramids and `of_texture` with the coarse tiers of the static tree that look best."""
     pyramids, of_texture = pictures.pyramids(), dict(pictures.of_texture)
 
     def room(tree: Tree) -> int:
         """The bytes that the root of a tree may have while the pictures keep half of their width."""
         smaller = replace(settings, base_texture_pixels=max(SMALLEST, settings.base_texture_pixels // 2))
-        base = fit_base(document, scene, trees, pyramids, of_texture, settings.base_bytes, smaller)
-        return settings.base_bytes - base.bytes + sum(p.bytes for _, p in tree.regions[0].primitives)
+        limit = settings.base_bytes
+        base = fit_base(document, scene, trees, pyramids, of_texture, limit, smaller, finer_colors=False)
+        return limit - base.bytes + sum(p.bytes for _, p in tree.regions[0].primitives)
 
     for number, tree in enumerate(trees):
         if tree.origin.kind != "static" or len(tree.regions) == 1:
             continue
-        from .shells.material import with_material  # here, since their libraries take long to load
-        from .shells.root import best_root
+        from .shells.coarse_tiers import best_coarse_tiers  # here, since their libraries take long to load
+        from .shells.material import with_material
 
-        if root := best_root(document, tree, settings, partial(room, tree)):
-            notes.append(root.note)
-            trees = [*trees[:number], root.tree, *trees[number + 1 :]]
-            if root.material:
-                document, own = with_material(document, root.material)
+        if chosen := best_coarse_tiers(document, tree, settings, partial(room, tree)):
+            notes += [chosen.note] if chosen.note else []
+            trees = [*trees[:number], chosen.tree, *trees[number + 1 :]]
+            if chosen.material:
+                document, own = with_material(document, chosen.material)
                 of_texture |= {key: len(pyramids) + k for k, key in enumerate(own)}
-                pyramids += [picture.pyramid for picture in root.material.pictures]
+                pyramids += [picture.pyramid for picture in chosen.material.pictures]
     return document, trees, pyramids, of_texture
 
 

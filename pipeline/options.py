@@ -169,6 +169,12 @@ _SETTINGS = (
         help="Keep materials that differ in colour only. From 16 on they become one, with colours of vertices.",
     ),
     _setting(
+        "walk_in",
+        "--walk-in/--no-walk-in",
+        show_default="if a person fits inside",
+        help="Keep in all tiers what is not seen from outside, such as the inside of a room.",
+    ),
+    _setting(
         "unit",
         type=click.Choice(["m", "cm", "mm", "in", "ft"]),
         help="Unit of OBJ, PLY, STL and OFF files, which state none.",

@@ -22,6 +22,7 @@ class Settings:
     finest_error: tiers finer than the first one within this error are left out; as coarsest_error.
     keep_nodes: patterns of node names, one per line, in the syntax of fnmatch; nodes that match stay addressable.
     keep_materials: whether materials that differ in colour only stay separate.
+    walk_in: whether people can stand inside, so that coarse tiers keep what is not seen from outside; None to find out.
     unit, up: the unit and the up axis of formats that define none (OBJ, PLY, STL, OFF).
     clean: whether to repair the geometry; None to repair scans only (PLY, STL).
     base_triangles: the most triangles of the base.
@@ -31,7 +32,7 @@ class Settings:
         its triangles, and fall where finest_error needs fewer. uv_bits apply to primitives without a picture; others
         follow its size.
     draco_level: Draco compression level, 0 (fastest) to 10 (smallest).
-    base_texture_pixels: longest side of the pictures in the base.
+    base_texture_pixels: longest side of the pictures in the base; twice that for cheap colour pictures.
     max_color_pixels, max_normal_pixels, max_data_pixels: longest side of the finest texture level, by role.
     texture_format: webp, jpeg, png or ktx2; pictures/levels.py describes each.
     color_quality, normal_quality, data_quality: quality of WebP and JPEG, 0 to 100.
@@ -43,6 +44,7 @@ class Settings:
     finest_error: str = "0"
     keep_nodes: str = ""
     keep_materials: bool = False
+    walk_in: bool | None = None
     unit: str = "m"
     up: str = "y"
     clean: bool | None = None

@@ -18,6 +18,7 @@ from .base import Base, BaseMesh, BasePrimitive, build_base
 
 # Share of the base's bytes: nodes and animations that take less stay in it, even if it exceeds its limit.
 WORTH_A_FILE = 0.1
+CHEAP = 8_000  # bytes: a colour picture of twice the width is in the base if it has no more
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ def fit_base(
     of_texture: Mapping[tuple[int, Role], int],
     limit: int,
     settings: Settings,
+    *,
+    finer_colors: bool = True,
 ) -> FittedBase:
     """Build the base with as much as fits into `limit` bytes.
 
@@ -53,22 +56,27 @@ def fit_base(
     the limit, the pictures stay: without them it would be uglier and still too large.
 
     Pictures of which the base shows nothing have their smallest size; those that only the base shows have twice the
-    width of others.
+    width of others. So have cheap colour pictures, while all fits.
 
     of_texture: the index in `pyramids` for each (source texture, role).
+    finer_colors: whether cheap colour pictures may be wider than the setting.
     """
     unseen = _unseen_pictures(document, trees, of_texture)
     static = next((_root_mesh(tree) for tree in trees if tree.origin.mesh is None), None)
     meshes = {tree.origin.mesh: _root_mesh(tree) for tree in trees if tree.origin.mesh is not None}
 
-    def build(pixels: int, left_out: tuple[int, ...], *, all_nodes: bool) -> FittedBase:
+    def build(pixels: int, left_out: tuple[int, ...], *, all_nodes: bool, finer: bool = False) -> FittedBase:
         widths = (SMALLEST if i in unseen else pixels * (1 + p.base_only) for i, p in enumerate(pyramids))
-        levels = tuple(pyramid.within(width) for pyramid, width in zip(pyramids, widths, strict=True))
+        levels = tuple(_level(p, width, finer=finer) for p, width in zip(pyramids, widths, strict=True))
         pictures = [(pyramid.name, level) for pyramid, level in zip(pyramids, levels, strict=True)]
         base = build_base(document, scene, static, meshes, pictures, of_texture, left_out, all_nodes=all_nodes)
         return FittedBase(base, levels, left_out)
 
     with_nodes = partial(build, all_nodes=True)
+    if finer_colors:
+        finest = with_nodes(settings.base_texture_pixels, (), finer=True)
+        if finest.bytes <= limit:
+            return finest
     complete = with_nodes(settings.base_texture_pixels, ())
     if complete.bytes <= limit:
         return complete
@@ -83,6 +91,13 @@ def fit_base(
         return fitted
     smaller = _leave_out_more(needed, without_nodes, document, limit, settings)
     return smaller if smaller.bytes <= limit else fitted
+
+
+def _level(pyramid: Pyramid, width: int, *, finer: bool) -> Level:
+    """The finest level within a width; one of twice the width if that is `finer` and cheap."""
+    wide = pyramid.within(2 * width)
+    cheap = pyramid.role == "color" and wide.format != "ktx2" and len(wide.content) <= CHEAP
+    return wide if finer and cheap else pyramid.within(width)
 
 
 def _leave_out_more(

@@ -26,9 +26,10 @@ from .codec import Format, decode_picture, encode_picture
 from .color import CODE_OF_LIGHT, LIGHT_OF_CODE, LIGHT_STEPS, Codes, Pixels
 
 SMALLEST = 16  # pixels: a smaller base picture is as good as one flat colour
-# Pixels along the longest side. Pictures this small are often palettes, of which each pixel is the colour of a part:
-# lossy encoding mixes the colours of neighbours. Lossless, they have at most 16 KB.
-LOSSLESS = 64
+# Small pictures are often palettes, of which each pixel is the colour of a part. Lossy encoding mixes the colours of
+# neighbours, and so does a smaller level of a strip.
+LOSSLESS = 64 * 64  # pixels in all, so 16 KB at most
+STRIP_HEIGHT, STRIP_PIXELS = 4, 32 * 32
 # By code: a value 0…1, and a component −1…1 of a vector.
 VALUE_OF_CODE = (np.arange(256, dtype=np.float64) / 255).astype(np.float32)
 COMPONENT_OF_CODE = (np.arange(256, dtype=np.float64) / 255 * 2 - 1).astype(np.float32)
@@ -108,7 +109,7 @@ def _levels(pixels: Codes, picture: Picture, settings: Settings, *, finest: bool
     if picture.role == "normal":
         pixels = pixels[:, :, :3]
     sizes = level_sizes(pixels.shape[1], pixels.shape[0], picture.role, settings)
-    lossless = max(pixels.shape[:2]) <= LOSSLESS
+    lossless = pixels.shape[0] * pixels.shape[1] <= LOSSLESS
     if finest:
         if sizes[-1] != (pixels.shape[1], pixels.shape[0]):
             pixels = _to_codes(_shrink(_planes(pixels, picture), sizes[-1], picture.role), picture)
@@ -126,8 +127,11 @@ def _levels(pixels: Codes, picture: Picture, settings: Settings, *, finest: bool
 
 
 def level_sizes(width: int, height: int, role: Role, settings: Settings) -> list[tuple[int, int]]:
-    """Widths and heights, coarse to fine: halves of the finest size, down to a few pixels for the base to choose."""
+    """Widths and heights, coarse to fine: halves of the finest size, down to a few pixels for the base to choose. A
+    strip of colours has one size."""
     sizes = [_finest_size(width, height, role, settings)]
+    if min(width, height) <= STRIP_HEIGHT and width * height <= STRIP_PIXELS:
+        return sizes
     while max(sizes[0]) > SMALLEST:
         w, h = sizes[0]
         sizes.insert(0, (max(1, w // 2), max(1, h // 2)))

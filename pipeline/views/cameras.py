@@ -35,19 +35,23 @@ class Camera:
         )
 
 
-def cameras_around(low: FloatArray, high: FloatArray, count: int) -> list[Camera]:
-    """`count` cameras that frame the box from `low` (3,) to `high` (3,), in directions along a Fibonacci spiral.
+def spread_directions(count: int) -> FloatArray:
+    """Unit vectors (count, 3) along a Fibonacci spiral, from up to down.
 
     The spiral: González, Measurement of areas on a sphere using Fibonacci and latitude–longitude lattices, 2010.
     """
+    height = 1.0 - (2 * np.arange(count) + 1) / count
+    ring, turn = np.sqrt(1.0 - height * height), GOLDEN_ANGLE * np.arange(count)
+    return np.stack([np.cos(turn) * ring, height, np.sin(turn) * ring], axis=1)
+
+
+def cameras_around(low: FloatArray, high: FloatArray, count: int) -> list[Camera]:
+    """`count` cameras that frame the box from `low` (3,) to `high` (3,), in evenly spread directions."""
     center = (low + high) * 0.5
     width = MARGIN * (float(np.linalg.norm(high - low)) or 1.0)
     cameras = []
-    for i in range(count):
-        height = 1.0 - (2 * i + 1) / count
-        ring = np.sqrt(1.0 - height * height)
-        toward = np.array([np.cos(GOLDEN_ANGLE * i) * ring, height, np.sin(GOLDEN_ANGLE * i) * ring])
-        up = np.array([0.0, 1.0, 0.0]) if abs(height) < 0.99 else np.array([0.0, 0.0, -1.0])
+    for toward in spread_directions(count):
+        up = np.array([0.0, 1.0, 0.0]) if abs(toward[1]) < 0.99 else np.array([0.0, 0.0, -1.0])
         right = np.cross(up, toward)
         right /= np.linalg.norm(right)
         cameras.append(Camera(np.stack([right, np.cross(toward, right), toward]), center, width))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import BoolArray, FloatArray, IntArray
+from ..arrays import FloatArray, IntArray
 from .cameras import Camera
 from .drawable import Drawable
 from .materials import BLEND, MASK, OPAQUE
@@ -31,33 +31,23 @@ def draw(drawable: Drawable, camera: Camera, pixels: int) -> Picture:
     back = np.full((pixels, pixels), -np.inf)
     solid = np.flatnonzero(drawable.mode_mask(OPAQUE, MASK))
     color, alpha = np.zeros((pixels, pixels, 3)), np.zeros((pixels, pixels))
-    fragments = _rasterized(drawable, points, solid, back)
+    fragments = rasterized(drawable, points, solid, back)
     rows, shaded = _shade(drawable, camera, fragments, solid)
     color[rows], alpha[rows] = shaded[:, :3], 1.0
     blended = np.flatnonzero(drawable.mode_mask(BLEND))
     if len(blended):
-        rows, shaded = _shade(drawable, camera, _rasterized(drawable, points, blended, fragments.nearness), blended)
+        rows, shaded = _shade(drawable, camera, rasterized(drawable, points, blended, fragments.nearness), blended)
         share = shaded[:, 3:]
         color[rows] = shaded[:, :3] * share + color[rows] * (1 - share)
         alpha[rows] = share[:, 0] + alpha[rows] * (1 - share[:, 0])
     return Picture(color, alpha)
 
 
-def visible_triangles(drawable: Drawable, camera: Camera, pixels: int) -> BoolArray:
-    """A mask (m,) of the triangles that are seen in at least one pixel; blended ones hide nothing."""
-    points = camera.project(drawable.positions, pixels)
-    seen = np.zeros(len(drawable.triangles), np.bool_)
-    behind = np.full((pixels, pixels), -np.inf)
-    for modes in ((OPAQUE, MASK), (BLEND,)):
-        chosen = np.flatnonzero(drawable.mode_mask(*modes))
-        if len(chosen):
-            fragments = _rasterized(drawable, points, chosen, behind)
-            seen[chosen[fragments.triangle[fragments.triangle >= 0]]] = True
-            behind = fragments.nearness
-    return seen
+def rasterized(drawable: Drawable, points: FloatArray, chosen: IntArray, behind: FloatArray) -> Fragments:
+    """The nearest of the chosen triangles at each pixel; its numbers count within `chosen`.
 
-
-def _rasterized(drawable: Drawable, points: FloatArray, chosen: IntArray, behind: FloatArray) -> Fragments:
+    points: the projected positions (n, 3). behind: nearness (h, w) at and below which nothing is drawn.
+    """
     two_sided = np.array([m.two_sided for m in drawable.materials])[drawable.material[chosen]]
     return rasterize(
         points,
