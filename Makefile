@@ -130,7 +130,7 @@ $(VIEWER): $(STAMPS)/node $(VIEWER_SOURCES)
 
 # Needs uv (pip install uv). The lock records hashes and no registry.
 lock:
-	uv pip compile pyproject.toml --extra pipeline --extra relay --group dev --universal \
+	uv pip compile pyproject.toml --extra pipeline --extra publish --extra relay --group dev --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.lock
 	uv pip compile pyproject.toml --extra relay --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --no-header -q -c requirements.lock -o deploy/relay.lock

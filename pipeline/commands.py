@@ -1,4 +1,4 @@
-"""The command line: `streamxr build`, `validate` and `serve`."""
+"""The command line: `streamxr build`, `validate` and `serve`; `publish` is in publish/command.py."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from .errors import ModelError, os_reason
+from .console import one_line_errors, stderr
 from .jobs.interrupts import interrupts_held
-from .jobs.limits import ModelLimits, ProcessStartError
+from .jobs.limits import ModelLimits
 from .options import limit_options, setting_options
+from .publish.command import publish
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from .build import BuildReport
     from .bundle.validate import Validation
     from .events import Event
-
-INTERRUPTED = 130  # exit code: 128 + SIGINT, as shells report it
 
 EXAMPLES_BUILD = """
 \b
@@ -61,6 +58,7 @@ def main() -> None:
     Start here:
       streamxr build models/src      build a bundle into build/
       streamxr serve build           view it in the browser
+      streamxr publish s3://bucket   put it on the web
     """
 
 
@@ -93,7 +91,7 @@ def build(
     the others, keeps its previous version in the bundle, and exits with code 1.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends the worker processes too, as Ctrl-C does
-    with _one_line_errors(interrupted="stopped; the bundle is as it was before"):
+    with one_line_errors(interrupted="stopped; the bundle is as it was before"):
         result = _build_with_progress(source, output, settings, limits, jobs=jobs or os.cpu_count() or 1, force=force)
     _print_build(result, output, as_json=as_json, verbose=verbose)
     sys.exit(1 if result.failed else 0)
@@ -109,7 +107,7 @@ def validate(bundle: Path, as_json: bool) -> None:
     """
     from .bundle import validate as validator
 
-    with _one_line_errors(), _stderr().status("validating") as status:
+    with one_line_errors(), stderr().status("validating") as status:
         result = validator.validate(bundle, lambda asset: status.update(f"validating {asset}"))
     _print_validation(result, as_json=as_json)
     sys.exit(1 if result.findings else 0)
@@ -147,6 +145,9 @@ def serve(bundle: Path, host: str, port: int, quiet: bool) -> None:
         listener.close()
 
 
+main.add_command(publish)
+
+
 def _build_with_progress(
     source: Path, output: Path, settings: Settings, limits: ModelLimits, *, jobs: int, force: bool
 ) -> BuildReport:
@@ -160,7 +161,7 @@ def _build_with_progress(
             """Load and start the progress display: while the first models start, or at the first event before."""
             with interrupts_held():
                 from .report import LiveProgress
-            return displays.enter_context(LiveProgress(_stderr()))
+            return displays.enter_context(LiveProgress(stderr()))
 
         return build_bundle(
             source,
@@ -177,7 +178,7 @@ def _build_with_progress(
 def _print_build(result: BuildReport, output: Path, *, as_json: bool, verbose: bool) -> None:
     from . import report
 
-    console = _stderr()
+    console = stderr()
     if verbose:
         for failure in result.failed:
             if failure.trace:
@@ -200,7 +201,7 @@ def _print_validation(result: Validation, *, as_json: bool) -> None:
         }
         click.echo(json.dumps(document, indent=1, ensure_ascii=False))
         return
-    console = _stderr()
+    console = stderr()
     for finding in result.findings:
         console.print(f"[bold red]✗[/] [bold]{finding.asset}:[/] ", end="")
         console.print(finding.text, markup=False, highlight=False, soft_wrap=True)
@@ -209,26 +210,3 @@ def _print_validation(result: Validation, *, as_json: bool) -> None:
         f"{verdict}: {result.assets} assets, {result.files} files, {result.bytes / 1e6:.2f} MB, "
         f"{result.borders} borders compared"
     )
-
-
-@contextmanager
-def _one_line_errors(*, interrupted: str = "") -> Iterator[None]:
-    """Exit with one line for an error that the artist can act on, and quietly or with `interrupted` after Ctrl-C."""
-    try:
-        yield
-    except (ModelError, ProcessStartError) as error:
-        raise click.ClickException(str(error)) from None
-    except OSError as error:
-        if error.filename is None:
-            raise
-        raise click.ClickException(f"cannot use {error.filename}: {os_reason(error)}") from None
-    except KeyboardInterrupt:
-        if interrupted:
-            _stderr().print(interrupted, style="yellow")
-        sys.exit(INTERRUPTED)
-
-
-def _stderr() -> Console:
-    from rich.console import Console  # here, since a build starts its first models without it
-
-    return Console(stderr=True)

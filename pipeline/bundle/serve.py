@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mimetypes
-import re
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -16,21 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-TYPES = {
-    ".glb": "model/gltf-binary",
-    ".webp": "image/webp",
-    ".ktx2": "image/ktx2",
-    ".wasm": "application/wasm",
-    ".js": "text/javascript",
-    ".json": "application/json",
-}
-IMMUTABLE = "public, max-age=31536000, immutable"
-REVALIDATE = "no-cache"
-# Files with a hash in their name never change: objects, manifests, chunks of the page.
-HASHED = re.compile(
-    r"^(o/[0-9a-f]{2}/[0-9a-f]{32}\.\w+|a/[^/]+/manifest-[0-9a-f]{32}\.json|viewer/.*-([A-Z0-9]{8}|[0-9a-f]{12})\.\w+)$"
-)
-ENCODINGS = (("br", ".br"), ("gzip", ".gz"))
+from .headers import ENCODINGS, TYPES, cache_control
 
 
 class BundleFiles(StaticFiles):
@@ -43,7 +28,7 @@ class BundleFiles(StaticFiles):
             if error.status_code != 404:
                 raise
             return Response("not found\n", 404, {"Cache-Control": "no-store"}, "text/plain")
-        response.headers["Cache-Control"] = IMMUTABLE if HASHED.match(path.replace("\\", "/")) else REVALIDATE
+        response.headers["Cache-Control"] = cache_control(path.replace("\\", "/"))
         response.headers["Timing-Allow-Origin"] = "*"
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         response.headers["X-Content-Type-Options"] = "nosniff"
