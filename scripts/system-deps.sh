@@ -24,6 +24,11 @@ Linux)
         command_or nginx nginx
         command_or prometheus prometheus
         command_or openssl openssl
+        # Publishing is tested against Ceph's S3 server, which runs for the time of the tests.
+        command_or ceph ceph-common
+        command_or ceph-mon ceph-mon
+        command_or ceph-osd ceph-osd
+        command_or radosgw radosgw
         library_or libatomic.so.1 libatomic1 # Playwright's own Node needs it
         [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null 2>&1 ||
             command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || need chromium

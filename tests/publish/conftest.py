@@ -42,6 +42,7 @@ def client(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def store(server: S3Server, client: Any) -> S3Store:
+    del client  # it makes the bucket
     return S3Store(BUCKET, "show/", endpoint_url=server.url)
 
 

@@ -67,7 +67,8 @@ def test_only_the_new_files_of_a_changed_asset_are_sent(bundle: Path, server: S3
     assert len([key for key in sent if key.startswith("o/")]) == 3
 
 
-def test_content_goes_first_and_the_catalogue_last(bundle: Path, server: S3Server, client: Any) -> None:
+@pytest.mark.usefixtures("client")
+def test_content_goes_first_and_the_catalogue_last(bundle: Path, server: S3Server) -> None:
     with s3_proxy(server) as proxy:
         publish(bundle, S3Store("gallery", "show/", endpoint_url=proxy.url))
         keys = [key.removeprefix("show/") for key in proxy.keys("PUT") if "history/" not in key]
@@ -175,7 +176,7 @@ def test_repair_sends_what_was_deleted_behind_the_catalogue(bundle: Path, store:
     assert read_from(store, "viewer/streamxr.js") == (bundle / "viewer/streamxr.js").read_bytes()
 
 
-def test_bundles_under_two_prefixes_do_not_meet(bundle: Path, tmp_path: Path, server: S3Server, store: S3Store) -> None:
+def test_bundles_under_two_prefixes_do_not_meet(bundle: Path, server: S3Server, store: S3Store) -> None:
     other = S3Store("gallery", "show/2/", endpoint_url=server.url)
     publish(bundle, store)
     shutil.rmtree(bundle)
