@@ -84,7 +84,7 @@ class FolderStore:
         with self._locked():
             found = self.read(file.key)
             if (found and found.version) != (expected and expected.version):
-                return False
+                return found is not None and found.body == file.body
             with self._written(file, sync=True) as temporary:
                 temporary.replace(self.root / file.key)
         return True

@@ -92,7 +92,10 @@ class Store(Protocol):
         """Store a file, whether its key exists or not."""
 
     def swap(self, file: Object, expected: Content | None) -> bool:
-        """Store a file if the key still has the version of `expected`, or none for None; False if it has another."""
+        """Store a file if the key still has the version of `expected`, or none for None.
+
+        Returns False if it has another version, unless that is this very file.
+        """
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete files; missing ones are no error."""

@@ -40,7 +40,7 @@ def _put_asset(bundle: Bundle, name: str, seed: int, files: int, size: int) -> d
     source = random.Random(int.from_bytes(hashlib.sha256(f"{name} {seed}".encode()).digest()[:8], "big"))
     base = bundle.put(source.randbytes(size), "glb")
     levels = [
-        {**bundle.put(source.randbytes(size), "webp"), "width": 2 << n, "height": 2 << n, "gpuBytes": 64}
+        {**bundle.put(source.randbytes(size), "webp"), "width": n + 1, "height": n + 1, "gpuBytes": 64}
         for n in range(files - 1)
     ]
     texture = {"name": "albedo", "role": "color", "levels": levels}
