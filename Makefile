@@ -4,7 +4,7 @@
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
-.PHONY: demo setup installed test soak check check-python check-viewer loops-from-start loops-from-end release format lock system samples bench-pipeline bench-viewer bench-pictures bench-relay lab clean
+.PHONY: demo setup installed test soak check check-python check-viewer loops-from-start loops-from-end release format lock system samples bench-pipeline bench-viewer bench-pictures bench-publish bench-relay lab clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -85,6 +85,11 @@ bench-viewer: setup
 bench-pictures: setup $(STAMPS)/pictures
 	@scripts/system-deps.sh test
 	@$(PY) benchmarks/pictures run --models $(MODELS) $(ARGS)
+
+# Beside aws and rclone, if they are installed; ARGS=--quick for a look at it
+bench-publish: setup
+	@scripts/system-deps.sh test
+	@$(PY) benchmarks/publish $(ARGS)
 
 # ARGS=--quick for a look at it
 bench-relay: setup

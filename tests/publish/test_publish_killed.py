@@ -23,7 +23,7 @@ FILES = 60
 
 
 class Reader:
-    """Reads the published bundle again and again, whole. states: the assets that it found, in order, without repeats."""
+    """Reads the published bundle again and again, whole. states: the assets that it found, without repeats."""
 
     def __init__(self, store: S3Store) -> None:
         self.states: list[tuple[str, ...]] = []
