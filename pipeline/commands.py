@@ -1,4 +1,4 @@
-"""The command line: `streamxr build`, `validate` and `serve`; `publish` is in publish/command.py."""
+"""The command line: `streamxr build`, `validate` and `serve`; `publish` and `check` are in publish/."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .console import one_line_errors, stderr
 from .jobs.interrupts import interrupts_held
 from .jobs.limits import ModelLimits
 from .options import limit_options, setting_options
+from .publish.check_command import check
 from .publish.command import publish
 from .settings import Settings
 
@@ -146,6 +147,7 @@ def serve(bundle: Path, host: str, port: int, quiet: bool) -> None:
 
 
 main.add_command(publish)
+main.add_command(check)
 
 
 def _build_with_progress(

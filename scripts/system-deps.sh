@@ -22,6 +22,7 @@ Linux)
         # Tests run the files of deploy/ with these programs, which may be in sbin.
         PATH="$PATH:/usr/sbin:/sbin"
         command_or nginx nginx
+        command_or caddy caddy
         command_or prometheus prometheus
         command_or openssl openssl
         # Publishing is tested against Ceph's S3 server, which runs for the time of the tests.

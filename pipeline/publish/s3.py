@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import itertools
 import os
 import random
@@ -25,6 +26,7 @@ LOCK_LIFE = timedelta(seconds=60)  # a lock of a publisher that was killed ends 
 LOCK_SETTLE_S = 1.0  # the time in which two publishers that took the lock at once see each other
 LOCK_TRIES = 90
 DELETE_KEYS = 1000  # keys in one DeleteObjects request, the most that S3 takes
+EXPECT_FROM_BYTES = 1 << 18  # files from which the server is asked before they are sent
 CONFLICT_TRIES = 5  # answers 409: another conditional write of the key was under way
 GUARD_NOTE = (
     "this store ignores or refuses conditional writes, so a lock object guards the catalogue; that is best effort: "
@@ -61,6 +63,7 @@ class S3Store:
         with self._errors():
             self._client = _client(endpoint_url, profile, region, connections or self.default_jobs)
         self._client.meta.events.register("before-send.s3", self._count)
+        self._client.meta.events.register_last("before-call.s3", _send_small_files_at_once)
 
     def read(self, key: str) -> Content | None:
         with self._errors(key):
@@ -220,6 +223,13 @@ class S3Store:
     def _errors(self, key: str = "") -> AbstractContextManager[None]:
         place = f"{self.place}/{key}" if key else self.place
         return clear_errors(place, self.bucket, self._endpoint)
+
+
+def _send_small_files_at_once(params: dict[str, Any], **_: Any) -> None:
+    """Leave out `Expect: 100-continue`: a refusal before the body saves less than a round trip costs."""
+    body = params.get("body")
+    if isinstance(body, io.BytesIO) and body.getbuffer().nbytes < EXPECT_FROM_BYTES:
+        params["headers"].pop("Expect", None)
 
 
 class _Lock:

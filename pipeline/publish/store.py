@@ -48,16 +48,29 @@ class Content:
     def plain(self) -> bytes:
         """The file without its Content-Encoding. Raises PublishError if it cannot be decoded."""
         try:
-            if self.encoding == "gzip":
-                return gzip.decompress(self.body)
-            if self.encoding == "br":
-                import brotli
-
-                result: bytes = brotli.decompress(self.body)
-                return result
-        except (OSError, EOFError, zlib.error, ImportError, RuntimeError, ValueError) as error:
+            return decompressed(self.body, self.encoding)
+        except ValueError as error:
             raise PublishError(f"is stored as {self.encoding} and cannot be decoded: {error}", place=self.key) from None
-        return self.body
+
+
+def decompressed(body: bytes, encoding: str) -> bytes:
+    """A body without its Content-Encoding, br or gzip. Raises ValueError if it cannot be decoded."""
+    try:
+        if encoding == "gzip":
+            return gzip.decompress(body)
+        if encoding == "br":
+            import brotli
+
+            try:
+                result: bytes = brotli.decompress(body)
+            except brotli.error as error:
+                raise ValueError(str(error)) from None
+            return result
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(str(error)) from None
+    except ImportError:
+        raise ValueError("the package brotli is missing: pip install 'streamxr[publish]'") from None
+    return body
 
 
 class Store(Protocol):
