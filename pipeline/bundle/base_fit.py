@@ -18,7 +18,7 @@ from .base import Base, BaseMesh, BasePrimitive, build_base
 
 # Share of the base's bytes: nodes and animations that take less stay in it, even if it exceeds its limit.
 WORTH_A_FILE = 0.1
-CHEAP = 8_000  # bytes: a colour picture of twice the width is in the base if it has no more
+CHEAP = 10_000  # bytes: a colour picture of twice the width is in the base if it has no more
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..arrays import FloatArray, IntArray
-from .compiled import compiled
 from .geometry import bounding_box, face_normals
 from .surface import Surface, part
-from .topology import rows_in
+from .topology import connected_parts, rows_in
 
 MAX_PART_TRIANGLES = 12  # of a part of an aggregate: a cube has as many
 MIN_PARTS = 500  # fewer are no aggregate
@@ -25,7 +24,7 @@ def thinned(surface: Surface, target: int, locked: FloatArray) -> Surface:
 
     locked: (k, 3) positions of vertices that stay where they are; their parts stay too.
     """
-    part_of, sizes = _parts(surface.triangles, len(surface.positions))
+    part_of, sizes = connected_parts(surface.triangles, len(surface.positions))
     held = np.zeros(len(sizes), np.bool_)
     if len(locked):
         held[part_of[surface.triangles[:, 0]][rows_in(surface.positions, locked)[surface.triangles].any(axis=1)]] = True
@@ -50,33 +49,6 @@ def thinned(surface: Surface, target: int, locked: FloatArray) -> Surface:
     center = centers[part_of[grown]]
     positions[grown] = center + growth * (positions[grown] - center)
     return part(Surface(positions, surface.triangles, surface.kinds, surface.uv), kept[of_triangle])
-
-
-@compiled
-def _parts(triangles: IntArray, vertices: int) -> tuple[IntArray, IntArray]:
-    """The number (vertices,) of the connected part of each vertex, and the triangles (parts,) of each part."""
-    parent = np.arange(vertices)
-    for t in range(len(triangles)):
-        for k in range(2):
-            a, b = triangles[t, k], triangles[t, k + 1]
-            while parent[a] != a:
-                parent[a] = parent[parent[a]]
-                a = parent[a]
-            while parent[b] != b:
-                parent[b] = parent[parent[b]]
-                b = parent[b]
-            parent[max(a, b)] = min(a, b)
-    number, count = np.empty(vertices, np.int64), 0
-    for v in range(vertices):
-        if parent[v] == v:
-            number[v] = count
-            count += 1
-        else:
-            number[v] = number[parent[v]]
-    sizes = np.zeros(count, np.int64)
-    for t in range(len(triangles)):
-        sizes[number[triangles[t, 0]]] += 1
-    return number, sizes
 
 
 def _part_centers(surface: Surface, of_triangle: IntArray, parts: int) -> FloatArray:

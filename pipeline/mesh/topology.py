@@ -206,3 +206,30 @@ def _match_rows(rows: FloatArray, stored: FloatArray) -> IntArray:
     for i in range(len(rows)):
         found[i] = slots[_find_slot(bits, i, stored_bits, slots)]
     return found
+
+
+@compiled
+def connected_parts(triangles: IntArray, vertices: int) -> tuple[IntArray, IntArray]:
+    """The number (vertices,) of the connected part of each vertex, and the triangles (parts,) of each part."""
+    parent = np.arange(vertices)
+    for t in range(len(triangles)):
+        for k in range(2):
+            a, b = triangles[t, k], triangles[t, k + 1]
+            while parent[a] != a:
+                parent[a] = parent[parent[a]]
+                a = parent[a]
+            while parent[b] != b:
+                parent[b] = parent[parent[b]]
+                b = parent[b]
+            parent[max(a, b)] = min(a, b)
+    number, count = np.empty(vertices, np.int64), 0
+    for v in range(vertices):
+        if parent[v] == v:
+            number[v] = count
+            count += 1
+        else:
+            number[v] = number[parent[v]]
+    sizes = np.zeros(count, np.int64)
+    for t in range(len(triangles)):
+        sizes[number[triangles[t, 0]]] += 1
+    return number, sizes

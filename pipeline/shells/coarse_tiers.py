@@ -4,12 +4,15 @@ outside, a shell, or a root with more triangles."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from ..gltf.document import Document, items
 from ..mesh.geometry import face_normals
 from ..mesh.simplify import simplify
 from ..mesh.surface import PrimitiveKind, Source, stored_kinds
+from ..mesh.topology import connected_parts
 from ..settings import Settings
 from ..trees.coarse import Primitives, count_coarse, leave_out_coarse, replace_coarse
 from ..trees.region_finish import FinishTask, TreeEncoding, finish_region
@@ -37,6 +40,7 @@ MUCH_BETTER = 0.8
 MOST_TRIANGLES = 4
 FILLED = (1.05, 0.98, 0.9)  # shares of the room that guesses aim at: of more triangles, each takes fewer bytes
 MIN_UNSEEN = 0.02  # the share of the area that must be unseen before tiers without it are tried
+ONE_SURFACE = 0.9  # the share of the area that makes a connected surface all that counts
 WORTH_A_TIER = 0.85  # the share of the ΔE of the tier before it that a tier may have at most
 SHELL_ATTRIBUTES = ("NORMAL", "POSITION", "TEXCOORD_0")
 
@@ -68,11 +72,12 @@ def best_coarse_tiers(
     own = look.at(root.primitives)
     if own.color <= GOOD:
         return None
-    seen, entered = _seen_part(tree, look.source, settings)
+    one_surface = _is_one_surface(tree)
+    seen, entered = (tree.origin.source, False) if one_surface else _seen_part(tree, look.source, settings)
     best = _Choice(tree, own, None, "")
     if seen is not tree.origin.source:
         best = _without_unseen(tree, seen, look, settings)
-    if best.look.color > GOOD and not entered:
+    if best.look.color > GOOD and not entered and not one_surface:
         best = _better(best, _with_shell(best.tree, seen, look, settings), BETTER)
     if best.look.color > POOR or best.look.overlap < POOR_OVERLAP:
         best = _better(best, _with_larger_root(tree, seen, look, settings, room()), MUCH_BETTER)
@@ -119,6 +124,18 @@ class _Look:
         return difference(self._pictures, [draw(candidate, camera, PIXELS) for camera in self._cameras])
 
 
+def _is_one_surface(tree: Tree) -> bool:
+    """Whether nearly all of a tree is one connected surface of one kind, such as a scan: it hides hardly anything, and
+    simplification keeps it better than a shell."""
+    surface = tree.origin.source.surface
+    if len(tree.kinds) > 1:
+        return False
+    part_of, sizes = connected_parts(surface.triangles, len(surface.positions))
+    _, area = face_normals(surface.positions, surface.triangles)
+    areas = np.bincount(part_of[surface.triangles[:, 0]], area, len(sizes))
+    return float(areas.max()) >= ONE_SURFACE * float(areas.sum())
+
+
 def _seen_part(tree: Tree, source: Drawable, settings: Settings) -> tuple[Source, bool]:
     """The part of a tree's source that is seen from outside, and whether people can stand inside, which makes all of
     it count as seen. The source itself if hardly anything is unseen."""
@@ -133,9 +150,10 @@ def _seen_part(tree: Tree, source: Drawable, settings: Settings) -> tuple[Source
 def _without_unseen(tree: Tree, seen: Source, look: _Look, settings: Settings) -> _Choice:
     """The tree with coarse tiers simplified from what is seen, where that looks better."""
     encoding = TreeEncoding(tree.origin.kinds, tree.grid, settings)
-    surface, reason = seen.surface, ""
-    after = Difference(0.0, 0.0)
-    for index in reversed(range(count_coarse(tree))):
+    coarse = count_coarse(tree)
+    surface = simplify(seen.surface, tree.regions[coarse - 1].triangles)
+    tree, after, reason = replace(tree, top=surface), Difference(0.0, 0.0), ""
+    for index in reversed(range(coarse)):
         region = tree.regions[index]
         surface = simplify(surface, region.triangles)
         finished = finish_region(FinishTask(surface, seen, encoding, exact=False))
@@ -166,11 +184,12 @@ def _with_larger_root(tree: Tree, seen: Source, look: _Look, settings: Settings,
     next_tier = sum(tree.regions[child].triangles for child in root.children)
     most = min(MOST_TRIANGLES * settings.base_triangles, int(MAX_SIZE_RATIO * next_tier))
     triangles, size = root.triangles, sum(p.bytes for _, p in root.primitives)
+    top = tree.top if tree.top is not None and len(tree.top.triangles) > most else seen.surface
     for share in FILLED:
         triangles = min(int(share * room * triangles / size), most)
         if triangles <= root.triangles:
             return None
-        surface = simplify(seen.surface, triangles)
+        surface = simplify(top, triangles)
         region = finish_region(FinishTask(surface, seen, encoding, exact=False))
         triangles, size = len(surface.triangles), sum(p.bytes for _, p in region.primitives)
         if size <= room:

@@ -47,7 +47,7 @@ def replace_coarse(
         metres_per_uv=metres_per_uv,
     )
     regions = (*tree.regions[:index], new, *tree.regions[index + 1 :])
-    return Tree(tree.origin, tree.grid, _bounded(regions, index), (*tree.kinds, kind) if kind else tree.kinds)
+    return replace(tree, regions=_bounded(regions, index), kinds=(*tree.kinds, kind) if kind else tree.kinds)
 
 
 def leave_out_coarse(tree: Tree, index: int) -> Tree:
@@ -67,7 +67,7 @@ def leave_out_coarse(tree: Tree, index: int) -> Tree:
     ]
     regions[index - 1] = replace(regions[index - 1], children=regions[index].children)
     del regions[index]
-    return Tree(tree.origin, tree.grid, tuple(regions), tree.kinds)
+    return replace(tree, regions=tuple(regions))
 
 
 def _bounded(regions: tuple[Region, ...], index: int) -> tuple[Region, ...]:

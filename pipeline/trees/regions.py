@@ -64,7 +64,8 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, star
     above = start_tasks("tiers", finish_region, tasks).results()
     tiers = [[region] for region in above[::-1]] + plan.by_tier(below_root.results())
     kept = worthwhile_tiers(_summaries(tiers), *error_limits(origin, settings))
-    return Tree(origin, encoding.grid, _linked(_without_cracks([tiers[i] for i in kept])), encoding.stored[0])
+    regions = _linked(_without_cracks([tiers[i] for i in kept]))
+    return Tree(origin, encoding.grid, regions, encoding.stored[0], root)
 
 
 @dataclass(frozen=True)

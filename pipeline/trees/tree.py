@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..gltf.draco import EncodedPrimitive, Grid
-from ..mesh.surface import PrimitiveKind, Source
+from ..mesh.surface import PrimitiveKind, Source, Surface
 
 TreeKind = Literal["static", "rigid", "skinned", "morphed"]
 
@@ -65,9 +65,11 @@ class Tree:
     """A built tree: its source, its grid, and its regions with parents before children.
 
     kinds: of the primitives in its regions.
+    top: the surface at the first split, from which the coarser tiers are simplified; None for deforming meshes.
     """
 
     origin: TreeSource
     grid: Grid
     regions: tuple[Region, ...]
     kinds: tuple[PrimitiveKind, ...]
+    top: Surface | None = None

@@ -52,8 +52,10 @@ class Drawable:
             self.materials,
         )
 
-    def cut_out_uv(self, chosen: IntArray) -> FloatArray:
-        """The coordinates (k, 3, 2) of the chosen triangles in the alpha pictures of `cut_outs`."""
+    def cut_out_uv(self, chosen: IntArray, cut_outs: CutOuts) -> FloatArray:
+        """The coordinates (k, 3, 2) of the chosen triangles in the alpha pictures; none (0, 3, 2) without pictures."""
+        if (cut_outs.tables[:, 0] < 0).all():
+            return np.zeros((0, 3, 2))
         samplers = [m.pictures.get("baseColorTexture") for m in self.materials]
         scale = np.array([[1.0, 1.0] if s is None else s.scale for s in samplers])
         offset = np.array([[0.0, 0.0] if s is None else s.offset for s in samplers])

@@ -45,7 +45,8 @@ def rasterize(
 ) -> Fragments:
     """Draw triangles (m, 3) of projected points (n, 3) into a picture of the size of `behind` (h, w).
 
-    uv: (m, 3, 2). materials: (m,) rows of cut_outs.tables. two_sided: (m,) triangles whose back is visible.
+    uv: (m, 3, 2), read for triangles with an alpha picture only. materials: (m,) rows of cut_outs.tables.
+    two_sided: (m,) triangles whose back is visible.
     behind: nearness at and below which nothing is drawn.
     """
     height, width = behind.shape

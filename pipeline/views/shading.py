@@ -48,16 +48,10 @@ def rasterized(drawable: Drawable, points: FloatArray, chosen: IntArray, behind:
 
     points: the projected positions (n, 3). behind: nearness (h, w) at and below which nothing is drawn.
     """
-    two_sided = np.array([m.two_sided for m in drawable.materials])[drawable.material[chosen]]
-    return rasterize(
-        points,
-        drawable.triangles[chosen],
-        drawable.cut_out_uv(chosen),
-        drawable.material[chosen],
-        two_sided,
-        drawable.cut_outs(),
-        behind,
-    )
+    materials, cut_outs = drawable.material[chosen], drawable.cut_outs()
+    two_sided = np.array([m.two_sided for m in drawable.materials])[materials]
+    uv = drawable.cut_out_uv(chosen, cut_outs)
+    return rasterize(points, drawable.triangles[chosen], uv, materials, two_sided, cut_outs, behind)
 
 
 def _shade(

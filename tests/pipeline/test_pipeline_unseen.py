@@ -159,3 +159,14 @@ def test_errors_and_spheres_hold_for_all_descendants_of_changed_tiers(tmp_path: 
             assert region["error"] > child["error"]
             assert child["parent"] == tree["regions"].index(region)
             assert child["tier"] == region["tier"] + 1
+
+
+def test_one_connected_surface_gets_no_shell(tmp_path: Path) -> None:
+    maker = make.Maker()
+    positions, triangles = bumpy_sphere(1.0, 120, 0.3)
+    color = maker.material(pbrMetallicRoughness={"baseColorFactor": [0.8, 0.2, 0.1, 1]})
+    maker.node(mesh=maker.mesh(maker.primitive(positions.astype("<f4"), triangles, color)))
+    (tree,) = build_file(make.save(maker, tmp_path, "burr"), tmp_path / "build", Settings(base_triangles=64)).manifest[
+        "trees"
+    ]
+    assert [kind["material"] for kind in tree["primitives"]] == [0]
