@@ -58,7 +58,6 @@ class OpenRoom:
         self.connections: dict[int, Connection] = {}  # by pid
         self._policy = policy
         self._fanouts = [Fanout(room.poses, policy.full_up_to, policy.client_bps) for _ in range(2)]  # by half
-        self._moves: list[list[Frame]] = [[], []]  # by half: object moves still to be sent to it
         self._half_rate = False
         self._ticks = 0
         self._pending: deque[_PendingEffects] = deque()
@@ -113,7 +112,8 @@ class OpenRoom:
         fanout = self._fanouts[half]
         tick_ms = to_tick_ms(now)
         frames = fanout.tick(now, participants, self.room.tick_hz)
-        moves = self._take_moves(half, now, tick_ms)
+        moved = self.room.objects.tick(now, tick_ms, half)
+        moves = [] if moved is None else [Frame(BINARY, (moved,))]
         by_pid, shared = frames.by_pid, frames.shared
         bursts: dict[Frame | None, Burst] = {}
         keyframes: Burst | None = None
@@ -151,23 +151,12 @@ class OpenRoom:
         self.connections.clear()
         self.on_failure(self)
 
-    def _take_moves(self, half: int, now: float, tick_ms: int) -> list[Frame]:
-        """The frames of object moves since the previous tick of this half."""
-        moves = self.room.objects.tick(now, tick_ms)
-        if moves is not None:
-            frame = Frame(BINARY, (moves,))
-            for unsent in self._moves if self._half_rate else self._moves[:1]:
-                unsent.append(frame)
-        due, self._moves[half] = self._moves[half], []
-        return due
-
     def _keyframes(self, fanout: Fanout, now: float, tick_ms: int) -> Burst:
         moves = self.room.objects.keyframe(now, tick_ms)
         return Burst([fanout.keyframe(now)] if moves is None else [fanout.keyframe(now), Frame(BINARY, (moves,))])
 
     def _set_pace(self, half_rate: bool) -> None:
         self._half_rate = half_rate
-        self._moves = [[], []]
         self.room.tick_hz = self._policy.hz // 2 if half_rate else self._policy.hz
         for connection in self.connections.values():
             connection.needs_keyframe = True  # the fanout of its new half has not sent it everything

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..protocol.messages import (
@@ -39,6 +39,7 @@ from ..protocol.poses import unpack_point
 LEASE_S: Final = 5.0  # a holder sends at least five moves in this time
 EVENT_HISTORY: Final = 256  # events remembered for clients that return; about 40 KB of messages
 KEYFRAME_INTERVAL_S: Final = 1.0
+HALVES: Final = (0, 1)  # of a room at half the rate: each gets every second tick
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class _Object:
     lease_until: float = 0.0
     move: Move | None = None
     moved_at: float = 0.0
-    changed: bool = False  # since the last tick
+    unsent: set[int] = field(default_factory=set)  # halves of the room to which the last move is still to be sent
 
     @property
     def current_pose(self) -> Point:
@@ -84,7 +85,7 @@ class SharedObjects:
         self._held: dict[int, _Object] = {}
         self._unsaved: set[int] = set()  # ids of objects that were moved since `take_moved`
         self._events: deque[ObjectEvent] = deque(maxlen=EVENT_HISTORY)
-        self._keyframe_at = -math.inf
+        self._keyframe_at = dict.fromkeys(HALVES, -math.inf)
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -125,7 +126,7 @@ class SharedObjects:
             obj.moved_at = now
             if obj.move is None or obj.move.point != move.point or obj.move.flags != move.flags:
                 obj.move = move
-                obj.changed = True
+                obj.unsent.update(HALVES)
                 self._unsaved.add(obj.id)
 
     def expire(self, now: float) -> list[ObjectEvent]:
@@ -138,18 +139,19 @@ class SharedObjects:
         held = [obj for obj in self._held.values() if obj.owner == pid]
         return [self._release(obj, obj.current_pose, Cause.LEFT) for obj in held]
 
-    def tick(self, now: float, tick_ms: int) -> bytes | None:
-        """The frame of this tick: objects moved since the last tick, and once per second all held objects.
+    def tick(self, now: float, tick_ms: int, half: int = 0) -> bytes | None:
+        """The frame of this tick for one half of the room: objects moved since its last tick, and once per second all
+        held objects. `half` is 0 for a room that is not halved.
 
         None if there are none.
         """
-        if now - self._keyframe_at >= KEYFRAME_INTERVAL_S:
-            self._keyframe_at = now
+        if now - self._keyframe_at[half] >= KEYFRAME_INTERVAL_S:
+            self._keyframe_at[half] = now
             frame = self.keyframe(now, tick_ms)
         else:
-            frame = _frame([obj for obj in self._held.values() if obj.changed], now, tick_ms)
+            frame = _frame([obj for obj in self._held.values() if half in obj.unsent], now, tick_ms)
         for obj in self._held.values():
-            obj.changed = False
+            obj.unsent.discard(half)
         return frame
 
     def keyframe(self, now: float, tick_ms: int) -> bytes | None:
@@ -201,14 +203,15 @@ class SharedObjects:
         obj.owner = pid
         obj.epoch += 1
         obj.lease_until = now + self._lease_s
-        obj.changed = obj.move is not None  # taken from its holder: the last move is sent again, with the new epoch
+        if obj.move is not None:  # taken from its holder: the last move is sent again, with the new epoch
+            obj.unsent.update(HALVES)
         self._held[obj.id] = obj
         return self._record(Grabbed(self.rev + 1, obj.id, pid, obj.epoch, round(self._lease_s * 1000.0)))
 
     def _release(self, obj: _Object, pose: Point, cause: Cause) -> ObjectEvent:
         obj.pose, obj.move = pose, None
         obj.owner = None
-        obj.changed = False
+        obj.unsent.clear()
         del self._held[obj.id]
         self._unsaved.discard(obj.id)
         return self._record(Released(self.rev + 1, obj.id, obj.epoch, pose, cause))

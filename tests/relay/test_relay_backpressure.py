@@ -14,7 +14,8 @@ from streamxr.relay.fast_path import EXTENSION
 from streamxr.relay.frames import Burst, Frame
 from streamxr.relay.metrics import Counts
 from streamxr.relay.open_room import OpenRoom
-from streamxr.relay.protocol.messages import CloseCode, Hello
+from streamxr.relay.protocol.messages import CloseCode, Grab, Hello, Point, Spawn
+from streamxr.relay.protocol.moves import OBJECT_MOVES, Move, Moves
 from streamxr.relay.rooms.pace import TickPolicy
 from streamxr.relay.rooms.room import Room
 from streamxr.relay.settings import RelaySettings
@@ -327,3 +328,35 @@ def test_a_client_that_stops_acknowledging_is_evicted_after_10_s(with_a_connecti
         assert connection.counts.closes[CloseCode.SLOW] == 1
 
     with_a_connection(scenario)
+
+
+@pytest.mark.parametrize("guests", [1, 2], ids=["odd pid", "even pid"])
+def test_at_half_the_rate_a_dragged_object_does_not_freeze(guests: int) -> None:
+    """The client acknowledges each frame of moves by its own `tick_ms`; there are no other frames to acknowledge."""
+
+    async def play() -> int:
+        room = Room(RelaySettings().limits, 60)
+        holder = join(room, "Ada")
+        for number in range(1, guests):
+            join(room, f"Guest {number}")
+        open_room = OpenRoom("hall", room, TickPolicy(hz=60, fast_up_to=0), labelled=True)
+        connection = MemoryConnection(open_room, fast_path=True)
+        running = await connection.start()
+        room.handle(holder, Spawn(1, "duck", Point((0, 0, 0), (0, 0, 0, 1)), 1.0), 0.0)
+        room.handle(holder, Grab(1), 0.0)
+        received = 0
+        for step in range(1, 181):
+            now = step / 60
+            if step % 2:  # as fast as the room's rate allows, and always before a tick of the same half
+                room.handle(holder, Moves(0, (Move(1, 1, 0, 0, bytes([step % 256]) * 10),)), now)
+            before = len(connection.network.sent)
+            await connection.tick(now)
+            frames = [frame for kind, frame in connection.network.sent[before:] if kind == "tick"]
+            for frame in frames:
+                received += frame[0] == OBJECT_MOVES
+                await connection.send(encode_ack(int.from_bytes(frame[4:8], "little")))
+        connection.ended.set()
+        await running
+        return received
+
+    assert asyncio.run(play()) >= 85, "of 90 ticks in three seconds"
