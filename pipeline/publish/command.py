@@ -20,7 +20,7 @@ EXAMPLES = """
 \b
 Examples:
   streamxr publish s3://bucket/gallery                     publish build/ below this prefix
-  streamxr publish s3://bucket build --profile studio      another folder of credentials
+  streamxr publish s3://bucket build --profile studio      with credentials of a profile
   streamxr publish s3://bucket --endpoint-url https://s3.example.org
   streamxr publish file:///srv/www/gallery                 into the folder of a web server
   streamxr publish s3://bucket --diff                      the models that would change

@@ -19,6 +19,7 @@ from .store import PLAIN, Object
 if TYPE_CHECKING:
     from ..gltf.document import Json
 
+INDEX = "index.html"
 COMPRESSED_SUFFIXES = tuple(suffix for _, suffix in ENCODINGS)
 # Files that shrink; geometry and pictures are compressed in themselves.
 COMPRESSIBLE = (".html", ".js", ".json", ".css", ".svg", ".ts", ".wasm", ".map", ".txt")
@@ -69,7 +70,7 @@ class LocalBundle:
 
         compressed_beside: whether to list `name.br` and `name.gz` too.
         """
-        page = self.root / "index.html"
+        page = self.root / INDEX
         paths = [*sorted(p for p in (self.root / "viewer").rglob("*") if p.is_file()), page] if page.is_file() else []
         keys = [path.relative_to(self.root).as_posix() for path in paths]
         chosen = [key for key in keys if compressed_beside or not key.endswith(COMPRESSED_SUFFIXES)]

@@ -75,7 +75,7 @@ def make_plan(
         changed = current.encoding != encoding
         return Plan(current, AssetChanges(), (), (), changed_page, page, page_list, changed, {})
     assets = local.assets()
-    before = catalogue_assets(published, f"{store.place}/{CATALOGUE}") if current else {}
+    before = _published_assets(published, f"{store.place}/{CATALOGUE}", repair=repair) if current else {}
     to_send, changes = _compare_assets(assets, {} if repair else before, before)
     held = _files_of_published(store, [before[name] for name in changes.changed], jobs) if not repair else set()
     files: dict[str, File] = {}
@@ -101,6 +101,16 @@ def make_plan(
         catalogue_changed,
         listed,
     )
+
+
+def _published_assets(catalogue: bytes, place: str, *, repair: bool) -> dict[str, Json]:
+    """The entries of the published catalogue; none of a damaged one if it is to be repaired."""
+    try:
+        return catalogue_assets(catalogue, place)
+    except PublishError as error:
+        if repair:
+            return {}
+        raise PublishError(error.problem, place=error.place, remedy="publish with --repair to replace it") from None
 
 
 def _compare_assets(

@@ -14,7 +14,7 @@ from ..bundle.headers import is_immutable
 from ..jobs.interrupts import interrupts_held
 from .errors import ConflictError, OtherBytesError
 from .history import keep
-from .local import File, LocalBundle
+from .local import INDEX, File, LocalBundle
 from .page import PAGE_LIST, write_page_list
 from .plan import Plan
 from .store import Object, Store, Stored
@@ -77,10 +77,9 @@ class Uploader:
         """Send chunks, then the scripts that name them, then the page that names these."""
         keys = sorted(plan.page)
         self._in_parallel(lambda key: self._send(key, None), (key for key in keys if is_immutable(key)))
-        for key in sorted((key for key in keys if not is_immutable(key)), key=lambda key: (key == "index.html", key)):
-            file = self._local.object(key, self._encoding)
-            self._store.replace(file)
-            self._done(len(file.body))
+        self._in_parallel(self._replace, (key for key in keys if not is_immutable(key) and key != INDEX))
+        if INDEX in keys:
+            self._replace(INDEX)
         # Of two publishers of different pages, one is told here. Whatever files of both are there now, each names only
         # chunks that are there too.
         if not write_page_list(self._store, plan.local_page, self._encoding, plan.page_list):
@@ -94,6 +93,11 @@ class Uploader:
             swapped = self._store.swap(file, plan.current)
         if not swapped:
             raise ConflictError(f"{self._store.place}/{CATALOGUE}")
+
+    def _replace(self, key: str) -> None:
+        file = self._local.object(key, self._encoding)
+        self._store.replace(file)
+        self._done(len(file.body))
 
     def _send(self, key: str, listed: Stored | None) -> None:
         file = self._local.object(key, self._encoding)

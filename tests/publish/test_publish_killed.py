@@ -60,16 +60,18 @@ def kill_publishers(root: Path, server: S3Server, store: S3Store, kills: int, se
     started = time.monotonic()
     finish(make_bundle(root / "1", {"asset1": 1}, files=FILES), server)
     whole_s = time.monotonic() - started
+    hits = 0
     with Reader(store) as reader:
         for number in range(2, kills + 2):
             bundle = make_bundle(root / str(number), {f"asset{number}": 1}, files=FILES)
             process = start(bundle, server)
             time.sleep(moments.uniform(0.2, 1.0) * whole_s)
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            hits += process.wait() == -signal.SIGKILL
             finish(bundle, server)
             published = read_whole(lambda key: read_from(store, key))
             assert list(published) == [f"asset{number}"]
+    assert hits > 0  # others had ended before
     return reader
 
 

@@ -183,3 +183,11 @@ def test_bundles_under_two_prefixes_do_not_meet(bundle: Path, server: S3Server, 
     publish(make_bundle(bundle, {"lamp": 1}), other)
     assert sorted(read_whole(lambda key: read_from(store, key))) == ["chair", "table"]
     assert sorted(read_whole(lambda key: read_from(other, key))) == ["lamp"]
+
+
+def test_a_damaged_catalogue_is_named_and_replaced_by_repair(bundle: Path, store: S3Store, client: Any) -> None:
+    client.put_object(Bucket="gallery", Key="show/bundle.json", Body=b"{broken")
+    with pytest.raises(PublishError, match=r"bundle.json: is not JSON.*\(publish with --repair to replace it\)"):
+        publish(bundle, store)
+    publish(bundle, store, repair=True)
+    read_whole(lambda key: read_from(store, key))
