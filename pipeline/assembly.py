@@ -9,7 +9,7 @@ from functools import partial
 import jsonschema  # noqa: F401 loaded now, while pictures are encoded, and not when the manifest is checked
 
 from . import version
-from .asset_pictures import Pictures
+from .asset_pictures import Pictures, with_palettes
 from .asset_report import AssetReport, report_rows
 from .bundle.animations import animation_glb, reaches
 from .bundle.base_fit import FittedBase, fit_base
@@ -57,6 +57,7 @@ def assemble(
     scene, notes = _read_scene(merged, settings, clean=clean)
     if isinstance(pictures, ModelError):
         raise pictures
+    pictures = with_palettes(pictures, merged.palettes, settings)
     notes += pictures.notes
     trees = _build_trees(document, scene, settings, start_tasks)
     document, trees, pyramids, of_texture = _with_best_coarse_tiers(document, scene, trees, pictures, settings, notes)

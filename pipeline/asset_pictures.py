@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from .gltf.document import Document
 from .gltf.texture_uses import read_texture_uses
@@ -12,6 +13,9 @@ from .pictures import ktx2
 from .pictures.codec import picture_size
 from .pictures.levels import LevelsTask, Pyramid, build_levels, too_large_for_ktx2
 from .settings import Role, Settings
+
+if TYPE_CHECKING:
+    from .trees.palettes import PalettePicture
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,15 @@ def begin_pictures(document: Document, settings: Settings, start_tasks: StartTas
         return [Pyramid(p.name, p.role, c + f) for p, c, f in zip(uses.pictures, coarse, fine, strict=True)]
 
     return Pictures(uses.of_texture, pyramids, tuple(notes))
+
+
+def with_palettes(pictures: Pictures, palettes: Sequence[PalettePicture], settings: Settings) -> Pictures:
+    """The pictures, and those of merged materials after them."""
+    if not palettes:
+        return pictures
+    from .trees.palettes import palette_pyramid  # here, since most models need none
+
+    own = [palette_pyramid(palette, settings) for palette in palettes]
+    before = len(set(pictures.of_texture.values()))
+    of_texture = {(palette.texture, palette.role): before + k for k, palette in enumerate(palettes)}
+    return replace(pictures, of_texture=pictures.of_texture | of_texture, pyramids=lambda: [*pictures.pyramids(), *own])

@@ -132,10 +132,15 @@ class AccessorWriter:
                 accessor["bufferView"] = self.add_view(values.tobytes())
         if bounds:
             # By column: NumPy takes twenty times as long to reduce rows of so few columns.
-            accessor["min"] = [float(column.min()) for column in values.T]
-            accessor["max"] = [float(column.max()) for column in values.T]
+            accessor["min"] = [_shortest(column.min()) for column in values.T]
+            accessor["max"] = [_shortest(column.max()) for column in values.T]
         self.accessors.append(accessor)
         return len(self.accessors) - 1
+
+
+def _shortest(value: Any) -> float:
+    """A component with the fewest digits that give the same float32."""
+    return float(str(value)) if isinstance(value, np.float32) else float(value)
 
 
 def _view(document: Document, index: Any, place: str) -> tuple[memoryview, int | None]:

@@ -14,13 +14,16 @@ from ..settings import Settings
 from .accessors import COMPONENTS, FLOAT, UNSIGNED_BYTE, UNSIGNED_SHORT
 
 POSITION, NORMAL, COLOR, TEX_COORD = 0, 1, 2, 3  # Draco's GeometryAttribute::Type
-# Attributes with a type of their own in a stream: (name, Draco type, component type).
+# Attributes with a type of their own in a stream: (name, Draco type, component type). DracoPy quantises floats of these
+# types only, so that tangents, where a material needs them, have that of texture coordinates.
 TYPED = (
     ("POSITION", POSITION, FLOAT),
     ("NORMAL", NORMAL, FLOAT),
     ("COLOR_0", COLOR, UNSIGNED_BYTE),
+    ("TANGENT", TEX_COORD, FLOAT),
     ("TEXCOORD_0", TEX_COORD, FLOAT),
 )
+TANGENT_BITS = 10  # a step of a tenth of a degree
 MIN_POSITION_BITS, MAX_POSITION_BITS = 10, 20
 MIN_UV_BITS = 8
 # Enough for a picture of 4,096 texels repeated 64 times. More bits would overflow the 64-bit integers of Draco's
@@ -181,7 +184,9 @@ def _draco_arguments(
             continue
         if name == "NORMAL":
             options |= {"normals": values, "normal_quantization_bits": settings.normal_bits}
-        elif name == "TEXCOORD_0":
+        elif name == "TANGENT":
+            options |= {"tex_coord": values, "tex_coord_quantization_bits": TANGENT_BITS}
+        elif name == "TEXCOORD_0" and "TANGENT" not in attributes:
             bits = uv_bits(values, texels) if texels else settings.uv_bits
             options |= {"tex_coord": values, "tex_coord_quantization_bits": bits}
         elif name == "COLOR_0" and not deep_colors:

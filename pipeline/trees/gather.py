@@ -50,7 +50,8 @@ def gather_primitive(
 ) -> None:
     """Append a triangle primitive in the space of its mesh.
 
-    merged: its material if that is replaced by another one. Its vertices have no texture coordinates then.
+    merged: its material if that is replaced by another one. Its vertices have no texture coordinates then but those of
+        a palette.
 
     Raises ModelError if its accessors are broken.
     """
@@ -64,6 +65,8 @@ def gather_primitive(
     if merged is not None and merged.color is not None:
         own = np.clip(kept["COLOR_0"][:, :3], 0, 1) if "COLOR_0" in kept else np.ones((len(positions), 3))
         kept["COLOR_0"] = own * np.array(merged.color)
+    if merged is not None and merged.uv is not None:
+        kept["TEXCOORD_0"] = np.tile(merged.uv, (len(positions), 1))
     kind = primitive_kind(document, primitive, {"POSITION": positions, **kept})
     if merged is not None:
         kind = replace(kind, merged=merged.index, deep_colors="COLOR_0" in kept)

@@ -87,9 +87,10 @@ def finish_region(task: FinishTask) -> FinishedRegion:
 def metres_per_uv(surface: Surface, kinds: Sequence[PrimitiveKind]) -> float | None:
     """The length on the surface of one unit of texture coordinates, after KHR_texture_transform.
 
-    It is the square root of surface area over texture area, both summed over all textured triangles; None without.
+    It is the square root of surface area over texture area, both summed over all textured triangles but those of merged
+    materials; None without.
     """
-    textured = np.isin(surface.kinds, [i for i, k in enumerate(kinds) if k.textured])
+    textured = np.isin(surface.kinds, [i for i, k in enumerate(kinds) if k.textured and k.merged is None])
     _, area = face_normals(surface.positions, surface.triangles[textured])
     uv = surface.uv[textured]
     u, v = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]

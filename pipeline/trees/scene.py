@@ -24,6 +24,10 @@ MAX_COPIED_TRIANGLES = 4096
 # meshes.
 SMALL_MESH = 512
 COPIED_SHARE = 0.25
+# If more nodes than this would be left, more such meshes are copied, the smallest first, with at most so many triangles:
+# a node takes more bytes than a copy of a small mesh, and they are those of the base.
+MANY_NODES = 256
+MAX_COPIES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,15 @@ def _meshes_to_copy(document: Document, users: dict[int, tuple[int, ...]], addre
         elif triangles[mesh] <= SMALL_MESH and count <= left:
             copied.add(mesh)
             left -= count
+    nodes = sum(len(users[mesh]) for mesh in candidates if mesh not in copied)
+    room = MAX_COPIES
+    for mesh in sorted(set(candidates) - copied, key=lambda mesh: (triangles[mesh], mesh)):
+        count = triangles[mesh] * (len(users[mesh]) - 1)
+        if nodes <= MANY_NODES or triangles[mesh] > SMALL_MESH or count > room:
+            break
+        copied.add(mesh)
+        nodes -= len(users[mesh])
+        room -= count
     return frozenset(copied)
 
 

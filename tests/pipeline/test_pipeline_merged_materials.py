@@ -1,4 +1,4 @@
-"""Materials that differ in colour only become one, with colours of vertices."""
+"""Materials that differ in factors only become one, with colours of vertices and a palette."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from streamxr.pipeline.settings import Settings
 from streamxr.pipeline.trees.merged_materials import MANY, NAME, STEPS, MergedMaterials, merge_materials
 from streamxr.pipeline.trees.scene import read_scene
 from streamxr.pipeline.views.drawable import drawable_source
-from streamxr.pipeline.views.materials import PLAIN
+from streamxr.pipeline.views.materials import PLAIN, flat_materials
 
 Build = Callable[..., Built]
 BOXES, SIDE = 2000, 13
@@ -323,17 +323,58 @@ def test_materials_that_differ_in_emission_or_shine_are_groups(tmp_path: Path) -
     assert len({m["name"] for m in materials}) == 4
 
 
-def test_shine_is_rounded_if_there_are_too_many_groups(tmp_path: Path) -> None:
+def test_many_combinations_of_shine_and_emission_are_texels_of_a_palette(tmp_path: Path) -> None:
+    maker = boxes(400)
+    rng = np.random.default_rng(8)
+    factors = rng.random((400, 5))
+    factors[:200, 2:] = 0
+    for material, (metal, rough, *light) in zip(maker.json["materials"], factors.tolist(), strict=True):
+        material["pbrMetallicRoughness"] |= {"metallicFactor": metal, "roughnessFactor": rough}
+        material["emissiveFactor"] = light
+    merged = merged_of(maker, tmp_path)
+    (tree,) = read_scene(merged.document, "", merged.primitives).trees
+    (material,) = flat_materials(merged.document, [0])
+    uv = tree.source.surface.uv[np.unique(tree.source.surface.kinds, return_index=True)[1], 0]
+    shown = material.at(uv)
+    order = [kind.merged for kind in tree.kinds]
+    assert shown.surface[:, [2, 1]] == pytest.approx(factors[order, :2], abs=0.51 / 255)
+    assert 255 * encode_srgb(shown.emission) == pytest.approx(255 * encode_srgb(factors[order, 2:]), abs=0.51)
+
+
+def test_a_palette_is_one_level_without_a_filter(build: Build) -> None:
+    maker = boxes(500)
+    for number, material in enumerate(maker.json["materials"]):
+        material["pbrMetallicRoughness"]["roughnessFactor"] = number / 500
+    built = build(maker)
+    document, _ = built.base
+    (picture,) = built.manifest["textures"]
+    assert [level["uri"] for level in picture["levels"]] == [None]
+    (sampler,) = document["samplers"]
+    assert (sampler["magFilter"], sampler["minFilter"]) == (9728, 9728)
+    assert built.manifest["trees"][0]["regions"][-1]["metresPerUv"] is None
+
+
+def test_equal_extensions_are_kept_and_different_ones_are_groups(tmp_path: Path) -> None:
+    maker = boxes(MANY)
+    for number, material in enumerate(maker.json["materials"]):
+        material["extensions"] = {"KHR_materials_ior": {"ior": [1.3, 1.5][number % 2]}}
+    materials = merged_of(maker, tmp_path).document.json["materials"]
+    assert [m["extensions"]["KHR_materials_ior"]["ior"] for m in materials] == [1.3, 1.5]
+
+
+def test_factors_of_extensions_are_rounded_if_there_are_too_many_groups(tmp_path: Path) -> None:
     maker = boxes(400)
     for number, material in enumerate(maker.json["materials"]):
-        material["pbrMetallicRoughness"]["roughnessFactor"] = number // 2 / 200
+        coat = {"clearcoatFactor": number / 400, "clearcoatRoughnessFactor": 0.25}
+        material["extensions"] = {"KHR_materials_clearcoat": coat}
     merged = merged_of(maker, tmp_path)
     assert len(merged.document.json["materials"]) == STEPS + 1
     assert any("rounded" in note for note in merged.notes)
     for (mesh, _), was in merged.primitives.items():
         now = merged.document.json["materials"][merged.document.json["meshes"][mesh]["primitives"][0]["material"]]
-        before = maker.json["materials"][was.index]["pbrMetallicRoughness"]["roughnessFactor"]
-        assert abs(now["pbrMetallicRoughness"]["roughnessFactor"] - before) <= 0.5 / STEPS
+        coat = now["extensions"]["KHR_materials_clearcoat"]
+        assert abs(coat["clearcoatFactor"] - was.index / 400) <= 0.5 / STEPS
+        assert coat["clearcoatRoughnessFactor"] == 0.25
 
 
 def test_equal_materials_become_one_without_colours(tmp_path: Path) -> None:

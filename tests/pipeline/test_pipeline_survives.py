@@ -75,8 +75,8 @@ def test_tangents_are_kept_if_a_material_needs_them_and_has_no_normal_map(build:
     decoded = DracoPy.decode(draco_stream(document, chunk, primitive))
     key = primitive["extensions"]["KHR_draco_mesh_compression"]["attributes"]["TANGENT"]
     kept = np.asarray(decoded.get_attribute_by_unique_id(key)["data"]).reshape(-1, 4)
-    assert set(kept[:, 3].tolist()) == {-1.0 if mirrored else 1.0}
-    assert np.abs(np.linalg.norm(kept[:, :3], axis=1) - 1).max() < 1e-5
+    assert set(np.round(kept[:, 3], 5).tolist()) == {-1.0 if mirrored else 1.0}
+    assert np.abs(np.linalg.norm(kept[:, :3], axis=1) - 1).max() < 0.003
     points = np.asarray(decoded.points)
     expected = np.stack([points[:, 2], 0 * points[:, 0], -points[:, 0]], axis=1) * (-1 if mirrored else 1)
     away = np.linalg.norm(expected, axis=1) > 0.3  # from the poles, where the direction is undefined
