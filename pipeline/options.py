@@ -166,7 +166,7 @@ _SETTINGS = (
         "keep_materials",
         is_flag=True,
         show_default=False,
-        help="Keep materials that differ in colour only. From 16 on they become one, with colours of vertices.",
+        help="Keep materials that differ in factors only. From 16 on they become one, with colours of vertices.",
     ),
     _setting(
         "walk_in",

@@ -21,7 +21,7 @@ class Settings:
         diagonal ("0.1%").
     finest_error: tiers finer than the first one within this error are left out; as coarsest_error.
     keep_nodes: patterns of node names, one per line, in the syntax of fnmatch; nodes that match stay addressable.
-    keep_materials: whether materials that differ in colour only stay separate.
+    keep_materials: whether materials that differ in factors only stay separate.
     walk_in: whether people can stand inside, so that coarse tiers keep what is not seen from outside; None to find out.
     unit, up: the unit and the up axis of formats that define none (OBJ, PLY, STL, OFF).
     clean: whether to repair the geometry; None to repair scans only (PLY, STL).

@@ -191,14 +191,15 @@ def _used_and_kept(json: Json, keep_nodes: str) -> tuple[set[int], set[int]]:
 
 
 def _groups(looks: Mapping[int, _Look]) -> list[_Group]:
-    """The materials that become one each. Those that differ in shine stay apart while they have few."""
+    """The materials that become one each. Those that differ in shine stay apart while there are few of them."""
     of_rest: dict[str, dict[Shine, list[int]]] = {}
     for index, look in looks.items():
         of_rest.setdefault(look.rest, {}).setdefault(look.shine, []).append(index)
+    few = sum(map(len, of_rest.values())) <= FEW_SHINES
     groups = []
     for rest, of_shine in of_rest.items():
         members = tuple(sorted(index for each in of_shine.values() for index in each))
-        if len(of_shine) > FEW_SHINES and palette_of([looks[m].shine for m in members]) is not None:
+        if not few and len(of_shine) > 1 and palette_of([looks[m].shine for m in members]) is not None:
             groups.append(_Group(rest, members, None))
         else:
             groups += [_Group(rest, tuple(each), shine) for shine, each in of_shine.items() if len(each) > 1]

@@ -24,8 +24,8 @@ MAX_COPIED_TRIANGLES = 4096
 # meshes.
 SMALL_MESH = 512
 COPIED_SHARE = 0.25
-# If more nodes than this would be left, more such meshes are copied, the smallest first, with at most so many triangles:
-# a node takes more bytes than a copy of a small mesh, and they are those of the base.
+# If more nodes than this would be left, more such meshes are copied, the smallest first, up to so many triangles: a
+# copy of a small mesh takes about the bytes of a node, but not in the base.
 MANY_NODES = 256
 MAX_COPIES = 1 << 20
 

@@ -1,0 +1,68 @@
+"""Whole kinds of models with many parts: their bases are small, have few draw calls, and look like the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gltf_maker as make
+import parts_maker as parts
+import pytest
+from builds import Built, build_file
+from model_views import look
+from streamxr.pipeline.settings import Settings
+
+BASE_BYTES = Settings().base_bytes
+MODELS = {
+    "bricks": lambda: parts.repeated_cubes(600),
+    "color": lambda: parts.painted_tiles(200),
+    "shine": lambda: parts.painted_tiles(200, differ="shine"),
+    "coat": lambda: parts.painted_tiles(200, differ="coat"),
+    "shiny balls": lambda: parts.shiny_balls(36, rings=10, sectors=20),
+    "brushed balls": lambda: parts.brushed_balls(25, rings=10, sectors=20),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of many parts, and its bundle."""
+
+    name: str
+    path: Path
+    built: Built
+
+    @property
+    def primitives(self) -> int:
+        """Those that the base draws: draw calls."""
+        document, _ = self.built.base
+        meshes = [node["mesh"] for node in document["nodes"] if "mesh" in node]
+        return sum(len(document["meshes"][mesh]["primitives"]) for mesh in meshes)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder = tmp_path_factory.mktemp("many")
+    path = make.save(MODELS[request.param](), folder, "model")
+    return Model(request.param, path, build_file(path, folder / "build"))
+
+
+def test_the_base_is_within_its_limit(model: Model) -> None:
+    assert model.built.manifest["base"]["bytes"] <= BASE_BYTES
+    assert not any("over its limit" in note for note in model.built.report.notes)
+
+
+MOST_PRIMITIVES = {"bricks": 1, "color": 2, "shine": 2, "coat": 34, "shiny balls": 2, "brushed balls": 25}
+
+
+def test_the_base_has_few_draw_calls(model: Model) -> None:
+    assert model.primitives <= MOST_PRIMITIVES[model.name]
+
+
+LEAST_OVERLAP = {"bricks": 0.7, "color": 0.95, "shine": 0.95, "coat": 0.95, "shiny balls": 0.95, "brushed balls": 0.95}
+MOST_COLOR = {"bricks": 13.0, "color": 16.0, "shine": 16.0, "coat": 24.0, "shiny balls": 4.0, "brushed balls": 2.0}
+
+
+def test_the_base_looks_like_the_model(model: Model) -> None:
+    found = look(model.path, model.built)
+    assert found.overlap >= LEAST_OVERLAP[model.name]
+    assert found.color <= MOST_COLOR[model.name]
