@@ -46,14 +46,17 @@ SIXTEENTHS: FloatArray = (
 NO_POSITIONS: FloatArray = np.zeros((0, 3))
 
 
-def simplify(surface: Surface, target: int, locked: FloatArray = NO_POSITIONS, *, every_kind: bool = False) -> Surface:
+def simplify(
+    surface: Surface, target: int, locked: FloatArray = NO_POSITIONS, *, groups: IntArray | None = None
+) -> Surface:
     """Reduce `surface` to about `target` triangles.
 
     locked: (k, 3) positions of vertices that stay where they are, and so do the edges between them (the border of a
         region). Open edges are not locked, only weighted.
     Lines between primitive kinds stay exact if any vertex is locked, or if the target leaves room for them; otherwise
     they move a little. Kinds that a collapse removes get a few triangles back, the largest ones first, within
-    LOST_SHARE of the target or MIN_LOST kinds; with every_kind, all of them do.
+    LOST_SHARE of the target or MIN_LOST kinds; so does the
+    largest kind of each group that has no triangle left. groups: the group (k,) of each kind.
     """
     if len(surface.triangles) <= target:
         return surface
@@ -64,19 +67,28 @@ def simplify(surface: Surface, target: int, locked: FloatArray = NO_POSITIONS, *
     if len(locked) or len(lines) <= LINE_SHARE * target:
         locked = np.concatenate([locked, lines])
     result = _reduce(surface, target, locked)
-    most = None if every_kind else max(MIN_LOST, int(LOST_SHARE * target / MIN_TRIANGLES))
-    lost = [part(whole, whole.kinds == kind) for kind in _lost_kinds(whole, result, most)]
+    most = max(MIN_LOST, int(LOST_SHARE * target / MIN_TRIANGLES))
+    lost = [part(whole, whole.kinds == kind) for kind in _lost_kinds(whole, result, most, groups)]
     return merge([result, *(_collapse_once(s, MIN_TRIANGLES, NO_POSITIONS) or s for s in lost)]) if lost else result
 
 
-def _lost_kinds(whole: Surface, result: Surface, most: int | None) -> IntArray:
-    """The kinds that a result lacks, in order; at most the `most` with the largest areas."""
+def _lost_kinds(whole: Surface, result: Surface, most: int, groups: IntArray | None) -> IntArray:
+    """The kinds that a result lacks, in order: the `most` with the largest areas, and the largest one of each group
+    that is lost as a whole."""
     lost: IntArray = np.setdiff1d(whole.kinds, result.kinds)
-    if most is None or len(lost) <= most:
+    if len(lost) <= most:
         return lost
     _, area = face_normals(whole.positions, whole.triangles)
     areas = np.bincount(whole.kinds, area)[lost]
-    return np.sort(lost[np.argsort(-areas, kind="stable")[:most]])
+    by_area = lost[np.argsort(-areas, kind="stable")]
+    chosen = set(by_area[:most].tolist())
+    if groups is not None:
+        shown = {int(groups[kind]) for kind in [*np.unique(result.kinds).tolist(), *chosen]}
+        for kind in by_area.tolist():
+            if int(groups[kind]) not in shown:
+                shown.add(int(groups[kind]))
+                chosen.add(kind)
+    return np.array(sorted(chosen), np.int64)
 
 
 def stray_share(source: Surface, tier: Surface) -> float:

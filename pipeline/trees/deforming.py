@@ -20,7 +20,7 @@ from ..jobs.tasks import StartTasks
 from ..mesh.attributes import transfer
 from ..mesh.closest import ClosestPoints, weights_within
 from ..mesh.geometric_error import GeometricError
-from ..mesh.surface import Surface
+from ..mesh.surface import PrimitiveKind, Surface
 from ..mesh.weld import weld_corners
 from ..settings import Settings
 from .posed_error import PosedSurface, motion_sphere, posed_error
@@ -60,7 +60,7 @@ def build_deforming(
     Errors and spheres hold for every pose of every animation. They are in the asset's space for a skinned mesh, and in
     the mesh's own for a morphed one.
     """
-    primitives, place = read_rest_primitives(document, mesh, settings)
+    primitives, place = read_rest_primitives(document, mesh, settings, scene.merged)
     poses = [read_mesh_poses(document, node, scene.motion, place) for node in mesh.nodes]
     if mesh.kind == "morphed":
         poses = [replace(p, matrices=np.eye(4)[None, None]) for p in poses]
@@ -75,13 +75,32 @@ def build_deforming(
     count = len(surface.triangles)
     root_triangles = min(base_triangles, _affordable_triangles(primitives, count, settings.base_bytes))
     _, chain_targets = plan_tiers(count, root_triangles, replace(settings, depth=0))
-    surfaces = [None, *chain(surface, chain_targets, every_kind=True)]  # the largest first, since it takes longest
+    stored, group_of = _stored_kinds(kinds)
+    surfaces = [None, *chain(surface, chain_targets, groups=group_of)]  # the largest first, since it takes longest
     tasks = [_TierTask(s, rig, origin, poses, grid, settings) for s in surfaces]
     tiers = start_tasks("tiers", finish_tier, tasks).results()[::-1]
     kept = worthwhile_tiers([_summary(tier) for tier in tiers], *error_limits(origin, settings))
     tiers = [tiers[i] for i in kept]
     sphere = motion_sphere([*(tier.vertices for tier in tiers), rig.vertices], poses)
-    return Tree(origin, grid, _linked(tiers, sphere), kinds)
+    return Tree(origin, grid, _linked(tiers, sphere), stored)
+
+
+def _stored_kinds(kinds: Sequence[PrimitiveKind]) -> tuple[tuple[PrimitiveKind, ...], IntArray]:
+    """The kinds of primitives in files, and the place (n,) of each of `kinds` among them; merged ones are joined."""
+    stored: list[PrimitiveKind] = []
+    place_of: dict[PrimitiveKind, int] = {}
+    places = []
+    for kind in kinds:
+        joined = replace(kind, merged=None)
+        if kind.merged is None or joined not in place_of:
+            stored.append(joined)
+            place = len(stored) - 1
+        else:
+            place = place_of[joined]
+        if kind.merged is not None:
+            place_of[joined] = place
+        places.append(place)
+    return tuple(stored), np.array(places, np.int64)
 
 
 @dataclass(frozen=True)
@@ -100,12 +119,13 @@ def finish_tier(task: _TierTask) -> _Tier:
     """Transfer the attributes, encode the primitives, and measure the error of the decoded tier."""
     rig, origin, grid = task.rig, task.origin, task.grid
     if task.surface is None:
-        primitives = [
-            (index, _encoded(p, quantise_skin(p.attributes), p.triangles, p.targets, task))
+        parts = [
+            (index, _Part(quantise_skin(p.attributes), p.triangles, p.targets))
             for index, p in enumerate(rig.primitives)
         ]
     else:
-        primitives = _rigged(task.surface, task)
+        parts = _rigged(task.surface, task)
+    primitives = _encoded(parts, task)
     decoded = _decoded(primitives)
     error = posed_error(PosedSurface(rig.vertices, rig.corners), decoded, task.poses, grid.step)
     first_pose = rig.vertices.posed(task.poses[0], 0)
@@ -113,8 +133,17 @@ def finish_tier(task: _TierTask) -> _Tier:
     return _Tier(tuple(primitives), decoded.vertices, error, metres_per_uv(posed_source, origin.kinds))
 
 
-def _rigged(surface: Surface, task: _TierTask) -> list[tuple[int, EncodedPrimitive]]:
-    """The primitives of a simplified surface, with weights and morph targets interpolated on the source."""
+@dataclass(frozen=True)
+class _Part:
+    """The vertices and triangles of a tier that one primitive of the source has: as in a RestPrimitive."""
+
+    attributes: dict[str, AnyArray]
+    triangles: IntArray
+    targets: Sequence[dict[str, AnyArray]]
+
+
+def _rigged(surface: Surface, task: _TierTask) -> list[tuple[int, _Part]]:
+    """The parts of a simplified surface, with weights and morph targets interpolated on the source."""
     rig, origin, grid = task.rig, task.origin, task.grid
     source = origin.source
     on_source = ClosestPoints(source.surface.positions, source.surface.triangles)
@@ -124,7 +153,7 @@ def _rigged(surface: Surface, task: _TierTask) -> list[tuple[int, EncodedPrimiti
     shares = weights_within(nearest.points, rig.vertices.positions, rig.corners, nearest.triangles)
     low = np.array(grid.origin)
     positions = np.clip(surface.positions, low, low + grid.range)
-    primitives = []
+    parts = []
     for index, rest in enumerate(rig.primitives):
         of_kind = surface.kinds == index
         if not of_kind.any():
@@ -143,21 +172,37 @@ def _rigged(surface: Surface, task: _TierTask) -> list[tuple[int, EncodedPrimiti
         row = attributes.pop("row")[:, 0].astype(np.int64)
         attributes |= _rig_attributes(rest, rig, around[row], shares[row])
         targets = _interpolated_targets(rig.primitives, around[row], shares[row])
-        primitives.append((index, _encoded(rest, attributes, faces, targets, task)))
+        parts.append((index, _Part(attributes, faces, targets)))
+    return parts
+
+
+def _encoded(parts: Sequence[tuple[int, _Part]], task: _TierTask) -> list[tuple[int, EncodedPrimitive]]:
+    """One primitive for each stored kind that has parts, which are joined."""
+    stored, place_of = _stored_kinds(task.origin.kinds)
+    primitives = []
+    for place, kind in enumerate(stored):
+        own = [part for index, part in parts if place_of[index] == place]
+        if own:
+            part = own[0] if len(own) == 1 else _joined(own)
+            encoded = encode_primitive(
+                part.attributes,
+                part.triangles,
+                task.grid,
+                task.settings,
+                part.targets,
+                texels=kind.texels,
+                deep_colors=kind.deep_colors,
+            )
+            primitives.append((place, encoded))
     return primitives
 
 
-def _encoded(
-    rest: RestPrimitive,
-    attributes: dict[str, AnyArray],
-    triangles: IntArray,
-    targets: Sequence[dict[str, AnyArray]],
-    task: _TierTask,
-) -> EncodedPrimitive:
-    kind = rest.kind
-    return encode_primitive(
-        attributes, triangles, task.grid, task.settings, targets, texels=kind.texels, deep_colors=kind.deep_colors
-    )
+def _joined(parts: Sequence[_Part]) -> _Part:
+    """Parts of merged materials as one; these have no morph targets."""
+    starts = np.cumsum([0, *(len(p.attributes["POSITION"]) for p in parts)])
+    attributes = {name: np.concatenate([p.attributes[name] for p in parts]) for name in parts[0].attributes}
+    triangles = np.concatenate([p.triangles + start for p, start in zip(parts, starts, strict=False)])
+    return _Part(attributes, triangles, ())
 
 
 def _rig_attributes(rest: RestPrimitive, rig: Rig, around: IntArray, shares: FloatArray) -> dict[str, AnyArray]:

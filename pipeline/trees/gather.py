@@ -61,12 +61,7 @@ def gather_primitive(
     used_names = {"NORMAL", "COLOR_0"} | ({"TANGENT"} if needs_tangents(document, primitive.get("material")) else set())
     kept = {n: v for n, v in attributes.items() if n in used_names or n.startswith("TEXCOORD_")}
     if merged is not None:
-        kept = {name: values for name, values in kept.items() if not name.startswith("TEXCOORD_")}
-    if merged is not None and merged.color is not None:
-        own = np.clip(kept["COLOR_0"][:, :3], 0, 1) if "COLOR_0" in kept else np.ones((len(positions), 3))
-        kept["COLOR_0"] = own * np.array(merged.color)
-    if merged is not None and merged.uv is not None:
-        kept["TEXCOORD_0"] = np.tile(merged.uv, (len(positions), 1))
+        kept = merged_attributes(kept, merged, len(positions))
     kind = primitive_kind(document, primitive, {"POSITION": positions, **kept})
     if merged is not None:
         kind = replace(kind, merged=merged.index, deep_colors="COLOR_0" in kept)
@@ -76,6 +71,17 @@ def gather_primitive(
     into.attributes.append({name: values[used].astype(np.float64) for name, values in kept.items()})
     into.triangles.append(triangles)
     into.kind_of.append(np.full(len(triangles), index, np.int64))
+
+
+def merged_attributes(attributes: dict[str, AnyArray], merged: MergedMaterial, count: int) -> dict[str, AnyArray]:
+    """The attributes of `count` vertices whose material is merged."""
+    result = {name: values for name, values in attributes.items() if not name.startswith("TEXCOORD_")}
+    if merged.color is not None:
+        own = np.clip(result["COLOR_0"][:, :3], 0, 1) if "COLOR_0" in result else np.ones((count, 3))
+        result["COLOR_0"] = own * np.array(merged.color)
+    if merged.uv is not None:
+        result["TEXCOORD_0"] = np.tile(merged.uv, (count, 1))
+    return result
 
 
 def loses_shape(mesh: GatheredPrimitives, matrix: FloatArray) -> bool:

@@ -94,8 +94,9 @@ def merge_materials(document: Document, keep_nodes: str = "") -> MergedMaterials
 
     document: one whose links are checked. keep_nodes: as for `read_scene`.
 
-    Materials stay if a variant or an animation refers to them, or if they belong to points, lines, meshes that deform,
-    nodes that stay addressable, or primitives with extensions or extras. All stay if fewer than MANY could be merged.
+    Materials stay if a variant or an animation refers to them, or if they belong to points, lines, morphed meshes,
+    nodes that an application may look for, or primitives with extensions or extras. All stay if fewer than MANY could
+    be merged.
     """
     json = document.json
     looks = {
@@ -169,10 +170,8 @@ def _are_factors(values: Any, count: int) -> bool:
 def _used_and_kept(json: Json, keep_nodes: str) -> tuple[set[int], set[int]]:
     """The materials that primitives use, and those that must stay."""
     nodes = items(json, "nodes")
-    held = addressable_nodes(json, world_matrices(json), keep_nodes).separate
-    kept_meshes = {
-        n["mesh"] for i, n in enumerate(nodes) if n.get("mesh") is not None and (i in held or n.get("skin") is not None)
-    }
+    held = addressable_nodes(json, world_matrices(json), keep_nodes).named
+    kept_meshes = {nodes[index]["mesh"] for index in held if nodes[index].get("mesh") is not None}
     used, kept = set(), set()
     for mesh, _, primitive in _primitives(json):
         material = _index(primitive.get("material"))

@@ -68,11 +68,13 @@ class Addressable:
 
     separate: the nodes whose mesh must not be flattened. required: those among them that a base needs; all but the
     nodes that have extras only. described: the nodes whose extras do not keep their mesh separate, since they are many.
+    named: the separate nodes that an application may look for; the others only move.
     """
 
     separate: frozenset[int]
     required: frozenset[int]
     described: frozenset[int]
+    named: frozenset[int]
 
 
 def addressable_nodes(json: Json, world: Collection[int], patterns: str) -> Addressable:
@@ -82,12 +84,14 @@ def addressable_nodes(json: Json, world: Collection[int], patterns: str) -> Addr
     """
     nodes = items(json, "nodes")
     meshes = items(json, "meshes")
-    required = _animated(json, nodes) | _kept(nodes, meshes, patterns)
-    described = {index for index, node in enumerate(nodes) if object_extras(node, meshes)} - required
+    kept = _kept(nodes, meshes, patterns)
+    required = _animated(json, nodes) | kept
+    listed = {index for index, node in enumerate(nodes) if object_extras(node, meshes)}
+    described = listed - required
     drawing = {index for index in described if index in world and nodes[index].get("mesh") is not None}
     if len(drawing) > MAX_DESCRIBED:
-        return Addressable(frozenset(required), frozenset(required), frozenset(drawing))
-    return Addressable(frozenset(required | described), frozenset(required), frozenset())
+        return Addressable(frozenset(required), frozenset(required), frozenset(drawing), frozenset(kept))
+    return Addressable(frozenset(required | described), frozenset(required), frozenset(), frozenset(kept | listed))
 
 
 def object_extras(node: Json, meshes: list[Json]) -> Any:

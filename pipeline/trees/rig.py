@@ -24,7 +24,8 @@ from ..gltf.texture_uses import texels_per_uv
 from ..mesh.surface import PrimitiveKind, Source, Surface
 from ..mesh.topology import non_degenerate, unique_rows
 from ..settings import Settings
-from .gather import stack_attribute
+from .gather import merged_attributes, stack_attribute
+from .merged_materials import MergedPrimitives
 from .scene import DeformingMesh
 from .skin_weights import skin_sets
 
@@ -69,9 +70,11 @@ class Rig:
 
 
 def read_rest_primitives(
-    document: Document, mesh: DeformingMesh, settings: Settings
+    document: Document, mesh: DeformingMesh, settings: Settings, merged_primitives: MergedPrimitives
 ) -> tuple[list[RestPrimitive], str]:
     """Every triangle primitive of a mesh, and the mesh's name in errors.
+
+    merged_primitives: the primitives whose materials are replaced.
 
     Raises ModelError for broken attributes, morph targets and weights.
     """
@@ -93,7 +96,12 @@ def read_rest_primitives(
             )
         _check_joints(document, attributes, mesh, place)
         attributes = _with_paired_sets(attributes, place)
+        merged = merged_primitives.get((mesh.mesh, number))
+        if merged is not None:
+            attributes = merged_attributes(attributes, merged, len(attributes["POSITION"]))
         kind = primitive_kind(document, primitive, attributes)
+        if merged is not None:
+            kind = replace(kind, merged=merged.index, deep_colors="COLOR_0" in attributes)
         kind = replace(kind, texels=texels_per_uv(document, kind.material, settings))
         welded = _welded(RestPrimitive(kind, attributes, tuple(targets), triangles))
         if len(welded.triangles) == 0:

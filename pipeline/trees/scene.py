@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..arrays import FloatArray
@@ -47,7 +47,7 @@ class Scene:
     flattened: the nodes whose triangles are in the static tree. addressable: the nodes to which an animation or an
     application refers. world: rest matrices (4, 4) by node.
     low, high: the corners (3,) of the box around everything in every pose.
-    notes: remarks for the artist.
+    notes: remarks for the artist. merged: the primitives whose materials are replaced.
     """
 
     trees: tuple[TreeSource, ...]
@@ -59,6 +59,7 @@ class Scene:
     low: FloatArray
     high: FloatArray
     notes: tuple[str, ...] = ()
+    merged: MergedPrimitives = field(default_factory=dict)
 
 
 def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitives | None = None) -> Scene:
@@ -115,6 +116,7 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
         low,
         high,
         notes,
+        merged or {},
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import FloatArray
+from ..arrays import FloatArray, IntArray
 from ..gltf.draco import Grid, choose_grid
 from ..mesh.geometry import bounding_box, first_side_lengths
 from ..mesh.simplify import least_triangles_for_lines, simplify, stray_share
@@ -86,21 +86,21 @@ def simplify_region(surface: Surface, target: int, locked: FloatArray) -> Surfac
     return result if rows_in(locked, result.positions).all() else surface
 
 
-def chain(root: Surface, targets: Sequence[int], *, every_kind: bool = False) -> list[Surface]:
+def chain(root: Surface, targets: Sequence[int], *, groups: IntArray | None = None) -> list[Surface]:
     """Coarser and coarser versions of the root, without those that are hardly smaller than the one before.
 
     If a version showed more than STRAY_SHARE of its area in another material, it gets enough triangles for exact
-    material lines instead, as long as the base does not grow past STRAY_GROWTH. every_kind: as for `simplify`.
+    material lines instead, as long as the base does not grow past STRAY_GROWTH. groups: as for `simplify`.
     """
     versions: list[Surface] = []
     finer = root
     for target in targets:
-        coarser = simplify(finer, target, every_kind=every_kind)
+        coarser = simplify(finer, target, groups=groups)
         exact_target = least_triangles_for_lines(finer)
         lines_move = exact_target > target
         may_grow = len(finer.triangles) <= STRAY_GROWTH * targets[-1]
         if lines_move and may_grow and stray_share(root, coarser) > STRAY_SHARE:
-            coarser = simplify(finer, exact_target, every_kind=every_kind)
+            coarser = simplify(finer, exact_target, groups=groups)
         if len(coarser.triangles) <= MAX_SIZE_RATIO * len(finer.triangles):
             versions.append(coarser)
             finer = coarser

@@ -223,18 +223,6 @@ def is_on_a_node_with_extras(maker: make.Maker) -> None:
     maker.json["nodes"][3]["extras"] = {"part": 7}
 
 
-def is_on_a_moving_node(maker: make.Maker) -> None:
-    times = maker.accessor(np.array([0, 1], "<f4"))
-    sampler = {"input": times, "output": maker.accessor(np.eye(2, 3).astype("<f4"))}
-    channel = {"sampler": 0, "target": {"node": 3, "path": "translation"}}
-    maker.json["animations"] = [{"samplers": [sampler], "channels": [channel]}]
-
-
-def is_on_a_skinned_mesh(maker: make.Maker) -> None:
-    maker.json["skins"] = [{"joints": [0]}]
-    maker.json["nodes"][3]["skin"] = 0
-
-
 def is_on_a_morphed_mesh(maker: make.Maker) -> None:
     primitive = maker.json["meshes"][3]["primitives"][0]
     primitive["targets"] = [{"POSITION": primitive["attributes"]["POSITION"]}]
@@ -261,8 +249,6 @@ def is_on_a_primitive_with_extras(maker: make.Maker) -> None:
         is_animated,
         is_on_a_named_node,
         is_on_a_node_with_extras,
-        is_on_a_moving_node,
-        is_on_a_skinned_mesh,
         is_on_a_morphed_mesh,
         is_on_lines,
         is_on_a_primitive_with_extras,
