@@ -25,6 +25,7 @@ from .pictures.levels import SMALLEST, Level, Pyramid
 from .settings import Role, Settings
 from .trees.deforming import build_deforming
 from .trees.merged_materials import MergedMaterials, merge_materials
+from .trees.moving_parts import MovingParts, bind_moving_parts
 from .trees.regions import build_tree
 from .trees.scene import Scene, read_scene
 from .trees.tree import Tree
@@ -53,8 +54,9 @@ def assemble(
     """
     start_tasks = loading(start_tasks) if document.bytes > MANY_BYTES else start_tasks
     merged = MergedMaterials(document) if settings.keep_materials else merge_materials(document, settings.keep_nodes)
-    document = merged.document
-    scene, notes = _read_scene(merged, settings, clean=clean)
+    document, parts = bind_moving_parts(merged.document, settings.keep_nodes)
+    merged = replace(merged, document=document)
+    scene, notes = _read_scene(merged, parts, settings, clean=clean)
     if isinstance(pictures, ModelError):
         raise pictures
     pictures = with_palettes(pictures, merged.palettes, settings)
@@ -99,10 +101,12 @@ def assemble(
     return AssetReport(asset, document.name, document.bytes, entry, report_rows(manifest), tuple(notes))
 
 
-def _read_scene(merged: MergedMaterials, settings: Settings, *, clean: bool) -> tuple[Scene, list[str]]:
+def _read_scene(
+    merged: MergedMaterials, parts: MovingParts | None, settings: Settings, *, clean: bool
+) -> tuple[Scene, list[str]]:
     """The scene with the texel density of its primitive kinds, repaired if `clean`, and the notes for the artist."""
     document = merged.document
-    scene = _with_texels(read_scene(document, settings.keep_nodes, merged.primitives), document, settings)
+    scene = _with_texels(read_scene(document, settings.keep_nodes, merged.primitives, parts), document, settings)
     notes = [*document.notes, *merged.notes, *scene.notes]
     if clean:
         scene, changes = _cleaned(scene)
@@ -206,7 +210,7 @@ def _put_keyframes(
 def _put_objects(bundle: Bundle, document: Document, scene: Scene) -> Json | None:
     """Write the list of the source's nodes; {uri, bytes, count}, or None if there is nothing to tell."""
     content = objects_json(document, scene)
-    return None if content is None else {**bundle.put(content, "json"), "count": len(scene.world)}
+    return None if content is None else {**bundle.put(content, "json"), "count": len(scene.source_world)}
 
 
 def _put_levels(bundle: Bundle, pyramid: Pyramid, embedded: Level) -> Json:

@@ -27,9 +27,9 @@ def objects_json(document: Document, scene: Scene) -> bytes | None:
     nodes, meshes = items(document.json, "nodes"), items(document.json, "meshes")
     parents = _parents(nodes)
     deforming = {mesh.mesh for mesh in scene.deforming}
-    boxes = rest_boxes(document, scene.world, deforming, scene.motion)
+    boxes = rest_boxes(document, scene.source_world, deforming, scene.motion)
     objects = []
-    for index, matrix in scene.world.items():
+    for index, matrix in scene.source_world.items():
         name = nodes[index].get("name")
         box = boxes.get(index)
         objects.append(
@@ -56,7 +56,7 @@ def leave_out_nodes(base: Json, scene: Scene) -> None:
     base: the glTF of the base, with its meshes in place.
     """
     nodes = items(base, "nodes")
-    needed = set(scene.addressable.required) | {
+    needed = set(scene.addressable.required - scene.flattened) | {
         index for index, node in enumerate(nodes) if any(key in node for key in NEEDED)
     }
     needed |= {joint for skin in items(base, "skins") for joint in skin.get("joints", [])}

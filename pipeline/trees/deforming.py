@@ -60,7 +60,7 @@ def build_deforming(
     Errors and spheres hold for every pose of every animation. They are in the asset's space for a skinned mesh, and in
     the mesh's own for a morphed one.
     """
-    primitives, place = read_rest_primitives(document, mesh, settings, scene.merged)
+    primitives, place = read_rest_primitives(document, mesh, settings, scene)
     poses = [read_mesh_poses(document, node, scene.motion, place) for node in mesh.nodes]
     if mesh.kind == "morphed":
         poses = [replace(p, matrices=np.eye(4)[None, None]) for p in poses]

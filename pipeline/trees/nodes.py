@@ -124,7 +124,7 @@ def _animated(json: Json, nodes: list[Json]) -> set[int]:
                 animated.add(node)
             if (mesh := pointed_element(target, "meshes")) is not None:
                 animated |= {index for index, node in enumerate(nodes) if node.get("mesh") == mesh}
-    return _with_descendants(nodes, animated)
+    return with_descendants(nodes, animated)
 
 
 def _kept(nodes: list[Json], meshes: list[Json], patterns: str) -> set[int]:
@@ -145,7 +145,7 @@ def _kept(nodes: list[Json], meshes: list[Json], patterns: str) -> set[int]:
         for index, node in enumerate(nodes)
         if any(set(holder.get("extensions") or {}) - MESH_INDEPENDENT for holder in (node, _mesh_of(node, meshes)))
     }
-    return extended | _with_descendants(nodes, named)
+    return extended | with_descendants(nodes, named)
 
 
 def _mesh_of(node: Json, meshes: list[Json]) -> Json:
@@ -153,7 +153,8 @@ def _mesh_of(node: Json, meshes: list[Json]) -> Json:
     return meshes[node["mesh"]] if node.get("mesh") is not None else {}
 
 
-def _with_descendants(nodes: list[Json], chosen: set[int]) -> set[int]:
+def with_descendants(nodes: list[Json], chosen: set[int]) -> set[int]:
+    """The chosen nodes and all those below them."""
     found = set(chosen)
     stack = list(chosen)
     while stack:

@@ -25,8 +25,8 @@ from ..mesh.surface import PrimitiveKind, Source, Surface
 from ..mesh.topology import non_degenerate, unique_rows
 from ..settings import Settings
 from .gather import merged_attributes, stack_attribute
-from .merged_materials import MergedPrimitives
-from .scene import DeformingMesh
+from .moving_parts import BoundGeometry
+from .scene import DeformingMesh, Scene
 from .skin_weights import skin_sets
 
 MAX_CUSTOM_WIDTH = 4  # components of an application's own attribute that Draco holds
@@ -70,16 +70,16 @@ class Rig:
 
 
 def read_rest_primitives(
-    document: Document, mesh: DeformingMesh, settings: Settings, merged_primitives: MergedPrimitives
+    document: Document, mesh: DeformingMesh, settings: Settings, scene: Scene
 ) -> tuple[list[RestPrimitive], str]:
     """Every triangle primitive of a mesh, and the mesh's name in errors.
-
-    merged_primitives: the primitives whose materials are replaced.
 
     Raises ModelError for broken attributes, morph targets and weights.
     """
     holder: Json = item(document.json, "meshes", mesh.mesh, "meshes")
     mesh_place = label("mesh", mesh.mesh, holder)
+    if mesh.nodes == (scene.moving,) and scene.bound is not None:
+        return _bound_primitives(document, scene.bound, settings), mesh_place
     primitives: list[RestPrimitive] = []
     for number, primitive in enumerate(holder["primitives"]):
         if not is_triangles(primitive):
@@ -96,7 +96,7 @@ def read_rest_primitives(
             )
         _check_joints(document, attributes, mesh, place)
         attributes = _with_paired_sets(attributes, place)
-        merged = merged_primitives.get((mesh.mesh, number))
+        merged = scene.merged.get((mesh.mesh, number))
         if merged is not None:
             attributes = merged_attributes(attributes, merged, len(attributes["POSITION"]))
         kind = primitive_kind(document, primitive, attributes)
@@ -108,6 +108,16 @@ def read_rest_primitives(
             raise ModelError("has no triangle with an area", place=place, remedy="remove it and export again")
         primitives.append(welded)
     return primitives, mesh_place
+
+
+def _bound_primitives(document: Document, bound: BoundGeometry, settings: Settings) -> list[RestPrimitive]:
+    """The primitives of the mesh that draws moving parts; none without a triangle with an area."""
+    primitives = []
+    for kind, attributes, triangles in bound.primitives():
+        kind = replace(kind, texels=texels_per_uv(document, kind.material, settings))
+        welded = _welded(RestPrimitive(kind, attributes, (), triangles))
+        primitives += [welded] if len(welded.triangles) else []
+    return primitives
 
 
 def read_rig(primitives: Sequence[RestPrimitive], joints: int, place: str) -> Rig:

@@ -12,6 +12,7 @@ from ..gltf.document import Document, Json, items
 from ..gltf.primitives import count_triangles, is_triangles, primitives_of
 from .gather import GatheredPrimitives, gather_primitive, gather_transformed, loses_shape, weld_gathered
 from .merged_materials import MergedPrimitives
+from .moving_parts import BoundGeometry, MovingParts
 from .nodes import Addressable, addressable_nodes, mesh_users, world_matrices
 from .scene_bounds import scene_bounds
 from .tree import TreeSource
@@ -44,10 +45,11 @@ class DeformingMesh:
 class Scene:
     """The geometry that an asset draws.
 
-    flattened: the nodes whose triangles are in the static tree. addressable: the nodes to which an animation or an
-    application refers. world: rest matrices (4, 4) by node.
+    flattened: the nodes whose triangles are in the static tree or that of moving parts.
+    addressable: the nodes to which an animation or an application refers. world: rest matrices (4, 4) by node.
     low, high: the corners (3,) of the box around everything in every pose.
     notes: remarks for the artist. merged: the primitives whose materials are replaced.
+    moving: the node that draws moving parts, and bound: their geometry; None without them.
     """
 
     trees: tuple[TreeSource, ...]
@@ -60,15 +62,27 @@ class Scene:
     high: FloatArray
     notes: tuple[str, ...] = ()
     merged: MergedPrimitives = field(default_factory=dict)
+    moving: int | None = None
+    bound: BoundGeometry | None = None
+
+    @property
+    def source_world(self) -> dict[int, FloatArray]:
+        """`world` without nodes that the source lacks."""
+        return {node: matrix for node, matrix in self.world.items() if node != self.moving}
 
 
-def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitives | None = None) -> Scene:
+def read_scene(
+    document: Document,
+    keep_nodes: str = "",
+    merged: MergedPrimitives | None = None,
+    parts: MovingParts | None = None,
+) -> Scene:
     """Sort the meshes of the default scene into trees and deforming meshes.
 
     document: one whose links and sizes are checked.
     keep_nodes: patterns of node names, one a line. Nodes that match a pattern, that an animation moves, or that have
         extras (if they are few) are not flattened, so that an application still finds their meshes.
-    merged: the primitives whose materials are replaced.
+    merged: the primitives whose materials are replaced. parts: the nodes whose meshes become one skinned mesh.
 
     Raises ModelError for nodes that a scene reaches twice and for unusable geometry.
     """
@@ -86,6 +100,7 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
     deforming: dict[int, DeformingMesh] = {}
     flattened: set[int] = set()
     static = GatheredPrimitives()
+    moving = _MovingGeometry(parts)
     for mesh, drawn_by in sorted(users.items()):
         primitives = primitives_of(document, mesh)
         if not any(is_triangles(p) for _, p in primitives):
@@ -97,15 +112,26 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
         for number, (place, primitive) in enumerate(primitives):
             if is_triangles(primitive):
                 gather_primitive(document, primitive, place, gathered, (merged or {}).get((mesh, number)))
-        if mesh not in copied or any(loses_shape(gathered, world[n]) for n in drawn_by):
-            trees += _tree_source("rigid", drawn_by, mesh, motion.scale(drawn_by), gathered)
+        own = moving.bind(gathered, drawn_by, world)
+        if not own:
             continue
-        for node in drawn_by:
+        if mesh not in copied or any(loses_shape(gathered, world[n]) for n in own):
+            trees += _tree_source("rigid", own, mesh, motion.scale(own), gathered)
+            continue
+        for node in own:
             gather_transformed(static, gathered, world[node])
             flattened.add(node)
     trees = _tree_source("static", (), None, 1.0, static) + trees
-    low, high = scene_bounds(document, trees, deforming, users, motion)
-    notes = (*_notes_on_unused(json, users), *_notes_on_described(len(addressable.described & flattened)))
+    flattened |= moving.nodes
+    if parts and moving.nodes:
+        count = moving.gathered.triangle_count
+        deforming[parts.mesh] = DeformingMesh("skinned", (parts.node,), parts.mesh, count)
+    low, high = scene_bounds(document, trees, deforming, users, motion, moving.nodes)
+    notes = (
+        *_notes_on_unused(json, users),
+        *_notes_on_described(len(addressable.described & flattened)),
+        *_notes_on_moving(len(moving.nodes)),
+    )
     return Scene(
         tuple(trees),
         tuple(deforming.values()),
@@ -117,7 +143,31 @@ def read_scene(document: Document, keep_nodes: str = "", merged: MergedPrimitive
         high,
         notes,
         merged or {},
+        parts.node if parts else None,
+        BoundGeometry(moving.gathered, tuple(moving.joints)) if moving.nodes else None,
     )
+
+
+class _MovingGeometry:
+    """Gathers the triangles of moving parts, and the joint that each array of them follows."""
+
+    def __init__(self, parts: MovingParts | None) -> None:
+        self.gathered = GatheredPrimitives()
+        self.joints: list[int] = []
+        self.nodes: set[int] = set()
+        self._joint_of = parts.joints if parts else {}
+
+    def bind(self, mesh: GatheredPrimitives, nodes: tuple[int, ...], world: dict[int, FloatArray]) -> tuple[int, ...]:
+        """Take the mesh of the nodes to bind; the other nodes."""
+        left = []
+        for node in nodes:
+            if node not in self._joint_of or not mesh.triangle_count or loses_shape(mesh, world[node]):
+                left.append(node)
+                continue
+            gather_transformed(self.gathered, mesh, world[node])
+            self.joints += [self._joint_of[node]] * (len(self.gathered.positions) - len(self.joints))
+            self.nodes.add(node)
+        return tuple(left)
 
 
 def _meshes_to_copy(document: Document, users: dict[int, tuple[int, ...]], addressable: Addressable) -> frozenset[int]:
@@ -173,6 +223,12 @@ def _notes_on_unused(json: Json, users: dict[int, tuple[int, ...]]) -> tuple[str
         return ()
     noun, pronoun = ("mesh is", "it") if count == 1 else ("meshes are", "them")
     return (f"{count:,} {noun} left out: the default scene does not draw {pronoun}",)
+
+
+def _notes_on_moving(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    return (f"{count:,} moving parts are one skinned mesh; --keep-nodes keeps those apart that a page moves or hides",)
 
 
 def _notes_on_described(count: int) -> tuple[str, ...]:

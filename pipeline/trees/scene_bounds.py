@@ -28,10 +28,12 @@ def scene_bounds(
     deforming: Collection[int],
     users: Mapping[int, Sequence[int]],
     motion: Motion,
+    bound: Collection[int],
 ) -> tuple[FloatArray, FloatArray]:
     """The lowest and the highest corner (3,) of the box that holds everything in every pose.
 
-    deforming: the skinned and morphed meshes. users: the nodes that draw each mesh.
+    deforming: the skinned and morphed meshes. users: the nodes that draw each mesh. bound: those whose triangles are in
+    no tree of their own, but move.
     Raises ModelError if there is no geometry, or if it reaches past MAX_EXTENT.
     """
     corners: list[FloatArray] = []
@@ -45,10 +47,11 @@ def scene_bounds(
         for place, primitive in primitives_of(document, mesh):
             if mesh in deforming:
                 corners += _deformed_corners(document, primitive, drawn_by, motion, place)
-            elif not is_triangles(primitive):
-                positions = read_attributes(document, primitive, place)["POSITION"].astype(np.float64)
+            else:
+                swept = [node for node in drawn_by if node in bound] if is_triangles(primitive) else drawn_by
+                positions = _used_positions(document, primitive, place) if swept else np.zeros((0, 3))
                 if len(positions):
-                    corners += _swept_corners(positions, [motion.world[node] for node in drawn_by])
+                    corners += _swept_corners(positions, [motion.world[node] for node in swept])
     if not corners:
         raise ModelError("holds no geometry", remedy="export at least one object with vertices")
     low, high = np.min(corners, axis=0), np.max(corners, axis=0)

@@ -215,3 +215,32 @@ def patched_figure(patches: int, *, joints: int = 18, triangles: int = 60_000) -
     bend(maker, maker.json["skins"][skin]["joints"][1:])
     maker.node(mesh=maker.mesh(*primitives, name="figure"), skin=skin, name="figure")
     return maker
+
+
+def fleet(vehicles: int, *, boxes: int = 4) -> make.Maker:
+    """Vehicles that drive and turn, each with a body of boxes and two wheels that spin and share one mesh."""
+    maker = make.Maker()
+    for name, color in (("body", [0.1, 0.3, 0.8, 1]), ("tyre", [0.05, 0.05, 0.05, 1])):
+        maker.material(name=name, pbrMetallicRoughness={"baseColorFactor": color, "metallicFactor": 0})
+    times = maker.accessor(np.array([0, 1, 2], "<f4"), min=[0], max=[2])
+    turn = maker.accessor(np.array([[0, 0, 0, 1], [0, 0.6, 0, 0.8], [0, 1, 0, 0]], "<f4"))
+    spin = maker.accessor(np.array([[0, 0, 0, 1], [0.6, 0, 0, 0.8], [1, 0, 0, 0]], "<f4"))
+    animation: dict[str, Any] = {"name": "drive", "samplers": [], "channels": []}
+    animation["samplers"] += [{"input": times, "output": turn}, {"input": times, "output": spin}]
+    wheel = maker.mesh(ball(6, 8, 1, maker), name="wheel")
+    corners = CUBE[CUBE_SIDES].reshape(-1, 3).astype("<f4")
+    for number in range(vehicles):
+        body = []
+        for box in range(boxes):
+            mesh = maker.mesh(maker.primitive(corners, np.arange(36).reshape(-1, 3), 0))
+            size = [0.8, 0.4 + 0.1 * box, 0.5]
+            body.append(maker.node(root=False, mesh=mesh, translation=[0, 0.3, 0.5 * box], scale=size))
+        for side in (-0.1, 0.9):
+            place = {"translation": [side, 0.2, 1.0], "scale": [-0.1, 0.3, 0.3]}
+            body.append(maker.node(root=False, mesh=wheel, name="wheel", **place))
+            animation["channels"].append({"sampler": 1, "target": {"node": body[-1], "path": "rotation"}})
+        place = {"translation": [4.0 * (number % 8), 0, 4.0 * (number // 8)], "rotation": [0, 0.6, 0, 0.8]}
+        vehicle = maker.node(name=f"Vehicle {number}", children=body, **place)
+        animation["channels"].append({"sampler": 0, "target": {"node": vehicle, "path": "rotation"}})
+    maker.json["animations"] = [animation]
+    return maker

@@ -20,6 +20,7 @@ MODELS = {
     "coat": lambda: parts.painted_tiles(200, differ="coat"),
     "shiny balls": lambda: parts.shiny_balls(36, rings=10, sectors=20),
     "brushed balls": lambda: parts.brushed_balls(25, rings=10, sectors=20),
+    "fleet": lambda: parts.fleet(24),
     "figure": lambda: parts.patched_figure(59, triangles=6000),
 }
 
@@ -52,7 +53,16 @@ def test_the_base_is_within_its_limit(model: Model) -> None:
     assert not any("over its limit" in note for note in model.built.report.notes)
 
 
-MOST_PRIMITIVES = {"bricks": 1, "color": 2, "shine": 2, "coat": 34, "shiny balls": 2, "brushed balls": 25, "figure": 1}
+MOST_PRIMITIVES = {
+    "bricks": 1,
+    "color": 2,
+    "shine": 2,
+    "coat": 34,
+    "shiny balls": 2,
+    "brushed balls": 25,
+    "fleet": 2,
+    "figure": 1,
+}
 
 
 def test_the_base_has_few_draw_calls(model: Model) -> None:
@@ -66,6 +76,7 @@ LEAST_OVERLAP = {
     "coat": 0.95,
     "shiny balls": 0.95,
     "brushed balls": 0.95,
+    "fleet": 0.9,
     "figure": 0.95,
 }
 MOST_COLOR = {
@@ -75,6 +86,7 @@ MOST_COLOR = {
     "coat": 24.0,
     "shiny balls": 4.0,
     "brushed balls": 2.0,
+    "fleet": 6.0,
     "figure": 8.0,
 }
 
