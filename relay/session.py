@@ -28,7 +28,7 @@ from .protocol.messages import (
 )
 from .protocol.moves import Moves
 from .rooms.room import Credentials, Effect, RoomFullError, Send
-from .tokens import ANY_ROOM, TokenError, TokenKeys
+from .tokens import ANY_ROOM, Claims, TokenError, TokenKeys
 
 log = logging.getLogger("streamxr.relay")
 
@@ -104,12 +104,22 @@ class Session:
         if self._tokens is None:
             return Credentials()
         try:
-            claims = self._tokens.check(hello.token or "")
+            claims = self._claims(self._tokens, hello)
         except TokenError as error:
             raise CloseError(CloseCode.TOKEN, str(error)) from None
         if claims.room not in (ANY_ROOM, self._room_name):
             raise CloseError(CloseCode.FORBIDDEN, "this join token is for another room")
-        return Credentials(claims.role, claims.sub)
+        return Credentials(claims.role, claims.sub, self._tokens.ticket(claims, self._room_name))
+
+    @staticmethod
+    def _claims(tokens: TokenKeys, hello: Hello) -> Claims:
+        """The claims of the token, or of the ticket if the token is not valid any more. Raises TokenError."""
+        try:
+            return tokens.check(hello.token or "")
+        except TokenError:
+            if hello.ticket is None:
+                raise
+            return tokens.check_ticket(hello.ticket)
 
     def _join(self, open_room: OpenRoom | None, hello: Hello, credentials: Credentials) -> None:
         if self._ended:

@@ -1,4 +1,4 @@
-"""Join tokens: they allow a subject to join a room in a role.
+"""Join tokens: they allow a subject to join a room in a role; and tickets, with which the subject comes back.
 
 A token is signed with a secret that the relay shares with the system that issues tokens. `docs/protocol.md` specifies
 the format.
@@ -13,7 +13,7 @@ import hmac
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from .protocol.messages import MAX_TOKEN_CHARACTERS, ROOM_NAME, ROOM_NAME_RULE, SUBJECT, Role
@@ -22,6 +22,7 @@ VERSION: Final = 1
 ANY_ROOM: Final = "*"
 MIN_SECRET_CHARACTERS: Final = 32  # 128 bits even as hexadecimal digits
 MAX_EXP: Final = 2**40
+TICKET_S: Final = 12 * 3600  # time for which a ticket admits its subject after their join token has expired
 
 
 class TokenError(Exception):
@@ -68,28 +69,47 @@ class TokenKeys:
             raise ValueError(f"the token would have {len(token)} characters; {MAX_TOKEN_CHARACTERS} are allowed")
         return token
 
+    def ticket(self, claims: Claims, room: str) -> str:
+        """A ticket for whoever has joined a room: with it they may return until TICKET_S after their token expires.
+
+        A ticket is no join token, so that one ticket never leads to another one that is valid for longer.
+        """
+        exp = min(claims.exp + TICKET_S, MAX_EXP)
+        fields = {"v": VERSION, "ticket": True} | asdict(claims) | {"room": room, "exp": exp}
+        payload = _base64(json.dumps(fields, separators=(",", ":")).encode())
+        return f"{payload}.{_signature(self._secrets[0], payload)}"
+
     def check(self, token: str) -> Claims:
         """The claims of a token.
 
         Raises TokenError if no secret signed the token, if it has expired, or if its claims are malformed.
         """
+        return self._check(token, is_ticket=False)
+
+    def check_ticket(self, ticket: str) -> Claims:
+        """The claims of a ticket, with the expiry of its join token. Raises TokenError as `check` does."""
+        claims = self._check(ticket, is_ticket=True)
+        return replace(claims, exp=max(claims.exp - TICKET_S, 0))
+
+    def _check(self, token: str, *, is_ticket: bool) -> Claims:
         payload, _, signature = token.partition(".")
         # Every secret is compared, in constant time, so that the duration reveals nothing about them.
         matches = [hmac.compare_digest(_signature(secret, payload), signature) for secret in self._secrets]
         if not any(matches):
             raise TokenError("a join token is required" if not token else "this join token has no valid signature")
-        claims = _claims(payload)
+        claims = _claims(payload, is_ticket=is_ticket)
         if time.time() >= claims.exp:
             raise TokenError("this join token has expired")
         return claims
 
 
-def _claims(payload: str) -> Claims:
+def _claims(payload: str, *, is_ticket: bool) -> Claims:
     try:
         fields = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
         room, sub, role, exp = fields["room"], fields["sub"], Role(fields["role"]), fields["exp"]
         valid = (
             fields["v"] == VERSION
+            and fields.get("ticket", False) is is_ticket
             and (room == ANY_ROOM or ROOM_NAME.fullmatch(room))
             and SUBJECT.fullmatch(sub)
             and isinstance(exp, int)

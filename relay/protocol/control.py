@@ -74,6 +74,7 @@ def parse_control(text: str) -> ClientMessage | None:
                 _text(message, "resume", _KEY) if "resume" in message else None,
                 _text(message, "incarnation", _KEY) if "incarnation" in message else None,
                 _integer(message, "rev", MAX_REV) if "rev" in message else None,
+                _text(message, "ticket", _TOKEN) if "ticket" in message else None,
             )
         case "update":
             return Update(
@@ -110,9 +111,11 @@ def encode_control(message: ServerMessage) -> str:
 def _fields(message: object) -> dict[str, Any]:
     """The fields of a message dataclass by their names in JSON. `from_` becomes `from`, which is a Python keyword."""
     names: tuple[str, ...] = type(message).__slots__  # type: ignore[attr-defined]
-    return {name.rstrip("_"): getattr(message, name) for name in names}
+    fields = {name.rstrip("_"): getattr(message, name) for name in names}
+    return {name: value for name, value in fields.items() if value is not None or name not in ABSENT}
 
 
+ABSENT: Final = frozenset({"ticket"})  # fields that are left out instead of null
 _RULES: Final = {  # for error messages
     _COLOR: "# and 6 hexadecimal digits",
     _NAME: "1 to 64 printable characters",

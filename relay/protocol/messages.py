@@ -131,6 +131,7 @@ class Hello:
     resume: str | None = None
     incarnation: str | None = None
     rev: int | None = None
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +217,7 @@ class Welcome:
     incarnation: str
     rev: int
     objects: tuple[SharedObject, ...] | None  # None: the objects that the client knew at `rev` are still valid
+    ticket: str | None = None  # absent without join tokens
     type: str = field(default="welcome", init=False)
 
 

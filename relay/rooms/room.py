@@ -75,10 +75,12 @@ Effect = Send | Broadcast
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Role and subject of a newcomer, from a join token. The default is for relays without tokens."""
+    """Role and subject of a newcomer, from a join token, and the ticket with which they may come back. The default is
+    for relays without tokens."""
 
     role: Role = Role.EDITOR
     sub: str | None = None
+    ticket: str | None = None
 
 
 ANONYMOUS: Final = Credentials()
@@ -250,6 +252,7 @@ class Room:
             incarnation=self.incarnation,
             rev=self.objects.rev if missed is None or hello.rev is None else hello.rev,
             objects=self.objects.snapshot() if missed is None else None,
+            ticket=participant.credentials.ticket,
         )
         return [Send(participant.pid, message) for message in (welcome, *(missed or ()))]
 

@@ -110,6 +110,7 @@ class SimulatedClient:
         self._settled: asyncio.Future[None] | None = None  # of this connection: in the room, or closed
         self._leaving = asyncio.Event()
         self._resume: str | None = None
+        self._ticket: str | None = None
         self._retry_s: float | None = None
         self._step = 0
         self._sent: list[tuple[bytes, float]] = [(b"", 0.0)] * KEPT_STEPS  # the latest bodies and their times
@@ -197,6 +198,8 @@ class SimulatedClient:
             hello["token"] = self._token
         if self._resume:
             hello["resume"] = self._resume
+        if self._ticket:
+            hello["ticket"] = self._ticket
         self._send(hello)
 
     def text_received(self, payload: bytes) -> None:
@@ -273,6 +276,7 @@ class SimulatedClient:
         self.tick_hz = welcome["tick_hz"]
         self._tick_ms = 0
         self._resume = welcome.get("resume")
+        self._ticket = welcome.get("ticket", self._ticket)
         self.present = {other["pid"] for other in welcome["participants"]}
         self._statistics.entered()
         incarnation = welcome.get("incarnation")

@@ -14,10 +14,10 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
-from relay_server import Client, running_relay
+from relay_server import Client, eventually, running_relay
 from streamxr.relay.cli import main
 from streamxr.relay.protocol.messages import Role
-from streamxr.relay.tokens import Claims, SecretError, TokenError, TokenKeys
+from streamxr.relay.tokens import TICKET_S, Claims, SecretError, TokenError, TokenKeys
 
 SECRET = "s3cret-" * 6
 KEYS = TokenKeys([SECRET])
@@ -71,6 +71,22 @@ def test_a_signed_token_with_malformed_claims_is_refused(payload: bytes) -> None
 def test_an_expired_token_is_refused() -> None:
     with pytest.raises(TokenError, match="expired"):
         KEYS.check(KEYS.sign(claims(exp=int(time.time()))))
+
+
+def test_a_ticket_admits_after_its_token_has_expired_and_does_not_prolong_itself() -> None:
+    expired = claims(room="*", exp=int(time.time()) - 60)
+    back = KEYS.check_ticket(KEYS.ticket(expired, "hall"))
+    assert back == claims(exp=expired.exp)
+    assert KEYS.check_ticket(KEYS.ticket(back, "hall")) == back
+    with pytest.raises(TokenError, match="expired"):
+        KEYS.check_ticket(KEYS.ticket(claims(exp=int(time.time()) - TICKET_S), "hall"))
+
+
+def test_a_ticket_is_no_token_and_a_token_no_ticket() -> None:
+    with pytest.raises(TokenError):
+        KEYS.check(KEYS.ticket(claims(), "hall"))
+    with pytest.raises(TokenError):
+        KEYS.check_ticket(KEYS.sign(claims()))
 
 
 def test_a_token_of_another_secret_is_refused() -> None:
@@ -151,3 +167,24 @@ def test_only_a_token_for_the_room_allows_to_join() -> None:
                 client = Client(connection)
                 client.send(HELLO | {"token": KEYS.sign(claims(room=room, role=role))})
                 assert client.receive("welcome")["role"] == role
+
+
+def test_an_expired_token_locks_nobody_out_of_their_seat_or_of_a_restarted_relay() -> None:
+    short = KEYS.sign(claims(exp=int(time.time()) + 2))
+    with running_relay(tokens=KEYS) as relay, relay.connect("hall") as connection:
+        first = Client(connection)
+        first.send(HELLO | {"token": short})
+        welcome = first.receive("welcome")
+        eventually(lambda: time.time() > KEYS.check_ticket(welcome["ticket"]).exp)
+        comeback = HELLO | {"token": short, "ticket": welcome["ticket"]}
+        with relay.connect("hall") as again:
+            second = Client(again)
+            second.send(comeback | {"resume": welcome["resume"]})
+            assert second.receive("welcome")["pid"] == welcome["pid"]
+        with relay.connect("cellar") as elsewhere:
+            elsewhere.send(json.dumps(comeback))
+            assert Client(elsewhere).close_code() == 4403
+    with running_relay(tokens=KEYS) as restarted, restarted.connect("hall") as connection:
+        client = Client(connection)
+        client.send(comeback)
+        assert client.receive("welcome")["role"] == Role.EDITOR

@@ -1,7 +1,9 @@
 /** The room client against a real relay, which runs in a process of its own. */
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { createHmac } from "node:crypto";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
@@ -309,6 +311,50 @@ test("a listener that calls `leave` ends the room at once", async () => {
   await new Promise((resolve) => setTimeout(resolve, 20));
   assert.deepEqual(states, ["connecting", "joined", "closed"]);
   assert.deepEqual(seen, []);
+});
+
+test("a page is asked for another token when one is refused, and a ticket replaces an expired one", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "streamxr-"));
+  const secret = "s3cret-".repeat(6);
+  writeFileSync(join(folder, "secret"), secret);
+  const token = (seconds: number) => {
+    const exp = Math.floor(Date.now() / 1000) + seconds;
+    const payload = Buffer.from(JSON.stringify({ v: 1, room: "*", sub: "ada", role: "owner", exp })).toString(
+      "base64url",
+    );
+    return `${payload}.${createHmac("sha256", secret).update(payload).digest("base64url")}`;
+  };
+  const guarded = await startRelay(0, "--token-secret-file", join(folder, "secret"));
+  const handedOut = [token(-60), token(1)];
+  let asked = 0;
+  const ada = openRoom({
+    relay: guarded.url,
+    token: () => Promise.resolve(handedOut[asked++] ?? token(-60)),
+  });
+  await joined(ada);
+  assert.equal(asked, 2);
+  assert.equal(ada.role, "owner");
+
+  const refused = openRoom({ relay: guarded.url, token: () => Promise.resolve(token(-60)) });
+  assert.match((await closed(refused)).reason, /expired/);
+
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  const again = joined(ada);
+  await guarded.kill();
+  await startRelay(guarded.port, "--token-secret-file", join(folder, "secret"));
+  await again;
+  assert.equal(asked, 2, "the ticket is enough");
+  assert.equal(ada.role, "owner");
+  rmSync(folder, { recursive: true });
+});
+
+test("without a token from the page, a room waits and asks again", async () => {
+  let asked = 0;
+  const ada = openRoom({
+    token: () => (asked++ === 0 ? Promise.reject(new Error("signed out")) : Promise.resolve("e30.c2ln")),
+  });
+  assert.match((await next(ada, "state", ({ state }) => state === "waiting")).reason, /signed out/);
+  await joined(ada); // this relay requires no token
 });
 
 test("the wait before an attempt grows up to a limit, and is at least half of its maximum", () => {

@@ -36,6 +36,7 @@ const COLOR = /^#[0-9A-Fa-f]{6}$/;
 // Printable text: no control characters, line separators, bidirectional overrides or lone surrogates.
 const NAME = /^[^\p{Cc}\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,64}$/u;
 const ASSET = /^[a-z0-9][a-z0-9._-]{0,127}$/;
+const TICKET = /^[A-Za-z0-9_.-]{1,1024}$/;
 const KEY = /^[A-Za-z0-9_-]{1,64}$/;
 const SIGNAL = /^[^\ud800-\udfff]{1,8192}$/u;
 const CODE = /^[a-z_]{1,32}$/;
@@ -163,6 +164,7 @@ function readWelcome(message: Fields): Omit<Welcome, "type"> {
     objects: readNullable(message, "objects", (items) =>
       asArray(items, "objects").map((item) => readSharedObject(asObject(item, "object"))),
     ),
+    ...(message.ticket === undefined ? {} : { ticket: readText(message, "ticket", TICKET) }),
   };
 }
 

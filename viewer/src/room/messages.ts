@@ -48,6 +48,7 @@ export interface Hello {
   readonly resume?: string | undefined;
   readonly incarnation?: string | undefined;
   readonly rev?: number | undefined;
+  readonly ticket?: string | undefined;
 }
 export interface Update {
   readonly type: "update";
@@ -106,6 +107,8 @@ export interface Welcome {
    * A snapshot; null if the client's objects as of `rev` are still valid and the events since then follow.
    */
   readonly objects: readonly SharedObject[] | null;
+  /** Admits the client again when its join token has expired; absent without tokens. */
+  readonly ticket?: string;
 }
 export interface Joined {
   readonly type: "joined";

@@ -54,8 +54,11 @@ export interface RoomOptions {
   readonly name: string;
   /** `#rrggbb`. */
   readonly color: string;
-  /** A join token, if the relay requires one. */
-  readonly token?: string | undefined;
+  /**
+   * A join token, if the relay requires one; or a function that gets a new one. It is called before the first
+   * connection, and again if the relay refuses the token.
+   */
+  readonly token?: string | (() => Promise<string>) | undefined;
   /** Replaces the global WebSocket, for example where there is none. */
   readonly WebSocket?: new (
     url: string,
@@ -71,6 +74,8 @@ const SETTLED_MS = 10_000;
  */
 const NORMAL_CLOSURE = 1000;
 const CONNECTION_ABANDONED = 4000;
+/** Close code of the relay for a token that is missing, forged or expired. */
+const TOKEN_REFUSED = 4401;
 
 /** Joins by itself. Listeners that are added in the same turn of the event loop miss nothing. */
 export class Room {
@@ -78,7 +83,10 @@ export class Room {
   readonly objects: RoomObjects;
 
   readonly #url: string;
-  readonly #token: string | undefined;
+  readonly #getToken: (() => Promise<string>) | undefined;
+  #token: string | undefined;
+  /** Whether the relay has refused the token since the last time in the room. */
+  #tokenRefused = false;
   readonly #WebSocket: NonNullable<RoomOptions["WebSocket"]>;
   readonly #listeners = new Listeners<RoomEvents>();
   readonly #participants = new Map<number, Profile>();
@@ -94,6 +102,8 @@ export class Room {
   #limits: RoomLimits | null = null;
   /** The secret with which a new connection takes the same seat. */
   #resumeKey: string | undefined;
+  /** The ticket with which a new connection is admitted although the token has expired. */
+  #ticket: string | undefined;
   #attempt = 0;
   #joinedAt = 0;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
@@ -104,10 +114,8 @@ export class Room {
   constructor(options: RoomOptions) {
     this.#url = roomUrl(options.relay, options.room);
     checkColor(options.color);
-    if (options.token !== undefined && !isToken(options.token)) {
-      throw new TypeError("token: not a join token");
-    }
-    this.#token = options.token;
+    if (typeof options.token === "function") this.#getToken = options.token;
+    else if (options.token !== undefined) this.#token = checkToken(options.token);
     this.#name = cleanName(options.name);
     this.#color = options.color;
     this.#WebSocket = options.WebSocket ?? WebSocket;
@@ -125,7 +133,7 @@ export class Room {
       emit: (event, detail) => this.#emit(event, detail as RoomEvents[typeof event]),
     });
     queueMicrotask(() => {
-      if (this.#state !== "closed") this.#connect();
+      if (this.#state !== "closed") void this.#connect();
     });
   }
 
@@ -202,15 +210,23 @@ export class Room {
     this.#setState("closed", "left");
   }
 
-  #connect(): void {
+  async #connect(): Promise<void> {
     this.#setState("connecting", "");
-    if (this.#state !== "connecting") return; // a listener called leave()
+    if (this.#getToken && this.#token === undefined) {
+      try {
+        this.#token = checkToken(await this.#getToken());
+      } catch (error) {
+        if (this.#isConnecting) this.#reconnect(CONNECTION_ABANDONED, `no join token: ${reasonOf(error)}`);
+        return;
+      }
+    }
+    if (!this.#isConnecting) return; // leave() was called
     let socket: WebSocket;
     try {
       socket = new this.#WebSocket(this.#url, SUBPROTOCOL);
     } catch (error) {
       // A page over https may not open ws://. Another attempt would fail in the same way.
-      this.#setState("closed", error instanceof Error ? error.message : String(error));
+      this.#setState("closed", reasonOf(error));
       return;
     }
     this.#drainMs = null;
@@ -228,6 +244,7 @@ export class Room {
       ...this.#sentProfile,
       token: this.#token,
       resume: this.#resumeKey,
+      ticket: this.#ticket,
       ...this.objects.revision,
     });
   }
@@ -291,6 +308,8 @@ export class Room {
     this.#pid = welcome.pid;
     this.#role = welcome.role;
     this.#resumeKey = welcome.resume;
+    this.#ticket = welcome.ticket;
+    this.#tokenRefused = false;
     this.#limits = welcome.limits;
     this.#setRate(welcome.tickHz);
     this.#poses.start();
@@ -341,14 +360,22 @@ export class Room {
     if (settled) this.#attempt = 0;
     const wait = this.#drainMs ?? backOff(this.#attempt, Math.random());
     this.#attempt++;
-    const isFinal = FINAL_CLOSE_CODES.has(code);
+    const isFinal = FINAL_CLOSE_CODES.has(code) && !(code === TOKEN_REFUSED && this.#forgetToken());
     this.#state = isFinal ? "closed" : "waiting";
-    if (!isFinal) this.#retryTimer = setTimeout(() => this.#connect(), wait);
+    if (!isFinal) this.#retryTimer = setTimeout(() => void this.#connect(), wait);
     this.#disconnect();
     // Unless a listener has called leave() meanwhile.
     if (this.#state !== "closed" || isFinal) {
       this.#setState(this.#state, reason || `connection closed (${code})`);
     }
+  }
+
+  /** False if there can be no other token: without a function that gets one, or if its last one was refused too. */
+  #forgetToken(): boolean {
+    if (!this.#getToken || this.#tokenRefused) return false;
+    this.#tokenRefused = true;
+    this.#token = this.#ticket = undefined;
+    return true;
   }
 
   /** Closes the connection and removes all participants. */
@@ -381,6 +408,10 @@ export class Room {
     return this.#state === "joined" && (this.#connection?.sendFrame(frame) ?? false);
   }
 
+  get #isConnecting(): boolean {
+    return this.#state === "connecting";
+  }
+
   #setState(state: RoomState, reason: string): void {
     this.#state = state;
     this.#emit("state", { state, reason });
@@ -389,6 +420,15 @@ export class Room {
   #emit<E extends keyof RoomEvents>(event: E, detail: RoomEvents[E]): void {
     this.#listeners.emit(event, detail);
   }
+}
+
+function checkToken(token: string): string {
+  if (!isToken(token)) throw new TypeError("token: not a join token");
+  return token;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function checkColor(color: string): void {
