@@ -18,6 +18,7 @@ from .messages import (
     MAX_U32,
     PRINTABLE,
     VERSION,
+    VISIBLE,
     ClientMessage,
     Delete,
     ErrorCode,
@@ -45,7 +46,7 @@ _ASSET = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")  # an asset id of the bundle'
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN = re.compile(f"[A-Za-z0-9_.-]{{1,{MAX_TOKEN_CHARACTERS}}}")
 _OPAQUE = re.compile(f"[^\ud800-\udfff]{{1,{MAX_SIGNAL_CHARACTERS}}}")
-_NAME = re.compile(PRINTABLE + "{1,64}")
+_NAME = re.compile(f"(?=.*{VISIBLE}){PRINTABLE}{{1,64}}")
 
 
 def parse_control(text: str) -> ClientMessage | None:
@@ -118,7 +119,7 @@ def _fields(message: object) -> dict[str, Any]:
 ABSENT: Final = frozenset({"ticket"})  # fields that are left out instead of null
 _RULES: Final = {  # for error messages
     _COLOR: "# and 6 hexadecimal digits",
-    _NAME: "1 to 64 printable characters",
+    _NAME: "1 to 64 printable characters, one of them visible",
     _ASSET: "an asset id: 1 to 128 characters of a-z 0-9 . _ -, starting with a letter or digit",
     _KEY: "1 to 64 characters of A-Z a-z 0-9 _ -",
     _TOKEN: f"a join token of at most {MAX_TOKEN_CHARACTERS} characters",

@@ -21,9 +21,16 @@ MAX_TOKEN_CHARACTERS: Final = 1024
 
 ROOM_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 ROOM_NAME_RULE: Final = "1 to 64 characters of A-Z a-z 0-9 . _ -"  # for error messages
-# Printable text: no control characters, line separators, bidirectional overrides or lone surrogates. With these, one
-# participant could disturb or forge the text on the screens of others.
-PRINTABLE: Final = "[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+# Text without characters that are invisible or change what is around them: controls, line separators, lone surrogates,
+# and the Default_Ignorable_Code_Point property of Unicode 16 (UAX #44), which has zero-width characters, marks of
+# direction, fillers and tags; also U+2800, a blank. With these, one participant could disturb or forge the text on the
+# screens of others. U+FE0E and U+FE0F stay, since many emoji have them.
+PRINTABLE: Final = (
+    "[^\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800"
+    "\u3164\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff]"
+)
+VISIBLE: Final = "[^ \xa0\u1680\u2000-\u200a\u202f\u205f\u3000\ufe0e\ufe0f]"  # not a space or a variation selector
 SUBJECT: Final = re.compile(PRINTABLE + "{1,128}")  # of a join token
 
 

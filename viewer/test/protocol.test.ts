@@ -289,6 +289,8 @@ test("the client's messages encode to the text of the vectors", () => {
 test("a name is changed into one that the relay accepts", () => {
   assert.equal(cleanName("  Ada\n\u202eL. \ud800"), "AdaL.");
   assert.equal(cleanName("\u0000"), "guest");
+  assert.equal(cleanName("\u200b\u3164 \ufe0f"), "guest");
+  assert.equal(cleanName("\u{e0041}❤\ufe0f"), "❤\ufe0f");
   assert.equal([...cleanName("🦊".repeat(100))].length, 64);
 });
 

@@ -33,8 +33,13 @@ export const FINAL_CLOSE_CODES: ReadonlySet<number> = new Set([
 ]);
 
 const COLOR = /^#[0-9A-Fa-f]{6}$/;
-// Printable text: no control characters, line separators, bidirectional overrides or lone surrogates.
-const NAME = /^[^\p{Cc}\u2028-\u202e\u2066-\u2069\ud800-\udfff]{1,64}$/u;
+// Printable text as in docs/protocol.md: nothing invisible, and nothing that changes the text around it.
+const UNPRINTABLE =
+  String.raw`\p{Cc}\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800` +
+  String.raw`\u3164\ud800-\udfff\ufe00-\ufe0d\ufeff\uffa0\ufff0-\ufffb\u{1bca0}-\u{1bca3}\u{1d173}-\u{1d17a}\u{e0000}-\u{e0fff}`;
+const PRINTABLE = new RegExp(`^[^${UNPRINTABLE}]$`, "u");
+const VISIBLE = /(?![\ufe0e\ufe0f])\P{Zs}/u;
+const NAME = new RegExp(`^(?=.*${VISIBLE.source})[^${UNPRINTABLE}]{1,64}$`, "u");
 const ASSET = /^[a-z0-9][a-z0-9._-]{0,127}$/;
 const TICKET = /^[A-Za-z0-9_.-]{1,1024}$/;
 const KEY = /^[A-Za-z0-9_-]{1,64}$/;
@@ -50,11 +55,12 @@ export function isColor(color: string): boolean {
 }
 
 /**
- * Makes a name that the relay accepts: without unprintable characters, at most 64 code points, never empty.
+ * Makes a name that the relay accepts: without unprintable characters, at most 64 code points, never blank.
  */
 export function cleanName(name: string): string {
-  const printable = [...name].filter((character) => NAME.test(character));
-  return printable.slice(0, 64).join("").trim() || "guest";
+  const printable = [...name].filter((character) => PRINTABLE.test(character));
+  const short = printable.slice(0, 64).join("").trim();
+  return VISIBLE.test(short) ? short : "guest";
 }
 
 /** Encodes a control message as a text frame. */
