@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from .connection import ConnectionLimits
 from .logs import FORMATS, logs_to_stderr
 from .protocol.messages import Role
 from .rooms.pace import TickPolicy
@@ -273,6 +274,7 @@ def serve(
         drain_s=drain_seconds,
         grace_s=grace_seconds,
         max_objects=max_objects,
+        connection=ConnectionLimits.for_ticks(tick_hz),
         state=state,
         tokens=_token_keys(token_secret_file),
     )

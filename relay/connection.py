@@ -28,6 +28,7 @@ from .transport import AsgiTransport, Transport
 
 NO_CLOSE_FRAME: Final = 1006  # RFC 6455, 7.1.5: the connection ended without a close frame
 MAX_REASON_BYTES: Final = 123  # RFC 6455, 5.5: a control frame holds 125 bytes, and the code takes two of them
+MIN_POSES_PER_S: Final = 90  # of a 90 Hz headset that ignores `tick_hz`
 AGE_SAMPLING: Final = 16  # the pose age of one acknowledgement in this many is measured
 
 
@@ -37,12 +38,17 @@ class ConnectionLimits:
     idle_timeout_s: float = 60.0  # without any message; an open page at least acknowledges ticks
     stall_timeout_s: float = 3.0  # without space for a tick in the transport
     ack_timeout_s: float = 10.0  # without an acknowledgement of a tick; a page may compile shaders for seconds
-    poses_per_s: int = 90  # of a 90 Hz headset that ignores `tick_hz`
+    poses_per_s: int = MIN_POSES_PER_S
     control_per_s: int = 20
     # Offences are malformed or excess messages. The burst allows for one hiccup of the client.
     offences_per_s: float = 5.0
     offence_burst: int = 50
     control_queue_bytes: int = 512 * 1024  # holds a welcome with 1,000 of the longest names and 500 objects
+
+    @classmethod
+    def for_ticks(cls, hz: int) -> ConnectionLimits:
+        """Limits that leave each tick room for its acknowledgement or pose, and half as many more."""
+        return cls(poses_per_s=max(MIN_POSES_PER_S, hz * 3 // 2))
 
 
 class CloseError(Exception):

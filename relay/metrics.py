@@ -26,8 +26,8 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from .protocol.messages import CloseCode, ErrorCode, Refusal
+from .room_labels import OTHER_ROOMS
 
-OTHER_ROOMS: Final = "other"
 QUANTILES: Final = (("p05", 0.05), ("p50", 0.50), ("p95", 0.95), ("max", 1.0))
 TICK_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.033, 0.066, 0.125, 0.25)
 AGE_BUCKETS_S: Final = (0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)

@@ -15,6 +15,7 @@ from .logs import with_context
 from .metrics import RoomCensus
 from .open_room import OpenRoom
 from .protocol.messages import CloseCode
+from .room_labels import RoomLabels
 from .rooms.objects import SavedRoom, SharedObjects
 from .rooms.room import Room
 from .rooms.store import Store
@@ -36,7 +37,7 @@ class OpenRooms:
         self._clock = clock
         self._rooms: dict[str, OpenRoom] = {}
         self._loading: dict[str, list[OnOpen]] = {}  # by name of a room whose objects are being read
-        self._free_labels = settings.labelled_rooms
+        self._labels = RoomLabels(settings.labelled_rooms)
         self._store = Store(settings.state, settings.max_rooms) if settings.state else None
 
     def __len__(self) -> int:
@@ -98,8 +99,7 @@ class OpenRooms:
             self.close_if_empty(open_room)
 
     def _open(self, name: str, saved: SavedRoom | None) -> OpenRoom:
-        labelled = self._free_labels > 0
-        self._free_labels -= labelled
+        labelled = self._labels.opened(name, self._clock())
         limits = self._settings.limits
         objects = SharedObjects(limits.objects, saved)
         room = Room(limits, self._settings.tick.hz, objects, self._settings.grace_s)
@@ -112,7 +112,7 @@ class OpenRooms:
         # An empty room may fail after it was removed, when another room of the same name is already open.
         if self._rooms.get(open_room.name) is open_room:
             del self._rooms[open_room.name]
-            self._free_labels += open_room.labelled
+            self._labels.closed(open_room.name, self._clock())
 
     def _make_space(self) -> None:
         """Close a room without connections if the relay has its maximum number of rooms.

@@ -48,6 +48,18 @@ def test_an_option_can_be_set_by_an_environment_variable() -> None:
         assert Client(connection).close_code() == 4403
 
 
+def test_at_120_ticks_a_second_a_pose_for_each_tick_is_allowed() -> None:
+    with (
+        serving("--tick-hz", "120") as (_, port),
+        connect(f"ws://127.0.0.1:{port}/ws/hall", subprotocols=["streamxr.v1"]) as connection,
+    ):
+        client = Client(connection)
+        client.send({"type": "hello", "v": 1, "name": "Ada", "color": "#ff8800"})
+        welcome = client.receive("welcome")
+        assert welcome["tick_hz"] == 120
+        assert welcome["limits"]["poses_per_s"] >= 120
+
+
 def test_more_than_one_worker_is_refused_with_the_reason() -> None:
     result = CliRunner().invoke(main, ["serve", "--workers", "2"])
     assert result.exit_code == 2

@@ -10,6 +10,7 @@ from pose_codec import Body, encode_pose
 from relay_server import eventually, running_relay
 from streamxr.relay.metrics import Metrics, RelayState, ReportedBandwidth, RoomCensus
 from streamxr.relay.protocol.messages import CloseCode, ErrorCode, Point, Refusal
+from streamxr.relay.room_labels import RoomLabels
 
 STATE = RelayState(rooms=0, max_rooms=10, max_connections=20, draining=False)
 
@@ -93,3 +94,30 @@ def test_denials_are_counted_by_reason() -> None:
         ada.receive("denied")
         assert relay.metric('streamxr_relay_denials_total{reason="unknown"}') == 1
         assert relay.metric('streamxr_relay_denials_total{reason="held"}') == 0
+
+
+def test_a_room_named_other_makes_no_second_series() -> None:
+    with running_relay() as relay, relay.join("other"), relay.join("hall"):
+        lines = relay.get("/metrics")[1].splitlines()
+    names = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(names) == len(set(names))
+    assert 'streamxr_room_users{room="other"} 1.0' in lines
+
+
+def test_labels_of_rooms_are_few_however_many_rooms_come_and_go() -> None:
+    labels = RoomLabels(10)
+    seen = set()
+    for number in range(1000):
+        if labels.opened(f"room-{number}", 60.0 * number):
+            seen.add(number)
+        labels.closed(f"room-{number}", 60.0 * number + 30)
+    assert len(seen) == 10
+    assert labels.opened("room-3", 70_000.0), "a room that comes back has its label"
+    labels.closed("room-3", 70_001.0)
+    assert labels.opened("new", 200_000.0), "a day later others get them"
+
+
+def test_an_open_room_keeps_its_label() -> None:
+    labels = RoomLabels(1)
+    assert labels.opened("museum", 0.0)
+    assert not labels.opened("guest", 10 * 24 * 3600.0)
