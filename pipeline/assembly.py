@@ -28,6 +28,7 @@ from .trees.merged_materials import MergedMaterials, merge_materials
 from .trees.moving_parts import MovingParts, bind_moving_parts
 from .trees.regions import build_tree
 from .trees.scene import Scene, read_scene
+from .trees.smaller_roots import with_smaller_roots
 from .trees.tree import Tree
 from .warm_up import loading
 
@@ -67,6 +68,9 @@ def assemble(
     refinements = [_put_refinements(bundle, document, tree) for tree in trees]
     limit = _base_limit(refinements, pyramids, settings)
     fitted = fit_base(document, scene, trees, pyramids, of_texture, limit, settings)
+    if fitted.bytes > limit:
+        trees = with_smaller_roots(trees, fitted.bytes - limit, settings)
+        fitted = fit_base(document, scene, trees, pyramids, of_texture, limit, settings)
     if fitted.bytes > limit:
         notes.append(
             f"the base has {fitted.bytes:,} bytes, over its limit of {limit:,}: its nodes, materials, points and lines "

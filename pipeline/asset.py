@@ -13,6 +13,7 @@ from .bundle.files import Bundle
 from .errors import ModelError, os_reason, shown
 from .formats.model import SCANS, read_model
 from .gltf.document import Document
+from .gltf.instances import with_instances_as_nodes
 from .gltf.links import check_links
 from .gltf.sizes import check_sizes
 from .jobs.tasks import StartTasks
@@ -30,6 +31,8 @@ def build_asset(
     document = _read(path, name, settings)
     check_links(document.json)
     check_sizes(document)
+    document = with_instances_as_nodes(document)
+    check_sizes(document)  # again, since instances are copies
     pictures: Pictures | ModelError
     try:
         pictures = begin_pictures(document, settings, start_tasks)

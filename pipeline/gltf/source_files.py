@@ -12,12 +12,14 @@ from urllib.parse import unquote
 
 from ..errors import DAMAGED, TRUNCATED, ModelError, os_reason, shown
 from .document import DRACO, TEXTURE_TRANSFORM, Document, Json, integer, items, label
+from .instances import INSTANCING
 from .strict_json import parse_json
 
 # Required extensions that the pipeline understands, or passes through unread.
 SUPPORTED_REQUIRED = {
     "KHR_animation_pointer",
     "KHR_node_visibility",
+    INSTANCING,
     "EXT_texture_webp",
     DRACO,
     "KHR_lights_punctual",
@@ -26,8 +28,6 @@ SUPPORTED_REQUIRED = {
     TEXTURE_TRANSFORM,
     "KHR_xmp_json_ld",
 }
-# Files may list these as optional, but most of the geometry would silently be missing without them.
-CHANGES_GEOMETRY = {"EXT_mesh_gpu_instancing"}
 JSON_CHUNK, BINARY_CHUNK = 0x4E4F534A, 0x004E4942
 PUT_BESIDE = "put the file beside the model"
 
@@ -182,8 +182,8 @@ def _parse_gltf(text: bytes) -> Json:
         names = parsed.get(key, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ModelError("must be an array of strings", place=key)
-    needed = {*parsed.get("extensionsRequired", []), *(CHANGES_GEOMETRY & {*parsed.get("extensionsUsed", [])})}
-    unknown = sorted(n for n in needed if n not in SUPPORTED_REQUIRED and not n.startswith("KHR_materials_"))
+    needed = parsed.get("extensionsRequired", [])
+    unknown = sorted(n for n in {*needed} if n not in SUPPORTED_REQUIRED and not n.startswith("KHR_materials_"))
     if unknown:
         raise ModelError(
             f"needs {', '.join(unknown)}, which this version cannot read",

@@ -99,7 +99,7 @@ def brushed_balls(count: int, *, rings: int = 20, sectors: int = 40) -> make.Mak
     for number in range(count):
         column, row = number % side, number // side
         pbr = {"baseColorFactor": [0.8, 0.8, 0.8, 1], "metallicFactor": 1, "roughnessFactor": 0.2 + 0.5 * row / side}
-        brushed = {"anisotropyStrength": column / side, "anisotropyRotation": 0.0}
+        brushed = {"anisotropyStrength": number / count, "anisotropyRotation": 0.0}
         maker.material(name=f"brushed {number}", pbrMetallicRoughness=pbr, extensions={ANISOTROPY: brushed})
         mesh = maker.mesh(ball(rings, sectors, number, maker, TANGENT=tangents))
         maker.node(mesh=mesh, name=f"Ball {number}", translation=[2.5 * column, 2.5 * row, 0])

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from builds import Built, build_file
 from streamxr.pipeline.bundle.validate import decode_stream
-from streamxr.pipeline.errors import ModelError
 from streamxr.pipeline.mesh.surface import merge
 
 SIDE = 9  # vertices along a side of the patch
@@ -244,12 +243,3 @@ def test_a_node_of_another_scene_keeps_its_place(build: Callable[..., Built]) ->
     assert [n["name"] for n in document["nodes"]] == ["tip", "hip", "ribbon", "elsewhere"]
     assert document["scenes"][1] == {"nodes": [3]}
     assert document["nodes"][3] == {"name": "elsewhere"}
-
-
-def test_gpu_instancing_is_refused(build: Callable[..., Built]) -> None:
-    maker = plain()
-    offsets = maker.accessor(np.zeros((4, 3), "<f4"))
-    maker.json["nodes"][0]["extensions"] = {"EXT_mesh_gpu_instancing": {"attributes": {"TRANSLATION": offsets}}}
-    maker.json["extensionsUsed"] = ["EXT_mesh_gpu_instancing"]
-    with pytest.raises(ModelError, match=r"EXT_mesh_gpu_instancing.*export without"):
-        build(maker)

@@ -95,3 +95,16 @@ def test_the_base_looks_like_the_model(model: Model) -> None:
     found = look(model.path, model.built)
     assert found.overlap >= LEAST_OVERLAP[model.name]
     assert found.color <= MOST_COLOR[model.name]
+
+
+def test_roots_are_simplified_further_if_the_base_is_too_large(tmp_path: Path) -> None:
+    path = make.save(parts.machine(12, largest=2000, smallest=1500), tmp_path, "model")
+    usual = build_file(path, tmp_path / "usual")
+    tight = Settings(base_bytes=usual.manifest["base"]["bytes"] - 3000)
+    small = build_file(path, tmp_path / "small", tight)
+    assert small.manifest["base"]["bytes"] <= tight.base_bytes
+    for one, other in zip(usual.manifest["trees"], small.manifest["trees"], strict=True):
+        coarse, finer = other["regions"][0], other["regions"][1]
+        assert coarse["triangles"] < one["regions"][0]["triangles"]
+        assert coarse["error"] > finer["error"]
+        assert other["regions"][1:] == one["regions"][1:]
