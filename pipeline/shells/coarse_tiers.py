@@ -19,7 +19,7 @@ from ..trees.region_finish import FinishTask, TreeEncoding, finish_region
 from ..trees.tiers import MAX_SIZE_RATIO
 from ..trees.tree import Tree
 from ..views.cameras import cameras_around
-from ..views.difference import Difference, difference
+from ..views.difference import ComparedPicture, Difference, difference
 from ..views.drawable import Drawable, drawable_primitives, drawable_source
 from ..views.materials import FlatMaterial, flat_materials
 from ..views.shading import draw
@@ -116,12 +116,15 @@ class _Look:
         of_kinds = [self.materials[i] for i in stored_kinds(kinds)[1]]
         self.source = drawable_source(tree.origin.source, kinds, of_kinds)
         self._cameras = cameras_around(*self.source.box, VIEWS)
-        self._pictures = [draw(self.source, camera, PIXELS) for camera in self._cameras]
+        self._pictures = self._of(self.source)
 
     def at(self, primitives: Primitives, *more: FlatMaterial) -> Difference:
         """The difference of primitives of the tree's kinds, and of kinds with `more` materials."""
         candidate = drawable_primitives(primitives, [*self.materials, *more])
-        return difference(self._pictures, [draw(candidate, camera, PIXELS) for camera in self._cameras])
+        return difference(self._pictures, self._of(candidate))
+
+    def _of(self, drawable: Drawable) -> list[ComparedPicture]:
+        return [ComparedPicture.of(draw(drawable, camera, PIXELS)) for camera in self._cameras]
 
 
 def _is_one_surface(tree: Tree) -> bool:

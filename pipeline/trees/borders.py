@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..arrays import BoolArray, FloatArray
+from ..arrays import FloatArray
 from ..mesh.surface import Surface, without_degenerates
 from ..mesh.topology import edges_of, rows_in, unique_rows
 
@@ -41,16 +41,12 @@ class _Edges:
 
     @cached_property
     def every(self) -> FloatArray:
-        return np.concatenate([rows for rows, _ in self._rows])
+        return np.concatenate([_edge_rows(surface, only_open=False) for surface in self.surfaces])
 
     @cached_property
     def open(self) -> FloatArray:
         """Those that one triangle of a surface uses."""
-        return np.concatenate([rows[single] for rows, single in self._rows])
-
-    @cached_property
-    def _rows(self) -> list[tuple[FloatArray, BoolArray]]:
-        return [_edge_rows(surface) for surface in self.surfaces]
+        return np.concatenate([_edge_rows(surface, only_open=True) for surface in self.surfaces])
 
     def contain(self, rows: FloatArray) -> bool:
         missing = rows[~rows_in(rows, self.open)]
@@ -70,14 +66,13 @@ def _shared(owners: Mapping[int, _Edges]) -> dict[int, FloatArray]:
     return {o: distinct[index[shared & (owner == o)]] for o in owners}
 
 
-def _edge_rows(surface: Surface) -> tuple[FloatArray, BoolArray]:
-    """The distinct edges of a surface as rows (e, 6), and a mask (e,) of those with one triangle."""
+def _edge_rows(surface: Surface, *, only_open: bool) -> FloatArray:
+    """The edges of a surface as rows (e, 6); those of several triangles more than once. only_open: those of one."""
     welded = without_degenerates(surface)
     edge, side_counts = edges_of(welded.triangles)
-    ends = np.empty((len(side_counts), 2), np.int64)
-    ends[edge.reshape(-1)] = np.stack([welded.triangles, welded.triangles[:, [1, 2, 0]]], axis=2).reshape(-1, 2)
+    triangle, side = np.nonzero(side_counts[edge] == 1) if only_open else np.nonzero(edge >= 0)
+    ends = np.stack([welded.triangles[triangle, side], welded.triangles[triangle, (side + 1) % 3]], axis=1)
     first, second = welded.positions[ends[:, 0]], welded.positions[ends[:, 1]]
     differs = np.argmax(first != second, axis=1)[:, None]  # the first axis on which they do
     turned = np.take_along_axis(first > second, differs, axis=1)
-    rows = np.concatenate([np.where(turned, second, first), np.where(turned, first, second)], axis=1)
-    return rows, side_counts == 1
+    return np.concatenate([np.where(turned, second, first), np.where(turned, first, second)], axis=1)

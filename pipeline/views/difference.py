@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..arrays import FloatArray
+from ..arrays import BoolArray, FloatArray
 from .shading import Picture
 
 BACKGROUND = np.array([0.05, 0.10, 0.32])  # linear; no model is likely to have this blue
@@ -26,19 +26,30 @@ class Difference:
     color: float
 
 
-def difference(ones: Sequence[Picture], others: Sequence[Picture]) -> Difference:
+@dataclass(frozen=True)
+class ComparedPicture:
+    """A picture as it is compared. inside: (h, w) pixels of the silhouette. lab: (h, w, 3) blurred, in CIELAB."""
+
+    inside: BoolArray
+    lab: FloatArray
+
+    @classmethod
+    def of(cls, picture: Picture) -> ComparedPicture:
+        return cls(picture.alpha > 0.5, _lab(_blurred(_on_background(picture))))
+
+
+def difference(ones: Sequence[ComparedPicture], others: Sequence[ComparedPicture]) -> Difference:
     """The mean difference of pairs of pictures of the same size."""
     overlaps, colors = [], []
     for one, other in zip(ones, others, strict=True):
-        inside, inside_other = one.alpha > 0.5, other.alpha > 0.5
-        either = inside | inside_other
+        either = one.inside | other.inside
         if not either.any():
             overlaps.append(1.0)
             colors.append(0.0)
             continue
-        overlaps.append(float((inside & inside_other).sum() / either.sum()))
-        gap = _lab(_blurred(_on_background(one))) - _lab(_blurred(_on_background(other)))
-        colors.append(float(np.sqrt((gap * gap).sum(axis=2))[either].mean()))
+        overlaps.append(float((one.inside & other.inside).sum() / either.sum()))
+        gap = one.lab[either] - other.lab[either]
+        colors.append(float(np.sqrt((gap * gap).sum(axis=1)).mean()))
     return Difference(float(np.mean(overlaps)), float(np.mean(colors)))
 
 

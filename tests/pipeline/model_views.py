@@ -10,7 +10,7 @@ from builds import Built
 from streamxr.pipeline.formats.model import read_model
 from streamxr.pipeline.trees.scene import Scene, read_scene
 from streamxr.pipeline.views.cameras import cameras_around
-from streamxr.pipeline.views.difference import Difference, difference
+from streamxr.pipeline.views.difference import ComparedPicture, Difference, difference
 from streamxr.pipeline.views.drawable import Drawable, drawable_source
 from streamxr.pipeline.views.materials import flat_materials
 from streamxr.pipeline.views.shading import draw
@@ -23,7 +23,8 @@ def look(model: Path, built: Built) -> Difference:
     source = drawable(model)
     base = drawable(built.root / built.manifest["base"]["uri"])
     cameras = cameras_around(*source.box, VIEWS)
-    return difference([draw(source, c, PIXELS) for c in cameras], [draw(base, c, PIXELS) for c in cameras])
+    one, other = ([ComparedPicture.of(draw(model, c, PIXELS)) for c in cameras] for model in (source, base))
+    return difference(one, other)
 
 
 def drawable(path: Path) -> Drawable:
