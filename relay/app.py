@@ -34,6 +34,7 @@ log = logging.getLogger("streamxr.relay")
 
 MAX_RETRY_MS: Final = 5_000  # the clients of a draining relay reconnect at random times within this span
 DRAIN_GRACE_S: Final = 2.0  # connections still open this long after the last close frame are aborted
+FULL_LOG_INTERVAL_S: Final = 60.0
 TICK_STALL_S: Final = 5.0  # /healthz fails after this long without a tick: the event loop hangs or the task is dead
 
 
@@ -71,6 +72,7 @@ class Relay:
         self._addresses = AddressCensus(settings.max_per_address)
         self._started_at = time.monotonic()
         self._ticked_at = -TICK_STALL_S
+        self._full_logged_at = -FULL_LOG_INTERVAL_S
 
     def now(self) -> float:
         """Seconds since the relay was created."""
@@ -170,6 +172,7 @@ class Relay:
         if self.draining:
             return CloseError(CloseCode.RESTART, "the relay restarts")
         if len(self._connections) >= self.settings.max_connections:
+            self._log_full()
             return CloseError(
                 CloseCode.LIMIT, f"this relay has its maximum of {self.settings.max_connections} connections"
             )
@@ -195,6 +198,13 @@ class Relay:
             self.rooms.tick(started, overloaded=overload.observe(started - due, period, started))
             self.metrics.tick_late_seconds.observe(started - due)
             self.metrics.tick_seconds.observe(self.now() - started)
+
+    def _log_full(self) -> None:
+        """Say that the relay is full, at most once a minute."""
+        now = self.now()
+        if now - self._full_logged_at >= FULL_LOG_INTERVAL_S:
+            self._full_logged_at = now
+            log.warning("refused a client: all %d connections are taken", self.settings.max_connections)
 
     def _state(self) -> RelayState:
         settings = self.settings

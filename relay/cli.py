@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from .connection import ConnectionLimits
+from .descriptors import RESERVED, raise_limit
 from .logs import FORMATS, logs_to_stderr
 from .protocol.messages import Role
 from .rooms.pace import TickPolicy
@@ -20,6 +23,8 @@ from .server import RelayServer, listen
 from .settings import RelaySettings
 from .simulation.simulate import simulate
 from .tokens import Claims, TokenKeys
+
+log = logging.getLogger("streamxr.relay")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -281,6 +286,22 @@ def serve(
     _run(settings, host, port, fast_path=fast_path, log_level=log_level, log_format=log_format)
 
 
+def _within_descriptors(settings: RelaySettings) -> RelaySettings:
+    """The settings with no more connections than the process may have open."""
+    limit = raise_limit()
+    if limit is None or settings.max_connections <= limit - RESERVED:
+        return settings
+    most = max(1, limit - RESERVED)
+    log.warning(
+        "at most %d connections instead of %d: this process may open %d files; raise the limit with ulimit -n, "
+        "LimitNOFILE= or ulimits:",
+        most,
+        settings.max_connections,
+        limit,
+    )
+    return replace(settings, max_connections=most)
+
+
 def _run(settings: RelaySettings, host: str, port: int, *, fast_path: bool, log_level: str, log_format: str) -> None:
     """Listen and serve until a signal."""
     try:
@@ -292,6 +313,7 @@ def _run(settings: RelaySettings, host: str, port: int, *, fast_path: bool, log_
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"streamxr-relay: ws://{shown}:{bound_port}/ws/{{room}}  (Ctrl-C to stop)", err=True)
     with logs_to_stderr(log_level, log_format):
+        settings = _within_descriptors(settings)
         try:
             server = RelayServer(
                 settings, fast_path=fast_path, log_level="warning" if log_level == "info" else log_level

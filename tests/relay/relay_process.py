@@ -15,10 +15,15 @@ RELAY = [sys.executable, "-m", "streamxr.relay.cli"]
 
 
 @contextmanager
-def serving(*options: str, port: int = 0, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """The process and its port."""
+def serving(
+    *options: str, port: int = 0, descriptors: int | None = None, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The process and its port. descriptors: the most files that it may open."""
+    command = [*RELAY, "serve", "--port", str(port), *options]
+    if descriptors is not None:
+        command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     process = subprocess.Popen(
-        [*RELAY, "serve", "--port", str(port), *options],
+        command,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | environment,
@@ -31,4 +36,5 @@ def serving(*options: str, port: int = 0, **environment: str) -> Iterator[tuple[
         yield process, int(found[1])
     finally:
         process.kill()
-        process.communicate(timeout=TIMEOUT_S)
+        if not process.stderr.closed:
+            process.communicate(timeout=TIMEOUT_S)

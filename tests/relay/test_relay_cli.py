@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from contextlib import ExitStack
 
 import pytest
 from click.testing import CliRunner
@@ -58,6 +59,23 @@ def test_at_120_ticks_a_second_a_pose_for_each_tick_is_allowed() -> None:
         welcome = client.receive("welcome")
         assert welcome["tick_hz"] == 120
         assert welcome["limits"]["poses_per_s"] >= 120
+
+
+def test_a_limit_of_open_files_refuses_clients_instead_of_leaving_them_without_an_answer() -> None:
+    with serving(descriptors=84) as (process, port), ExitStack() as stack:
+        url = f"ws://127.0.0.1:{port}/ws/hall"
+
+        def client() -> Client:
+            return Client(stack.enter_context(connect(url, subprotocols=["streamxr.v1"])))
+
+        for _ in range(20):
+            client()
+        assert client().close_code() == 4413
+        assert client().close_code() == 4413
+        process.kill()
+        log = process.communicate()[1]
+    assert "at most 20 connections instead of 2000" in log
+    assert log.count("all 20 connections are taken") == 1
 
 
 def test_more_than_one_worker_is_refused_with_the_reason() -> None:
