@@ -89,7 +89,7 @@ def check_wheel(wheel: Path, version: str, folder: Path) -> None:
         r"^[\w.\-\[\]]+==[^\s\\]+(?: ; [^\\\n]+)?", (ROOT / "requirements.lock").read_text("utf-8"), re.M
     )
     (folder / "constraints.txt").write_text("\n".join(locked), "utf-8")
-    run(*pip, "install", "-q", "-c", str(folder / "constraints.txt"), f"{wheel}[pipeline,relay]", cwd=folder)
+    run(*pip, "install", "-q", "-c", str(folder / "constraints.txt"), f"{wheel}[pipeline,publish,relay]", cwd=folder)
     run(*pip, "check", cwd=folder)
 
     step("building and serving a model with the wheel")

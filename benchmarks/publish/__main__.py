@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,13 +58,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="500 objects of 10 models")
     parser.add_argument("--write", action="store_true", help="put the section into docs/benchmarks.md")
+    parser.add_argument("--note", default="", help="a remark on the machine, for the section")
     options = parser.parse_args()
     models, files = (10, 49) if options.quick else (200, 49)
     with tempfile.TemporaryDirectory() as name, s3_server() as server:
         folder = Path(name) / "build"
         make_bundle(folder, {f"model-{n:03}": 1 for n in range(models)}, files=files, size=FILE_BYTES)
         rows = [measure(tool, folder, server, models, files) for tool in TOOLS if shutil.which(tool.program)]
-    section = "\n".join(report(rows, models, files))
+    section = "\n".join(report(rows, models, files, options.note))
     print(section)
     if options.write:
         PAGE.write_text(with_section(PAGE.read_text("utf-8"), HEADING, section), "utf-8")
@@ -104,7 +106,7 @@ def rclone_settings(server: S3Server) -> dict[str, str]:
     return {"RCLONE_CONFIG": os.devnull, **{f"RCLONE_CONFIG_S3_{key}": value for key, value in remote.items()}}
 
 
-def report(rows: list[list[str]], models: int, files: int) -> list[str]:
+def report(rows: list[list[str]], models: int, files: int, note: str) -> list[str]:
     """The section of docs/benchmarks.md."""
     ours = float(rows[0][4])
     shown = [[*row[:4], f"{float(row[4]) / ours:.2f}"] for row in rows]
@@ -112,17 +114,28 @@ def report(rows: list[list[str]], models: int, files: int) -> list[str]:
     return [
         HEADING,
         "",
-        f"{models} models of {files + 1} objects, {models * (files + 1):,} in all, {FILE_BYTES:,} bytes each, to an S3 "
-        f"server (Ceph's gateway, data in memory) on the same machine: {processor()}, {os.cpu_count()} cores. One run.",
+        "Written by `make bench-publish`.",
+        "",
+        paragraph(
+            f"{models} models of {files + 1} objects, {models * (files + 1):,} in all, {FILE_BYTES:,} bytes each, to an S3 "
+            f"server (Ceph's gateway, data in memory) on the same machine: {processor()}, {os.cpu_count()} cores. "
+            f"One run{note and f'; {note}'}."
+        ),
         "",
         *table(head, shown),
         "",
-        "Only `streamxr publish` writes the catalogue last and by compare-and-swap, and checks the local files first. "
-        "If nothing changed, it sends two requests; the other tools list the bucket.",
+        paragraph(
+            "Only `streamxr publish` writes the catalogue last and by compare-and-swap, and checks the local files. If "
+            "nothing changed it sends two requests; aws lists the bucket, rclone asks for the times of all objects too."
+        ),
         "",
         f"Versions: {', '.join(versions())}.",
         "",
     ]
+
+
+def paragraph(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def versions() -> list[str]:
@@ -130,7 +143,8 @@ def versions() -> list[str]:
     for program, option in (("aws", "--version"), ("rclone", "version"), ("radosgw", "--version")):
         if shutil.which(program):
             done = subprocess.run([program, option], capture_output=True, text=True)
-            found.append(" ".join((done.stdout or done.stderr).split("\n")[0].split()[:3]))
+            words = (done.stdout or done.stderr).split()
+            found.append(words[0] if "/" in words[0] else " ".join(words[: 3 if words[0] == "ceph" else 2]))
     return found
 
 
