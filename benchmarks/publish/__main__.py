@@ -117,9 +117,9 @@ def report(rows: list[list[str]], models: int, files: int, note: str) -> list[st
         "Written by `make bench-publish`.",
         "",
         paragraph(
-            f"{models} models of {files + 1} objects, {models * (files + 1):,} in all, {FILE_BYTES:,} bytes each, to an S3 "
-            f"server (Ceph's gateway, data in memory) on the same machine: {processor()}, {os.cpu_count()} cores. "
-            f"One run{note and f'; {note}'}."
+            f"{models} models of {files + 1} objects, {models * (files + 1):,} in all, {FILE_BYTES:,} bytes each, "
+            f"to an S3 server (Ceph's gateway, data in memory) on the same machine: {processor()}, "
+            f"{os.cpu_count()} cores. One run{note and f'; {note}'}."
         ),
         "",
         *table(head, shown),
