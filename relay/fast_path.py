@@ -27,6 +27,7 @@ from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
 from .frames import Burst, Frame
+from .limited_protocols import LimitedWebSocketProtocol
 from .transport import MIN_BACKLOG_BYTES
 
 try:
@@ -35,7 +36,6 @@ except ImportError:  # built without its C extension
     from websockets.utils import apply_mask
 
 EXTENSION: Final = "streamxr.fast_path"  # key in the ASGI scope's extensions
-LINGER_S: Final = 5.0  # time for a closed client to read the data that was sent, and the close code
 SHORT_BINARY: Final = 0x82  # FIN bit, no extension, opcode 2
 MASKED: Final = 0x80
 MAX_SHORT_BYTES: Final = 125  # the longest payload whose length fits the second byte (RFC 6455, 5.2)
@@ -47,7 +47,7 @@ MAX_UNSENT_BYTES: Final = 16 * 1024
 OnBinary = Callable[[bytes], None]
 
 
-class FastPathWebSocketProtocol(WebSocketsSansIOProtocol):
+class FastPathWebSocketProtocol(LimitedWebSocketProtocol):
     """Implements `transport.Transport`, and reads binary frames after `open_fast_path`."""
 
     _on_binary: OnBinary | None = None
@@ -117,21 +117,6 @@ class FastPathWebSocketProtocol(WebSocketsSansIOProtocol):
             self._allow_unsent(len(frame.encoded))
             self.transport.write(frame.encoded)
 
-    def close(self, code: int, reason: str) -> None:
-        """Send a close frame after all earlier frames, without waiting for the peer. Abort after LINGER_S."""
-        if self.close_sent or self.transport.is_closing():
-            self.transport.abort()
-            return
-        self.stop_keepalive()
-        self.conn.send_close(code, reason)
-        self.transport.write(b"".join(self.conn.data_to_send()))
-        self.close_sent = True
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
-        if self.read_paused:  # otherwise the close frame of the peer would never be read
-            self.read_paused = False
-            self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(LINGER_S, self.transport.abort)
-
     def evict(self, code: int, reason: str) -> None:
         self.close(code, reason)
 
@@ -176,7 +161,7 @@ def fast_path_available() -> bool:
 
 def _has_expected_names() -> bool:
     attributes = ("queue", "read_paused", "close_sent", "close_timer", "conn")
-    methods = ("handle_connect", "data_received", "stop_keepalive")
+    methods = ("handle_connect", "data_received", "stop_keepalive", "handle_ping", "handle_pong", "handle_cont")
     return {*WebSocketsSansIOProtocol.__init__.__code__.co_names}.issuperset(attributes) and all(
         hasattr(WebSocketsSansIOProtocol, name) for name in methods
     )

@@ -12,6 +12,7 @@ import uvicorn
 
 from .app import Relay, create_app
 from .fast_path import MAX_UNSENT_BYTES, FastPathWebSocketProtocol, fast_path_available
+from .limited_protocols import LimitedWebSocketProtocol, TimedHttpProtocol
 from .settings import RelaySettings
 
 log = logging.getLogger("streamxr.relay")
@@ -40,7 +41,8 @@ class RelayServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                ws=FastPathWebSocketProtocol if fast_path else "websockets-sansio",
+                http=TimedHttpProtocol,
+                ws=FastPathWebSocketProtocol if fast_path else LimitedWebSocketProtocol,
                 ws_max_size=MAX_FRAME_BYTES,
                 ws_ping_interval=PING_INTERVAL_S,
                 ws_ping_timeout=PING_INTERVAL_S,

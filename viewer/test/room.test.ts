@@ -91,7 +91,14 @@ function next<E extends keyof RoomEvents>(
     });
   });
 }
-const joined = (room: Room) => next(room, "state", ({ state }) => state === "joined");
+const joined = async (room: Room): Promise<void> => {
+  const { state, reason } = await next(
+    room,
+    "state",
+    ({ state }) => state === "joined" || state === "closed",
+  );
+  assert.equal(state, "joined", reason);
+};
 const closed = (room: Room) => next(room, "state", ({ state }) => state === "closed");
 
 const bodyAt = (x: number): BodyPose => ({
@@ -325,11 +332,11 @@ test("a page is asked for another token when one is refused, and a ticket replac
     return `${payload}.${createHmac("sha256", secret).update(payload).digest("base64url")}`;
   };
   const guarded = await startRelay(0, "--token-secret-file", join(folder, "secret"));
-  const handedOut = [token(-60), token(1)];
+  const validSeconds = 5;
   let asked = 0;
   const ada = openRoom({
     relay: guarded.url,
-    token: () => Promise.resolve(handedOut[asked++] ?? token(-60)),
+    token: () => Promise.resolve(token(asked++ === 1 ? validSeconds : -60)),
   });
   await joined(ada);
   assert.equal(asked, 2);
@@ -338,7 +345,7 @@ test("a page is asked for another token when one is refused, and a ticket replac
   const refused = openRoom({ relay: guarded.url, token: () => Promise.resolve(token(-60)) });
   assert.match((await closed(refused)).reason, /expired/);
 
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await new Promise((resolve) => setTimeout(resolve, 1000 * validSeconds + 500));
   const again = joined(ada);
   await guarded.kill();
   await startRelay(guarded.port, "--token-secret-file", join(folder, "secret"));
