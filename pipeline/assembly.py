@@ -35,6 +35,7 @@ from .warm_up import loading
 MAX_BASE_BYTES = 500_000
 BASE_SHARE = 100  # a large model's base may have 1/100 of the bytes of its finest tier
 MIN_BASE_TRIANGLES = 64  # a small tree beside large ones stays recognisable in the base
+MIN_PART_TRIANGLES = 16  # of a moving part, about: a box with bevels
 MANY_BYTES = 500_000  # a smaller model needs few of the compiled loops, and seldom a pool
 GENERATOR = f"streamxr {version()}"
 
@@ -144,6 +145,9 @@ def _build_trees(document: Document, scene: Scene, settings: Settings, start_tas
     """Build the region trees, then the chains of deforming meshes; each gets its share of the base's triangles."""
     counts = [len(t.source.surface.triangles) for t in scene.trees] + [m.triangles for m in scene.deforming]
     shares = [max(MIN_BASE_TRIANGLES, round(n / max(1, sum(counts)) * settings.base_triangles)) for n in counts]
+    if scene.bound is not None:
+        least = min(MIN_PART_TRIANGLES * scene.bound.parts, 2 * settings.base_triangles)
+        shares[-1] = max(shares[-1], least)  # the mesh of moving parts is the last one
     trees = [build_tree(t, share, settings, start_tasks) for t, share in zip(scene.trees, shares, strict=False)]
     return trees + [
         build_deforming(document, scene, mesh, share, settings, start_tasks)

@@ -42,10 +42,12 @@ class MovingParts:
 
 @dataclass(frozen=True)
 class BoundGeometry:
-    """The triangles of all bound parts in asset space at rest. joints: that of each array of `gathered`."""
+    """The triangles of all bound parts in asset space at rest. joints: that of each array of `gathered`.
+    parts: their number."""
 
     gathered: GatheredPrimitives
     joints: tuple[int, ...]
+    parts: int
 
     def primitives(self) -> list[tuple[PrimitiveKind, dict[str, AnyArray], AnyArray]]:
         """(kind, attributes (n, k), triangles (m, 3)) of each kind, with joints and weights."""

@@ -144,7 +144,7 @@ def read_scene(
         notes,
         merged or {},
         parts.node if parts else None,
-        BoundGeometry(moving.gathered, tuple(moving.joints)) if moving.nodes else None,
+        BoundGeometry(moving.gathered, tuple(moving.joints), len(moving.nodes)) if moving.nodes else None,
     )
 
 
