@@ -187,12 +187,15 @@ def _with_larger_root(tree: Tree, seen: Source, look: _Look, settings: Settings,
     next_tier = sum(tree.regions[child].triangles for child in root.children)
     most = min(MOST_TRIANGLES * settings.base_triangles, int(MAX_SIZE_RATIO * next_tier))
     triangles, size = root.triangles, sum(p.bytes for _, p in root.primitives)
-    top = tree.top if tree.top is not None and len(tree.top.triangles) > most else seen.surface
+    # The surface of the first split is quicker, and as good for a scan. Small parts have lost their shape in it.
+    fine = seen.surface
+    if tree.top is not None and len(tree.top.triangles) > most and _is_one_surface(tree):
+        fine = tree.top
     for share in FILLED:
         triangles = min(int(share * room * triangles / size), most)
         if triangles <= root.triangles:
             return None
-        surface = simplify(top, triangles)
+        surface = simplify(fine, triangles)
         region = finish_region(FinishTask(surface, seen, encoding, exact=False))
         triangles, size = len(surface.triangles), sum(p.bytes for _, p in region.primitives)
         if size <= room:

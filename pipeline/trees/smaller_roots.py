@@ -39,9 +39,7 @@ def _triangle_bytes(tree: Tree) -> int:
 
 def _smaller(tree: Tree, share: float, settings: Settings) -> Tree:
     root = tree.regions[0]
-    if tree.top is None:
-        return tree
-    surface = simplify(tree.top, int(share * root.triangles))
+    surface = simplify(tree.origin.source.surface, int(share * root.triangles))
     encoding = TreeEncoding(tree.origin.kinds, tree.grid, settings)
     region = finish_region(FinishTask(surface, tree.origin.source, encoding, exact=False))
     if sum(p.bytes for _, p in region.primitives) >= sum(p.bytes for _, p in root.primitives):
