@@ -145,19 +145,21 @@ def test_no_triangle_of_any_tier_mixes_colours(build: Build) -> None:
     built = build(board(), settings=Settings(leaf_triangles=800, base_triangles=300))
     palette = 255 * encode_srgb(colors_of(SQUARES**2))
     meshes = [m for c in [*refinements(built), make.pack(*built.base)] for m in primitives_in(c)]
-    assert len(meshes) > 5
+    assert len(meshes) >= 5
     for codes in (codes for mesh in meshes for _, codes in mesh):
         assert (codes == codes[:, :1]).all()
         nearest = np.abs(codes[:, 0][:, None] - palette).max(axis=2).min(axis=1)
         assert nearest.max() <= HALF_A_CODE
 
 
-def test_merged_materials_leave_the_geometry_as_it_is(build: Build) -> None:
+def test_merged_materials_leave_the_finest_geometry_as_it_is(build: Build) -> None:
     settings = Settings(leaf_triangles=800, base_triangles=300)
     kept = Settings(leaf_triangles=800, base_triangles=300, keep_materials=True)
     one, other = build(board(), "one", settings), build(board(), "other", kept)
-    triangles = [[r["triangles"] for r in b.manifest["trees"][0]["regions"]] for b in (one, other)]
-    assert triangles[0] == triangles[1]
+    regions = [b.manifest["trees"][0]["regions"] for b in (one, other)]
+    finest = [[region["triangles"] for region in each if not region["children"]] for each in regions]
+    assert len(finest[0]) == 4
+    assert finest[0] == finest[1]
     assert one.manifest["base"]["bytes"] < other.manifest["base"]["bytes"]
     assert names_in(other.base[0]) == [f"paint {number}" for number in range(SQUARES**2)]
 

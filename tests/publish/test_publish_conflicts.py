@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from made_bundle import make_bundle, read_whole
-from reading import read_from
+from published import read_from
 from s3_proxy import IGNORE, REFUSE, s3_proxy
 from s3_server import S3Server
 from streamxr.pipeline.publish import s3

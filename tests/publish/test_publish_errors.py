@@ -13,7 +13,7 @@ import botocore.compat
 import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError, SSLError
 from made_bundle import make_bundle, read_whole
-from reading import read_from
+from published import read_from
 from s3_server import S3Server
 from streamxr.pipeline.publish.errors import PublishError
 from streamxr.pipeline.publish.publish import publish

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from made_bundle import make_bundle, read_whole
-from reading import keys_of, read_from
+from published import keys_of, read_from
 from streamxr.pipeline.bundle.files import content_hash
 from streamxr.pipeline.publish.errors import PublishError
 from streamxr.pipeline.publish.history import kept_catalogues, retired_catalogues, roll_back

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from made_bundle import make_bundle, read_whole
-from reading import read_from
+from published import read_from
 from s3_server import S3Server
 from streamxr.pipeline.publish.publish import publish
 from streamxr.pipeline.publish.s3 import S3Store

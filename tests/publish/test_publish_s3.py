@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from made_bundle import make_bundle, read_whole
-from reading import keys_of, read_from
+from published import keys_of, read_from
 from s3_proxy import s3_proxy
 from s3_server import S3Server
 from streamxr.pipeline.errors import ModelError
