@@ -48,6 +48,8 @@ def scene_bounds(
             if mesh in deforming:
                 corners += _deformed_corners(document, primitive, drawn_by, motion, place)
             else:
+                if not is_triangles(primitive):
+                    read_attributes(document, primitive, place)  # nothing else has checked points and lines
                 swept = [node for node in drawn_by if node in bound] if is_triangles(primitive) else drawn_by
                 positions = _used_positions(document, primitive, place) if swept else np.zeros((0, 3))
                 if len(positions):
