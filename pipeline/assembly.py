@@ -64,7 +64,9 @@ def assemble(
     pictures = with_palettes(pictures, merged.palettes, settings)
     notes += pictures.notes
     trees = _build_trees(document, scene, settings, start_tasks)
-    document, trees, pyramids, of_texture = _with_best_coarse_tiers(document, scene, trees, pictures, settings, notes)
+    document, trees, pyramids, of_texture = _with_best_coarse_tiers(
+        document, scene, trees, pictures, settings, notes, start_tasks
+    )
 
     refinements = [_put_refinements(bundle, document, tree) for tree in trees]
     limit = _base_limit(refinements, pyramids, settings)
@@ -156,7 +158,13 @@ def _build_trees(document: Document, scene: Scene, settings: Settings, start_tas
 
 
 def _with_best_coarse_tiers(
-    document: Document, scene: Scene, trees: list[Tree], pictures: Pictures, settings: Settings, notes: list[str]
+    document: Document,
+    scene: Scene,
+    trees: list[Tree],
+    pictures: Pictures,
+    settings: Settings,
+    notes: list[str],
+    start_tasks: StartTasks,
 ) -> tuple[Document, list[Tree], list[Pyramid], dict[tuple[int, Role], int]]:
     """Document, trees, pyramids and `of_texture` with the coarse tiers of the static tree that look best."""
     pyramids, of_texture = pictures.pyramids(), dict(pictures.of_texture)
@@ -174,7 +182,7 @@ def _with_best_coarse_tiers(
         from .shells.coarse_tiers import best_coarse_tiers  # here, since their libraries take long to load
         from .shells.material import with_material
 
-        if chosen := best_coarse_tiers(document, tree, settings, partial(room, tree)):
+        if chosen := best_coarse_tiers(document, tree, settings, partial(room, tree), start_tasks):
             notes += [chosen.note] if chosen.note else []
             trees = [*trees[:number], chosen.tree, *trees[number + 1 :]]
             if chosen.material:

@@ -29,7 +29,7 @@ ALLOWED = {
         "mesh": ("arrays",),
         "pictures": ("arrays", "errors", "settings"),
         "gltf": ("arrays", "errors", "mesh", "pictures", "settings"),
-        "views": ("arrays", "errors", "gltf", "mesh", "pictures"),
+        "views": ("arrays", "errors", "gltf", "jobs", "mesh", "pictures"),
     },
     "relay": {"protocol": (), "frames": (), "rate": (), "logs": ()},
     "viewer": {"core": (), "room": ("core",)},

@@ -27,23 +27,23 @@ def objects_json(document: Document, scene: Scene) -> bytes | None:
     nodes, meshes = items(document.json, "nodes"), items(document.json, "meshes")
     parents = _parents(nodes)
     deforming = {mesh.mesh for mesh in scene.deforming}
+    told = {index: object_extras(nodes[index], meshes) for index in scene.source_world}
+    if not any(_name(nodes[index]) or extras is not None for index, extras in told.items()):
+        return None
     boxes = rest_boxes(document, scene.source_world, deforming, scene.motion)
     objects = []
     for index, matrix in scene.source_world.items():
-        name = nodes[index].get("name")
         box = boxes.get(index)
         objects.append(
             {
                 "node": index,
                 "parent": parents.get(index),
-                "name": name if isinstance(name, str) else "",
-                "extras": object_extras(nodes[index], meshes),
+                "name": _name(nodes[index]),
+                "extras": told[index],
                 "matrix": _numbers(matrix.T.reshape(-1)),
                 "box": None if box is None else {"min": _numbers(box[0]), "max": _numbers(box[1])},
             }
         )
-    if not any(each["name"] or each["extras"] is not None for each in objects):
-        return None
     file = {"format": "streamxr/objects", "version": 1, "objects": objects}
     return json.dumps(file, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
@@ -81,6 +81,11 @@ def leave_out_nodes(base: Json, scene: Scene) -> None:
         _keep_only(node, "children", needed)
     for each in items(base, "scenes"):
         _keep_only(each, "nodes", needed)
+
+
+def _name(node: Json) -> str:
+    name = node.get("name")
+    return name if isinstance(name, str) else ""
 
 
 def _parents(nodes: list[Json]) -> dict[int, int]:

@@ -17,7 +17,7 @@ from ..errors import ModelError
 from ..gltf.document import DRACO, Json
 from ..mesh.surface import Surface, merge
 from ..mesh.topology import unique_rows
-from ..trees.borders import cracked_regions
+from ..trees.borders import DecodedRegion, cracked_regions
 from .files import CATALOGUE, Bundle, check, read_hashed, read_manifest
 
 
@@ -213,6 +213,6 @@ def _compare_borders(tree: Json, surfaces: dict[int, Surface]) -> tuple[int, lis
         if len(members) < 2 or not children or not all(i in surfaces for i in [*members, *children]):
             continue
         compared += len(members)
-        fine = {i: [surfaces[c] for c in regions[i]["children"]] for i in members}
-        cracked += cracked_regions({i: surfaces[i] for i in members}, fine)
+        fine = {i: [DecodedRegion(surfaces[c]) for c in regions[i]["children"]] for i in members}
+        cracked += cracked_regions({i: DecodedRegion(surfaces[i]) for i in members}, fine)
     return compared, cracked

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import xatlas
-from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray, IntArray
 from ..mesh.geometry import bounding_box
@@ -57,6 +56,8 @@ def texels_of(uv: FloatArray, pixels: int) -> Texels:
     points = np.concatenate([uv.reshape(-1, 2) * pixels, np.zeros((3 * len(uv), 1))], axis=1)
     triangles = np.arange(3 * len(uv)).reshape(-1, 3)
     count = len(triangles)
+    from scipy import ndimage  # slow to load, and few models need it
+
     fragments = rasterize(
         points,
         triangles,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..gltf.document import Document, items
+from ..jobs.tasks import StartTasks
 from ..mesh.geometry import face_normals
 from ..mesh.simplify import simplify
 from ..mesh.surface import PrimitiveKind, Source, stored_kinds
@@ -23,6 +24,7 @@ from ..views.difference import ComparedPicture, Difference, difference
 from ..views.drawable import Drawable, drawable_primitives, drawable_source
 from ..views.materials import FlatMaterial, flat_materials
 from ..views.shading import draw
+from ..views.shared_views import Views, of_views
 from ..views.visibility import seen_from_outside
 from .bake import Baked
 from .inside import can_be_entered
@@ -58,7 +60,7 @@ class CoarseTiers:
 
 
 def best_coarse_tiers(
-    document: Document, tree: Tree, settings: Settings, room: Callable[[], int]
+    document: Document, tree: Tree, settings: Settings, room: Callable[[], int], start_tasks: StartTasks
 ) -> CoarseTiers | None:
     """A static tree of several regions with other coarse tiers; None if its own root is good.
 
@@ -68,12 +70,12 @@ def best_coarse_tiers(
 
     room: gives the bytes that the root may have, so that all else fits into the base.
     """
-    look, root = _Look(document, tree), tree.regions[0]
+    look, root = _Look(document, tree, start_tasks), tree.regions[0]
     own = look.at(root.primitives)
     if own.color <= GOOD:
         return None
     one_surface = _is_one_surface(tree)
-    seen, entered = (tree.origin.source, False) if one_surface else _seen_part(tree, look.source, settings)
+    seen, entered = (tree.origin.source, False) if one_surface else _seen_part(tree, look.source, settings, start_tasks)
     best = _Choice(tree, own, None, "")
     if seen is not tree.origin.source:
         best = _without_unseen(tree, seen, look, settings)
@@ -109,22 +111,23 @@ def _better(best: _Choice, other: _Choice | None, ratio: float) -> _Choice:
 class _Look:
     """Pictures of a tree's source, and how different other primitives look."""
 
-    def __init__(self, document: Document, tree: Tree) -> None:
+    def __init__(self, document: Document, tree: Tree, start_tasks: StartTasks) -> None:
         self.materials = flat_materials(document, [kind.material for kind in tree.kinds])
         self.next_material = len(items(document.json, "materials"))
         kinds = tree.origin.kinds
         of_kinds = [self.materials[i] for i in stored_kinds(kinds)[1]]
         self.source = drawable_source(tree.origin.source, kinds, of_kinds)
         self._cameras = cameras_around(*self.source.box, VIEWS)
-        self._pictures = self._of(self.source)
+        self._pictures = [p for part in of_views(_compared, self.source, self._cameras, start_tasks) for p in part]
 
     def at(self, primitives: Primitives, *more: FlatMaterial) -> Difference:
         """The difference of primitives of the tree's kinds, and of kinds with `more` materials."""
         candidate = drawable_primitives(primitives, [*self.materials, *more])
-        return difference(self._pictures, self._of(candidate))
+        return difference(self._pictures, _compared(Views(candidate, self._cameras)))
 
-    def _of(self, drawable: Drawable) -> list[ComparedPicture]:
-        return [ComparedPicture.of(draw(drawable, camera, PIXELS)) for camera in self._cameras]
+
+def _compared(views: Views) -> list[ComparedPicture]:
+    return [ComparedPicture.of(draw(views.drawable, camera, PIXELS)) for camera in views.cameras]
 
 
 def _is_one_surface(tree: Tree) -> bool:
@@ -139,10 +142,10 @@ def _is_one_surface(tree: Tree) -> bool:
     return float(areas.max()) >= ONE_SURFACE * float(areas.sum())
 
 
-def _seen_part(tree: Tree, source: Drawable, settings: Settings) -> tuple[Source, bool]:
+def _seen_part(tree: Tree, source: Drawable, settings: Settings, start_tasks: StartTasks) -> tuple[Source, bool]:
     """The part of a tree's source that is seen from outside, and whether people can stand inside, which makes all of
     it count as seen. The source itself if hardly anything is unseen."""
-    seen, whole = seen_from_outside(source), tree.origin.source
+    seen, whole = seen_from_outside(source, start_tasks), tree.origin.source
     _, area = face_normals(source.positions, source.triangles)
     if float(area[~seen].sum()) <= MIN_UNSEEN * float(area.sum()):
         return whole, bool(settings.walk_in)

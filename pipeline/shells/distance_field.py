@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from ..arrays import BoolArray, FloatArray, IntArray
 from ..mesh.closest import ClosestPoints
@@ -15,7 +14,6 @@ from ..mesh.geometry import bounding_box
 MARGIN = 5  # nodes around the surface's box
 THICKNESS = 0.6  # distance of the shell from the surface, in steps of the grid
 GAP = 1.6  # half the width of the widest gap that is closed, in steps
-SIX_NEIGHBOURS = ndimage.generate_binary_structure(3, 1)
 
 
 @dataclass(frozen=True)
@@ -36,13 +34,15 @@ def outside_distance(positions: FloatArray, triangles: IntArray, on_surface: Clo
     A node is outside if a ball of radius GAP reaches it from infinity without touching the surface: the alpha wrapping
     of Portaneri et al. (2022), on a grid. steps: along the longest side of the surface's box.
     """
+    from scipy import ndimage  # slow to load, and few models need it
+
     low, high = bounding_box(positions)
     step = float((high - low).max()) / steps or 1.0
     shape = tuple(int(n) for n in np.ceil((high - low) / step))
     size = tuple(n + 2 * MARGIN for n in shape)
     origin = low - MARGIN * step
     touched = _touched(positions, triangles, origin, step, np.zeros(size, np.bool_))
-    near = ndimage.binary_dilation(touched, SIX_NEIGHBOURS, iterations=3)
+    near = ndimage.binary_dilation(touched, iterations=3)
     nodes = np.argwhere(near)
     distance = np.full(size, 10.0)
     distance[near] = on_surface.query(nodes * step + origin).distances / step
@@ -53,7 +53,9 @@ def outside_distance(positions: FloatArray, triangles: IntArray, on_surface: Clo
 
 def _reached(distance: FloatArray) -> BoolArray:
     """The nodes outside: those that a ball of radius GAP covers, as its centre moves from a corner of the grid."""
-    centers, _ = ndimage.label(distance > GAP, SIX_NEIGHBOURS)
+    from scipy import ndimage
+
+    centers, _ = ndimage.label(distance > GAP)
     reached: BoolArray = centers == centers[0, 0, 0]
     apart = ndimage.distance_transform_edt(~reached)
     result: BoolArray = (apart <= GAP - THICKNESS + 0.5) & (distance > THICKNESS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -18,13 +19,41 @@ from ..mesh.surface import Surface, without_degenerates
 from ..mesh.topology import edges_of, rows_in, unique_rows
 
 
-def cracked_regions(coarse: Mapping[int, Surface], fine: Mapping[int, Sequence[Surface]]) -> list[int]:
+class Bordered(Protocol):
+    """A region with its surface and its open edges."""
+
+    @property
+    def decoded(self) -> Surface:
+        """The surface that a decoder sees."""
+
+    @property
+    def open_edges(self) -> FloatArray:
+        """See the function of this name."""
+
+
+@dataclass(frozen=True)
+class DecodedRegion:
+    """A region whose open edges are found when they are first needed."""
+
+    decoded: Surface
+
+    @cached_property
+    def open_edges(self) -> FloatArray:
+        return open_edges(self.decoded)
+
+
+def open_edges(decoded: Surface) -> FloatArray:
+    """The edges that one triangle uses, as rows (e, 6) of two positions, the lesser first."""
+    return _edge_rows(decoded, only_open=True)
+
+
+def cracked_regions(coarse: Mapping[int, Bordered], fine: Mapping[int, Sequence[Bordered]]) -> list[int]:
     """The regions of a tier whose borders differ from those of their children.
 
-    coarse: the decoded surface of each region; fine: those of its children.
+    coarse: each region; fine: its children.
     """
-    regions = {index: _Edges((surface,)) for index, surface in coarse.items()}
-    families = {index: _Edges(tuple(surfaces)) for index, surfaces in fine.items()}
+    regions = {index: _Edges((region,)) for index, region in coarse.items()}
+    families = {index: _Edges(tuple(children)) for index, children in fine.items()}
     border, border_of_family = _shared(regions), _shared(families)
     return [
         index
@@ -35,18 +64,18 @@ def cracked_regions(coarse: Mapping[int, Surface], fine: Mapping[int, Sequence[S
 
 @dataclass(frozen=True)
 class _Edges:
-    """The edges of surfaces, as rows (e, 6) of two positions, the lesser first."""
+    """The edges of regions, as rows (e, 6) of two positions, the lesser first."""
 
-    surfaces: tuple[Surface, ...]
+    regions: tuple[Bordered, ...]
 
     @cached_property
     def every(self) -> FloatArray:
-        return np.concatenate([_edge_rows(surface, only_open=False) for surface in self.surfaces])
+        return np.concatenate([_edge_rows(region.decoded, only_open=False) for region in self.regions])
 
     @cached_property
     def open(self) -> FloatArray:
-        """Those that one triangle of a surface uses."""
-        return np.concatenate([_edge_rows(surface, only_open=True) for surface in self.surfaces])
+        """Those that one triangle of a region uses."""
+        return np.concatenate([region.open_edges for region in self.regions])
 
     def contain(self, rows: FloatArray) -> bool:
         missing = rows[~rows_in(rows, self.open)]

@@ -18,6 +18,7 @@ from ..mesh.surface import PrimitiveKind, Source, Surface, measurable, merge, st
 from ..mesh.topology import unique_rows
 from ..mesh.weld import weld_corners
 from ..settings import Settings
+from .borders import open_edges
 from .region_bounds import BoundGeometry
 
 
@@ -39,24 +40,30 @@ class TreeEncoding:
 class FinishTask:
     """A region to finish.
 
-    source: the piece of the source that this region stands for. exact: whether `surface` is that piece.
+    source: the piece of the source that this region stands for. exact: whether `surface` is that piece. on_source: the
+    closest points of that piece, if the caller has them.
     """
 
     surface: Surface
     source: Source
     encoding: TreeEncoding
     exact: bool
+    on_source: ClosestPoints | None = None
 
 
 @dataclass(frozen=True)
 class FinishedRegion:
-    """The result of a FinishTask. Errors are in the tree's units; mean_error is that of the source's vertices."""
+    """The result of a FinishTask. Errors are in the tree's units; mean_error is that of the source's vertices.
+
+    open_edges: see borders.py; found here, since the regions of a tier are finished in several processes.
+    """
 
     primitives: tuple[tuple[int, EncodedPrimitive], ...]
     bound_geometry: BoundGeometry
     error: float
     mean_error: float
     metres_per_uv: float | None
+    open_edges: FloatArray
 
     @cached_property
     def decoded(self) -> Surface:
@@ -69,9 +76,10 @@ def finish_region(task: FinishTask) -> FinishedRegion:
     surface, source, encoding = task.surface, task.source, task.encoding
     if task.exact:
         primitives = _encoded(surface, {name: source.corners(name) for name in source.attributes}, encoding)
+        decoded = decoded_surface(primitives)
         error = _rounding_error(surface, encoding.grid)
     else:
-        on_source = ClosestPoints(source.surface.positions, source.surface.triangles)
+        on_source = task.on_source or ClosestPoints(source.surface.positions, source.surface.triangles)
         primitives = _encoded(surface, transfer(source, surface, list(encoding.kinds), on_source), encoding)
         decoded = decoded_surface(primitives)
         error = geometric_error(source.surface, measurable(decoded), encoding.grid.step, on_source)
@@ -81,6 +89,7 @@ def finish_region(task: FinishTask) -> FinishedRegion:
         error.bound,
         error.mean,
         metres_per_uv(surface, encoding.kinds),
+        open_edges(decoded),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import FloatArray
 from ..jobs.tasks import LazySequence, StartTasks
+from ..mesh.closest import ClosestPoints
 from ..mesh.simplify import NO_POSITIONS
 from ..mesh.split import BORDER_SHARE, BRANCHING, SplitPieces, split
 from ..mesh.surface import Source, Surface, merge
@@ -54,13 +55,17 @@ def build_tree(origin: TreeSource, base_triangles: int, settings: Settings, star
     plan = _Plan.of(split(source, depth, cells), encoding)
     region_tasks = LazySequence(len(plan.dependencies), plan.task)
     below_root = start_tasks("regions", build_regions, region_tasks, plan.dependencies)
+    on_source = None
+    if chain_targets or plan.dependencies:  # while others finish regions; the processes of the next stage share it
+        on_source = ClosestPoints(source.surface.positions, source.surface.triangles)
     if plan.dependencies:
         root = _merged_and_simplified(below_root.results(plan.coarsest), source, plan.leaf_triangles, NO_POSITIONS)
-        tasks = [FinishTask(root, source, encoding, exact=False)]
+        tasks = [FinishTask(root, source, encoding, exact=False, on_source=on_source)]
     else:
         root = source.surface
         tasks = [FinishTask(root, source, encoding, exact=True)]
-    tasks += [FinishTask(surface, source, encoding, exact=False) for surface in chain(root, chain_targets)]
+    for surface in chain(root, chain_targets):
+        tasks.append(FinishTask(surface, source, encoding, exact=False, on_source=on_source))
     above = start_tasks("tiers", finish_region, tasks).results()
     tiers = [[region] for region in above[::-1]] + plan.by_tier(below_root.results())
     kept = worthwhile_tiers(_summaries(tiers), *error_limits(origin, settings))
@@ -220,8 +225,8 @@ def _without_cracks(tiers: Sequence[list[FinishedRegion]]) -> list[list[Finished
     kept = [tiers[-1]]
     for tier in tiers[-2::-1]:
         fan = len(kept[0]) // len(tier)
-        families = {i: [r.decoded for r in kept[0][i * fan : (i + 1) * fan]] for i in range(len(tier))}
-        if len(tier) == 1 or not cracked_regions({i: r.decoded for i, r in enumerate(tier)}, families):
+        families = {i: kept[0][i * fan : (i + 1) * fan] for i in range(len(tier))}
+        if len(tier) == 1 or not cracked_regions(dict(enumerate(tier)), families):
             kept.insert(0, tier)
     return kept
 

@@ -20,6 +20,7 @@ from .tree import TreeSource
 # Positions of one mesh, in all poses of all its nodes, that take about a second to bound.
 MAX_EXACT_POSITIONS = 5_000_000
 MIN_HULL_POINTS = 64  # with fewer points, a convex hull saves no time
+FEW_POSES = 4  # of all nodes together, for which a convex hull saves no time
 
 
 def scene_bounds(
@@ -91,8 +92,10 @@ def _used_positions(document: Document, primitive: Json, place: str) -> FloatArr
     """(n, 3) the finite positions that the indices name; several primitives may share one array of vertices."""
     positions = read_accessor(document, primitive["attributes"]["POSITION"], place).astype(np.float64)
     if primitive.get("indices") is not None:
-        used = np.unique(read_accessor(document, primitive["indices"], place))
-        positions = positions[used[used < len(positions)].astype(np.int64)]
+        indices = read_accessor(document, primitive["indices"], place)
+        used = np.zeros(len(positions), np.bool_)
+        used[indices[indices < len(positions)].astype(np.int64)] = True
+        positions = positions[used]
     return positions[np.isfinite(positions).all(axis=1)]
 
 
@@ -121,7 +124,7 @@ def _deformed_corners(
 
 def _swept_corners(points: FloatArray, matrices: Sequence[FloatArray]) -> list[FloatArray]:
     """The corners of the boxes around points (n, 3), one box for each node with its (t, 4, 4) matrices."""
-    points = _outermost(points)
+    points = _outermost(points) if sum(map(len, matrices)) > FEW_POSES else points
     if len(points) * sum(map(len, matrices)) > MAX_EXACT_POSITIONS:
         # The box around the mesh's transformed box is a little too large, but needs only eight points a pose.
         box = np.stack([points.min(axis=0), points.max(axis=0)])

@@ -35,7 +35,11 @@ class ComparedPicture:
 
     @classmethod
     def of(cls, picture: Picture) -> ComparedPicture:
-        return cls(picture.alpha > 0.5, _lab(_blurred(_on_background(picture))))
+        blurred = _blurred(_on_background(picture))
+        drawn = (np.abs(blurred - BACKGROUND) > 1e-9).any(axis=2)
+        lab = np.empty(blurred.shape)
+        lab[~drawn], lab[drawn] = _lab(BACKGROUND[None]), _lab(blurred[drawn])
+        return cls(picture.alpha > 0.5, lab)
 
 
 def difference(ones: Sequence[ComparedPicture], others: Sequence[ComparedPicture]) -> Difference:
@@ -65,9 +69,9 @@ def _blurred(color: FloatArray) -> FloatArray:
 
 
 def _lab(linear: FloatArray) -> FloatArray:
-    """CIELAB of linear sRGB (h, w, 3)."""
+    """CIELAB of linear sRGB (n, 3)."""
     clipped = np.clip(linear, 0, 1)
-    xyz = np.stack([sum(clipped[:, :, k] * RGB_TO_XYZ[i, k] for k in range(3)) for i in range(3)], axis=2) / WHITE
+    xyz = np.stack([sum(clipped[:, k] * RGB_TO_XYZ[i, k] for k in range(3)) for i in range(3)], axis=1) / WHITE
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    x, y, z = f[:, :, 0], f[:, :, 1], f[:, :, 2]
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=2)
+    x, y, z = f.T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)

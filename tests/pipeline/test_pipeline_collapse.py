@@ -16,7 +16,7 @@ from streamxr.pipeline.mesh.simplify import simplify
 from streamxr.pipeline.mesh.surface import Surface, merge
 from streamxr.pipeline.mesh.topology import edges_of, match_rows, rows_in
 from streamxr.pipeline.settings import Settings
-from streamxr.pipeline.trees.borders import cracked_regions
+from streamxr.pipeline.trees.borders import DecodedRegion, cracked_regions
 
 Build = Callable[..., Built]
 
@@ -126,17 +126,23 @@ def test_parts_that_touch_within_a_step_of_the_grid_share_a_border(tmp_path: Pat
     assert validation.findings == ()
 
 
+def _cracked(coarse: list[Surface], fine: list[Surface]) -> list[int]:
+    """The cracked regions of a tier whose regions have one child each."""
+    children = {i: [DecodedRegion(surface)] for i, surface in enumerate(fine)}
+    return cracked_regions({i: DecodedRegion(surface) for i, surface in enumerate(coarse)}, children)
+
+
 def test_a_border_that_differs_from_the_childrens_is_a_crack() -> None:
     left, right = box(np.zeros(3), np.ones(3), 4), box(np.array([3.0, 0, 0]), np.ones(3), 4)
     cut = [part_below(left, 0.0), part_above(left, 0.0)]
-    assert cracked_regions({0: cut[0], 1: cut[1]}, {0: [cut[0]], 1: [cut[1]]}) == []
+    assert _cracked([cut[0], cut[1]], [cut[0], cut[1]]) == []
     edge, sides = edges_of(cut[0].triangles)
     border = int(cut[0].triangles[np.argwhere((sides == 1)[edge])[0][0], np.argwhere((sides == 1)[edge])[0][1]])
     moved = cut[0].positions.copy()
     moved[border] += 1e-3
     shifted = Surface(moved, cut[0].triangles, cut[0].kinds, cut[0].uv)
-    assert cracked_regions({0: shifted, 1: cut[1]}, {0: [cut[0]], 1: [cut[1]]}) == [0]
-    assert cracked_regions({0: left, 1: right}, {0: [left], 1: [right]}) == []
+    assert _cracked([shifted, cut[1]], [cut[0], cut[1]]) == [0]
+    assert _cracked([left, right], [left, right]) == []
 
 
 def part_below(whole: Surface, level: float) -> Surface:
