@@ -81,11 +81,16 @@ def pose_sheet() -> None:
 def draw_sheet() -> None:
     """Call the loops that draw, and those that make a shell."""
     from .shells.shell import build_shell  # here, since their libraries take long to load
+    from .views.cameras import cameras_around
+    from .views.difference import ComparedPicture
     from .views.drawable import drawable_source
     from .views.materials import PLAIN
+    from .views.shading import draw
     from .views.visibility import seen_from_outside
 
     source = drawable_source(sheet().source, sheet().kinds, [PLAIN, PLAIN])
+    camera = cameras_around(*source.box, 1)[0]
+    ComparedPicture.of(draw(source, camera, 8))
     seen_from_outside(source)
     build_shell(source, 100, 16)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..gltf.document import Document, items
 from ..jobs.tasks import StartTasks
+from ..mesh.closest import ClosestPoints
 from ..mesh.geometry import face_normals
 from ..mesh.simplify import simplify
 from ..mesh.surface import PrimitiveKind, Source, stored_kinds
@@ -78,11 +79,12 @@ def best_coarse_tiers(
     seen, entered = (tree.origin.source, False) if one_surface else _seen_part(tree, look.source, settings, start_tasks)
     best = _Choice(tree, own, None, "")
     if seen is not tree.origin.source:
-        best = _without_unseen(tree, seen, look, settings)
+        best = _without_unseen(tree, seen, look, settings, start_tasks)
     if best.look.color > GOOD and not entered and not one_surface:
-        best = _better(best, _with_shell(best.tree, seen, look, settings), BETTER)
+        best = _with_shell(best, seen, look, settings) or best
     if best.look.color > POOR or best.look.overlap < POOR_OVERLAP:
-        best = _better(best, _with_larger_root(tree, seen, look, settings, room()), MUCH_BETTER)
+        larger = _with_larger_root(tree, seen, look, settings, room())
+        best = larger if larger and larger.look.color <= MUCH_BETTER * best.look.color else best
     chosen = _without_poor_tiers(best, look)
     if chosen is tree:
         return None
@@ -101,11 +103,6 @@ class _Choice:
     look: Difference
     pictures: Baked | None
     reason: str
-
-
-def _better(best: _Choice, other: _Choice | None, ratio: float) -> _Choice:
-    """The other choice if its ΔE is at most this share of that of the best one."""
-    return other if other is not None and other.look.color <= ratio * best.look.color else best
 
 
 class _Look:
@@ -153,16 +150,19 @@ def _seen_part(tree: Tree, source: Drawable, settings: Settings, start_tasks: St
     return (whole if entered else whole.part(seen)), entered
 
 
-def _without_unseen(tree: Tree, seen: Source, look: _Look, settings: Settings) -> _Choice:
+def _without_unseen(tree: Tree, seen: Source, look: _Look, settings: Settings, start_tasks: StartTasks) -> _Choice:
     """The tree with coarse tiers simplified from what is seen, where that looks better."""
     encoding = TreeEncoding(tree.origin.kinds, tree.grid, settings)
-    coarse = count_coarse(tree)
-    surface = simplify(seen.surface, tree.regions[coarse - 1].triangles)
-    tree, after, reason = replace(tree, top=surface), Difference(0.0, 0.0), ""
+    on_seen = ClosestPoints(seen.surface.positions, seen.surface.triangles)
+    coarse, surface = count_coarse(tree), seen.surface
+    tasks: list[FinishTask] = []
     for index in reversed(range(coarse)):
-        region = tree.regions[index]
-        surface = simplify(surface, region.triangles)
-        finished = finish_region(FinishTask(surface, seen, encoding, exact=False))
+        surface = simplify(surface, tree.regions[index].triangles)
+        tasks.insert(0, FinishTask(surface, seen, encoding, exact=False, on_source=on_seen))
+    tree, after, reason = replace(tree, top=tasks[-1].surface), Difference(0.0, 0.0), ""
+    built = start_tasks("tiers", finish_region, tasks).results()
+    for index in reversed(range(coarse)):
+        region, finished = tree.regions[index], built[index]
         own, after = look.at(region.primitives), look.at(finished.primitives)
         if after.color < own.color:
             tree = replace_coarse(tree, index, finished.primitives, finished.error, finished.metres_per_uv)
@@ -172,11 +172,15 @@ def _without_unseen(tree: Tree, seen: Source, look: _Look, settings: Settings) -
     return _Choice(tree, after, None, reason)
 
 
-def _with_shell(tree: Tree, seen: Source, look: _Look, settings: Settings) -> _Choice | None:
+def _with_shell(best: _Choice, seen: Source, look: _Look, settings: Settings) -> _Choice | None:
+    """The tree of the best choice with a shell as its root, if that looks BETTER."""
+    tree = best.tree
     shell = shell_root(tree, look.source, look.materials, settings)
     if shell is None:
         return None
     after = look.at(shell.primitives, flat_shell_material(shell.pictures))
+    if after.color > BETTER * best.look.color:
+        return None
     kind = PrimitiveKind(look.next_material, SHELL_ATTRIBUTES)
     error = error_of_seen(tree, seen.surface, shell.primitives)
     shelled = replace_coarse(tree, 0, shell.primitives, error, None, kind)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..arrays import BoolArray, FloatArray
+from ..mesh.compiled import compiled, compiled_inner
 from .shading import Picture
 
 BACKGROUND = np.array([0.05, 0.10, 0.32])  # linear; no model is likely to have this blue
@@ -35,11 +36,7 @@ class ComparedPicture:
 
     @classmethod
     def of(cls, picture: Picture) -> ComparedPicture:
-        blurred = _blurred(_on_background(picture))
-        drawn = (np.abs(blurred - BACKGROUND) > 1e-9).any(axis=2)
-        lab = np.empty(blurred.shape)
-        lab[~drawn], lab[drawn] = _lab(BACKGROUND[None]), _lab(blurred[drawn])
-        return cls(picture.alpha > 0.5, lab)
+        return cls(picture.alpha > 0.5, _blurred_lab(picture.color, picture.alpha))
 
 
 def difference(ones: Sequence[ComparedPicture], others: Sequence[ComparedPicture]) -> Difference:
@@ -57,21 +54,45 @@ def difference(ones: Sequence[ComparedPicture], others: Sequence[ComparedPicture
     return Difference(float(np.mean(overlaps)), float(np.mean(colors)))
 
 
-def _on_background(picture: Picture) -> FloatArray:
-    return picture.color + BACKGROUND * (1 - picture.alpha[:, :, None])
+@compiled
+def _blurred_lab(color: FloatArray, alpha: FloatArray) -> FloatArray:
+    """A premultiplied linear picture (h, w, 3) with alpha (h, w) on the background, blurred and in CIELAB (h, w, 3).
 
-
-def _blurred(color: FloatArray) -> FloatArray:
-    padded = np.pad(color, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    result: FloatArray = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / 9.0
+    Beyond its border the picture repeats its outermost pixels.
+    """
+    height, width = alpha.shape
+    result = np.empty((height, width, 3))
+    background = _lab(BACKGROUND[0], BACKGROUND[1], BACKGROUND[2])
+    for row in range(height):
+        for column in range(width):
+            red, green, blue, empty = 0.0, 0.0, 0.0, True
+            for y in range(row - 1, row + 2):
+                for x in range(column - 1, column + 2):
+                    r, c = min(max(y, 0), height - 1), min(max(x, 0), width - 1)
+                    through = 1.0 - alpha[r, c]
+                    empty = empty and through == 1.0
+                    red += color[r, c, 0] + BACKGROUND[0] * through
+                    green += color[r, c, 1] + BACKGROUND[1] * through
+                    blue += color[r, c, 2] + BACKGROUND[2] * through
+            lab = background if empty else _lab(red / 9.0, green / 9.0, blue / 9.0)
+            result[row, column, 0], result[row, column, 1], result[row, column, 2] = lab
     return result
 
 
-def _lab(linear: FloatArray) -> FloatArray:
-    """CIELAB of linear sRGB (n, 3)."""
-    clipped = np.clip(linear, 0, 1)
-    xyz = np.stack([sum(clipped[:, k] * RGB_TO_XYZ[i, k] for k in range(3)) for i in range(3)], axis=1) / WHITE
-    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    x, y, z = f.T
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
+@compiled_inner
+def _lab(red: float, green: float, blue: float) -> tuple[float, float, float]:
+    """CIELAB of linear sRGB."""
+    red, green, blue = min(max(red, 0.0), 1.0), min(max(green, 0.0), 1.0), min(max(blue, 0.0), 1.0)
+    x = _lightness((RGB_TO_XYZ[0, 0] * red + RGB_TO_XYZ[0, 1] * green + RGB_TO_XYZ[0, 2] * blue) / WHITE[0])
+    y = _lightness((RGB_TO_XYZ[1, 0] * red + RGB_TO_XYZ[1, 1] * green + RGB_TO_XYZ[1, 2] * blue) / WHITE[1])
+    z = _lightness((RGB_TO_XYZ[2, 0] * red + RGB_TO_XYZ[2, 1] * green + RGB_TO_XYZ[2, 2] * blue) / WHITE[2])
+    return 116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)
+
+
+@compiled_inner
+def _lightness(value: float) -> float:
+    """The function f of CIELAB."""
+    if value > 216.0 / 24389.0:
+        root: float = np.cbrt(value)
+        return root
+    return value * (841.0 / 108.0) + 4.0 / 29.0

@@ -48,10 +48,12 @@ def rasterized(drawable: Drawable, points: FloatArray, chosen: IntArray, behind:
 
     points: the projected positions (n, 3). behind: nearness (h, w) at and below which nothing is drawn.
     """
-    materials, cut_outs = drawable.material[chosen], drawable.cut_outs()
+    every, cut_outs = len(chosen) == len(drawable.triangles), drawable.cut_outs()
+    materials = drawable.material if every else drawable.material[chosen]
+    triangles = drawable.triangles if every else drawable.triangles[chosen]
     two_sided = np.array([m.two_sided for m in drawable.materials])[materials]
     uv = drawable.cut_out_uv(chosen, cut_outs)
-    return rasterize(points, drawable.triangles[chosen], uv, materials, two_sided, cut_outs, behind)
+    return rasterize(points, triangles, uv, materials, two_sided, cut_outs, behind)
 
 
 def _shade(

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..arrays import BoolArray, FloatArray
 from ..jobs.tasks import StartTasks, start_locally
+from ..mesh.compiled import compiled
 from ..mesh.geometry import face_normals
 from .cameras import Camera, cameras_around
 from .drawable import Drawable
@@ -52,13 +53,17 @@ def _seen_by(drawable: Drawable, camera: Camera, solid: BoolArray) -> BoolArray:
     return seen
 
 
+@compiled
 def _corners_seen(points: FloatArray, nearness: FloatArray) -> BoolArray:
     """A mask (n,) of the projected points (n, 3) that are nearly as near as something drawn in the pixels around, or
     that lie in a pixel without anything."""
-    from scipy import ndimage  # slow to load, and few models need it
-
-    around = ndimage.minimum_filter(np.where(np.isfinite(nearness), nearness, np.inf), 3)
-    around[~np.isfinite(nearness)] = -np.inf
-    column, row = (np.clip(points[:, k].astype(np.int64), 0, PIXELS - 1) for k in range(2))
-    near: BoolArray = points[:, 2] >= around[row, column] - DEPTH_TOLERANCE
-    return near
+    height, width = nearness.shape
+    seen = np.empty(len(points), np.bool_)
+    for i in range(len(points)):
+        column, row = min(max(int(points[i, 0]), 0), width - 1), min(max(int(points[i, 1]), 0), height - 1)
+        seen[i] = nearness[row, column] == -np.inf
+        for y in range(max(row - 1, 0), min(row + 2, height)):
+            for x in range(max(column - 1, 0), min(column + 2, width)):
+                near = nearness[y, x]
+                seen[i] = seen[i] or (near != -np.inf and points[i, 2] >= near - DEPTH_TOLERANCE)
+    return seen
