@@ -167,13 +167,18 @@ def _with_best_coarse_tiers(
     start_tasks: StartTasks,
 ) -> tuple[Document, list[Tree], list[Pyramid], dict[tuple[int, Role], int]]:
     """Document, trees, pyramids and `of_texture` with the coarse tiers of the static tree that look best."""
-    pyramids, of_texture = pictures.pyramids(), dict(pictures.of_texture)
+    of_texture = dict(pictures.of_texture)
+    of_shells: list[Pyramid] = []
+
+    def pyramids() -> list[Pyramid]:
+        """All pictures. Those of the model may still be in progress, so this waits."""
+        return [*pictures.pyramids(), *of_shells]
 
     def room(tree: Tree) -> int:
         """The bytes that the root of a tree may have while the pictures keep half of their width."""
         smaller = replace(settings, base_texture_pixels=max(SMALLEST, settings.base_texture_pixels // 2))
         limit = settings.base_bytes
-        base = fit_base(document, scene, trees, pyramids, of_texture, limit, smaller, finer_colors=False)
+        base = fit_base(document, scene, trees, pyramids(), of_texture, limit, smaller, finer_colors=False)
         return limit - base.bytes + sum(p.bytes for _, p in tree.regions[0].primitives)
 
     for number, tree in enumerate(trees):
@@ -187,9 +192,9 @@ def _with_best_coarse_tiers(
             trees = [*trees[:number], chosen.tree, *trees[number + 1 :]]
             if chosen.material:
                 document, own = with_material(document, chosen.material)
-                of_texture |= {key: len(pyramids) + k for k, key in enumerate(own)}
-                pyramids += [picture.pyramid for picture in chosen.material.pictures]
-    return document, trees, pyramids, of_texture
+                of_texture |= {key: len(pyramids()) + k for k, key in enumerate(own)}
+                of_shells += [picture.pyramid for picture in chosen.material.pictures]
+    return document, trees, pyramids(), of_texture
 
 
 def _base_limit(refinements: Sequence[Sequence[Json | None]], pyramids: Sequence[Pyramid], settings: Settings) -> int:

@@ -35,7 +35,8 @@ from .shell_root import error_of_seen, shell_root
 VIEWS, PIXELS = 8, 256  # by which a tier is judged
 GOOD = 2.0  # ΔE of a root that needs no other
 BETTER = 0.9  # the share of the root's ΔE that a shell may have at most
-# A root that looks no better than this may have as many triangles as fit into the base, if their ΔE is at most
+# A root that looks no better than this gets a shell, if that is BETTER: of twelve models, shells were so for roots of
+# 5.1 and more, and for none below 4. Else it may have as many triangles as fit into the base, if their ΔE is at most
 # MUCH_BETTER of its own: up to MOST_TRIANGLES times those of the setting, and MAX_SIZE_RATIO of those of the next tier,
 # which would not be finer else. A base with fewer bytes arrives sooner.
 POOR, POOR_OVERLAP = 4.0, 0.95
@@ -80,7 +81,7 @@ def best_coarse_tiers(
     best = _Choice(tree, own, None, "")
     if seen is not tree.origin.source:
         best = _without_unseen(tree, seen, look, settings, start_tasks)
-    if best.look.color > GOOD and not entered and not one_surface:
+    if best.look.color > POOR and not entered and not one_surface:
         best = _with_shell(best, seen, look, settings) or best
     if best.look.color > POOR or best.look.overlap < POOR_OVERLAP:
         larger = _with_larger_root(tree, seen, look, settings, room())
