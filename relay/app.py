@@ -21,7 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from .addresses import AddressCensus
 from .connection import CloseError, Connection
-from .metrics import TEXT_FORMAT, Metrics, RelayState
+from .metrics import Metrics, RelayState
 from .open_rooms import OpenRooms
 from .origins import origin_allowed
 from .protocol.control import encode_control
@@ -49,7 +49,6 @@ def create_app(settings: RelaySettings | None = None) -> Starlette:
             WebSocketRoute("/ws/{room:path}", relay.websocket),
             Route("/healthz", relay.healthz),
             Route("/readyz", relay.readyz),
-            Route("/metrics", relay.exposition),
         ],
         lifespan=relay.lifespan,
     )
@@ -154,9 +153,6 @@ class Relay:
 
     async def readyz(self, _request: Request) -> Response:
         return PlainTextResponse("draining\n", 503) if self.draining else PlainTextResponse("ok\n")
-
-    async def exposition(self, _request: Request) -> Response:
-        return Response(self.metrics.exposition(), headers={"content-type": TEXT_FORMAT})
 
     def _refusal(self, websocket: WebSocket, address: str) -> CloseError | None:
         """The close code and reason for a client that may not connect; None if it may."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import os
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -117,6 +119,16 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
 @main.command(epilog=EPILOG)
 @_option("--host", default="127.0.0.1", help="Address to listen on; 0.0.0.0 or :: for all networks.")
 @_option("--port", default=8787, type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@_option(
+    "--metrics-host",
+    default="127.0.0.1",
+    help="Address that serves /metrics. It has no password: choose one that only Prometheus can reach.",
+)
+@_option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    help="Port that serves /metrics; 0 takes a free one. Default: the one after --port.",
+)
 @_option(
     "--origin",
     "origins",
@@ -234,6 +246,8 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
 def serve(
     host: str,
     port: int,
+    metrics_host: str,
+    metrics_port: int | None,
     origins: tuple[str, ...],
     tick_hz: int,
     fast_up_to: int,
@@ -258,7 +272,7 @@ def serve(
 ) -> None:
     """Run the relay until SIGTERM or Ctrl-C. A second signal stops it without waiting for clients.
 
-    Serves /ws/{room}, /healthz, /readyz and /metrics.
+    Serves /ws/{room}, /healthz and /readyz; and /metrics on a port of its own.
     """
     if workers != 1:
         raise click.UsageError(
@@ -283,7 +297,12 @@ def serve(
         state=state,
         tokens=_token_keys(token_secret_file),
     )
-    _run(settings, host, port, fast_path=fast_path, log_level=log_level, log_format=log_format)
+    if metrics_port is None:
+        metrics_port = port and port + 1
+    with contextlib.ExitStack() as sockets:
+        listener = sockets.enter_context(_listening(host, port, "--host and --port"))
+        metrics = sockets.enter_context(_listening(metrics_host, metrics_port, "--metrics-host and --metrics-port"))
+        _run(settings, listener, metrics, fast_path=fast_path, log_level=log_level, log_format=log_format)
 
 
 def _within_descriptors(settings: RelaySettings) -> RelaySettings:
@@ -302,21 +321,44 @@ def _within_descriptors(settings: RelaySettings) -> RelaySettings:
     return replace(settings, max_connections=most)
 
 
-def _run(settings: RelaySettings, host: str, port: int, *, fast_path: bool, log_level: str, log_format: str) -> None:
-    """Listen and serve until a signal."""
+def _listening(host: str, port: int, options: str) -> socket.socket:
+    """A listening socket. Raises ClickException, which names `options`, if the address cannot be bound."""
     try:
-        listener = listen(host, port)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise click.ClickException(f"cannot listen on {host} port {port}: {reason}; see --host and --port") from None
-    bound_port = listener.getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"streamxr-relay: ws://{shown}:{bound_port}/ws/{{room}}  (Ctrl-C to stop)", err=True)
+        return listen(host, port)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise click.ClickException(f"cannot listen on {host} port {port}: {reason}; see {options}") from None
+
+
+def _address(listener: socket.socket) -> str:
+    """host:port of a listening socket."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _run(
+    settings: RelaySettings,
+    listener: socket.socket,
+    metrics: socket.socket,
+    *,
+    fast_path: bool,
+    log_level: str,
+    log_format: str,
+) -> None:
+    """Serve until a signal."""
+    click.echo(
+        f"streamxr-relay: ws://{_address(listener)}/ws/{{room}}  metrics: http://{_address(metrics)}/metrics  "
+        "(Ctrl-C to stop)",
+        err=True,
+    )
     with logs_to_stderr(log_level, log_format):
         settings = _within_descriptors(settings)
         try:
             server = RelayServer(
-                settings, fast_path=fast_path, log_level="warning" if log_level == "info" else log_level
+                settings,
+                fast_path=fast_path,
+                log_level="warning" if log_level == "info" else log_level,
+                metrics=metrics,
             )
         except StoreError as error:
             raise click.ClickException(str(error)) from None

@@ -6,42 +6,37 @@ bounded, because a scrape of thousands of series would delay the tick.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, ProcessCollector, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    InfoMetricFamily,
-    Metric,
-    UnknownMetricFamily,
-)
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 
+from .exposition import Histogram, family, single
 from .protocol.messages import CloseCode, ErrorCode, Refusal
 from .room_labels import OTHER_ROOMS
 
 QUANTILES: Final = (("p05", 0.05), ("p50", 0.50), ("p95", 0.95), ("max", 1.0))
 TICK_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.033, 0.066, 0.125, 0.25)
+CLOSE_LABELS: Final = [(f'{{code="{code:d}"}}', code) for code in CloseCode]
+ERROR_LABELS: Final = [(f'{{code="{code}"}}', code) for code in ErrorCode]
+DENIAL_LABELS: Final = [(f'{{reason="{reason}"}}', reason) for reason in Refusal]
 AGE_BUCKETS_S: Final = (0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
-TEXT_FORMAT: Final = CONTENT_TYPE_LATEST
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RoomCensus:
-    """The contents of one room. `labelled`: it has one of the bounded number of room labels."""
+    """Participants and objects: `(name, users, objects)` of each room that has a label, and the sums of all others."""
 
-    name: str
-    labelled: bool
-    users: int
-    objects: int
+    labelled: list[tuple[str, int, int]] = field(default_factory=list)
+    other_users: int = 0
+    other_objects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,66 +77,52 @@ class Counts:
 
 class Metrics:
     def __init__(
-        self, census: Callable[[], Iterable[RoomCensus]], state: Callable[[], RelayState], client_series: int = 0
+        self, census: Callable[[], RoomCensus], state: Callable[[], RelayState], client_series: int = 0
     ) -> None:
-        """`census` (the open rooms) and `state` (of the relay) are called at every scrape. The `client_series` slowest
-        clients have bandwidth series of their own."""
+        """`census` (of the open rooms) and `state` (of the relay) are called at every scrape. The `client_series`
+        slowest clients have bandwidth series of their own."""
         self.counts = Counts()
-        self._registry = CollectorRegistry()
-        self._registry.register(_Series(self.counts, census, state, client_series))
-        ProcessCollector(registry=self._registry)  # memory and open files; on Linux only
-        self.tick_seconds = self._histogram(
-            "tick_seconds", "Time to make one tick of every room and to offer it to every client.", TICK_BUCKETS_S
+        self._census = census
+        self._state = state
+        self._client_series = client_series
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)  # memory and open files; on Linux only
+        self.tick_seconds = Histogram(
+            "streamxr_relay_tick_seconds",
+            "Time to make one tick of every room and to offer it to every client.",
+            TICK_BUCKETS_S,
         )
-        self.tick_late_seconds = self._histogram(
-            "tick_late_seconds",
+        self.tick_late_seconds = Histogram(
+            "streamxr_relay_tick_late_seconds",
             "Delay with which a tick began, caused by other work of the event loop.",
             TICK_BUCKETS_S,
         )
-        self.pose_age_seconds = self._histogram(
-            "pose_age_seconds",
+        self.pose_age_seconds = Histogram(
+            "streamxr_relay_pose_age_seconds",
             "Time from making a tick until its acknowledgement arrives: the age of poses when clients show them, plus "
             "the way back. A sample, of clients that acknowledge ticks.",
             AGE_BUCKETS_S,
         )
         self.counts.observe_age_s = self.pose_age_seconds.observe
 
-    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"streamxr_relay_{name}", help_text, buckets=buckets, registry=self._registry)
-
     def exposition(self) -> bytes:
-        """The response to a scrape, of content type `TEXT_FORMAT`."""
-        return generate_latest(self._registry)
+        """The response to a scrape, of type `exposition.CONTENT_TYPE`."""
+        histograms = (self.tick_seconds, self.tick_late_seconds, self.pose_age_seconds)
+        own = "".join((*self._clients(), *self._relay(), *(histogram.text() for histogram in histograms)))
+        return own.encode() + generate_latest(self._process)
 
-
-class _Series(Collector):
-    def __init__(
-        self,
-        counts: Counts,
-        census: Callable[[], Iterable[RoomCensus]],
-        state: Callable[[], RelayState],
-        client_series: int,
-    ) -> None:
-        self._counts = counts
-        self._census = census
-        self._state = state
-        self._client_series = client_series
-
-    def collect(self) -> Iterator[Metric]:
-        counts = self._counts
-        yield GaugeMetricFamily(
-            "streamxr_websocket_connections", "Open WebSocket connections.", value=counts.connections
-        )
+    def _clients(self) -> Iterator[str]:
+        counts = self.counts
+        yield single("streamxr_websocket_connections", "gauge", "Open WebSocket connections.", counts.connections)
         yield from self._rooms()
         yield self._bandwidth()
-
-        # This is a counter, but the client library would append `_total` to the name of a declared one.
-        yield UnknownMetricFamily(
+        # A counter by its meaning; its name, without `_total`, is older than that rule.
+        yield single(
             "streamxr_data_transferred_bytes",
+            "untyped",
             "Asset bytes that clients report having downloaded from the CDN.",
-            value=counts.cdn_bytes,
+            counts.cdn_bytes,
         )
-
         for name, help_text, value in (
             ("poses", "Poses accepted from clients.", counts.poses),
             ("received_bytes", "Payload bytes received from clients.", counts.received_bytes),
@@ -152,83 +133,77 @@ class _Series(Collector):
                 counts.skipped_ticks,
             ),
         ):
-            yield CounterMetricFamily(f"streamxr_relay_{name}", help_text, value=value)
-
-        closes = CounterMetricFamily(
-            "streamxr_relay_closes", "Connections that the relay closed, by WebSocket close code.", labels=["code"]
+            yield single(f"streamxr_relay_{name}_total", "counter", help_text, value)
+        yield family(
+            "streamxr_relay_closes_total",
+            "counter",
+            "Connections that the relay closed, by WebSocket close code.",
+            [(labels, counts.closes[code]) for labels, code in CLOSE_LABELS],
         )
-        for close_code in CloseCode:
-            closes.add_metric([str(int(close_code))], counts.closes[close_code])
-        yield closes
-        errors = CounterMetricFamily(
-            "streamxr_relay_errors", "Messages that the relay rejected, by error code.", labels=["code"]
+        yield family(
+            "streamxr_relay_errors_total",
+            "counter",
+            "Messages that the relay rejected, by error code.",
+            [(labels, counts.errors[code]) for labels, code in ERROR_LABELS],
         )
-        for error_code in ErrorCode:
-            errors.add_metric([error_code], counts.errors[error_code])
-        yield errors
-
-        denials = CounterMetricFamily(
-            "streamxr_relay_denials", "Operations on shared objects that were denied, by reason.", labels=["reason"]
+        yield family(
+            "streamxr_relay_denials_total",
+            "counter",
+            "Operations on shared objects that were denied, by reason.",
+            [(labels, counts.denials[reason]) for labels, reason in DENIAL_LABELS],
         )
-        for reason in Refusal:
-            denials.add_metric([reason], counts.denials[reason])
-        yield denials
-        yield from self._relay()
 
-    def _relay(self) -> Iterator[Metric]:
+    def _relay(self) -> Iterator[str]:
         state = self._state()
         # The relay is one thread, so it can use at most one second of CPU time per second.
-        yield CounterMetricFamily("streamxr_relay_cpu_seconds", "CPU time used.", value=time.process_time())
-        yield GaugeMetricFamily("streamxr_relay_rooms", "Open rooms.", value=state.rooms)
-        limit = GaugeMetricFamily("streamxr_relay_limit", "Maximum number of rooms and of connections.", labels=["of"])
-        limit.add_metric(["rooms"], state.max_rooms)
-        limit.add_metric(["connections"], state.max_connections)
-        yield limit
-        yield GaugeMetricFamily(
-            "streamxr_relay_draining",
-            "1 while the relay closes its connections before it stops, otherwise 0.",
-            value=state.draining,
+        yield single("streamxr_relay_cpu_seconds_total", "counter", "CPU time used.", time.process_time())
+        yield single("streamxr_relay_rooms", "gauge", "Open rooms.", state.rooms)
+        yield family(
+            "streamxr_relay_limit",
+            "gauge",
+            "Maximum number of rooms and of connections.",
+            [('{of="rooms"}', state.max_rooms), ('{of="connections"}', state.max_connections)],
         )
-        yield InfoMetricFamily("streamxr_relay", "The relay's version.", value={"version": _version()})
+        yield single(
+            "streamxr_relay_draining",
+            "gauge",
+            "1 while the relay closes its connections before it stops, otherwise 0.",
+            int(state.draining),
+        )
+        yield family("streamxr_relay_info", "gauge", "The relay's version.", [(f'{{version="{_version()}"}}', 1)])
 
-    def _bandwidth(self) -> Metric:
-        bandwidth = GaugeMetricFamily(
+    def _bandwidth(self) -> str:
+        reported = self.counts.reported.values()
+        ordered = sorted(client.bandwidth_bps for client in reported)
+        samples = [(f'{{client_id="{name}"}}', nearest_rank(ordered, quantile)) for name, quantile in QUANTILES]
+        if self._client_series:
+            slowest = heapq.nsmallest(self._client_series, reported, key=lambda client: client.bandwidth_bps)
+            samples += [(f'{{client_id="{client.client_id}"}}', client.bandwidth_bps) for client in slowest]
+        return family(
             "streamxr_client_bandwidth_bps",
+            "gauge",
             "Download bandwidth that clients measure, bits per second: quantiles over all clients (0 without reports), "
             "and, if enabled, the slowest clients, as room/pid.",
-            labels=["client_id"],
+            samples,
         )
-        reported = self._counts.reported.values()
-        ordered = sorted(client.bandwidth_bps for client in reported)
-        for name, quantile in QUANTILES:
-            bandwidth.add_metric([name], nearest_rank(ordered, quantile))
-        for client in heapq.nsmallest(self._client_series, reported, key=lambda client: client.bandwidth_bps):
-            bandwidth.add_metric([client.client_id], client.bandwidth_bps)
-        return bandwidth
 
-    def _rooms(self) -> Iterator[Metric]:
-        users = GaugeMetricFamily(
+    def _rooms(self) -> Iterator[str]:
+        census = self._census()
+        # Names of rooms have no character that a label must escape.
+        rooms = [(f'{{room="{name}"}}', users, objects) for name, users, objects in census.labelled]
+        rooms.append((f'{{room="{OTHER_ROOMS}"}}', census.other_users, census.other_objects))
+        yield family(
             "streamxr_room_users",
+            "gauge",
             "Participants in a room; `other` is the sum of all rooms without a label.",
-            labels=["room"],
+            [(labels, users) for labels, users, _ in rooms],
         )
-        objects = GaugeMetricFamily(
+        yield family(
             "streamxr_shared_objects_total",
+            "gauge",
             "Shared objects in a room; `other` is the sum of all rooms without a label.",
-            labels=["room"],
+            [(labels, objects) for labels, _, objects in rooms],
         )
-        other_users = other_objects = 0
-        for room in self._census():
-            if room.labelled:
-                users.add_metric([room.name], room.users)
-                objects.add_metric([room.name], room.objects)
-            else:
-                other_users += room.users
-                other_objects += room.objects
-        users.add_metric([OTHER_ROOMS], other_users)
-        objects.add_metric([OTHER_ROOMS], other_objects)
-        yield users
-        yield objects
 
 
 def nearest_rank(ordered: list[float], quantile: float) -> float:
@@ -238,6 +213,7 @@ def nearest_rank(ordered: list[float], quantile: float) -> float:
     return ordered[max(0, math.ceil(quantile * len(ordered)) - 1)]
 
 
+@functools.cache
 def _version() -> str:
     try:
         return version("streamxr")

@@ -7,7 +7,7 @@ the room opens only after its objects have been read; participants who enter in 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from .connection import CloseError
@@ -78,10 +78,18 @@ class OpenRooms:
                 with_context(log, room=open_room.name).exception("the room failed and is closed")
                 open_room.fail("the room failed")
 
-    def census(self) -> Iterator[RoomCensus]:
-        for open_room in self._rooms.values():
+    def census(self) -> RoomCensus:
+        census = RoomCensus()
+        users = objects = 0
+        for name, open_room in self._rooms.items():
             room = open_room.room
-            yield RoomCensus(open_room.name, open_room.labelled, users=len(room), objects=len(room.objects))
+            if open_room.labelled:
+                census.labelled.append((name, len(room), len(room.objects)))
+            else:
+                users += len(room)
+                objects += len(room.objects)
+        census.other_users, census.other_objects = users, objects
+        return census
 
     def save_and_close(self) -> None:
         """Write the latest object poses and close the store."""

@@ -13,6 +13,7 @@ import uvicorn
 from .app import Relay, create_app
 from .fast_path import MAX_UNSENT_BYTES, FastPathWebSocketProtocol, fast_path_available
 from .limited_protocols import LimitedWebSocketProtocol, TimedHttpProtocol
+from .metrics_server import MetricsServer
 from .settings import RelaySettings
 
 log = logging.getLogger("streamxr.relay")
@@ -25,8 +26,16 @@ PING_INTERVAL_S: Final = 20.0  # keeps proxies from closing quiet connections, a
 class RelayServer(uvicorn.Server):
     """Drains the relay and stops at the first signal; stops at once at the second."""
 
-    def __init__(self, settings: RelaySettings, *, fast_path: bool = True, log_level: str = "warning") -> None:
-        """Create the relay. Without `fast_path`, or if it is not available, connections use plain ASGI.
+    def __init__(
+        self,
+        settings: RelaySettings,
+        *,
+        fast_path: bool = True,
+        log_level: str = "warning",
+        metrics: socket.socket | None = None,
+    ) -> None:
+        """Create the relay. Without `fast_path`, or if it is not available, connections use plain ASGI. `metrics` is
+        the listening socket that serves /metrics.
 
         Raises StoreError if the state file of the settings cannot be used.
         """
@@ -35,6 +44,8 @@ class RelayServer(uvicorn.Server):
             fast_path = False
         app = create_app(settings)
         self.relay: Relay = app.state.relay
+        self._metrics_listener = metrics
+        self._metrics = MetricsServer(self.relay.metrics.exposition)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._draining: asyncio.Task[None] | None = None
         self._stopping = False
@@ -61,7 +72,13 @@ class RelayServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._metrics_listener:
+            await self._metrics.start(self._metrics_listener)
         await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._metrics.stop()
+        await super().shutdown(sockets)
 
     def stop(self) -> None:
         """Drain, then exit. A second call exits at once. May be called from other threads and signal handlers."""

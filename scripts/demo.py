@@ -133,7 +133,8 @@ def serve(options: argparse.Namespace, processes: Processes, clock: Clock) -> No
         bundle.write_catalogue(f"streamxr {version()}", {})
     local = "127.0.0.1" if host == "0.0.0.0" else host
     processes.start("viewer", BIN / "streamxr", "serve", BUNDLE, "--host", host, "--port", str(port), "--quiet")
-    processes.start("relay", BIN / "streamxr-relay", "serve", "--host", host, "--port", str(relay_port))
+    relay: list[str | Path] = [BIN / "streamxr-relay", "serve", "--host", host, "--port", str(relay_port)]
+    processes.start("relay", *relay, "--metrics-port", "0")
     if options.company:
         address = f"ws://{local}:{relay_port}"  # tried again until the relay is up
         command: list[str | Path] = [BIN / "streamxr-relay", "simulate", address, "--room", ROOM, "--asset", FIRST]

@@ -104,14 +104,14 @@ def write_nginx(folder: Path, *, relay_port: int, alive_port: int, listen: str, 
 @contextlib.contextmanager
 def running_stack(folder: Path, bundle: Path) -> Iterator[Stack]:
     """Run the stack with its files, logs and data in `folder`."""
-    relay, site, secure, alive, prometheus = free_ports(5)
+    relay, metrics, site, secure, alive, prometheus = free_ports(6)
     write_certificate(folder)
     https = (DEPLOY / "nginx/listen-https.conf").read_text().replace("8443", f"127.0.0.1:{secure}")
     http = (DEPLOY / "nginx/listen-http.conf").read_text().replace("8080", f"127.0.0.1:{site}")
     listen = http + https.replace("/etc/nginx/tls", str(folder))
     conf = write_nginx(folder, relay_port=relay, alive_port=alive, listen=listen, bundle=bundle)
     (folder / "rules.yml").write_text((DEPLOY / "prometheus/rules.yml").read_text())
-    prometheus_conf = (DEPLOY / "prometheus/prometheus.yml").read_text().replace("relay:8787", f"127.0.0.1:{relay}")
+    prometheus_conf = (DEPLOY / "prometheus/prometheus.yml").read_text().replace("relay:8788", f"127.0.0.1:{metrics}")
     prometheus_conf = prometheus_conf.replace("interval: 5s", f"interval: {SCRAPE_INTERVAL}")
     (folder / "prometheus.yml").write_text(prometheus_conf.replace("interval: 15s", "interval: 1s"))
 
@@ -126,6 +126,8 @@ def running_stack(folder: Path, bundle: Path) -> Iterator[Stack]:
                 "serve",
                 "--port",
                 str(relay),
+                "--metrics-port",
+                str(metrics),
                 "--trusted-proxy",
                 "127.0.0.1",
             ),

@@ -79,9 +79,9 @@ def test_every_mounted_file_exists() -> None:
 
 def test_services_refer_to_each_other_by_their_names_and_ports() -> None:
     assert "server relay:8787 " in (DEPLOY / "nginx/nginx.conf").read_text()
-    assert '"relay:8787"' in (DEPLOY / "prometheus/prometheus.yml").read_text()
+    assert '"relay:8788"' in (DEPLOY / "prometheus/prometheus.yml").read_text()
     assert "http://prometheus:9090" in (DEPLOY / "grafana/provisioning/datasources/prometheus.yml").read_text()
-    assert SERVICES["relay"]["expose"] == ["8787"]
+    assert SERVICES["relay"]["expose"] == ["8787", "8788"]
     assert {"relay", "prometheus"} <= set(SERVICES)
     port = next(parameter for parameter in serve.params if parameter.name == "port")
     assert port.default == 8787

@@ -76,7 +76,7 @@ def site(bundle: Path) -> Iterator[Site]:
 def relay() -> Iterator[str]:
     """The ws:// address of a running relay that accepts the tests' pages."""
     port = free_port()
-    command = [script("streamxr-relay"), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [script("streamxr-relay"), "serve", "--host", "127.0.0.1", "--port", str(port), "--metrics-port", "0"]
     with running(command, f"http://127.0.0.1:{port}/healthz"):
         yield f"ws://127.0.0.1:{port}"
 

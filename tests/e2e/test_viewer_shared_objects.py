@@ -119,7 +119,7 @@ def test_a_token_in_the_address_opens_the_room_and_a_viewer_cannot_add_objects(v
     secret = tmp_path / "secret"
     secret.write_text("a-secret-of-at-least-thirty-two-characters")
     port = free_port()
-    serve = [script("streamxr-relay"), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    serve = [script("streamxr-relay"), "serve", "--host", "127.0.0.1", "--port", str(port), "--metrics-port", "0"]
     sign = [script("streamxr-relay"), "token", "--room", "hall", "--sub", "ada", "--role", "viewer"]
     token = subprocess.run(
         [*sign, "--token-secret-file", secret], capture_output=True, text=True, check=True

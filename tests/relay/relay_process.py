@@ -19,7 +19,7 @@ def serving(
     *options: str, port: int = 0, descriptors: int | None = None, **environment: str
 ) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The process and its port. descriptors: the most files that it may open."""
-    command = [*RELAY, "serve", "--port", str(port), *options]
+    command = [*RELAY, "serve", "--port", str(port), "--metrics-port", "0", *options]
     if descriptors is not None:
         command = ["sh", "-c", f'ulimit -n {descriptors} && exec "$@"', "sh", *command]
     process = subprocess.Popen(

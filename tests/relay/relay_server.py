@@ -24,9 +24,11 @@ TIMEOUT_S = 20.0  # long enough that only a hang exceeds it, never a slow machin
 
 class RunningRelay:
     def __init__(self, settings: RelaySettings, *, fast_path: bool) -> None:
-        self.server = RelayServer(settings, fast_path=fast_path)
         self._socket = listen("127.0.0.1", 0)
         self.port: int = self._socket.getsockname()[1]
+        metrics = listen("127.0.0.1", 0)
+        self.metrics_port: int = metrics.getsockname()[1]
+        self.server = RelayServer(settings, fast_path=fast_path, metrics=metrics)
         self._thread = threading.Thread(target=self.server.run, kwargs={"sockets": [self._socket]})
         self._thread.start()
         eventually(lambda: self.server.started)
@@ -35,17 +37,22 @@ class RunningRelay:
     def relay(self) -> Any:
         return self.server.relay
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, port: int | None = None) -> tuple[int, str]:
+        """Status and text of an answer; without `port`, from the public one."""
+        address = f"http://127.0.0.1:{port or self.port}{path}"
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=TIMEOUT_S) as response:
+            with urllib.request.urlopen(address, timeout=TIMEOUT_S) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
 
+    def metrics(self) -> str:
+        return self.get("/metrics", self.metrics_port)[1]
+
     def metric(self, series: str) -> float:
         """The value of one series, named as in the output of /metrics."""
-        for line in self.get("/metrics")[1].splitlines():
+        for line in self.metrics().splitlines():
             name, _, value = line.rpartition(" ")
             if name == series:
                 return float(value)

@@ -19,6 +19,7 @@ const PYTHON = process.env.PYTHON ?? (existsSync(VENV_PYTHON) ? VENV_PYTHON : "p
 interface Relay {
   readonly url: string;
   readonly port: number;
+  readonly metrics: string;
   /** Drains the relay: SIGTERM. */
   stop(): Promise<void>;
   /** Ends the relay at once: SIGKILL. */
@@ -28,18 +29,29 @@ interface Relay {
 async function startRelay(port = 0, ...options: string[]): Promise<Relay> {
   const child: ChildProcess = spawn(
     PYTHON,
-    ["-m", "streamxr.relay.cli", "serve", "--port", String(port), "--drain-seconds", "0.1", ...options],
+    [
+      "-m",
+      "streamxr.relay.cli",
+      "serve",
+      "--port",
+      String(port),
+      "--metrics-port",
+      "0",
+      "--drain-seconds",
+      "0.1",
+      ...options,
+    ],
     { cwd: REPOSITORY, stdio: ["ignore", "ignore", "pipe"] },
   );
   const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
   const log: string[] = [];
   assert.ok(child.stderr);
   const lines = createInterface(child.stderr);
-  const bound = await new Promise<number>((resolve, reject) => {
+  const [bound, metrics] = await new Promise<[number, string]>((resolve, reject) => {
     lines.on("line", (line) => {
       log.push(line);
-      const match = /:(\d+)\/ws\//.exec(line);
-      if (match) resolve(Number(match[1]));
+      const match = /:(\d+)\/ws\/.* metrics: (\S+)/.exec(line);
+      if (match?.[2]) resolve([Number(match[1]), match[2]]);
     });
     child.once("error", reject);
     child.once("exit", (code) => reject(new Error(`relay exited with ${code}: ${log.join("\n")}`)));
@@ -48,7 +60,13 @@ async function startRelay(port = 0, ...options: string[]): Promise<Relay> {
     child.kill(signal);
     return exited;
   };
-  const started = { url: `ws://127.0.0.1:${bound}`, port: bound, stop: end("SIGTERM"), kill: end("SIGKILL") };
+  const started = {
+    url: `ws://127.0.0.1:${bound}`,
+    port: bound,
+    metrics,
+    stop: end("SIGTERM"),
+    kill: end("SIGKILL"),
+  };
   relays.push(started);
   return started;
 }
@@ -218,9 +236,9 @@ test("stats reach the relay's metrics", async () => {
   const echo = next(zoe, "updated");
   ada.update({ name: "Eve" });
   await echo;
-  const text = await (await fetch(`http://127.0.0.1:${ownRelay.port}/metrics`)).text();
-  assert.match(text, /^streamxr_data_transferred_bytes 1234\.0$/m);
-  assert.match(text, /^streamxr_client_bandwidth_bps\{client_id="p50"\} 5e\+06$/m);
+  const text = await (await fetch(ownRelay.metrics)).text();
+  assert.match(text, /^streamxr_data_transferred_bytes 1234$/m);
+  assert.match(text, /^streamxr_client_bandwidth_bps\{client_id="p50"\} 5000000(\.0)?$/m);
   await ownRelay.kill();
 });
 
