@@ -1,4 +1,4 @@
-# make demo   builds the sample models, serves bundle, viewer and relay, prints the address
+# make demo   builds the sample models, serves bundle, viewer and relay, prints the address; HTTPS=1 for headsets
 # make release   builds wheel and npm package and checks both in empty environments
 # make soak   the tests that take minutes
 # make test   linters, types, unit tests, and end-to-end tests in Chromium
@@ -12,14 +12,13 @@ PY := $(VENV)/bin/python
 STAMPS := .cache/stamps
 VIEWER_SOURCES := $(shell find viewer/src -type f) viewer/index.html viewer/build.mjs viewer/package-lock.json
 VIEWER := viewer/dist/index.html
-PORT ?= 8080
 RELAY_PORT ?= 8787
-HOST ?= 127.0.0.1
 COMPANY ?= 8
 ARGS ?=
 
 demo: setup
-	@exec $(PY) scripts/demo.py --host $(HOST) --port $(PORT) --relay-port $(RELAY_PORT) --company $(COMPANY)
+	@exec $(PY) scripts/demo.py $(if $(HTTPS),--https) $(if $(HOST),--host $(HOST)) $(if $(PORT),--port $(PORT)) \
+	  --relay-port $(RELAY_PORT) --company $(COMPANY)
 
 # Python and Node packages are installed beside each other.
 setup:

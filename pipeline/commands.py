@@ -1,4 +1,4 @@
-"""The command line: `streamxr build`, `validate` and `serve`; `publish` and `check` are in publish/."""
+"""The command line: `streamxr build` and `validate`; `serve` is in preview/, `publish` and `check` in publish/."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .console import one_line_errors, stderr
 from .jobs.interrupts import interrupts_held
 from .jobs.limits import ModelLimits
 from .options import limit_options, setting_options
+from .preview.command import serve
 from .publish.check_command import check
 from .publish.command import publish
 from .settings import Settings
@@ -41,12 +42,6 @@ EXAMPLES_VALIDATE = """
 Examples:
   streamxr validate build
   streamxr validate build --json | jq .findings
-"""
-EXAMPLES_SERVE = """
-\b
-Examples:
-  streamxr serve build
-  streamxr serve build --host 0.0.0.0 --port 9000
 """
 
 
@@ -114,38 +109,7 @@ def validate(bundle: Path, as_json: bool) -> None:
     sys.exit(1 if result.findings else 0)
 
 
-@main.command(epilog=EXAMPLES_SERVE)
-@click.argument("bundle", type=click.Path(path_type=Path, file_okay=False), default=Path("build"))
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for a headset.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free port.")
-@click.option("--quiet", is_flag=True, help="Do not log requests.")
-def serve(bundle: Path, host: str, port: int, quiet: bool) -> None:
-    """Serve BUNDLE for a preview, with the viewer at /. Not for production: use a CDN there."""
-    import socket
-
-    import uvicorn
-
-    from .bundle.files import CATALOGUE
-    from .bundle.serve import bundle_app
-
-    if not (bundle / CATALOGUE).is_file():
-        raise click.ClickException(f"{bundle} is not a bundle: it has no {CATALOGUE} (run streamxr build first)")
-    try:
-        listener = socket.create_server((host, port), reuse_port=False)
-    except OSError as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror} (try --port 0)") from None
-    shown = "localhost" if host in ("127.0.0.1", "0.0.0.0") else host
-    click.echo(f"http://{shown}:{listener.getsockname()[1]}/", err=False)
-    sys.stdout.flush()
-    config = uvicorn.Config(bundle_app(bundle), log_level="warning" if quiet else "info", access_log=not quiet)
-    try:
-        uvicorn.Server(config).run(sockets=[listener])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        listener.close()
-
-
+main.add_command(serve)
 main.add_command(publish)
 main.add_command(check)
 

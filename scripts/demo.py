@@ -95,11 +95,15 @@ class Clock:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", default="127.0.0.1", help="0.0.0.0 lets a headset on the same network in")
-    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--host", help="default: 127.0.0.1, with --https 0.0.0.0, which lets other devices in")
+    parser.add_argument("--port", type=int, help="default: 8080, with --https 8443")
+    parser.add_argument("--https", action="store_true", help="encrypt, so that headsets and phones may start VR and AR")
+    parser.add_argument("--http-port", type=int, default=8080, help="with --https: the page about its certificate")
     parser.add_argument("--relay-port", type=int, default=8787)
     parser.add_argument("--company", type=int, default=8, help="simulated people in the room; 0: nobody")
     options = parser.parse_args()
+    options.host = options.host or ("0.0.0.0" if options.https else "127.0.0.1")
+    options.port = options.port or (8443 if options.https else 8080)
 
     def stop(*_: object) -> None:
         raise StoppedError(0)
@@ -132,14 +136,20 @@ def serve(options: argparse.Namespace, processes: Processes, clock: Clock) -> No
         bundle.write_site()
         bundle.write_catalogue(f"streamxr {version()}", {})
     local = "127.0.0.1" if host == "0.0.0.0" else host
-    processes.start("viewer", BIN / "streamxr", "serve", BUNDLE, "--host", host, "--port", str(port), "--quiet")
-    relay: list[str | Path] = [BIN / "streamxr-relay", "serve", "--host", host, "--port", str(relay_port)]
-    processes.start("relay", *relay, "--metrics-port", "0")
+    view: list[str | Path] = [BIN / "streamxr", "serve", BUNDLE, "--host", host, "--port", str(port), "--quiet"]
+    if options.https:  # the page reaches the relay through its own server, and so by its certificate
+        view += ["--https", "--http-port", str(options.http_port), "--relay", f"ws://127.0.0.1:{relay_port}"]
+    processes.start("viewer", *view)
+    relay_host = "127.0.0.1" if options.https else host
+    relay: list[str | Path] = [BIN / "streamxr-relay", "serve", "--host", relay_host, "--port", str(relay_port)]
+    processes.start("relay", *relay, *(["--trusted-proxy", "127.0.0.1"] if options.https else []))
     if options.company:
-        address = f"ws://{local}:{relay_port}"  # tried again until the relay is up
+        address = f"ws://{'127.0.0.1' if options.https else local}:{relay_port}"  # tried again until the relay is up
         command: list[str | Path] = [BIN / "streamxr-relay", "simulate", address, "--room", ROOM, "--asset", FIRST]
         processes.start("company", *command, "--participants", str(options.company))
-    waiting = {"viewer": f"http://{local}:{port}/", "relay": f"http://{local}:{relay_port}/healthz"}
+    # With --https the page about the certificate answers as soon as the preview does.
+    page = f"http://{local}:{options.http_port if options.https else port}/"
+    waiting = {"viewer": page, "relay": f"http://{relay_host}:{relay_port}/healthz"}
     limit = time.monotonic() + READY_SECONDS
     while waiting:
         for name in list(waiting):
@@ -150,8 +160,12 @@ def serve(options: argparse.Namespace, processes: Processes, clock: Clock) -> No
             with contextlib.suppress(OSError), urllib.request.urlopen(waiting[name], timeout=1):
                 del waiting[name]
         time.sleep(0.05)
-    shown = "localhost" if local == "127.0.0.1" else local
-    clock.say(f"serving:\n\n  http://{shown}:{port}/?room={ROOM}&relay=:{relay_port}&watch=1\n")
+    if options.https:
+        address, trust = processes.log("viewer").read_text(errors="replace").splitlines()[:2]
+        clock.say(f"serving:\n\n  {address}?room={ROOM}&relay=/relay&watch=1\n\n{trust}\n")
+    else:
+        shown = "localhost" if local == "127.0.0.1" else local
+        clock.say(f"serving:\n\n  http://{shown}:{port}/?room={ROOM}&relay=:{relay_port}&watch=1\n")
     print("Open it in two windows to see each other; h shows what streams. Ctrl-C stops.\n", flush=True)
 
 

@@ -33,6 +33,11 @@ test("a port is a relay on the page's host, encrypted if the page is", () => {
   assert.equal(read("relay=:8787", "http://10.0.0.7:8080/").relay, "ws://10.0.0.7:8787");
 });
 
+test("a path is a relay behind the page's own server", () => {
+  assert.equal(read("relay=/relay").relay, "wss://museum.example/relay");
+  assert.equal(read("relay=/relay", "http://10.0.0.7:8080/").relay, "ws://10.0.0.7:8080/relay");
+});
+
 test("a relay may have a path, and needs the scheme ws or wss", () => {
   assert.equal(read("relay=wss://relay.example/eu/").relay, "wss://relay.example/eu");
   for (const invalid of [
@@ -41,6 +46,7 @@ test("a relay may have a path, and needs the scheme ws or wss", () => {
     "javascript:alert(1)",
     ":0x1",
     ":999999",
+    "//relay.example",
   ]) {
     const { relay, warnings } = read(`relay=${encodeURIComponent(invalid)}`);
     assert.equal(relay, null, invalid);

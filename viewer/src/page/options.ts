@@ -92,18 +92,22 @@ function readBundle(text: string | null, page: URL, warnings: string[]): string 
   return standard;
 }
 
-/** `:8787` is that port on the page's host, encrypted if the page is. */
+/** `:8787` is that port on the page's host, and `/relay` that path of the page's server, encrypted if the page is. */
 function readRelay(text: string | null, page: URL, warnings: string[]): string | null {
   if (!text) return null;
   const scheme = page.protocol === "https:" ? "wss:" : "ws:";
-  const full = /^:\d{1,5}$/.test(text) ? `${scheme}//${page.hostname}${text}` : text;
+  let full = text;
+  if (/^:\d{1,5}$/.test(text)) full = `${scheme}//${page.hostname}${text}`;
+  else if (/^\/(?!\/)/.test(text)) full = `${scheme}//${page.host}${text}`;
   try {
     const url = new URL(full);
     if (url.protocol === "ws:" || url.protocol === "wss:") return url.href.replace(/\/+$/, "");
   } catch {
     // The warning below covers it.
   }
-  warnings.push(`relay=${text.slice(0, 80)} is neither a ws:// or wss:// address nor a port such as :8787.`);
+  warnings.push(
+    `relay=${text.slice(0, 80)} is no ws:// or wss:// address, no port such as :8787, and no path such as /relay.`,
+  );
   return null;
 }
 

@@ -15,7 +15,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from .headers import ENCODINGS, TYPES, cache_control
+from ..bundle.headers import ENCODINGS, TYPES, cache_control
 
 
 class BundleFiles(StaticFiles):
@@ -51,8 +51,11 @@ class BundleFiles(StaticFiles):
         return super().file_response(full_path, stat_result, scope, status_code)
 
 
-def bundle_app(root: Path) -> Starlette:
-    """An ASGI application that serves the bundle at `root`, with its page at `/`."""
+def bundle_app(root: Path, relay: str | None = None) -> Starlette:
+    """An ASGI application that serves the bundle at `root`, with its page at `/`.
+
+    relay: the address of a relay that pages reach at /relay.
+    """
     for suffix, media_type in TYPES.items():
         mimetypes.add_type(media_type, suffix)
     cors = Middleware(
@@ -63,4 +66,9 @@ def bundle_app(root: Path) -> Starlette:
         expose_headers=["Content-Length", "Content-Range", "ETag"],
         max_age=86400,
     )
-    return Starlette(routes=[Mount("/", BundleFiles(directory=root, html=True))], middleware=[cors])
+    files = Mount("/", BundleFiles(directory=root, html=True))
+    if relay is None:
+        return Starlette(routes=[files], middleware=[cors])
+    from .relay_proxy import relay_route  # here, since most previews have none
+
+    return Starlette(routes=[relay_route(relay), files], middleware=[cors])
