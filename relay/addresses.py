@@ -16,19 +16,19 @@ class AddressCensus:
         self._connections: Counter[str] = Counter()
 
     def is_full(self, address: str) -> bool:
-        return 0 < self._limit <= self._connections[_subscriber(address)]
+        return 0 < self._limit <= self._connections[subscriber(address)]
 
     def enter(self, address: str) -> None:
-        self._connections[_subscriber(address)] += 1
+        self._connections[subscriber(address)] += 1
 
     def leave(self, address: str) -> None:
-        subscriber = _subscriber(address)
-        self._connections[subscriber] -= 1
-        if self._connections[subscriber] <= 0:
-            del self._connections[subscriber]
+        key = subscriber(address)
+        self._connections[key] -= 1
+        if self._connections[key] <= 0:
+            del self._connections[key]
 
 
-def _subscriber(address: str) -> str:
+def subscriber(address: str) -> str:
     """The part of an address that identifies a subscriber: an IPv4 address, or an IPv6 network."""
     try:
         ip = ipaddress.ip_address(address)

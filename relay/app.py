@@ -108,7 +108,13 @@ class Relay:
             return  # the client disconnected during the handshake
         connection = Connection(websocket, self.settings.connection, self.now, counts)
         session = Session(
-            self.rooms, connection, _room_name(websocket), tokens=self.settings.tokens, counts=counts, clock=self.now
+            self.rooms,
+            connection,
+            _room_name(websocket),
+            address=address,
+            tokens=self.settings.tokens,
+            counts=counts,
+            clock=self.now,
         )
         self._connections.add(connection)
         self._addresses.enter(address)

@@ -21,6 +21,7 @@ from .logs import FORMATS, logs_to_stderr
 from .protocol.messages import Role
 from .rooms.pace import TickPolicy
 from .rooms.store import StoreError
+from .rooms_command import rooms
 from .server import RelayServer, listen
 from .settings import RelaySettings
 from .simulation.simulate import simulate
@@ -50,6 +51,7 @@ def main() -> None:
 
 
 main.add_command(simulate)
+main.add_command(rooms)
 
 
 def _option(name: str, parameter: str | None = None, **attributes: Any) -> Callable[[Command], Command]:
@@ -181,6 +183,12 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
     help="Maximum number of connections from one address (IPv6: one /64 network); 0: no limit.",
 )
 @_option(
+    "--rooms-per-address",
+    default=DEFAULTS.rooms_per_address,
+    type=click.IntRange(0),
+    help="Maximum number of open and kept rooms that one address has made, or with tokens one subject; 0: no limit.",
+)
+@_option(
     "--trusted-proxy",
     "trusted_proxies",
     multiple=True,
@@ -229,6 +237,12 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
     type=click.Path(dir_okay=False, path_type=Path),
     help="File that stores shared objects, so that they survive a restart. Default: they are not stored.",
 )
+@_option(
+    "--keep-days",
+    default=DEFAULTS.keep_days,
+    type=click.IntRange(0),
+    help="Days for which --state keeps the objects of a room that nobody uses; 0: without end.",
+)
 @_secret_file
 @_option("--workers", default=1, type=int, help="Must be 1, because a room lives in one process.")
 @_option(
@@ -257,6 +271,7 @@ def serve(
     max_rooms: int,
     max_connections: int,
     max_per_address: int,
+    rooms_per_address: int,
     trusted_proxies: tuple[str, ...],
     labelled_rooms: int,
     client_series: int,
@@ -265,6 +280,7 @@ def serve(
     grace_seconds: float,
     max_objects: int,
     state: Path | None,
+    keep_days: int,
     token_secret_file: Path | None,
     workers: int,
     log_level: str,
@@ -287,6 +303,8 @@ def serve(
         max_rooms=max_rooms,
         max_connections=max_connections,
         max_per_address=max_per_address,
+        rooms_per_address=rooms_per_address,
+        keep_days=keep_days,
         trusted_proxies=trusted_proxies,
         labelled_rooms=labelled_rooms,
         client_series=client_series,

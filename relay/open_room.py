@@ -47,12 +47,14 @@ class OpenRoom:
         policy: TickPolicy,
         *,
         labelled: bool,
+        maker: str = "",
         store: Store | None = None,
         on_failure: Callable[[OpenRoom], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.room = room
         self.labelled = labelled
+        self.maker = maker  # as it is stored
         self.store = store
         self.on_failure = on_failure
         self.connections: dict[int, Connection] = {}  # by pid
@@ -88,7 +90,7 @@ class OpenRoom:
         if self.store and events:
             pending = _PendingEffects(effects, durable=False)
             self._pending.append(pending)
-            self.store.write(self.name, events, partial(self._written, pending))
+            self.store.write(self.name, self.maker, events, partial(self._written, pending))
         elif self._pending and effects:
             self._pending.append(_PendingEffects(effects, durable=True))
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
 from .connection import CloseError
 from .logs import with_context
@@ -16,12 +17,17 @@ from .metrics import RoomCensus
 from .open_room import OpenRoom
 from .protocol.messages import CloseCode
 from .room_labels import RoomLabels
+from .room_makers import RoomMakers
 from .rooms.objects import SavedRoom, SharedObjects
 from .rooms.room import Room
 from .rooms.store import Store
 from .settings import RelaySettings
 
 log = logging.getLogger("streamxr.relay")
+
+# A room in which nobody is connected is ticked once in so many ticks, for its leases and seats to expire.
+DESERTED_TICKS: Final = 16
+EXPIRY_INTERVAL_S: Final = 600.0  # between two searches for rooms that nobody has used for too long
 
 OnOpen = Callable[[OpenRoom | None], None]
 
@@ -38,16 +44,24 @@ class OpenRooms:
         self._rooms: dict[str, OpenRoom] = {}
         self._loading: dict[str, list[OnOpen]] = {}  # by name of a room whose objects are being read
         self._labels = RoomLabels(settings.labelled_rooms)
-        self._store = Store(settings.state, settings.max_rooms) if settings.state else None
+        self._makers = RoomMakers(settings.rooms_per_address)
+        self._store = Store(settings.state, settings.max_rooms, settings.keep_days) if settings.state else None
+        self._expired_at = 0.0
+        self._ticks = 0
+        if self._store:
+            for name, kept in self._store.kept.items():
+                self._makers.add(name, kept.maker)
+            self._forget_expired()
 
     def __len__(self) -> int:
         return len(self._rooms)
 
-    def enter(self, name: str, on_open: OnOpen) -> None:
+    def enter(self, name: str, maker: str, on_open: OnOpen) -> None:
         """Call `on_open` with the room of that name: at once, or after its stored objects have been read. It gets
         None if they cannot be read.
 
-        Raises CloseError if the relay already has its maximum number of rooms.
+        maker: the client whose room it becomes if there is none of that name.
+        Raises CloseError if the relay, or this client, already has its maximum number of rooms.
         """
         open_room = self._rooms.get(name)
         if open_room:
@@ -55,21 +69,28 @@ class OpenRooms:
         elif name in self._loading:
             self._loading[name].append(on_open)
         else:
-            self._make_space()
+            maker = self._store.hashed(maker) if self._store else maker
+            self._check_limits(name, maker)
+            self._makers.add(name, maker)
             if self._store is None:
-                on_open(self._open(name, None))
+                on_open(self._open(name, maker, None))
             else:
                 self._loading[name] = [on_open]
-                self._store.load(name, partial(self._open_loaded, name))
+                self._store.touch(name)
+                self._store.load(name, partial(self._open_loaded, name, maker))
 
     def close_if_empty(self, open_room: OpenRoom) -> None:
         if len(open_room.room) == 0 and self._rooms.get(open_room.name) is open_room:
             self._remove(open_room)
             if self._store and len(open_room.room.objects) == 0:
                 self._store.forget(open_room.name)
+                self._makers.remove(open_room.name)
 
     def tick(self, now: float, *, overloaded: bool) -> None:
-        for open_room in list(self._rooms.values()):
+        self._ticks += 1
+        for number, open_room in enumerate(list(self._rooms.values()), self._ticks):
+            if not open_room.connections and number % DESERTED_TICKS:
+                continue
             try:
                 open_room.tick(now, overloaded=overloaded)
                 self.close_if_empty(open_room)
@@ -77,6 +98,9 @@ class OpenRooms:
                 # A fault in one room must not stop the others. Its participants reconnect to a new room.
                 with_context(log, room=open_room.name).exception("the room failed and is closed")
                 open_room.fail("the room failed")
+        if now - self._expired_at >= EXPIRY_INTERVAL_S:
+            self._expired_at = now
+            self._forget_expired()
 
     def census(self) -> RoomCensus:
         census = RoomCensus()
@@ -98,21 +122,23 @@ class OpenRooms:
                 open_room.save_moves()
             self._store.close()
 
-    def _open_loaded(self, name: str, saved: SavedRoom | None) -> None:
+    def _open_loaded(self, name: str, maker: str, saved: SavedRoom | None) -> None:
         callbacks = self._loading.pop(name)
-        open_room = self._open(name, saved) if saved else None
+        open_room = self._open(name, maker, saved) if saved else None
+        if open_room is None:
+            self._gone(name)
         for on_open in callbacks:
             on_open(open_room)
         if open_room:
             self.close_if_empty(open_room)
 
-    def _open(self, name: str, saved: SavedRoom | None) -> OpenRoom:
+    def _open(self, name: str, maker: str, saved: SavedRoom | None) -> OpenRoom:
         labelled = self._labels.opened(name, self._clock())
         limits = self._settings.limits
         objects = SharedObjects(limits.objects, saved)
         room = Room(limits, self._settings.tick.hz, objects, self._settings.grace_s)
         open_room = self._rooms[name] = OpenRoom(
-            name, room, self._settings.tick, labelled=labelled, store=self._store, on_failure=self._remove
+            name, room, self._settings.tick, labelled=labelled, maker=maker, store=self._store, on_failure=self._remove
         )
         return open_room
 
@@ -121,18 +147,28 @@ class OpenRooms:
         if self._rooms.get(open_room.name) is open_room:
             del self._rooms[open_room.name]
             self._labels.closed(open_room.name, self._clock())
+            self._gone(open_room.name)
 
-    def _make_space(self) -> None:
-        """Close a room without connections if the relay has its maximum number of rooms.
+    def _gone(self, name: str) -> None:
+        """A room is not open any more. Its maker has one room less, unless it is kept."""
+        if self._store is None or name not in self._store.kept:
+            self._makers.remove(name)
 
-        Raises CloseError if every room has a connection.
-        """
-        if len(self._rooms) + len(self._loading) < self._settings.max_rooms:
+    def _forget_expired(self) -> None:
+        """Delete kept rooms that nobody has used for too long."""
+        if self._store is None:
             return
-        # Seats of absent participants are worth less than a room for a participant who is connected.
-        deserted = next((open_room for open_room in self._rooms.values() if not open_room.connections), None)
-        if deserted is None:
+        for name in self._store.expired():
+            if name not in self._rooms and name not in self._loading:
+                self._store.forget(name)
+                self._makers.remove(name)
+                with_context(log, room=name).info("forgot a room that was unused for %d days", self._settings.keep_days)
+
+    def _check_limits(self, name: str, maker: str) -> None:
+        """Raises CloseError if a room may not open. No seat to which somebody may still return is given up for it."""
+        if len(self._rooms) + len(self._loading) >= self._settings.max_rooms:
             raise CloseError(CloseCode.LIMIT, f"this relay has its maximum of {self._settings.max_rooms} rooms")
-        for profile in deserted.room.participants:
-            deserted.deliver(deserted.room.leave(profile.pid, self._clock()))
-        self.close_if_empty(deserted)
+        if name not in self._makers and not self._makers.may_make_another(maker):
+            limit = self._makers.limit
+            log.warning("refused a room: its client has made %d; see --rooms-per-address and --trusted-proxy", limit)
+            raise CloseError(CloseCode.LIMIT, f"there are {limit} rooms that you have made, as many as allowed")

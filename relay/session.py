@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+from .addresses import subscriber
 from .connection import CloseError, Connection
 from .logs import with_context
 from .metrics import Counts, ReportedBandwidth
@@ -44,6 +45,7 @@ class Session:
         connection: Connection,
         room_name: str,
         *,
+        address: str,
         tokens: TokenKeys | None,
         counts: Counts,
         clock: Callable[[], float],
@@ -51,6 +53,7 @@ class Session:
         self._rooms = rooms
         self._connection = connection
         self._room_name = room_name
+        self._address = address
         self._tokens = tokens
         self._counts = counts
         self._clock = clock
@@ -98,7 +101,9 @@ class Session:
     def _start(self, hello: Hello) -> None:
         credentials = self._check_token(hello)
         self._connection.hello_accepted = True
-        self._rooms.enter(self._room_name, lambda open_room: self._join(open_room, hello, credentials))
+        # A room counts for the subject of the token that made it, or else for the address.
+        maker = f"address {subscriber(self._address)}" if credentials.sub is None else f"subject {credentials.sub}"
+        self._rooms.enter(self._room_name, maker, lambda open_room: self._join(open_room, hello, credentials))
 
     def _check_token(self, hello: Hello) -> Credentials:
         if self._tokens is None:

@@ -24,6 +24,8 @@ class RelaySettings:
     max_rooms: int = 1_000
     max_connections: int = 2_000
     max_per_address: int = 100  # connections; 0: no limit
+    rooms_per_address: int = 100  # open and kept rooms that one address has made, or one subject of tokens; 0: no limit
+    keep_days: int = 90  # for which unused rooms stay in the state file; 0: without end
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For header is trusted
     labelled_rooms: int = 100  # rooms with metric series of their own
     client_series: int = 0  # clients with bandwidth series of their own

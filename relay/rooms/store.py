@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 import queue
+import secrets
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -43,6 +45,13 @@ CREATE TABLE object (
 ) WITHOUT ROWID;
 CREATE TABLE probe (bytes BLOB);
 """
+# Tables that older relays do not know and leave alone. maker: hash of the client that made the room, "" if unknown;
+# used: when somebody last entered the room or changed its objects, in seconds since 1970.
+ADDED: Final = """
+CREATE TABLE IF NOT EXISTS use (room TEXT PRIMARY KEY, maker TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS salt (value BLOB NOT NULL);
+"""
+DAY_S: Final = 86_400
 
 
 class StoreError(Exception):
@@ -65,18 +74,29 @@ class _Stop:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class KeptRoom:
+    """Whose room it is and when it was last used; see ADDED."""
+
+    maker: str
+    used: int
+
+
 class Store:
     """Use from the event loop's thread only."""
 
-    def __init__(self, path: Path, max_rooms: int) -> None:
-        """Open or create the file. `max_rooms` is the maximum number of rooms in it.
+    def __init__(self, path: Path, max_rooms: int, keep_days: int = 0, clock: Callable[[], float] = time.time) -> None:
+        """Open or create the file, without rooms that were last used more than `keep_days` ago (0: without end).
 
-        Raises StoreError if the file cannot be used.
+        max_rooms: the maximum number of rooms in the file. clock: seconds since 1970. Raises StoreError if the file
+        cannot be used.
         """
         self.path = path
         self._max_rooms = max_rooms
-        self._db = _open(path)
-        self._stored_rooms = {str(name) for (name,) in self._db.execute("SELECT name FROM room")}
+        self._keep_s = keep_days * DAY_S
+        self._clock = clock
+        self._db = open_database(path)
+        self._salt, self._kept = _read_kept(self._db, path, int(clock()))
         self._jobs: queue.SimpleQueue[_Write | _Load | _Stop] = queue.SimpleQueue()
         self._broken = False  # set by the thread, read by the loop
         self._probed_at = 0.0
@@ -92,26 +112,57 @@ class Store:
 
     def has_capacity_for(self, room: str) -> bool:
         """Whether the room is stored already, or may be stored without exceeding `max_rooms`."""
-        return room in self._stored_rooms or len(self._stored_rooms) < self._max_rooms
+        return room in self._kept or len(self._kept) < self._max_rooms
+
+    @property
+    def kept(self) -> Mapping[str, KeptRoom]:
+        """The rooms in the file, by name."""
+        return self._kept
+
+    def expired(self) -> list[str]:
+        """The rooms that have been unused for too long."""
+        if not self._keep_s:
+            return []
+        oldest = self._clock() - self._keep_s
+        return [name for name, room in self._kept.items() if room.used < oldest]
+
+    def hashed(self, maker: str) -> str:
+        """The form in which the maker of a room is stored: a keyed hash, since an address is personal data."""
+        return hashlib.blake2b(maker.encode(), key=self._salt, digest_size=16).hexdigest() if maker else ""
+
+    def touch(self, room: str) -> None:
+        """A room is used now. Has no effect if it is not in the file."""
+        if room in self._kept:
+            used = int(self._clock())
+            self._kept[room] = replace(self._kept[room], used=used)
+            self._jobs.put(_Write(lambda db: _touch(db, room, used)))
 
     def load(self, room: str, callback: Callable[[SavedRoom | None], None]) -> None:
         """Read a room and pass it to `callback`, or None if the file cannot be read."""
         self._jobs.put(_Load(room, _on_this_loop(callback)))
 
-    def write(self, room: str, events: Sequence[ObjectEvent], callback: Callable[[bool], None]) -> None:
-        """Write events. `callback` gets True once they are durable, or False if their transaction failed."""
-        self._stored_rooms.add(room)
-        self._jobs.put(_Write(lambda db: _write_events(db, room, events), _on_this_loop(callback)))
+    def write(self, room: str, maker: str, events: Sequence[ObjectEvent], callback: Callable[[bool], None]) -> None:
+        """Write events. `callback` gets True once they are durable, or False if their transaction failed.
+
+        maker: hash of the client that made the room.
+        """
+        before = self._kept.get(room)
+        kept = self._kept[room] = KeptRoom(before.maker if before else maker, int(self._clock()))
+
+        def work(db: sqlite3.Connection) -> None:
+            _write_events(db, room, events)
+            _write_use(db, room, kept)
+
+        self._jobs.put(_Write(work, _on_this_loop(callback)))
 
     def write_moves(self, room: str, moved: Sequence[tuple[int, Point]], callback: Callable[[bool], None]) -> None:
         """Write the current poses of objects that are being moved. `callback` as for `write`."""
         self._jobs.put(_Write(lambda db: _write_poses(db, room, moved), _on_this_loop(callback)))
 
     def forget(self, room: str) -> None:
-        """Delete a room, which has no objects, from the file."""
-        if room in self._stored_rooms:
-            self._stored_rooms.discard(room)
-            self._jobs.put(_Write(lambda db: _forget(db, room)))
+        """Delete a room from the file."""
+        if self._kept.pop(room, None):
+            self._jobs.put(_Write(lambda db: delete_room(db, room)))
 
     def close(self) -> None:
         """Finish all jobs and close the file."""
@@ -168,7 +219,7 @@ class Store:
 
     def _read(self, room: str) -> SavedRoom | None:
         try:
-            return _read_room(self._db, room)
+            return read_room(self._db, room)
         except sqlite3.Error as error:
             with_context(log, room=room).error("cannot read the room from %s: %s", self.path, error)
             return None
@@ -186,9 +237,13 @@ def _on_this_loop(callback: Callable[[T], None]) -> Callable[[T], None]:
     return call
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def open_database(path: Path, timeout_s: float = LOCK_TIMEOUT_S) -> sqlite3.Connection:
+    """The file, created if it is missing, with a lock that keeps other processes out.
+
+    timeout_s: for which to wait for a lock. Raises StoreError if the file cannot be used.
+    """
     try:
-        db = sqlite3.connect(path, timeout=LOCK_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be opened: {error}; check that its folder exists and is writable") from None
     try:
@@ -206,8 +261,11 @@ def _open(path: Path) -> sqlite3.Connection:
                 db.execute(statement)
         elif layout != APPLICATION_ID:
             raise StoreError(f"{path}: is a database, but not of this version of the relay; use another file")
+        for statement in ADDED.split(";"):
+            db.execute(statement)
         # Delete rooms that lost their last object before a crash.
         db.execute("DELETE FROM room WHERE name NOT IN (SELECT room FROM object)")
+        db.execute("DELETE FROM use WHERE room NOT IN (SELECT name FROM room)")
         db.execute("COMMIT")
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
@@ -260,9 +318,39 @@ def _write_poses(db: sqlite3.Connection, room: str, moved: Iterable[tuple[int, P
     )
 
 
-def _forget(db: sqlite3.Connection, room: str) -> None:
-    db.execute("DELETE FROM room WHERE name = ?", (room,))
-    db.execute("DELETE FROM object WHERE room = ?", (room,))
+def _read_kept(db: sqlite3.Connection, path: Path, now: int) -> tuple[bytes, dict[str, KeptRoom]]:
+    """The salt of the makers' hashes, made at the first call, and the rooms. Those of older relays are used now."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        row = db.execute("SELECT value FROM salt").fetchone()
+        salt = bytes(row[0]) if row else secrets.token_bytes(16)
+        if not row:
+            db.execute("INSERT INTO salt VALUES (?)", (salt,))
+        db.execute("INSERT INTO use SELECT name, '', ? FROM room WHERE name NOT IN (SELECT room FROM use)", (now,))
+        rooms = {str(name): KeptRoom(str(maker), int(used)) for name, maker, used in db.execute("SELECT * FROM use")}
+        db.execute("COMMIT")
+    except (sqlite3.Error, TypeError, ValueError) as error:
+        db.close()
+        raise StoreError(
+            f"{path}: cannot be used: {error}; restore a backup, or move the file away to start without stored objects"
+        ) from None
+    return salt, rooms
+
+
+def _write_use(db: sqlite3.Connection, room: str, kept: KeptRoom) -> None:
+    db.execute(
+        "INSERT INTO use VALUES (?, ?, ?) ON CONFLICT (room) DO UPDATE SET used = excluded.used",
+        (room, kept.maker, kept.used),
+    )
+
+
+def _touch(db: sqlite3.Connection, room: str, used: int) -> None:
+    db.execute("UPDATE use SET used = ? WHERE room = ?", (used, room))
+
+
+def delete_room(db: sqlite3.Connection, room: str) -> None:
+    for statement in ("room WHERE name", "object WHERE room", "use WHERE room"):
+        db.execute(f"DELETE FROM {statement} = ?", (room,))
 
 
 def _probe(db: sqlite3.Connection) -> None:
@@ -271,7 +359,7 @@ def _probe(db: sqlite3.Connection) -> None:
     db.execute("DELETE FROM probe")
 
 
-def _read_room(db: sqlite3.Connection, room: str) -> SavedRoom:
+def read_room(db: sqlite3.Connection, room: str) -> SavedRoom:
     counters = db.execute("SELECT rev, last_id FROM room WHERE name = ?", (room,)).fetchone()
     if counters is None:
         return SavedRoom()

@@ -26,7 +26,7 @@ HINTS: Final = {
     4401: "the relay requires a join token; see --token",
     4403: "the token is for another room",
     4413: "the relay is full, or has its maximum of connections from one address; see serve --max-participants, "
-    "--max-connections and --max-per-address",
+    "--max-connections, --max-per-address and --rooms-per-address",
 }
 
 EPILOG: Final = """\b

@@ -203,7 +203,7 @@ class SlowStore:
     def has_capacity_for(self, _room: str) -> bool:
         return True
 
-    def write(self, _room: str, _events: list[ObjectEvent], callback: Callable[[bool], None]) -> None:
+    def write(self, _room: str, _maker: str, _events: list[ObjectEvent], callback: Callable[[bool], None]) -> None:
         self.callbacks.append(callback)
 
 
@@ -344,7 +344,7 @@ def test_the_error_for_a_damaged_file_names_the_file(tmp_path: Path) -> None:
         store = Store(state, 10)
         done = asyncio.Event()
         events: list[ObjectEvent] = [Spawned(n, n, 1, n, "chair", ORIGIN, 1.0) for n in range(1, 400)]
-        store.write("hall", events, lambda _durable: done.set())
+        store.write("hall", "", events, lambda _durable: done.set())
         await done.wait()
         store.close()
 
@@ -371,7 +371,7 @@ def test_a_room_is_read_as_it_was_written(tmp_path: Path) -> None:
         store = Store(tmp_path / "state.db", 10)
         loop = asyncio.get_running_loop()
         read: asyncio.Queue[SavedRoom | None] = asyncio.Queue()
-        store.write("hall", events, lambda _durable: None)
+        store.write("hall", "", events, lambda _durable: None)
         store.write_moves("hall", [(1, ORIGIN), (2, ORIGIN)], lambda _durable: None)
         store.load("hall", read.put_nowait)
         store.load("cellar", read.put_nowait)
