@@ -11,11 +11,17 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator, MutableMapping
+from collections import Counter
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Final
+
+from .rate import TokenBucket
 
 FORMATS: Final = ("text", "json")
 CONTEXT_FIELDS: Final = ("room", "participant", "code")
+KIND_PER_S: Final = 1.0
+KIND_BURST: Final = 100  # of lines about joining and leaving, a full room comes and goes at once
+MAX_KINDS: Final = 1_000
 MAX_QUEUED_RECORDS: Final = 10_000  # a few megabytes
 FLUSH_TIMEOUT_S: Final = 2.0  # time to write the remaining records at exit
 
@@ -44,6 +50,7 @@ def logs_to_stderr(level: str, log_format: str) -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     records = LogQueue(MAX_QUEUED_RECORDS)
+    records.addFilter(KindLimit())
     logging.basicConfig(level=level.upper(), handlers=[records], force=True)
     writer = threading.Thread(target=records.write_to, args=(handler,), daemon=True, name="logs")
     writer.start()
@@ -52,6 +59,35 @@ def logs_to_stderr(level: str, log_format: str) -> Iterator[None]:
     finally:
         records.end()
         writer.join(FLUSH_TIMEOUT_S)
+
+
+class KindLimit(logging.Filter):
+    """Passes KIND_BURST lines of each kind at once and then KIND_PER_S; the next one says how many were left out.
+
+    The kind of a line is its logger and its text before values are put into it. Clients can cause thousands of lines a
+    second, and one is enough to know.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._allowances: dict[tuple[str, str], TokenBucket] = {}
+        self._left_out: Counter[tuple[str, str]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        now, kind = self._clock(), (record.name, str(record.msg))
+        allowance = self._allowances.get(kind)
+        if allowance is None:
+            if len(self._allowances) >= MAX_KINDS:  # a library that builds its texts; ours are few
+                self._allowances.clear()
+            allowance = self._allowances[kind] = TokenBucket(KIND_PER_S, KIND_BURST, now)
+        if not allowance.take(now):
+            self._left_out[kind] += 1
+            return False
+        if left_out := self._left_out.pop(kind, 0):
+            record.msg = f"{record.getMessage()} ({left_out:,} more like this were left out)"
+            record.args = None
+        return True
 
 
 class LogQueue(logging.Handler):
@@ -100,16 +136,22 @@ class JsonFormatter(logging.Formatter):
         line |= _context(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)
 
 
 class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={value}" for name, value in _context(record).items())
-        # A message may quote text from a client, which must not be able to forge a second log line.
-        message = record.getMessage().replace("\n", "\\n")
-        line = f"{record.levelname} {record.name}: {message}{fields}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        trace = f" | {self.formatException(record.exc_info)}" if record.exc_info else ""
+        return _one_line(f"{record.levelname} {record.name}: {record.getMessage()}{fields}{trace}")
+
+
+def _one_line(text: str) -> str:
+    """Text whose control characters, line separators and other invisible characters are escaped.
+
+    A message may quote a client's text, which must neither forge a second line nor change what a terminal shows.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _context(record: logging.LogRecord) -> dict[str, object]:

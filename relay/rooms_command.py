@@ -124,7 +124,7 @@ def _database(state: Path) -> Iterator[sqlite3.Connection]:
         raise click.ClickException(f"{error}; if a relay is running on it, stop that first") from None
     try:
         yield db
-    except sqlite3.Error as error:
+    except (sqlite3.Error, ValueError) as error:
         raise click.ClickException(f"{state}: {error}") from None
     finally:
         db.close()

@@ -31,7 +31,7 @@ ALLOWED = {
         "gltf": ("arrays", "errors", "mesh", "pictures", "settings"),
         "views": ("arrays", "errors", "gltf", "jobs", "mesh", "pictures"),
     },
-    "relay": {"protocol": (), "frames": (), "rate": (), "logs": ()},
+    "relay": {"protocol": (), "frames": (), "rate": (), "logs": ("rate",)},
     "viewer": {"core": (), "room": ("core",)},
 }
 # By room: rooms that nothing but the named rooms may import.

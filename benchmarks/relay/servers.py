@@ -17,7 +17,12 @@ from typing import TextIO
 HERE = Path(__file__).parent
 SERVER_CORE = "0"
 PATIENCE_S = 30.0
-UNLIMITED = ["--max-participants", "5000", "--max-connections", "10000", "--max-per-address", "0", "--rooms-per-address", "0"]
+UNLIMITED = [
+    "--max-participants=5000",
+    "--max-connections=10000",
+    "--max-per-address=0",
+    "--rooms-per-address=0",
+]
 RELAY = [sys.executable, "-m", "streamxr.relay.cli", "serve", "--port", "0", "--drain-seconds", "0", *UNLIMITED]
 
 

@@ -29,6 +29,7 @@ from .messages import (
     Quat,
     Release,
     ServerMessage,
+    SharedObject,
     Signal,
     Spawn,
     Stats,
@@ -173,6 +174,23 @@ def _pose(message: dict[str, Any]) -> Point:
         ErrorCode.FIELD,
         f"`pose` must be {{p: 3 numbers within ±{MAX_COORDINATE_M:.0f}, q: 4 numbers within ±1}}",
     )
+
+
+def is_valid_object(shared: SharedObject) -> bool:
+    """Whether an object from elsewhere than a message, such as a file, has values that messages may have."""
+    return (
+        _is_whole(shared.id, 1, MAX_U32)
+        and isinstance(shared.asset, str)
+        and bool(_ASSET.fullmatch(shared.asset))
+        and all(_is_number(x, -MAX_COORDINATE_M, MAX_COORDINATE_M) for x in shared.pose.p)
+        and all(_is_number(x, -1.0, 1.0) for x in shared.pose.q)
+        and _is_number(shared.scale, 1.0 / MAX_SCALE, MAX_SCALE)
+        and _is_whole(shared.epoch, 0, MAX_U32)
+    )
+
+
+def _is_whole(value: object, minimum: int, maximum: int) -> bool:
+    return isinstance(value, int) and minimum <= value <= maximum
 
 
 def _unit_quaternion(q: Quat) -> Quat:

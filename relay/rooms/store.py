@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ..logs import with_context
+from ..protocol.control import is_valid_object
 from ..protocol.messages import Deleted, Grabbed, ObjectEvent, Point, Released, SharedObject, Spawned
 from .objects import SavedRoom
 
@@ -220,8 +221,9 @@ class Store:
     def _read(self, room: str) -> SavedRoom | None:
         try:
             return read_room(self._db, room)
-        except sqlite3.Error as error:
-            with_context(log, room=room).error("cannot read the room from %s: %s", self.path, error)
+        except (sqlite3.Error, ValueError) as error:
+            text = "cannot read the room from %s: %s; restore a backup, or delete it with streamxr-relay rooms"
+            with_context(log, room=room).error(text, self.path, error)
             return None
 
 
@@ -237,12 +239,13 @@ def _on_this_loop(callback: Callable[[T], None]) -> Callable[[T], None]:
     return call
 
 
-def open_database(path: Path, timeout_s: float = LOCK_TIMEOUT_S) -> sqlite3.Connection:
+def open_database(path: Path, timeout_s: float | None = None) -> sqlite3.Connection:
     """The file, created if it is missing, with a lock that keeps other processes out.
 
-    timeout_s: for which to wait for a lock. Raises StoreError if the file cannot be used.
+    timeout_s: for which to wait for the lock, by default LOCK_TIMEOUT_S. Raises StoreError if the file cannot be used.
     """
     try:
+        timeout_s = LOCK_TIMEOUT_S if timeout_s is None else timeout_s
         db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
         raise StoreError(f"{path}: cannot be opened: {error}; check that its folder exists and is writable") from None
@@ -360,6 +363,7 @@ def _probe(db: sqlite3.Connection) -> None:
 
 
 def read_room(db: sqlite3.Connection, room: str) -> SavedRoom:
+    """The objects of a room. Raises sqlite3.Error if they cannot be read, and ValueError if a value is impossible."""
     counters = db.execute("SELECT rev, last_id FROM room WHERE name = ?", (room,)).fetchone()
     if counters is None:
         return SavedRoom()
@@ -371,4 +375,9 @@ def read_room(db: sqlite3.Connection, room: str) -> SavedRoom:
         for object_id, asset, x, y, z, qx, qy, qz, qw, scale, epoch in rows
     )
     rev, last_id = counters
+    if not (isinstance(rev, int) and isinstance(last_id, int) and rev >= 0 <= last_id):
+        raise ValueError("its counters are damaged")
+    for each in objects:
+        if not is_valid_object(each) or each.id > last_id:
+            raise ValueError(f"object {each.id!r} is damaged")
     return SavedRoom(rev, last_id, objects)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from relay_process import RELAY, serving
 from relay_server import TIMEOUT_S, Client
-from streamxr.relay.logs import JsonFormatter, LogQueue, TextFormatter, with_context
+from streamxr.relay.logs import JsonFormatter, KindLimit, LogQueue, TextFormatter, with_context
 from websockets.sync.client import connect
 
 
@@ -66,6 +66,38 @@ def test_an_exception_is_logged_with_its_traceback() -> None:
     line = json.loads(formatted(JsonFormatter(), write))
     assert "ValueError: broken" in line["exception"]
     assert line["room"] == "hall"
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_an_event_is_one_line_of_visible_characters(formatter: logging.Formatter) -> None:
+    hostile = "\x1b[2J\r\nINFO forged\x00\x9b\u2028\u202e\u200b\ud800 Zoë"
+
+    def write(logger: logging.Logger) -> None:
+        try:
+            raise ValueError(hostile)
+        except ValueError:
+            logger.exception("refused %s", hostile)
+
+    line = formatted(formatter, write)
+    assert line.isprintable()
+    assert line.encode("utf-8")  # no lone surrogate
+    assert "ValueError" in line
+
+
+def test_lines_of_one_kind_are_limited_and_counted() -> None:
+    now = 0.0
+    limit = KindLimit(lambda: now)
+
+    def passes(text: str, *args: object) -> str | None:
+        record = logging.LogRecord("streamxr.test", logging.WARNING, "", 0, text, args, None)
+        return record.getMessage() if limit.filter(record) else None
+
+    flood = [passes("refused %d", number) for number in range(1_000)]
+    assert [line for line in flood if line] == [f"refused {number}" for number in range(100)]
+    assert passes("something else %d", 1) == "something else 1"
+    now = 1.0
+    assert passes("refused %d", 1_000) == "refused 1000 (900 more like this were left out)"
+    assert passes("refused %d", 1_001) is None
 
 
 def test_joining_and_leaving_are_logged_with_the_reason() -> None:

@@ -357,6 +357,43 @@ def test_the_error_for_a_damaged_file_names_the_file(tmp_path: Path) -> None:
         Store(state, 10)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE object SET asset = x'ff00'",
+        "UPDATE object SET asset = '../../etc/passwd'",
+        "UPDATE object SET x = 'far'",
+        "UPDATE object SET y = 1e300",
+        "UPDATE object SET qw = 'nan'",
+        "UPDATE object SET scale = 0",
+        "UPDATE object SET epoch = -1",
+        "UPDATE object SET id = 'first'",
+        "UPDATE room SET last_id = 0",
+        "UPDATE room SET rev = 'many'",
+    ],
+)
+def test_a_damaged_room_closes_with_1011_and_tells_the_operator(tmp_path: Path, damage: str) -> None:
+    state = tmp_path / "state.db"
+    with running_relay(state=state) as relay, relay.join() as ada:
+        spawn(ada)
+    with sqlite3.connect(state) as db:
+        db.execute(damage)
+    db.close()
+    with serving("--state", str(state)) as (process, port):
+        with connect(f"ws://127.0.0.1:{port}/ws/hall", subprotocols=["streamxr.v1"]) as connection:  # type: ignore[list-item]
+            client = Client(connection)
+            client.send({"type": "hello", "v": 1, "name": "Ada", "color": "#ff8800"})
+            assert client.close_code() == 1011
+        with joined(port, "attic") as ben:
+            spawn(ben)  # other rooms work
+        process.terminate()
+        _, err = process.communicate(timeout=TIMEOUT_S)
+    assert "Traceback" not in err
+    told = next(line for line in err.splitlines() if "ERROR" in line)
+    for part in (str(state), "damaged", "restore a backup", "room=hall"):
+        assert part in told
+
+
 def test_a_room_is_read_as_it_was_written(tmp_path: Path) -> None:
     pose = Point((2.0, 1.0, -1.0), (0.0, 0.6, 0.0, 0.8))
     events: list[ObjectEvent] = [
