@@ -12,7 +12,7 @@ from . import version
 from .asset_pictures import Pictures, with_palettes
 from .asset_report import AssetReport, report_rows
 from .bundle.animations import animation_glb, reaches
-from .bundle.base_fit import FittedBase, fit_base
+from .bundle.base_fit import FittedBase, base_limit, fit_base
 from .bundle.files import Bundle
 from .bundle.manifest import describe_animations, describe_bounds, describe_materials, describe_tree
 from .bundle.objects import objects_json
@@ -32,8 +32,6 @@ from .trees.smaller_roots import with_smaller_roots
 from .trees.tree import Tree
 from .warm_up import loading
 
-MAX_BASE_BYTES = 500_000
-BASE_SHARE = 100  # a large model's base may have 1/100 of the bytes of its finest tier
 MIN_BASE_TRIANGLES = 64  # a small tree beside large ones stays recognisable in the base
 MIN_PART_TRIANGLES = 16  # of a moving part, about: a box with bevels
 MANY_BYTES = 500_000  # a smaller model needs few of the compiled loops, and seldom a pool
@@ -69,7 +67,7 @@ def assemble(
     )
 
     refinements = [_put_refinements(bundle, document, tree) for tree in trees]
-    limit = _base_limit(refinements, pyramids, settings)
+    limit = base_limit(refinements, pyramids, settings)
     fitted = fit_base(document, scene, trees, pyramids, of_texture, limit, settings)
     if fitted.bytes > limit:
         trees = with_smaller_roots(trees, fitted.bytes - limit, settings)
@@ -195,13 +193,6 @@ def _with_best_coarse_tiers(
                 of_texture |= {key: len(pyramids()) + k for k, key in enumerate(own)}
                 of_shells += [picture.pyramid for picture in chosen.material.pictures]
     return document, trees, pyramids(), of_texture
-
-
-def _base_limit(refinements: Sequence[Sequence[Json | None]], pyramids: Sequence[Pyramid], settings: Settings) -> int:
-    """Bytes that the base may have: the setting, or more for a large model."""
-    geometry: int = sum(file["bytes"] for tree in refinements for file in tree if file is not None)
-    pictures = sum(len(pyramid.levels[-1].content) for pyramid in pyramids)
-    return min(MAX_BASE_BYTES, max(settings.base_bytes, (geometry + pictures) // BASE_SHARE))
 
 
 def _put_refinements(bundle: Bundle, document: Document, tree: Tree) -> list[Json | None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from ..gltf.document import TRIANGLES, Document, items, texture_slots
+from ..gltf.document import TRIANGLES, Document, Json, items, texture_slots
 from ..gltf.primitives import POINTS_AND_LINES
 from ..gltf.texture_uses import slot_role
 from ..pictures.levels import SMALLEST, Level, Pyramid
@@ -18,6 +18,8 @@ from .base import Base, BaseMesh, BasePrimitive, build_base
 
 # Share of the base's bytes: nodes and animations that take less stay in it, even if it exceeds its limit.
 WORTH_A_FILE = 0.1
+MAX_BASE_BYTES = 500_000
+BASE_SHARE = 100  # a large model's base may have 1/100 of the bytes of its finest tier
 CHEAP = 10_000  # bytes: a colour picture of twice the width is in the base if it has no more
 
 
@@ -32,6 +34,16 @@ class FittedBase:
     @property
     def bytes(self) -> int:
         return len(self.base.content)
+
+
+def base_limit(refinements: Sequence[Sequence[Json | None]], pyramids: Sequence[Pyramid], settings: Settings) -> int:
+    """Bytes that the base may have: the setting, or more for a large model.
+
+    refinements: by tree, the descriptions of its refinement files.
+    """
+    geometry: int = sum(file["bytes"] for tree in refinements for file in tree if file is not None)
+    pictures = sum(len(pyramid.levels[-1].content) for pyramid in pyramids)
+    return min(MAX_BASE_BYTES, max(settings.base_bytes, (geometry + pictures) // BASE_SHARE))
 
 
 Build = Callable[[int, tuple[int, ...]], FittedBase]  # of the width of pictures, and the animations left out
