@@ -114,6 +114,7 @@ class Relay:
             address=address,
             tokens=self.settings.tokens,
             counts=counts,
+            visits=self.metrics.visits if self.settings.visits else None,
             clock=self.now,
         )
         self._connections.add(connection)

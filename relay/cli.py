@@ -210,6 +210,11 @@ def token(room: str, sub: str, role: str, ttl: int, token_secret_file: Path | No
     help="Number of the slowest clients whose bandwidth has a series of its own in /metrics, as room/pid.",
 )
 @_option(
+    "--visits/--no-visits",
+    default=True,
+    help="Count what viewers report: time to the first picture and to full detail, stalls, class of device. Anonymous.",
+)
+@_option(
     "--drain-seconds",
     default=DEFAULTS.drain_s,
     type=click.FloatRange(0),
@@ -275,6 +280,7 @@ def serve(
     trusted_proxies: tuple[str, ...],
     labelled_rooms: int,
     client_series: int,
+    visits: bool,
     drain_seconds: float,
     fast_path: bool,
     grace_seconds: float,
@@ -308,6 +314,7 @@ def serve(
         trusted_proxies=trusted_proxies,
         labelled_rooms=labelled_rooms,
         client_series=client_series,
+        visits=visits,
         drain_s=drain_seconds,
         grace_s=grace_seconds,
         max_objects=max_objects,

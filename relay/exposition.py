@@ -30,13 +30,18 @@ def single(name: str, kind: str, help_text: str, value: float) -> str:
 
 
 class Histogram:
-    """Counts observations by upper bounds, in ascending order. One thread observes; others may read."""
+    """Counts observations by upper bounds, in ascending order. One thread observes; others may read.
 
-    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...]) -> None:
-        self._name = name
+    labels: further labels of its series, such as 'device="phone"'.
+    """
+
+    def __init__(self, name: str, help_text: str, bounds: tuple[float, ...], labels: str = "") -> None:
         self._head = f"# HELP {name} {help_text}\n# TYPE {name} histogram\n"
         self._bounds = bounds
-        self._buckets = [f'{name}_bucket{{le="{bound}"}}' for bound in (*bounds, "+Inf")]
+        before = f"{labels}," if labels else ""
+        self._buckets = [f'{name}_bucket{{{before}le="{bound}"}}' for bound in (*bounds, "+Inf")]
+        own = f"{{{labels}}}" if labels else ""
+        self._count_name, self._sum_name = f"{name}_count{own}", f"{name}_sum{own}"
         self._counts = [0] * len(self._buckets)
         self._sum = 0.0
 
@@ -45,6 +50,10 @@ class Histogram:
         self._sum += value
 
     def text(self) -> str:
+        return self._head + self.series()
+
+    def series(self) -> str:
+        """The series without the head of their family, for a family of several histograms."""
         totals = list(accumulate(self._counts))
         lines = [f"{bucket} {total}\n" for bucket, total in zip(self._buckets, totals, strict=True)]
-        return f"{self._head}{''.join(lines)}{self._name}_count {totals[-1]}\n{self._name}_sum {self._sum!r}\n"
+        return f"{''.join(lines)}{self._count_name} {totals[-1]}\n{self._sum_name} {self._sum!r}\n"

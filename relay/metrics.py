@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from .exposition import Histogram, family, single
 from .protocol.messages import CloseCode, ErrorCode, Refusal
 from .room_labels import OTHER_ROOMS
+from .visits import Visits
 
 QUANTILES: Final = (("p05", 0.05), ("p50", 0.50), ("p95", 0.95), ("max", 1.0))
 TICK_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.033, 0.066, 0.125, 0.25)
@@ -104,11 +105,13 @@ class Metrics:
             AGE_BUCKETS_S,
         )
         self.counts.observe_age_s = self.pose_age_seconds.observe
+        self.visits = Visits()
 
     def exposition(self) -> bytes:
         """The response to a scrape, of type `exposition.CONTENT_TYPE`."""
         histograms = (self.tick_seconds, self.tick_late_seconds, self.pose_age_seconds)
-        own = "".join((*self._clients(), *self._relay(), *(histogram.text() for histogram in histograms)))
+        timings = (histogram.text() for histogram in histograms)
+        own = "".join((*self._clients(), *self._relay(), *timings, *self.visits.text()))
         return own.encode() + generate_latest(self._process)
 
     def _clients(self) -> Iterator[str]:

@@ -26,10 +26,12 @@ from .protocol.messages import (
     Release,
     Spawn,
     Stats,
+    Visit,
 )
 from .protocol.moves import Moves
 from .rooms.room import Credentials, Effect, RoomFullError, Send
 from .tokens import ANY_ROOM, Claims, TokenError, TokenKeys
+from .visits import ReportedTimes, Visits
 
 log = logging.getLogger("streamxr.relay")
 
@@ -48,6 +50,7 @@ class Session:
         address: str,
         tokens: TokenKeys | None,
         counts: Counts,
+        visits: Visits | None,
         clock: Callable[[], float],
     ) -> None:
         self._rooms = rooms
@@ -56,6 +59,8 @@ class Session:
         self._address = address
         self._tokens = tokens
         self._counts = counts
+        self._visits = visits
+        self._reported_times = ReportedTimes()
         self._clock = clock
         self._seat: tuple[OpenRoom, int] | None = None  # room and pid
         self._ended = False
@@ -77,6 +82,9 @@ class Session:
                 f"{open_room.name}/{pid}", message.bandwidth_bps
             )
             self._counts.cdn_bytes += message.cdn_bytes
+        elif isinstance(message, Visit):
+            if self._visits:
+                self._visits.add(message, self._reported_times)
         elif isinstance(message, Spawn | Grab | Release | Delete) and (reason := _store_refusal(open_room, message)):
             self._deliver(open_room, [Send(pid, open_room.room.objects.refuse(message, reason))])
         else:

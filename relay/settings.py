@@ -29,6 +29,7 @@ class RelaySettings:
     trusted_proxies: tuple[str, ...] = ()  # addresses and networks whose X-Forwarded-For header is trusted
     labelled_rooms: int = 100  # rooms with metric series of their own
     client_series: int = 0  # clients with bandwidth series of their own
+    visits: bool = True  # count what viewers report about their visits
     grace_s: float = GRACE_S  # time for which a seat is kept after its connection is lost
     drain_s: float = 3.0
     state: Path | None = None  # file that stores the shared objects; None: they are not stored

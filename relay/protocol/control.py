@@ -21,6 +21,7 @@ from .messages import (
     VISIBLE,
     ClientMessage,
     Delete,
+    Device,
     ErrorCode,
     Grab,
     Hello,
@@ -34,15 +35,20 @@ from .messages import (
     Spawn,
     Stats,
     Update,
+    Visit,
 )
 
 MAX_REPORTED: Final = 10**12  # bytes, or bits per second; larger numbers from one client cannot be right
+MAX_VISIT_MS: Final = 3_600_000
+MAX_STALLS: Final = 10_000
 MAX_SCALE: Final = 1000.0
 MAX_REV: Final = 2**53 - 1  # the largest integer that all JSON readers represent exactly (RFC 8259, 6)
 MAX_SIGNAL_CHARACTERS: Final = 8 * 1024  # an SDP offer of a video call has 2 to 6 KiB
 MIN_QUATERNION_LENGTH: Final = 1e-6  # a shorter quaternion has no meaningful direction
 
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}")
+_DEVICE = re.compile(r"[a-z]{1,16}")
+_DEVICES: Final = {device.value: device for device in Device}
 _ASSET = re.compile(r"[a-z0-9][a-z0-9._-]{0,127}")  # an asset id of the bundle's catalogue
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOKEN = re.compile(f"[A-Za-z0-9_.-]{{1,{MAX_TOKEN_CHARACTERS}}}")
@@ -87,6 +93,15 @@ def parse_control(text: str) -> ClientMessage | None:
             return Stats(
                 _number(message, "bandwidth_bps", 0.0, MAX_REPORTED), _integer(message, "cdn_bytes", MAX_REPORTED)
             )
+        case "visit":
+            device = _text(message, "device", _DEVICE)
+            return Visit(
+                _DEVICES.get(device, Device.OTHER),
+                _integer(message, "first_ms", MAX_VISIT_MS) if "first_ms" in message else None,
+                _integer(message, "detail_ms", MAX_VISIT_MS) if "detail_ms" in message else None,
+                _integer(message, "stalls", MAX_STALLS),
+                _integer(message, "stalled_ms", MAX_VISIT_MS),
+            )
         case "spawn":
             return Spawn(
                 _integer(message, "ref", MAX_U32),
@@ -119,6 +134,7 @@ def _fields(message: object) -> dict[str, Any]:
 
 ABSENT: Final = frozenset({"ticket"})  # fields that are left out instead of null
 _RULES: Final = {  # for error messages
+    _DEVICE: "1 to 16 characters of a-z",
     _COLOR: "# and 6 hexadecimal digits",
     _NAME: "1 to 64 printable characters, one of them visible",
     _ASSET: "an asset id: 1 to 128 characters of a-z 0-9 . _ -, starting with a letter or digit",

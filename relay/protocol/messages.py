@@ -153,6 +153,24 @@ class Stats:
     cdn_bytes: int
 
 
+class Device(StrEnum):
+    HEADSET = "headset"
+    PHONE = "phone"
+    DESKTOP = "desktop"
+    OTHER = "other"  # of a newer client
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a visitor got from streaming, anonymous; numbers are since the last message, times in milliseconds."""
+
+    device: Device
+    first_ms: int | None
+    detail_ms: int | None
+    stalls: int
+    stalled_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Spawn:
     ref: int
@@ -185,7 +203,7 @@ class Signal:
 
 
 ObjectMessage = Spawn | Grab | Release | Delete
-ClientMessage = Hello | Update | Stats | ObjectMessage | Signal
+ClientMessage = Hello | Update | Stats | Visit | ObjectMessage | Signal
 
 
 # --- relay → client

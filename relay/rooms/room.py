@@ -35,6 +35,7 @@ from ..protocol.messages import (
     Stats,
     Update,
     Updated,
+    Visit,
     Welcome,
 )
 from ..protocol.moves import Moves
@@ -194,7 +195,7 @@ class Room:
                 return self._signal(participant, message, now)
             case Hello():
                 raise ProtocolError(ErrorCode.STATE, "hello was already sent")
-            case Stats():
+            case Stats() | Visit():
                 return []  # the session counts them
 
     def lose(self, pid: int, now: float) -> list[Effect]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import time
+import urllib.request
 from collections.abc import Callable
 from urllib.parse import quote
 
+from processes import PATIENCE_S
+from servers import free_port, running, script
 from visit import Visit
 
 Open = Callable[..., Visit]
@@ -85,3 +90,28 @@ def test_assets_are_shown_when_the_relay_cannot_be_reached(visit: Open) -> None:
     page.wait("() => window.streamxr?.frames.at(-1)?.regions.length > 0")
     page.wait("() => document.querySelectorAll('#notices .notice').length > 0")
     assert "127.0.0.1:9" in page.notices()[0]
+
+
+def visits_of(port: int, name: str) -> int:
+    """How many visits of desktops have reported a time to the relay whose metrics are on this port."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as answer:
+        text = answer.read().decode()
+    found = re.search(rf'^streamxr_visit_{name}_seconds_count{{device="desktop"}} (\d+)$', text, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def test_the_operator_sees_what_visitors_got_unless_the_page_does_not_report(visit: Open) -> None:
+    port, metrics = free_port(), free_port()
+    serve = [script("streamxr-relay"), "serve", "--port", str(port), "--metrics-port", str(metrics)]
+    with running(serve, f"http://127.0.0.1:{port}/healthz"):
+        address = query(f"ws://127.0.0.1:{port}", "Ada", "0,1.6,2,0,0.5,0")
+        quiet = visit(f"{address}&report=0", size=(160, 90))
+        ada = visit(address, size=(160, 90))
+        for page in (quiet, ada):
+            page.settle()
+        deadline = time.monotonic() + 2 * PATIENCE_S
+        while visits_of(metrics, "full_detail") == 0 and time.monotonic() < deadline:
+            ada.see_frames(2)
+        assert visits_of(metrics, "full_detail") == 1
+        assert visits_of(metrics, "first_visible") == 1

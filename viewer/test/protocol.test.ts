@@ -274,6 +274,8 @@ test("the client's messages encode to the text of the vectors", () => {
     },
     "update of the colour": { type: "update", color: "#00ff00" },
     stats: { type: "stats", bandwidthBps: 5000000.5, cdnBytes: 123456 },
+    visit: { type: "visit", device: "headset", firstMs: 812, detailMs: 5400, stalls: 1, stalledMs: 1300 },
+    "visit without times": { type: "visit", device: "phone", stalls: 0, stalledMs: 0 },
     spawn: { type: "spawn", ref: 7, asset: "chair.v2", pose, scale: 0.5 },
     grab: { type: "grab", id: 3 },
     release: { type: "release", id: 3, epoch: 2, pose: { ...pose, rotation: [0, 0, 0, 2] } },

@@ -90,6 +90,12 @@ export class Streamer {
       .filter(({ loadState }) => loadState === "loading");
   }
 
+  /** Whether nothing more is wanted for the view of the last update. */
+  get isSettled(): boolean {
+    if (this.#assets.length === 0 || this.#running.size > 0 || !this.#plan) return false;
+    return this.#plan.start.length + this.#plan.waiting.length === 0;
+  }
+
   /** @throws RangeError if there is an asset with the same id */
   add(asset: AssetState): void {
     if (this.#assets.some(({ id }) => id === asset.id)) {

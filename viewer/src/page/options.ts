@@ -28,6 +28,8 @@ export interface PageOptions {
   readonly debug: boolean;
   /** Adds the assets that the bundle gains while the page is open. */
   readonly watch: boolean;
+  /** Tell the relay, anonymously, how streaming went. */
+  readonly report: boolean;
   /** One message to the visitor for each option that is not valid. */
   readonly warnings: readonly string[];
 }
@@ -75,6 +77,7 @@ export function readOptions(page: URL): PageOptions {
     camera: readCamera(query.get("camera"), warnings),
     debug: flag("debug"),
     watch: flag("watch"),
+    report: query.get("report") !== "0",
     warnings,
   };
 }

@@ -2,7 +2,9 @@
  * The page's seat in a room: avatars of the other participants, shared objects, and the visitor's own pose.
  */
 import { Quaternion, Vector3, type WebGLRenderer } from "three";
-import type { BandwidthEstimator } from "../core/network/bandwidth.ts";
+import { VisitMeter } from "../core/visit-meter.ts";
+import { deviceClass } from "../device.ts";
+import type { StreamXR } from "../index.ts";
 import type { BodyPose, RigidPose } from "../room/messages-binary.ts";
 import { RelayClock } from "../room/playback.ts";
 import { Room } from "../room/room.ts";
@@ -50,7 +52,7 @@ export function enterRoom(options: PageOptions & { readonly relay: string }, con
   showConnection(room, options.relay);
   showPeople(room);
   const ownPose = new OwnPose(demo.renderer);
-  const report = statsReporter(room, streamxr.session.bandwidth);
+  const report = options.report ? reporter(room, streamxr) : () => {};
   const eye = new Vector3();
   return {
     avatars,
@@ -118,18 +120,24 @@ function peopleIn(room: Room): string {
   return away === 0 ? present : `${present}; ${away} away`;
 }
 
-/** @returns sends a report if one is due; call it once per frame */
-function statsReporter(room: Room, bandwidth: BandwidthEstimator): (now: number) => void {
+/** @returns measures, and sends a report if one is due; call it once per frame */
+function reporter(room: Room, { session, shown }: StreamXR): (now: number) => void {
+  const { bandwidth, streamer } = session;
+  const visit = new VisitMeter();
+  const device = deviceClass(navigator);
   let reportedAt = performance.now();
   let reportedBytes = 0;
   return (now) => {
+    const { totalBytes } = bandwidth;
+    const loading = streamer.loading.length;
+    visit.observe({ shown: shown.size, loading, isSettled: streamer.isSettled, totalBytes }, now);
     if (now - reportedAt < STATS_MS) return;
     reportedAt = now;
-    const { totalBytes } = bandwidth;
     const bandwidthBps = bandwidth.estimate(now).bytesPerSecond * 8;
-    const isSent = room.sendStats({ bandwidthBps, cdnBytes: totalBytes - reportedBytes });
     // Bytes that were not reported go into the next report.
-    if (isSent) reportedBytes = totalBytes;
+    if (room.sendStats({ bandwidthBps, cdnBytes: totalBytes - reportedBytes })) reportedBytes = totalBytes;
+    const report = visit.report();
+    if (report && room.sendVisit({ device, ...report })) visit.sent(report);
   };
 }
 

@@ -74,6 +74,15 @@ export function encodeControl(message: ClientMessage): string {
         bandwidth_bps: message.bandwidthBps,
         cdn_bytes: message.cdnBytes,
       });
+    case "visit":
+      return JSON.stringify({
+        type: "visit",
+        device: message.device,
+        first_ms: message.firstMs,
+        detail_ms: message.detailMs,
+        stalls: message.stalls,
+        stalled_ms: message.stalledMs,
+      });
     case "spawn":
     case "release":
       return JSON.stringify({ ...message, pose: wirePose(message.pose) });

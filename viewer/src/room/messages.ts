@@ -62,6 +62,18 @@ export interface Stats {
   /** Asset bytes downloaded since the last stats. */
   readonly cdnBytes: number;
 }
+/** What a visitor got, anonymous; numbers are since the last message. */
+export interface Visit {
+  readonly type: "visit";
+  readonly device: "headset" | "phone" | "desktop";
+  /** From the start of the visit to the first picture, milliseconds; once. */
+  readonly firstMs?: number | undefined;
+  /** From the start of the visit until nothing more was wanted in view, milliseconds; once. */
+  readonly detailMs?: number | undefined;
+  /** Silences of at least a second while files were on their way, and their length in milliseconds. */
+  readonly stalls: number;
+  readonly stalledMs: number;
+}
 export interface Spawn {
   readonly type: "spawn";
   readonly ref: number;
@@ -88,7 +100,7 @@ export interface Signal {
   readonly to: number;
   readonly data: string;
 }
-export type ClientMessage = Hello | Update | Stats | Spawn | Grab | Release | Delete | Signal;
+export type ClientMessage = Hello | Update | Stats | Visit | Spawn | Grab | Release | Delete | Signal;
 
 export interface Welcome {
   readonly type: "welcome";

@@ -5,7 +5,7 @@
 
 import { Connection } from "./connection.ts";
 import { Listeners } from "./listeners.ts";
-import type { ClientMessage, Profile, Role, RoomLimits, ServerMessage, Welcome } from "./messages.ts";
+import type { ClientMessage, Profile, Role, RoomLimits, ServerMessage, Visit, Welcome } from "./messages.ts";
 import {
   type BodyPose,
   decodeMoves,
@@ -67,6 +67,9 @@ export interface RoomOptions {
 }
 
 /** After this long in the room, the next loss starts with the shortest wait again. */
+/** The largest numbers of a `visit`; docs/protocol.md. */
+const MAX_VISIT_MS = 3_600_000;
+const MAX_STALLS = 10_000;
 const SETTLED_MS = 10_000;
 /**
  * Close codes that the client sends. After a normal closure the relay frees the seat, else it keeps it for a
@@ -183,6 +186,22 @@ export class Room {
       type: "stats",
       bandwidthBps: Math.min(Math.max(stats.bandwidthBps, 0) || 0, 1e12),
       cdnBytes: Math.min(Math.max(Math.round(stats.cdnBytes), 0) || 0, 1e12),
+    });
+  }
+
+  /** Sends what the visitor got, anonymous, for the operator's dashboards. False if it was not sent. */
+  sendVisit(visit: Omit<Visit, "type">): boolean {
+    const whole = (value: number, limit: number): number =>
+      Math.min(Math.max(Math.round(value), 0) || 0, limit);
+    const optional = (ms: number | undefined): number | undefined =>
+      ms === undefined ? undefined : whole(ms, MAX_VISIT_MS);
+    return this.#sendControl({
+      type: "visit",
+      device: visit.device,
+      firstMs: optional(visit.firstMs),
+      detailMs: optional(visit.detailMs),
+      stalls: whole(visit.stalls, MAX_STALLS),
+      stalledMs: whole(visit.stalledMs, MAX_VISIT_MS),
     });
   }
 
