@@ -161,7 +161,15 @@ def fast_path_available() -> bool:
 
 def _has_expected_names() -> bool:
     attributes = ("queue", "read_paused", "close_sent", "close_timer", "conn")
-    methods = ("handle_connect", "data_received", "stop_keepalive", "handle_ping", "handle_pong", "handle_cont")
+    methods = (
+        "handle_connect",
+        "data_received",
+        "stop_keepalive",
+        "handle_ping",
+        "handle_pong",
+        "handle_cont",
+        "send_receive_event_to_app",
+    )
     return {*WebSocketsSansIOProtocol.__init__.__code__.co_names}.issuperset(attributes) and all(
         hasattr(WebSocketsSansIOProtocol, name) for name in methods
     )

@@ -7,6 +7,7 @@ connections or a whole core without ever sending a message.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import Any, Final
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -20,6 +21,7 @@ REQUEST_TIMEOUT_S: Final = 10.0  # from the connection, or the response before, 
 # Pings, pongs and continuations. Browsers send a pong for each of our pings, every 20 s, and no fragments.
 CONTROL_FRAMES_PER_S: Final = 5.0
 CONTROL_FRAME_BURST: Final = 50
+INVALID_TEXT: Final = 1007  # RFC 6455, 8.1
 LINGER_S: Final = 5.0  # time for a closed client to read the data that was sent, and the close code
 
 
@@ -69,6 +71,14 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         if self._count_control_frame():
             super().handle_cont(event)
 
+    def send_receive_event_to_app(self) -> None:
+        """Pass a whole message on. uvicorn logs text that is not UTF-8 with a traceback, as a fault of its own."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(self.frames):
+            self.frames = []
+            self.close(INVALID_TEXT, "the text is not UTF-8")
+            return
+        super().send_receive_event_to_app()
+
     def close(self, code: int, reason: str) -> None:
         """Send a close frame after all earlier frames, without waiting for the peer. Abort after LINGER_S."""
         if self.close_sent or self.transport.is_closing():
@@ -98,3 +108,12 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         transport: Any = self.transport
         transport.pause_reading()  # what follows would cost as much as before
         return False
+
+
+def _is_utf8(fragments: Iterable[bytes]) -> bool:
+    """Whether the fragments of a text message are UTF-8 together."""
+    try:
+        b"".join(fragments).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

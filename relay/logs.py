@@ -136,7 +136,7 @@ class JsonFormatter(logging.Formatter):
         line |= _context(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return json.dumps(line).replace("\x7f", "\\u007f")  # the one invisible character that JSON leaves as it is
 
 
 class TextFormatter(logging.Formatter):

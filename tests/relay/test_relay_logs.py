@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 import pytest
+from raw_websocket import TEXT, RawWebSocket, frame
 from relay_process import RELAY, serving
 from relay_server import TIMEOUT_S, Client
 from streamxr.relay.logs import JsonFormatter, KindLimit, LogQueue, TextFormatter, with_context
@@ -70,7 +71,7 @@ def test_an_exception_is_logged_with_its_traceback() -> None:
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
 def test_an_event_is_one_line_of_visible_characters(formatter: logging.Formatter) -> None:
-    hostile = "\x1b[2J\r\nINFO forged\x00\x9b\u2028\u202e\u200b\ud800 Zoë"
+    hostile = "\x1b[2J\r\nINFO forged\x00\x7f\x9b\u2028\u202e\u200b\ud800 Zoë"
 
     def write(logger: logging.Logger) -> None:
         try:
@@ -98,6 +99,22 @@ def test_lines_of_one_kind_are_limited_and_counted() -> None:
     now = 1.0
     assert passes("refused %d", 1_000) == "refused 1000 (900 more like this were left out)"
     assert passes("refused %d", 1_001) is None
+
+
+@pytest.mark.parametrize("option", ["--fast-path", "--no-fast-path"])
+def test_text_that_is_not_utf_8_is_no_fault_of_the_relay(option: str) -> None:
+    with serving(option, STREAMXR_RELAY_DRAIN_SECONDS="0") as (process, port):
+        client = RawWebSocket(port)
+        client.hello()
+        client.send(frame(TEXT, b"\xff\x1b[2J"))
+        assert client.close_code() == 1007
+        client.abort()
+        assert process.stderr
+        lines = [process.stderr.readline(), process.stderr.readline()]
+    assert lines == [
+        "INFO streamxr.relay: joined room=hall participant=1\n",
+        "INFO streamxr.relay: connection lost room=hall participant=1 code=1007\n",
+    ]
 
 
 def test_joining_and_leaving_are_logged_with_the_reason() -> None:
