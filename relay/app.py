@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import re
 import time
 from collections.abc import AsyncIterator
 from typing import Final
@@ -25,7 +26,7 @@ from .metrics import Metrics, RelayState
 from .open_rooms import OpenRooms
 from .origins import origin_allowed
 from .protocol.control import encode_control
-from .protocol.messages import ROOM_NAME, ROOM_NAME_RULE, SUBPROTOCOL, CloseCode, Drain
+from .protocol.messages import ROOM_NAME, ROOM_NAME_RULE, SUBPROTOCOL, VERSION, CloseCode, Drain
 from .rooms.pace import OverloadDetector
 from .session import Session
 from .settings import RelaySettings
@@ -35,6 +36,7 @@ log = logging.getLogger("streamxr.relay")
 MAX_RETRY_MS: Final = 5_000  # the clients of a draining relay reconnect at random times within this span
 DRAIN_GRACE_S: Final = 2.0  # connections still open this long after the last close frame are aborted
 FULL_LOG_INTERVAL_S: Final = 60.0
+_VERSIONED: Final = re.compile(r"streamxr\.v([1-9][0-9]{0,3})")
 TICK_STALL_S: Final = 5.0  # /healthz fails after this long without a tick: the event loop hangs or the task is dead
 
 
@@ -99,7 +101,7 @@ class Relay:
         refusal = self._refusal(websocket, address)
         counts = self.metrics.counts
         try:
-            await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope["subprotocols"] else None)
+            await websocket.accept(_subprotocol(websocket.scope["subprotocols"]))
             if refusal:
                 counts.closes[refusal.code] += 1
                 await websocket.close(refusal.code, refusal.reason)
@@ -171,7 +173,7 @@ class Relay:
         if not ROOM_NAME.fullmatch(_room_name(websocket)):
             return CloseError(CloseCode.ROOM, f"a room name must be {ROOM_NAME_RULE}")
         if SUBPROTOCOL not in websocket.scope["subprotocols"]:
-            return CloseError(CloseCode.VERSION, f"the subprotocol {SUBPROTOCOL} is required")
+            return _no_common_version(websocket.scope["subprotocols"])
         if self.draining:
             return CloseError(CloseCode.RESTART, "the relay restarts")
         if len(self._connections) >= self.settings.max_connections:
@@ -212,6 +214,23 @@ class Relay:
     def _state(self) -> RelayState:
         settings = self.settings
         return RelayState(len(self.rooms), settings.max_rooms, settings.max_connections, self.draining)
+
+
+def _subprotocol(offered: list[str]) -> str | None:
+    """The subprotocol of the handshake: ours, or the client's first if it lacks ours, and is refused with a close code.
+
+    A browser whose subprotocols are all left out fails the handshake and hides the code.
+    """
+    return SUBPROTOCOL if SUBPROTOCOL in offered else next(iter(offered), None)
+
+
+def _no_common_version(offered: list[str]) -> CloseError:
+    versions = [int(found[1]) for name in offered if (found := _VERSIONED.fullmatch(name))]
+    if max(versions, default=0) <= VERSION:
+        return CloseError(CloseCode.VERSION, f"the subprotocol {SUBPROTOCOL} is required")
+    log.warning("refused a client of a newer protocol version, %d; update the relay", max(versions))
+    reason = f"the page needs version {max(versions)} of the protocol, and this relay has {VERSION}: update the relay"
+    return CloseError(CloseCode.VERSION, reason)
 
 
 def _room_name(websocket: WebSocket) -> str:

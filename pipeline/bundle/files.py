@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError, os_reason
+from ..errors import ModelError, os_reason, shown
 
 if TYPE_CHECKING:
     from ..gltf.document import Json
@@ -165,11 +165,22 @@ def check(document: Any, definition: str, name: str) -> None:
     """Check a document against one definition of the bundle's schema. Raises ModelError if it does not conform."""
     import jsonschema  # here, since it takes long to load, and a first build starts without it
 
+    _check_version(document, name)
     schema = load_schema()
     validator = jsonschema.Draft202012Validator({**schema, "oneOf": [{"$ref": f"#/$defs/{definition}"}]})
     error = jsonschema.exceptions.best_match(validator.iter_errors(document))
     if error is not None:
         raise ModelError(error.message[:300], place=f"{name}{error.json_path[1:]}")
+
+
+def _check_version(document: Any, name: str) -> None:
+    """Raises ModelError for another version, of which the schema could only say that a number was expected."""
+    version = document.get("version", VERSION) if isinstance(document, dict) else VERSION
+    if version == VERSION:
+        return
+    is_newer = isinstance(version, int) and version > VERSION
+    remedy = "update StreamXR" if is_newer else "build again with --force"
+    raise ModelError(f"is {shown(version)}, but this StreamXR reads {VERSION}", place=f"{name}.version", remedy=remedy)
 
 
 def load_schema() -> Json:

@@ -1,6 +1,6 @@
 """Binary frames of type 3: poses of held objects, with the same layout in both directions.
 
-`docs/protocol.md` specifies the frames. `tests/vectors/protocol/moves.json` holds byte vectors that this module and
+`docs/protocol.md` specifies the frames. `tests/vectors/v1/protocol/moves.json` holds byte vectors that this module and
 `viewer/src/room/messages-binary.ts` both reproduce.
 """
 

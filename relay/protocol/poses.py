@@ -1,8 +1,8 @@
 """Binary pose frames: a client's pose, a tick with the poses of a room, and an acknowledgement without a pose.
 
-All numbers are little-endian. `docs/protocol.md` specifies the frames. `tests/vectors/protocol/poses.json` holds byte
-vectors that this module and `viewer/src/room/messages-binary.ts` both reproduce. This module defines the layouts for
-all of the relay.
+All numbers are little-endian. `docs/protocol.md` specifies the frames. `tests/vectors/v1/protocol/poses.json` holds
+byte vectors that this module and `viewer/src/room/messages-binary.ts` both reproduce. This module defines the layouts
+for all of the relay.
 """
 
 from __future__ import annotations

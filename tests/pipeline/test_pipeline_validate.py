@@ -15,13 +15,14 @@ import pytest
 from builds import Built
 from streamxr.pipeline.bundle.files import Bundle, load_schema, read_manifest
 from streamxr.pipeline.bundle.validate import decode_refinement, validate
+from streamxr.pipeline.errors import ModelError
 from streamxr.pipeline.gltf.draco import Grid, encode_primitive
 from streamxr.pipeline.gltf.glb import refinement_glb
 from streamxr.pipeline.mesh.surface import PrimitiveKind, merge, part
 from streamxr.pipeline.mesh.topology import open_edges, rows_in
 from streamxr.pipeline.settings import Settings
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "manifest"
+VECTORS = Path(__file__).parents[1] / "vectors" / "v1" / "manifest"
 
 
 @pytest.fixture
@@ -121,6 +122,17 @@ def test_a_sphere_that_is_too_small_is_found(copy: Path) -> None:
     rewrite(copy, change)
     (finding,) = validate(copy).findings
     assert "past the radius of" in finding.text
+
+
+@pytest.mark.parametrize(("version", "remedy"), [(2, "update StreamXR"), (0, "build again"), ("1", "build again")])
+def test_a_bundle_of_another_version_has_one_clear_message(tmp_path: Path, version: object, remedy: str) -> None:
+    catalogue = {"format": "streamxr/bundle", "version": version, "news": True}
+    (tmp_path / "bundle.json").write_text(json.dumps(catalogue), "utf-8")
+    with pytest.raises(ModelError) as raised:
+        Bundle(tmp_path).read_catalogue()
+    assert raised.value.place == "bundle.json.version"
+    assert f"is {version!r}, but this StreamXR reads 1" in str(raised.value)
+    assert remedy in str(raised.value)
 
 
 @pytest.mark.parametrize("path", sorted(VECTORS.glob("valid/*.json")), ids=lambda p: p.stem)

@@ -11,7 +11,7 @@ from typing import Any
 
 from streamxr.pipeline.bundle.files import CATALOGUE, Bundle, content_hash
 
-VECTORS = Path(__file__).parents[1] / "vectors" / "manifest" / "valid"
+VECTORS = Path(__file__).parents[1] / "vectors" / "v1" / "manifest" / "valid"
 MANIFEST = json.loads((VECTORS / "no-trees.json").read_text("utf-8"))
 PAGE = {
     "index.html": '<!doctype html><script type="module" src="viewer/streamxr.js"></script>',

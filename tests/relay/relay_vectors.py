@@ -8,9 +8,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 SCHEMA: dict[str, Any] = json.loads((ROOT / "relay/protocol.schema.json").read_text("utf-8"))
-CONTROL: dict[str, Any] = json.loads((ROOT / "tests/vectors/protocol/control.json").read_text("utf-8"))
-MOVES: dict[str, Any] = json.loads((ROOT / "tests/vectors/protocol/moves.json").read_text("utf-8"))
-POSES: dict[str, Any] = json.loads((ROOT / "tests/vectors/protocol/poses.json").read_text("utf-8"))
+CONTROL: dict[str, Any] = json.loads((ROOT / "tests/vectors/v1/protocol/control.json").read_text("utf-8"))
+MOVES: dict[str, Any] = json.loads((ROOT / "tests/vectors/v1/protocol/moves.json").read_text("utf-8"))
+POSES: dict[str, Any] = json.loads((ROOT / "tests/vectors/v1/protocol/poses.json").read_text("utf-8"))
 
 
 def message_schema(name: str) -> dict[str, Any]:

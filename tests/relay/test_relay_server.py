@@ -159,6 +159,17 @@ def test_a_missing_subprotocol_closes_with_4426(relay: RunningRelay) -> None:
     assert close_code_of(relay, subprotocols=["streamxr.v2"]) == 4426
 
 
+def test_a_client_of_newer_versions_only_gets_a_handshake_that_browsers_accept_and_one_message(
+    relay: RunningRelay,
+) -> None:
+    with relay.connect(subprotocols=["streamxr.v3", "streamxr.v2"]) as connection:
+        assert connection.subprotocol == "streamxr.v3"  # browsers hide the close code if none of theirs is chosen
+        assert Client(connection).close_code() == 4426
+        assert connection.close_reason == (
+            "the page needs version 3 of the protocol, and this relay has 1: update the relay"
+        )
+
+
 def test_the_relay_chooses_its_subprotocol_among_several(relay: RunningRelay) -> None:
     with relay.connect(subprotocols=["streamxr.v2", "streamxr.v1"]) as connection:
         assert connection.subprotocol == "streamxr.v1"

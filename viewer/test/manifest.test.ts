@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { ManifestError, parseCatalogue, parseManifest } from "../src/core/bundle/manifest.ts";
 import { parseObjects } from "../src/core/bundle/objects.ts";
 
-const VECTORS = join(import.meta.dirname, "../../tests/vectors/manifest");
+const VECTORS = join(import.meta.dirname, "../../tests/vectors/v1/manifest");
 
 function vectors(folder: string): { name: string; json: unknown }[] {
   return readdirSync(join(VECTORS, folder))
@@ -70,6 +70,21 @@ test("an unknown version is the first error", () => {
   assert.throws(() => parseManifest({ format: "streamxr/manifest", version: 7, news: true }), {
     path: "$.version",
   });
+});
+
+test("a document of a newer version asks for a newer viewer, any other for another build", () => {
+  const messageOf = (version: unknown) => {
+    try {
+      parseCatalogue({ format: "streamxr/bundle", version });
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return "";
+  };
+  assert.equal(messageOf(2), "$.version: is 2, but this viewer reads 1: update the viewer");
+  for (const version of [0, "1", 1.5, null]) assert.match(messageOf(version), /: build the bundle again$/);
+  const objects = { format: "streamxr/objects", version: 2, objects: [] };
+  assert.throws(() => parseObjects(objects), /it has version 2, but this viewer reads 1/);
 });
 
 test("a long hostile string does not fill the error message", () => {

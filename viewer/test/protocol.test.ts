@@ -21,7 +21,7 @@ import {
 import { cleanName, encodeControl, parseControl } from "../src/room/messages-json.ts";
 import { isRoomName } from "../src/room/names.ts";
 
-const VECTORS = join(import.meta.dirname, "../../tests/vectors/protocol");
+const VECTORS = join(import.meta.dirname, "../../tests/vectors/v1/protocol");
 const poses: PoseVectors = JSON.parse(readFileSync(join(VECTORS, "poses.json"), "utf8"));
 const moves: MoveVectors = JSON.parse(readFileSync(join(VECTORS, "moves.json"), "utf8"));
 const control: ControlVectors = JSON.parse(readFileSync(join(VECTORS, "control.json"), "utf8"));

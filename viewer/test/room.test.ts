@@ -321,6 +321,27 @@ test("a refusal for a reason that stays is final, and has a reason", async () =>
   await strict.kill();
 });
 
+test("a client that cannot read the relay's welcome says so and tries again", async () => {
+  const opened: object[] = [];
+  class NewerRelay extends NodeWebSocket {
+    constructor(url: string, protocol: string) {
+      super(url, protocol);
+      opened.push(this);
+    }
+    override send(data: string | Uint8Array): void {
+      if (typeof data === "string" && data.includes("hello")) {
+        this.onmessage?.({ data: JSON.stringify({ type: "welcome", seat: 1 }) });
+      } else super.send(data);
+    }
+  }
+  const ada = openRoom({ WebSocket: NewerRelay as unknown as NonNullable<RoomOptions["WebSocket"]> });
+  const { reason } = await next(ada, "state", ({ state }) => state === "waiting");
+  assert.match(reason, /^the relay is not understood: `pid`/);
+  await next(ada, "state", ({ state }) => state === "waiting");
+  assert.equal(opened.length, 2);
+  ada.leave();
+});
+
 test("a listener that calls `leave` ends the room at once", async () => {
   const ada = openRoom({ room: "short" });
   await joined(ada);

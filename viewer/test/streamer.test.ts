@@ -207,6 +207,16 @@ test("a missing animation is reported, and all other files arrive", async () => 
   assert.equal(server.requested.filter((name) => name === missing).length, 1);
 });
 
+test("an asset whose manifest is of a newer version stays at its base, and says so once", async () => {
+  const { server, host, streamer, asset, run } = setUp({ ...thing(), version: 2 } as unknown as Manifest);
+  streamer.add(asset);
+  await run(view(), 20_000);
+  assert.deepEqual(host.bases, ["thing"]);
+  assert.equal(host.failures.length, 1);
+  assert.match(host.failures[0] ?? "", /\$\.version: is 2, but this viewer reads 1: update the viewer$/);
+  assert.equal(server.requested.length, 2);
+});
+
 test("a file that failed for now is requested again later", async () => {
   const contents = thing();
   const { server, streamer, asset, host, run } = setUp(contents);

@@ -8,6 +8,13 @@ export interface ConnectionEvents {
   lost(code: number, reason: string): void;
 }
 
+/**
+ * Close codes that the client sends. After a normal closure the relay frees the seat, else it keeps it for a
+ * while.
+ */
+export const NORMAL_CLOSURE = 1000;
+export const CONNECTION_ABANDONED = 4000;
+
 /** A relay sends a keyframe every second. After this long without a message, the connection is dead. */
 const SILENCE_MS = 10_000;
 /** Bytes that the network has not taken yet. With more of them, a frame would be old before it leaves. */

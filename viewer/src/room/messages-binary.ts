@@ -2,7 +2,7 @@
  * The client's side of the binary frames of the relay protocol streamxr.v1: poses and object moves.
  *
  * docs/protocol.md is the specification. This module and the relay run the same examples,
- * tests/vectors/protocol. Every frame comes from the network, so each field is checked before it is used.
+ * tests/vectors/v1/protocol. Every frame comes from the network, so each field is checked before it is used.
  */
 
 export const VERSION = 1;

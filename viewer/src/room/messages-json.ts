@@ -2,7 +2,7 @@
  * The client's side of the control messages of the relay protocol streamxr.v1: JSON text frames.
  *
  * docs/protocol.md is the specification. This module and the relay run the same examples,
- * tests/vectors/protocol/control.json. Every message comes from the network, so each field is checked before
+ * tests/vectors/v1/protocol/control.json. Every message comes from the network, so each field is checked before
  * it is used.
  */
 import {

@@ -1,6 +1,11 @@
 /** The address of a room, and the wait between two attempts to connect. */
 import { isRoomName } from "./names.ts";
 
+/** After this long in the room, the next loss starts with the shortest wait again. */
+export const SETTLED_MS = 10_000;
+/** Close code of the relay for a token that is missing, forged or expired. */
+export const TOKEN_REFUSED = 4401;
+
 /** Milliseconds before the second attempt; doubled for each further one. */
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;

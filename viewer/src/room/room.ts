@@ -3,7 +3,7 @@
  * reconnects after the connection is lost.
  */
 
-import { Connection } from "./connection.ts";
+import { CONNECTION_ABANDONED, Connection, NORMAL_CLOSURE } from "./connection.ts";
 import { Listeners } from "./listeners.ts";
 import type { ClientMessage, Profile, Role, RoomLimits, ServerMessage, Visit, Welcome } from "./messages.ts";
 import {
@@ -17,7 +17,7 @@ import {
 import { cleanName, FINAL_CLOSE_CODES, isColor, parseControl, SUBPROTOCOL } from "./messages-json.ts";
 import { isToken } from "./names.ts";
 import { PoseSender } from "./pose-sender.ts";
-import { backOff, roomUrl } from "./reconnect.ts";
+import { backOff, roomUrl, SETTLED_MS, TOKEN_REFUSED } from "./reconnect.ts";
 import { type ObjectEvents, RoomObjects } from "./room-objects.ts";
 
 export type RoomState =
@@ -66,19 +66,9 @@ export interface RoomOptions {
   ) => WebSocket;
 }
 
-/** After this long in the room, the next loss starts with the shortest wait again. */
 /** The largest numbers of a `visit`; docs/protocol.md. */
 const MAX_VISIT_MS = 3_600_000;
 const MAX_STALLS = 10_000;
-const SETTLED_MS = 10_000;
-/**
- * Close codes that the client sends. After a normal closure the relay frees the seat, else it keeps it for a
- * while.
- */
-const NORMAL_CLOSURE = 1000;
-const CONNECTION_ABANDONED = 4000;
-/** Close code of the relay for a token that is missing, forged or expired. */
-const TOKEN_REFUSED = 4401;
 
 /** Joins by itself. Listeners that are added in the same turn of the event loop miss nothing. */
 export class Room {
@@ -275,6 +265,9 @@ export class Room {
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error;
       this.#emit("error", { code: "relay", message: error.message });
+      // Without a welcome the client would wait for ever.
+      const reason = `the relay is not understood: ${error.message}`;
+      if (this.#isConnecting) this.#reconnect(CONNECTION_ABANDONED, reason);
     }
   }
 

@@ -134,10 +134,9 @@ function versionedRecord(json: unknown, format: string, fields: readonly string[
   const top = anyRecord(json, "$");
   if (top.format !== format) throw new ManifestError("$.format", `is ${quoted(top.format)}, not "${format}"`);
   if (top.version !== 1) {
-    throw new ManifestError(
-      "$.version",
-      `is ${quoted(top.version)}, but this viewer reads version 1: update the viewer, or build the bundle again`,
-    );
+    const isNewer = Number.isInteger(top.version) && Number(top.version) > 1;
+    const remedy = isNewer ? "update the viewer" : "build the bundle again";
+    throw new ManifestError("$.version", `is ${quoted(top.version)}, but this viewer reads 1: ${remedy}`);
   }
   return record(json, "$", fields);
 }

@@ -17,7 +17,8 @@ const FIELDS = "box,extras,matrix,name,node,parent";
  */
 export function parseObjects(json: unknown, expected?: number): Objects["objects"] {
   const { format, version, objects } = (json ?? {}) as Partial<Objects>;
-  check(format === "streamxr/objects" && version === 1 && Array.isArray(objects), "it has another format");
+  check(format === "streamxr/objects" && Array.isArray(objects), "it has another format");
+  check(version === 1, `it has version ${version}, but this viewer reads 1`);
   check(keysOf(json) === "format,objects,version", "it has unknown fields");
   check(expected === undefined || objects.length === expected, `it does not have ${expected} objects`);
   objects.forEach((object, i) => {
