@@ -106,6 +106,8 @@ class OpenRoom:
             self._saved_at = now
             self.save_moves()
         participants = len(self.connections)
+        if not participants:  # nobody receives a tick; who comes back starts with a keyframe
+            return
         half_rate = self._policy.half_rate(participants, is_half_rate=self._half_rate, overloaded=overloaded)
         if half_rate is not self._half_rate:
             self._set_pace(half_rate)

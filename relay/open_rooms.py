@@ -25,8 +25,8 @@ from .settings import RelaySettings
 
 log = logging.getLogger("streamxr.relay")
 
-# A room in which nobody is connected is ticked once in so many ticks, for its leases and seats to expire.
-DESERTED_TICKS: Final = 16
+# A room in which nobody is connected is ticked about once in this time, for its leases and seats to expire.
+DESERTED_PERIOD_S: Final = 0.5
 EXPIRY_INTERVAL_S: Final = 600.0  # between two searches for rooms that nobody has used for too long
 
 OnOpen = Callable[[OpenRoom | None], None]
@@ -48,6 +48,7 @@ class OpenRooms:
         self._store = Store(settings.state, settings.max_rooms, settings.keep_days) if settings.state else None
         self._expired_at = 0.0
         self._ticks = 0
+        self._deserted_ticks = max(1, round(DESERTED_PERIOD_S * settings.tick.hz))
         if self._store:
             for name, kept in self._store.kept.items():
                 self._makers.add(name, kept.maker)
@@ -89,7 +90,7 @@ class OpenRooms:
     def tick(self, now: float, *, overloaded: bool) -> None:
         self._ticks += 1
         for number, open_room in enumerate(list(self._rooms.values()), self._ticks):
-            if not open_room.connections and number % DESERTED_TICKS:
+            if not open_room.connections and number % self._deserted_ticks:
                 continue
             try:
                 open_room.tick(now, overloaded=overloaded)

@@ -104,6 +104,8 @@ class Session:
         del open_room.connections[pid]
         now = self._clock()
         open_room.deliver(open_room.room.leave(pid, now) if code in FINAL_CODES else open_room.room.lose(pid, now))
+        if not open_room.connections:
+            open_room.save_moves()  # a deserted room is ticked too rarely for that
         self._rooms.close_if_empty(open_room)
 
     def _start(self, hello: Hello) -> None:

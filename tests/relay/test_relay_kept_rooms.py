@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import sqlite3
@@ -11,15 +12,22 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from pose_codec import pack_point
 from relay_process import RELAY, serving
 from relay_server import Client, RunningRelay, eventually, running_relay
+from streamxr.relay.connection import Connection
 from streamxr.relay.open_room import OpenRoom
 from streamxr.relay.open_rooms import OpenRooms
 from streamxr.relay.protocol.messages import Hello, Point, Role, Spawned
+from streamxr.relay.protocol.moves import Move, encode_moves
 from streamxr.relay.room_makers import RoomMakers
+from streamxr.relay.rooms.fanout import Fanout
+from streamxr.relay.rooms.pace import TickPolicy
+from streamxr.relay.rooms.room import Room
 from streamxr.relay.rooms.store import Store
 from streamxr.relay.settings import RelaySettings
 from streamxr.relay.tokens import Claims, TokenKeys
@@ -125,9 +133,12 @@ def test_a_limit_of_zero_is_none_and_an_unknown_maker_has_none() -> None:
     assert limited.may_make_another("me")
 
 
-def test_a_room_without_connections_is_ticked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("hz", "times"), [(60, 4), (120, 4), (1, 2)])
+def test_a_room_without_connections_is_ticked_twice_a_second(
+    monkeypatch: pytest.MonkeyPatch, hz: int, times: int
+) -> None:
     now = 0.0
-    rooms = OpenRooms(RelaySettings(), lambda: now)
+    rooms = OpenRooms(RelaySettings(tick=TickPolicy(hz)), lambda: now)
     opened: list[OpenRoom | None] = []
     rooms.enter("hall", "", opened.append)
     (hall,) = opened
@@ -137,14 +148,48 @@ def test_a_room_without_connections_is_ticked_less_often(monkeypatch: pytest.Mon
     ticked: list[float] = []
     tick = hall.tick
     monkeypatch.setattr(OpenRoom, "tick", lambda _, now, **_options: [ticked.append(now), tick(now)][1])
-    for number in range(64):
-        rooms.tick(number / 60, overloaded=False)
-    assert len(ticked) == 4
+    for number in range(2 * hz):
+        rooms.tick(number / hz, overloaded=False)
+    assert len(ticked) == times
     assert len(rooms) == 1
     monkeypatch.undo()
-    for number in range(16):
-        rooms.tick(31 + number / 60, overloaded=False)
+    for number in range(hz):
+        rooms.tick(31 + number / hz, overloaded=False)
     assert len(rooms) == 0, "its seat expires all the same"
+
+
+def test_a_tick_of_a_room_without_connections_makes_no_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[float] = []
+    tick = Fanout.tick
+    monkeypatch.setattr(Fanout, "tick", lambda self, now, *rest: [made.append(now), tick(self, now, *rest)][1])
+    hall = OpenRoom("hall", Room(RelaySettings().limits, 60), TickPolicy(), labelled=True)
+    pid, _ = hall.room.join(Hello(1, "Ada", "#ff8800"), 0.0)
+    hall.tick(1.0)
+    assert made == []
+    hall.connections[pid] = cast(Connection, SimpleNamespace(welcomed=False))
+    hall.tick(2.0)
+    assert made == [2.0]
+
+
+def test_the_last_move_before_a_room_is_deserted_is_stored_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streamxr.relay.open_rooms.DESERTED_PERIOD_S", 3600.0)  # no tick saves it
+    monkeypatch.setattr("streamxr.relay.open_room.SAVE_INTERVAL_S", 3600.0)
+    monkeypatch.setattr(OpenRooms, "save_and_close", lambda self: self._store.close())  # nor does the end of the relay
+    state = tmp_path / "state.db"
+    with running_relay(state=state) as relay, relay.join() as ada:
+        spawn(ada)
+        ada.send({"type": "grab", "id": 1})
+        ada.receive("grabbed")
+        flags, point = pack_point(Point((7.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)))
+        ada.socket.send(encode_moves(0, [Move(1, 1, flags, 0, point)]))
+        ada.send({"type": "grab", "id": 1})
+        ada.receive("denied")  # the move has arrived
+        cut(ada)
+        eventually(lambda: relay.metric("streamxr_websocket_connections") == 0)
+    with contextlib.closing(sqlite3.connect(state)) as db:
+        assert db.execute("SELECT x FROM object").fetchall() == [(7.0,)]
 
 
 def stored(path: Path, now: float, keep_days: int, *write: str, touch: str = "") -> set[str]:
