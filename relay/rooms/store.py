@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ..logs import with_context
-from ..protocol.control import is_valid_object
-from ..protocol.messages import Deleted, Grabbed, ObjectEvent, Point, Released, SharedObject, Spawned
+from ..protocol.control import MAX_REV, is_valid_object
+from ..protocol.messages import MAX_U32, Deleted, Grabbed, ObjectEvent, Point, Released, SharedObject, Spawned
 from .objects import SavedRoom
 
 log = logging.getLogger("streamxr.relay.rooms.store")
@@ -52,6 +52,7 @@ ADDED: Final = """
 CREATE TABLE IF NOT EXISTS use (room TEXT PRIMARY KEY, maker TEXT NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS salt (value BLOB NOT NULL);
 """
+SALT_BYTES: Final = 16
 DAY_S: Final = 86_400
 
 
@@ -200,7 +201,7 @@ class Store:
             for write in writes:
                 write.work(self._db)
             self._db.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:  # OverflowError: an integer of more than 64 bits
             with contextlib.suppress(sqlite3.Error):
                 self._db.execute("ROLLBACK")
             if not self._broken:
@@ -326,7 +327,9 @@ def _read_kept(db: sqlite3.Connection, path: Path, now: int) -> tuple[bytes, dic
     try:
         db.execute("BEGIN IMMEDIATE")
         row = db.execute("SELECT value FROM salt").fetchone()
-        salt = bytes(row[0]) if row else secrets.token_bytes(16)
+        salt = row[0] if row else secrets.token_bytes(SALT_BYTES)
+        if not isinstance(salt, bytes) or len(salt) != SALT_BYTES:
+            raise ValueError("its salt is damaged")
         if not row:
             db.execute("INSERT INTO salt VALUES (?)", (salt,))
         db.execute("INSERT INTO use SELECT name, '', ? FROM room WHERE name NOT IN (SELECT room FROM use)", (now,))
@@ -375,7 +378,8 @@ def read_room(db: sqlite3.Connection, room: str) -> SavedRoom:
         for object_id, asset, x, y, z, qx, qy, qz, qw, scale, epoch in rows
     )
     rev, last_id = counters
-    if not (isinstance(rev, int) and isinstance(last_id, int) and rev >= 0 <= last_id):
+    # Below the largest numbers, since the next event counts on.
+    if not (isinstance(rev, int) and isinstance(last_id, int) and 0 <= rev < MAX_REV and 0 <= last_id < MAX_U32):
         raise ValueError("its counters are damaged")
     for each in objects:
         if not is_valid_object(each) or each.id > last_id:

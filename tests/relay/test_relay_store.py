@@ -370,6 +370,8 @@ def test_the_error_for_a_damaged_file_names_the_file(tmp_path: Path) -> None:
         "UPDATE object SET id = 'first'",
         "UPDATE room SET last_id = 0",
         "UPDATE room SET rev = 'many'",
+        "UPDATE room SET rev = 9223372036854775807",
+        "UPDATE room SET last_id = 4294967295",
     ],
 )
 def test_a_damaged_room_closes_with_1011_and_tells_the_operator(tmp_path: Path, damage: str) -> None:
@@ -392,6 +394,33 @@ def test_a_damaged_room_closes_with_1011_and_tells_the_operator(tmp_path: Path, 
     told = next(line for line in err.splitlines() if "ERROR" in line)
     for part in (str(state), "damaged", "restore a backup", "room=hall"):
         assert part in told
+
+
+@pytest.mark.parametrize("value", ["zeroblob(200)", "7"])
+def test_a_damaged_salt_is_found_at_the_start(tmp_path: Path, value: str) -> None:
+    state = tmp_path / "state.db"
+    with running_relay(state=state):
+        pass
+    with sqlite3.connect(state) as db:
+        db.execute(f"UPDATE salt SET value = {value}")
+    db.close()
+    with pytest.raises(StoreError, match="salt is damaged; restore a backup"):
+        Store(state, 10)
+
+
+def test_an_integer_beyond_the_file_s_range_is_a_failed_write_and_later_writes_work(tmp_path: Path) -> None:
+    async def use() -> list[bool]:
+        store = Store(tmp_path / "state.db", 10)
+        durable: list[bool] = []
+        for rev in (2**63, 1):
+            done = asyncio.Event()
+            event = Spawned(rev, rev, 9, 7, "chair", ORIGIN, 0.5)
+            store.write("hall", "", [event], lambda ok, done=done: [durable.append(ok), done.set()])  # type: ignore[misc]
+            await asyncio.wait_for(done.wait(), TIMEOUT_S)
+        store.close()
+        return durable
+
+    assert asyncio.run(use()) == [False, True]
 
 
 def test_a_room_is_read_as_it_was_written(tmp_path: Path) -> None:
