@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import gltf_maker as make
 import numpy as np
 import pytest
+from builds import Built, build_file
+from model_views import PIXELS, VIEWS, drawable
 from silhouette import overlap
 from streamxr.pipeline.mesh.aggregates import thinned
 from streamxr.pipeline.mesh.geometry import face_normals
 from streamxr.pipeline.mesh.simplify import simplify
 from streamxr.pipeline.mesh.surface import Surface, merge
 from streamxr.pipeline.mesh.topology import rows_in
+from streamxr.pipeline.views.cameras import cameras_around
+from streamxr.pipeline.views.shading import draw
 from test_pipeline_collapse import box, surface, tube
 
 NOWHERE = np.zeros((0, 3))
@@ -67,3 +74,41 @@ def test_few_or_large_parts_are_no_aggregate() -> None:
     rng = np.random.default_rng(4)
     large = merge([box(rng.normal(size=3), np.full(3, 0.08), 2) for _ in range(600)])
     assert len(thinned(large, 100, NOWHERE).triangles) == len(large.triangles)
+
+
+def cut_out_tree(folder: Path, count: int) -> Path:
+    """A trunk with leaf cards, whose picture shows a round leaf."""
+    maker = make.Maker()
+    y, x = np.mgrid[:32, :32] - 15.5
+    leaf = np.zeros((32, 32, 4), np.uint8)
+    leaf[..., 1], leaf[..., 3] = 160, np.where(np.hypot(x, y) < 13, 255, 0)
+    texture = {"index": maker.picture(leaf)}
+    leaves = maker.material(
+        pbrMetallicRoughness={"baseColorTexture": texture, "metallicFactor": 0}, alphaMode="MASK", doubleSided=True
+    )
+    bark = maker.material(pbrMetallicRoughness={"baseColorFactor": [0.3, 0.2, 0.1, 1], "metallicFactor": 0})
+    cards, trunk = leaf_cards(count), tube(np.array([0, -2.5, 0.0]), np.array([0, -0.5, 0.0]), 0.1, 24, 40)
+    uv = np.tile(np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32), (count, 1))
+    card_primitive = maker.primitive(cards.positions.astype("<f4"), cards.triangles, leaves, TEXCOORD_0=uv)
+    trunk_primitive = maker.primitive(trunk.positions.astype("<f4"), trunk.triangles, bark)
+    maker.node(mesh=maker.mesh(card_primitive, trunk_primitive))
+    return make.save(maker, folder, "tree")
+
+
+def test_the_base_of_a_tree_of_cut_out_leaves_looks_like_it(tmp_path: Path) -> None:
+    model = cut_out_tree(tmp_path, 30_000)
+    built = build_file(model, tmp_path / "build")
+    assert built.manifest["base"]["bytes"] <= 60_000
+    cover, of_crown = zip(*(covers(model, built, camera) for camera in range(VIEWS)), strict=True)
+    assert all(0.7 < each < 1.3 for each in cover), "as many pixels as the source has"
+    assert min(of_crown) > 0.85, "in the places where the source has some"
+
+
+def covers(model: Path, built: Built, camera: int) -> tuple[float, float]:
+    """The pixels of a base relative to those of its source in one view; and the share of the 8 × 8 squares of pixels
+    that the source covers by a quarter, which the base covers by an eighth at least."""
+    source, base = drawable(model), drawable(built.root / built.manifest["base"]["uri"])
+    view = cameras_around(*source.box, VIEWS)[camera]
+    inside, seen = (draw(each, view, PIXELS).alpha > 0.5 for each in (source, base))
+    squares, kept = (each.reshape(PIXELS // 8, 8, PIXELS // 8, 8).mean(axis=(1, 3)) for each in (inside, seen))
+    return float(seen.sum() / inside.sum()), float((kept[squares > 0.25] > 0.125).mean())
