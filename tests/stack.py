@@ -77,14 +77,17 @@ def write_certificate(folder: Path) -> None:
     )
 
 
-def write_nginx(folder: Path, *, relay_port: int, alive_port: int, listen: str, bundle: Path) -> Path:
-    """Write nginx.conf and listen.conf for this machine into `folder`; returns the path of nginx.conf."""
+def write_nginx(
+    folder: Path, *, relay_port: int, alive_port: int, listen: str, bundle: Path, proxies: str = ""
+) -> Path:
+    """Write nginx.conf, listen.conf and proxies.conf for this machine into `folder`; returns the first's path."""
     (folder / "tmp").mkdir(exist_ok=True)
     text = (DEPLOY / "nginx/nginx.conf").read_text()
     for deployed, local in (
         ("/tmp/", f"{folder}/tmp/"),
         ("server relay:8787", f"server 127.0.0.1:{relay_port}"),
-        ("127.0.0.1:8081", f"127.0.0.1:{alive_port}"),
+        ("listen 8081", f"listen 127.0.0.1:{alive_port}"),
+        ("/srv/acme", f"{folder}/acme"),
         ("/srv/bundle", str(bundle)),
         ("/dev/stderr", f"{folder}/error.log"),
         ("/dev/stdout", f"{folder}/access.log"),
@@ -98,6 +101,7 @@ def write_nginx(folder: Path, *, relay_port: int, alive_port: int, listen: str, 
     conf = folder / "nginx.conf"
     conf.write_text(text)
     (folder / "listen.conf").write_text(listen)
+    (folder / "proxies.conf").write_text(proxies)
     return conf
 
 
@@ -107,6 +111,7 @@ def running_stack(folder: Path, bundle: Path) -> Iterator[Stack]:
     relay, metrics, site, secure, alive, prometheus = free_ports(6)
     write_certificate(folder)
     https = (DEPLOY / "nginx/listen-https.conf").read_text().replace("8443", f"127.0.0.1:{secure}")
+    https = https[https.index("listen", 1) :].replace("$redirected", "0")  # both sites have all paths
     http = (DEPLOY / "nginx/listen-http.conf").read_text().replace("8080", f"127.0.0.1:{site}")
     listen = http + https.replace("/etc/nginx/tls", str(folder))
     conf = write_nginx(folder, relay_port=relay, alive_port=alive, listen=listen, bundle=bundle)
@@ -146,7 +151,7 @@ def running_stack(folder: Path, bundle: Path) -> Iterator[Stack]:
             "nginx": f"http://127.0.0.1:{alive}/alive",
             "prometheus": f"http://127.0.0.1:{prometheus}/-/ready",
         }.items():
-            _wait_for(address, processes[name], folder / f"{Path(processes[name].args[0]).name}.log")  # type: ignore[index]
+            wait_for(address, processes[name], folder / f"{Path(processes[name].args[0]).name}.log")  # type: ignore[index]
         yield Stack(
             f"http://127.0.0.1:{site}",
             f"https://127.0.0.1:{secure}",
@@ -173,7 +178,8 @@ def _process(command: list[str], folder: Path) -> Iterator[subprocess.Popen[byte
         stop(process)
 
 
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until a server answers; AssertionError, with its log, if it does not."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=PATIENCE_S):
