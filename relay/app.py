@@ -67,8 +67,10 @@ class Relay:
     def __init__(self, settings: RelaySettings) -> None:
         self.settings = settings
         self.draining = False
-        self.rooms = OpenRooms(settings, self.now)
-        self.metrics = Metrics(self.rooms.census, self._state, settings.client_series)
+        self.metrics = Metrics(lambda: self.rooms.census(), self._state, settings.client_series)
+        self.rooms = OpenRooms(settings, self.now, self.metrics.observe_write)
+        if settings.state:
+            self.metrics.watch_disk(settings.state.parent)
         self._connections: set[Connection] = set()
         self._addresses = AddressCensus(settings.max_per_address)
         self._started_at = time.monotonic()
@@ -182,11 +184,15 @@ class Relay:
                 CloseCode.LIMIT, f"this relay has its maximum of {self.settings.max_connections} connections"
             )
         if self._addresses.is_full(address):
+            if self.settings.trusted_proxies:
+                remedy = "if it is a proxy or tunnel before yours, yours must believe it: STREAMXR_PROXIES"
+            else:
+                remedy = "if it is your proxy, add --trusted-proxy with its address"
             log.warning(
-                "refused a connection: %s already has %d; if it is your proxy, add --trusted-proxy %s",
+                "refused a connection: %s already has %d; %s; if many visitors share it, raise --max-per-address",
                 address,
                 self.settings.max_per_address,
-                address,
+                remedy,
             )
             return CloseError(CloseCode.LIMIT, "too many connections from this address")
         return None

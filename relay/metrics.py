@@ -6,14 +6,17 @@ bounded, because a scrape of thousands of series would delay the tick.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import heapq
 import math
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -28,6 +31,7 @@ TICK_BUCKETS_S: Final = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.033, 0.066
 CLOSE_LABELS: Final = [(f'{{code="{code:d}"}}', code) for code in CloseCode]
 ERROR_LABELS: Final = [(f'{{code="{code}"}}', code) for code in ErrorCode]
 DENIAL_LABELS: Final = [(f'{{reason="{reason}"}}', reason) for reason in Refusal]
+STORE_BUCKETS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 AGE_BUCKETS_S: Final = (0.01, 0.02, 0.033, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -106,10 +110,26 @@ class Metrics:
         )
         self.counts.observe_age_s = self.pose_age_seconds.observe
         self.visits = Visits()
+        self.store_seconds = Histogram(
+            "streamxr_relay_store_seconds",
+            "Time to write one transaction of shared objects to the disk.",
+            STORE_BUCKETS_S,
+        )
+        self._store_failures = 0
+        self._state_folder: Path | None = None
+
+    def observe_write(self, seconds: float, succeeded: bool) -> None:
+        """A transaction of the store has ended. Called in the store's thread only."""
+        self.store_seconds.observe(seconds)
+        self._store_failures += not succeeded
+
+    def watch_disk(self, folder: Path) -> None:
+        """Report the free bytes of the disk that holds this folder."""
+        self._state_folder = folder
 
     def exposition(self) -> bytes:
         """The response to a scrape, of type `exposition.CONTENT_TYPE`."""
-        histograms = (self.tick_seconds, self.tick_late_seconds, self.pose_age_seconds)
+        histograms = (self.tick_seconds, self.tick_late_seconds, self.pose_age_seconds, self.store_seconds)
         timings = (histogram.text() for histogram in histograms)
         own = "".join((*self._clients(), *self._relay(), *timings, *self.visits.text()))
         return own.encode() + generate_latest(self._process)
@@ -173,6 +193,16 @@ class Metrics:
             "1 while the relay closes its connections before it stops, otherwise 0.",
             int(state.draining),
         )
+        yield single(
+            "streamxr_relay_store_failures_total",
+            "counter",
+            "Transactions of shared objects that could not be written.",
+            self._store_failures,
+        )
+        if self._state_folder is not None:
+            with contextlib.suppress(OSError):
+                free = shutil.disk_usage(self._state_folder).free
+                yield single("streamxr_relay_state_free_bytes", "gauge", "Free bytes on the disk of --state.", free)
         yield family("streamxr_relay_info", "gauge", "The relay's version.", [(f'{{version="{_version()}"}}', 1)])
 
     def _bandwidth(self) -> str:

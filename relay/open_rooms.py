@@ -38,14 +38,22 @@ class OpenRooms:
     Raises StoreError if the state file of the settings cannot be used.
     """
 
-    def __init__(self, settings: RelaySettings, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        settings: RelaySettings,
+        clock: Callable[[], float],
+        observe_write: Callable[[float, bool], None] = lambda _seconds, _succeeded: None,
+    ) -> None:
+        """observe_write: see Store."""
         self._settings = settings
         self._clock = clock
         self._rooms: dict[str, OpenRoom] = {}
         self._loading: dict[str, list[OnOpen]] = {}  # by name of a room whose objects are being read
         self._labels = RoomLabels(settings.labelled_rooms)
         self._makers = RoomMakers(settings.rooms_per_address)
-        self._store = Store(settings.state, settings.max_rooms, settings.keep_days) if settings.state else None
+        self._store: Store | None = None
+        if settings.state:
+            self._store = Store(settings.state, settings.max_rooms, settings.keep_days, observe_write=observe_write)
         self._expired_at = 0.0
         self._ticks = 0
         self._deserted_ticks = max(1, round(DESERTED_PERIOD_S * settings.tick.hz))

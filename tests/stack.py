@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -111,7 +112,8 @@ def running_stack(folder: Path, bundle: Path) -> Iterator[Stack]:
     relay, metrics, site, secure, alive, prometheus = free_ports(6)
     write_certificate(folder)
     https = (DEPLOY / "nginx/listen-https.conf").read_text().replace("8443", f"127.0.0.1:{secure}")
-    https = https[https.index("listen", 1) :].replace("$redirected", "0")  # both sites have all paths
+    https = https[https.index("listen", 1) :]  # without the port of plain HTTP
+    https = re.sub(r"if \(\$redirected\) \{[^}]*\}", "", https)  # both sites have all paths
     http = (DEPLOY / "nginx/listen-http.conf").read_text().replace("8080", f"127.0.0.1:{site}")
     listen = http + https.replace("/etc/nginx/tls", str(folder))
     conf = write_nginx(folder, relay_port=relay, alive_port=alive, listen=listen, bundle=bundle)

@@ -87,16 +87,25 @@ class KeptRoom:
 class Store:
     """Use from the event loop's thread only."""
 
-    def __init__(self, path: Path, max_rooms: int, keep_days: int = 0, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        max_rooms: int,
+        keep_days: int = 0,
+        clock: Callable[[], float] = time.time,
+        observe_write: Callable[[float, bool], None] = lambda _seconds, _succeeded: None,
+    ) -> None:
         """Open or create the file, without rooms that were last used more than `keep_days` ago (0: without end).
 
-        max_rooms: the maximum number of rooms in the file. clock: seconds since 1970. Raises StoreError if the file
-        cannot be used.
+        max_rooms: the maximum number of rooms in the file. clock: seconds since 1970. observe_write: called in the
+        store's thread after each transaction, with its seconds and whether it succeeded.
+        Raises StoreError if the file cannot be used.
         """
         self.path = path
         self._max_rooms = max_rooms
         self._keep_s = keep_days * DAY_S
         self._clock = clock
+        self._observe_write = observe_write
         self._db = open_database(path)
         self._salt, self._kept = _read_kept(self._db, path, int(clock()))
         self._jobs: queue.SimpleQueue[_Write | _Load | _Stop] = queue.SimpleQueue()
@@ -196,6 +205,7 @@ class Store:
     def _commit(self, writes: list[_Write]) -> None:
         if not writes:
             return
+        began = time.monotonic()
         try:
             self._db.execute("BEGIN IMMEDIATE")
             for write in writes:
@@ -215,6 +225,7 @@ class Store:
             if self._broken:
                 log.warning("%s can be written again", self.path)
             self._broken = False
+        self._observe_write(time.monotonic() - began, not self._broken)
         for write in writes:
             if write.callback:
                 write.callback(not self._broken)

@@ -97,13 +97,13 @@ def nginx_site(
         assert f"set_real_ip_from {trusted};" in believed
         believed = believed.replace(trusted, "127.0.0.1")
     relay = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Relay)
-    threading.Thread(target=relay.serve_forever).start()
+    threading.Thread(target=relay.serve_forever, daemon=True).start()
     conf = write_nginx(
         folder, relay_port=relay.server_port, alive_port=alive, listen=ports, bundle=bundle, proxies=believed
     )
     text = conf.read_text()
     for name, value in changed.items():
-        text, count = re.subn(rf"\b{name} [^;]*;", f"{name} {value};", text)
+        text, count = re.subn(rf"^(\s*){name} [^;]*;", rf"\g<1>{name} {value};", text, flags=re.MULTILINE)
         assert count == 1, name
     # If root starts nginx, its workers run as a user who cannot read the folders of tests.
     user = "user root;\n" if hasattr(os, "geteuid") and os.geteuid() == 0 else ""
