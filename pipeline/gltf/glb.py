@@ -29,7 +29,6 @@ class GlbWriter(AccessorWriter):
         self._packed = bytearray()
         self._packed_view: int | None = None
         self._zeros: dict[str, int] = {}  # by type: an accessor of zeros for one triangle
-        self._described: dict[tuple[Any, ...], int] = {}  # accessors that only describe data in Draco streams
 
     def add_packed(self, values: AnyArray, component: int, *, bounds: bool = False, **extra: Any) -> int:
         """An accessor over values (n, k) in one bufferView that all packed accessors share; its index.
@@ -46,15 +45,22 @@ class GlbWriter(AccessorWriter):
         return index
 
     def add_primitive(self, primitive: EncodedPrimitive, material: int | None) -> Json:
-        """A glTF primitive with its attributes and indices in a Draco stream."""
+        """A glTF primitive with its attributes and indices in a Draco stream.
+
+        Its accessors are its own, although they only describe what is in the stream: many readers decode into them.
+        """
         attributes = {
-            name: self.add_accessor(a.values, a.component, view=False, bounds=True)
-            if name == "POSITION"
-            else self._add_described(a.values, a.component, **({"normalized": True} if a.normalized else {}))
+            name: self.add_accessor(
+                a.values,
+                a.component,
+                view=False,
+                bounds=name == "POSITION",
+                **({"normalized": True} if a.normalized and name != "POSITION" else {}),
+            )
             for name, a in primitive.attributes.items()
         }
         component = UNSIGNED_SHORT if primitive.vertices <= 65535 else UNSIGNED_INT
-        indices = self._add_described(primitive.triangles.reshape(-1, 1), component)
+        indices = self.add_accessor(primitive.triangles.reshape(-1, 1), component, view=False)
         result: Json = {
             "attributes": attributes,
             "indices": indices,
@@ -83,14 +89,6 @@ class GlbWriter(AccessorWriter):
         if material is not None:
             result["material"] = material
         return result
-
-    def _add_described(self, values: AnyArray, component: int, **extra: Any) -> int:
-        """An accessor without a bufferView or bounds. Primitives share those that are equal: a small one takes less
-        room than its accessors."""
-        key = (component, values.shape, *extra)
-        if key not in self._described:
-            self._described[key] = self.add_accessor(values, component, view=False, **extra)
-        return self._described[key]
 
     def _add_zeros(self, attribute: str) -> int:
         kind = ZERO_TYPES.get(attribute.partition("_")[0], "SCALAR")

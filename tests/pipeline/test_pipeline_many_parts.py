@@ -97,6 +97,15 @@ def test_the_base_looks_like_the_model(model: Model) -> None:
     assert found.color <= MOST_COLOR[model.name]
 
 
+def test_no_two_primitives_share_an_accessor(model: Model) -> None:
+    """Many readers decode a Draco stream into the accessors of its primitive, and would overwrite another's."""
+    document, _ = model.built.base
+    primitives = [primitive for mesh in document["meshes"] for primitive in mesh["primitives"]]
+    packed = [p for p in primitives if "KHR_draco_mesh_compression" in p.get("extensions", {})]
+    used = [accessor for p in packed for accessor in (p["indices"], *p["attributes"].values())]
+    assert len(used) == len(set(used)) > 0
+
+
 def test_roots_are_simplified_further_if_the_base_is_too_large(tmp_path: Path) -> None:
     path = make.save(parts.machine(12, largest=2000, smallest=1500), tmp_path, "model")
     usual = build_file(path, tmp_path / "usual")
