@@ -46,7 +46,7 @@ def test_our_visible_error_is_below_those_of_the_file_order_and_the_original(pai
     for pair in pairs:
         error = measured(pair, "error")
         assert 0 < error["ours"] < error["file order"]
-        # Coarse tiers are chosen by pictures and not by this error, which costs up to 0.4 % of it on these small samples.
+        # Coarse tiers are chosen by pictures and not by this error, which costs 0.4 % of it on these small samples.
         assert error["ours"] < 1.01 * error["original"]
         assert error["ours"] <= 1.05 * min(error.values())
 
